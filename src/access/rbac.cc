@@ -1,0 +1,256 @@
+#include "access/rbac.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace krake::access {
+
+namespace {
+
+constexpr std::array<std::pair<Authorization, std::string_view>, 3> kModes{{
+    {Authorization::always_allow, "always-allow"},
+    {Authorization::always_deny, "always-deny"},
+    {Authorization::rbac, "RBAC"},
+}};
+constexpr std::array<std::pair<Verb, std::string_view>, 6> kVerbs{{
+    {Verb::create, "create"},
+    {Verb::list, "list"},
+    {Verb::list_all, "list_all"},
+    {Verb::get, "get"},
+    {Verb::update, "update"},
+    {Verb::delete_, "delete"},
+}};
+
+std::uint8_t bit(Verb verb) { return static_cast<std::uint8_t>(1U << static_cast<unsigned>(verb)); }
+
+void sort_unique(std::vector<std::string>& names) {
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+}
+
+}  // namespace
+
+Result<Authorization> parse_authorization(std::string_view text) {
+  for (const auto& [mode, name] : kModes) {
+    if (name == text) return mode;
+  }
+  return fail(Code::invalid_argument, fmt::format("Unknown authorization strategy '{}'", text));
+}
+
+std::string_view to_string(Authorization mode) { return kModes[static_cast<std::size_t>(mode)].second; }
+
+std::optional<Verb> parse_verb(std::string_view text) {
+  for (const auto& [verb, name] : kVerbs) {
+    if (name == text) return verb;
+  }
+  return std::nullopt;
+}
+
+std::string_view to_string(Verb verb) { return kVerbs[static_cast<std::size_t>(verb)].second; }
+
+std::optional<Verb> verb_of(std::string_view method, bool object) {
+  if (method == "GET") return object ? Verb::get : Verb::list;
+  if (method == "POST" && !object) return Verb::create;
+  if (method == "PUT" && object) return Verb::update;
+  if (method == "DELETE" && object) return Verb::delete_;
+  return std::nullopt;
+}
+
+bool NamespaceScope::contains(std::string_view ns) const {
+  return all || std::binary_search(names.begin(), names.end(), ns);
+}
+
+RbacIndex::Id RbacIndex::Strings::acquire(std::string_view text) {
+  if (text.empty()) return kAny;
+  const auto known = ids_.find(text);
+  if (known != ids_.end()) {
+    ++slots_[known->second].uses;
+    return known->second;
+  }
+  Id id = static_cast<Id>(slots_.size());
+  if (free_.empty()) {
+    slots_.emplace_back();
+  } else {
+    id = free_.back();
+    free_.pop_back();
+  }
+  const auto it = ids_.emplace(text, id).first;
+  slots_[id] = {&it->first, 1};
+  return id;
+}
+
+void RbacIndex::Strings::release(Id id) {
+  if (id == kAny || --slots_[id].uses != 0) return;
+  ids_.erase(ids_.find(*slots_[id].text));
+  slots_[id] = {};
+  free_.push_back(id);
+}
+
+RbacIndex::Id RbacIndex::Strings::find(std::string_view text) const {
+  const auto it = ids_.find(text);
+  return it == ids_.end() ? kNone : it->second;
+}
+
+RbacIndex::Id RbacIndex::role_slot(std::string_view name) {
+  if (const auto it = role_ids_.find(name); it != role_ids_.end()) return it->second;
+  Id id = static_cast<Id>(roles_.size());
+  if (free_roles_.empty()) {
+    roles_.emplace_back();
+    role_names_.emplace_back();
+  } else {
+    id = free_roles_.back();
+    free_roles_.pop_back();
+  }
+  role_names_[id] = &role_ids_.emplace(name, id).first->first;
+  return id;
+}
+
+void RbacIndex::release_role(Id id) {
+  if (roles_[id].exists || roles_[id].uses != 0) return;
+  role_ids_.erase(role_ids_.find(*role_names_[id]));
+  roles_[id] = {};
+  role_names_[id] = nullptr;
+  free_roles_.push_back(id);
+}
+
+std::vector<RbacIndex::Id> RbacIndex::compile(std::span<const std::string> texts, bool& any) {
+  std::vector<Id> ids;
+  any = std::ranges::any_of(texts, [](const std::string& text) { return text.empty(); });
+  if (any) return ids;
+  for (const std::string& text : texts) ids.push_back(strings_.acquire(text));
+  std::ranges::sort(ids);
+  return ids;  // a repeated text keeps its repeated id, so that drop_rules releases as often as was acquired
+}
+
+void RbacIndex::drop_rules(Role& role) {
+  for (const CompiledRule& rule : role.rules) {
+    strings_.release(rule.api);
+    for (const Id id : rule.resources) strings_.release(id);
+    for (const Id id : rule.namespaces) strings_.release(id);
+  }
+  role.rules.clear();
+}
+
+void RbacIndex::upsert_role(std::string_view name, std::span<const Rule> rules) {
+  const Id id = role_slot(name);
+  std::vector<CompiledRule> compiled;
+  compiled.reserve(rules.size());
+  for (const Rule& rule : rules) {
+    CompiledRule& out = compiled.emplace_back();
+    out.api = strings_.acquire(rule.api);
+    out.resources = compile(rule.resources, out.any_resource);
+    out.namespaces = compile(rule.namespaces, out.any_namespace);
+    for (const Verb verb : rule.verbs) out.verbs |= bit(verb);
+  }
+  Role& role = roles_[id];
+  drop_rules(role);
+  role.rules = std::move(compiled);
+  if (!std::exchange(role.exists, true)) ++role_rules_;
+}
+
+void RbacIndex::remove_role(std::string_view name) {
+  const auto it = role_ids_.find(name);
+  if (it == role_ids_.end() || !roles_[it->second].exists) return;
+  const Id id = it->second;
+  drop_rules(roles_[id]);
+  roles_[id].exists = false;
+  --role_rules_;
+  release_role(id);
+}
+
+void RbacIndex::grant(const std::string& user, std::string_view role) {
+  const Id id = role_slot(role);
+  std::vector<Use>& uses = users_[user];
+  const auto use = std::ranges::find(uses, id, &Use::role);
+  if (use != uses.end()) {
+    ++use->count;
+    return;
+  }
+  uses.push_back({id, 1});
+  ++roles_[id].uses;
+}
+
+void RbacIndex::revoke(const std::string& user, std::string_view role) {
+  const auto entry = users_.find(user);
+  const Id id = role_ids_.find(role)->second;
+  const auto use = std::ranges::find(entry->second, id, &Use::role);
+  if (--use->count != 0) return;
+  entry->second.erase(use);
+  if (entry->second.empty()) users_.erase(entry);
+  --roles_[id].uses;
+  release_role(id);
+}
+
+void RbacIndex::upsert_binding(std::string_view name, std::span<const std::string> users,
+                               std::span<const std::string> roles) {
+  Binding binding{{users.begin(), users.end()}, {roles.begin(), roles.end()}};
+  sort_unique(binding.users);
+  sort_unique(binding.roles);
+  for (const std::string& user : binding.users) {
+    for (const std::string& role : binding.roles) grant(user, role);
+  }
+  remove_binding(name);
+  bindings_.emplace(name, std::move(binding));
+}
+
+void RbacIndex::remove_binding(std::string_view name) {
+  const auto it = bindings_.find(name);
+  if (it == bindings_.end()) return;
+  for (const std::string& user : it->second.users) {
+    for (const std::string& role : it->second.roles) revoke(user, role);
+  }
+  bindings_.erase(it);
+}
+
+// Calls `visit(rule)` for every rule of the user that covers api, resource and verb, until it returns true.
+template <class Visit>
+void RbacIndex::each_match(std::string_view user, const Request& request, Visit visit) const {
+  const auto entry = users_.find(user);
+  if (entry == users_.end()) return;
+  const Id api = strings_.find(request.api);
+  const Id resource = strings_.find(request.resource);
+  const std::uint8_t verb = bit(request.verb);
+  for (const Use& use : entry->second) {
+    for (const CompiledRule& rule : roles_[use.role].rules) {
+      if ((rule.verbs & verb) == 0 || (rule.api != kAny && rule.api != api)) continue;
+      if (!rule.any_resource && !std::ranges::binary_search(rule.resources, resource)) continue;
+      if (visit(rule)) return;
+    }
+  }
+}
+
+bool RbacIndex::allowed(std::string_view user, const Request& request) const {
+  const Id ns = request.ns ? strings_.find(*request.ns) : kNone;
+  bool granted = false;
+  each_match(user, request, [&](const CompiledRule& rule) {
+    granted = !request.ns || rule.any_namespace || std::ranges::binary_search(rule.namespaces, ns);
+    return granted;
+  });
+  return granted;
+}
+
+NamespaceScope RbacIndex::namespaces(std::string_view user, const Request& request) const {
+  NamespaceScope scope;
+  each_match(user, request, [&](const CompiledRule& rule) {
+    scope.all = rule.any_namespace;
+    for (const Id id : rule.namespaces) scope.names.push_back(strings_.text(id));
+    return scope.all;
+  });
+  if (scope.all) scope.names.clear();
+  sort_unique(scope.names);
+  return scope;
+}
+
+std::vector<std::string> RbacIndex::roles_of(std::string_view user) const {
+  std::vector<std::string> names;
+  if (const auto entry = users_.find(user); entry != users_.end()) {
+    for (const Use& use : entry->second) names.push_back(*role_names_[use.role]);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace krake::access

@@ -1,0 +1,132 @@
+// core/Metric, GlobalMetric, MetricsProvider, GlobalMetricsProvider (api-contract 2.9).
+#pragma once
+
+#include "meta/kind.h"
+
+namespace krake {
+
+struct MetricSpecProvider {
+  std::string name;
+  std::string metric;
+
+  static constexpr FieldMark kMarks[] = {{"name", kRequired}, {"metric", kRequired}};
+  friend bool operator==(const MetricSpecProvider&, const MetricSpecProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(MetricSpecProvider, (), (name, metric))
+
+struct MetricSpec {
+  std::vector<Integer> allowed_values;
+  double min = 0;
+  double max = 0;
+  MetricSpecProvider provider;
+  Unknown unknown;
+
+  static constexpr FieldMark kMarks[] = {{"allowed_values", kRequired}, {"min", kRequired}, {"max", kRequired}, {"provider", kRequired}};
+  friend bool operator==(const MetricSpec&, const MetricSpec&) = default;
+};
+BOOST_DESCRIBE_STRUCT(MetricSpec, (), (allowed_values, min, max, provider))
+
+struct Metric {
+  static constexpr std::string_view kApi = "core", kKindName = "Metric", kPlural = "metrics";
+  static constexpr bool kNamespaced = true;
+  ObjectMeta metadata;
+  MetricSpec spec;
+  Unknown unknown;
+
+  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  friend bool operator==(const Metric&, const Metric&) = default;
+};
+BOOST_DESCRIBE_STRUCT(Metric, (), (metadata, spec))
+
+struct GlobalMetric {
+  static constexpr std::string_view kApi = "core", kKindName = "GlobalMetric", kPlural = "globalmetrics";
+  static constexpr bool kNamespaced = false;
+  ObjectMeta metadata;
+  MetricSpec spec;
+  Unknown unknown;
+
+  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  friend bool operator==(const GlobalMetric&, const GlobalMetric&) = default;
+};
+BOOST_DESCRIBE_STRUCT(GlobalMetric, (), (metadata, spec))
+
+struct PrometheusProvider {
+  static constexpr std::string_view kTag = "prometheus";
+  std::string url;
+
+  static constexpr FieldMark kMarks[] = {{"url", kRequired}};
+  friend bool operator==(const PrometheusProvider&, const PrometheusProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(PrometheusProvider, (), (url))
+
+struct InfluxProvider {
+  static constexpr std::string_view kTag = "influx";
+  std::string url;
+  std::string token;
+  std::string org;
+  std::string bucket;
+
+  static constexpr FieldMark kMarks[] = {{"url", kRequired}, {"token", kRequired | kSecret}, {"org", kRequired}, {"bucket", kRequired}};
+  friend bool operator==(const InfluxProvider&, const InfluxProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(InfluxProvider, (), (url, token, org, bucket))
+
+struct KafkaProvider {
+  static constexpr std::string_view kTag = "kafka";
+  std::string comparison_column;
+  std::string value_column;
+  std::string table;
+  std::string url;
+
+  static constexpr FieldMark kMarks[] = {{"comparison_column", kRequired}, {"value_column", kRequired}, {"table", kRequired}, {"url", kRequired}};
+  friend bool operator==(const KafkaProvider&, const KafkaProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(KafkaProvider, (), (comparison_column, value_column, table, url))
+
+struct StaticProvider {
+  static constexpr std::string_view kTag = "static";
+  StringMap<double> metrics;
+
+  static constexpr FieldMark kMarks[] = {{"metrics", kRequired}};
+  friend bool operator==(const StaticProvider&, const StaticProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(StaticProvider, (), (metrics))
+
+using MetricsProviderSpec = OneOf<PrometheusProvider, InfluxProvider, KafkaProvider, StaticProvider>;
+
+struct MetricsProvider {
+  static constexpr std::string_view kApi = "core", kKindName = "MetricsProvider", kPlural = "metricsproviders";
+  static constexpr bool kNamespaced = true;
+  ObjectMeta metadata;
+  MetricsProviderSpec spec;
+  Unknown unknown;
+
+  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  friend bool operator==(const MetricsProvider&, const MetricsProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(MetricsProvider, (), (metadata, spec))
+
+struct GlobalMetricsProvider {
+  static constexpr std::string_view kApi = "core", kKindName = "GlobalMetricsProvider", kPlural = "globalmetricsproviders";
+  static constexpr bool kNamespaced = false;
+  ObjectMeta metadata;
+  MetricsProviderSpec spec;
+  Unknown unknown;
+
+  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  friend bool operator==(const GlobalMetricsProvider&, const GlobalMetricsProvider&) = default;
+};
+BOOST_DESCRIBE_STRUCT(GlobalMetricsProvider, (), (metadata, spec))
+
+// A reference to a Metric (namespaced) or a GlobalMetric, with its weight.
+struct MetricRef {
+  std::string name;
+  double weight = 0;
+  bool namespaced = false;
+
+  static constexpr FieldMark kMarks[] = {{"name", kRequired}, {"weight", kRequired}};
+  friend bool operator==(const MetricRef&, const MetricRef&) = default;
+};
+BOOST_DESCRIBE_STRUCT(MetricRef, (), (name, weight, namespaced))
+
+}  // namespace krake

@@ -1,0 +1,53 @@
+#include "api/kubernetes/application.h"
+
+#include "manifest/validate.h"
+
+namespace krake {
+
+namespace {
+json::Array as_array(const std::vector<json::Object>& objects) {
+  json::Array array;
+  for (const auto& object : objects) array.emplace_back(object);
+  return array;
+}
+}  // namespace
+
+bool ToscaSource::empty() const {
+  if (const auto* object = value.if_object()) return object->empty();
+  const auto* text = value.if_string();
+  return !text || text->empty();
+}
+
+namespace codec {
+bool Codec<ToscaSource>::decode(const json::Value& in, ToscaSource& out, FieldErrors& errors, Form) {
+  if (!in.is_object() && !in.is_string()) {
+    errors.add("Not a valid mapping type.");
+    errors.add("Not a valid string.");
+    return false;
+  }
+  out.value = in;
+  return true;
+}
+}  // namespace codec
+
+void ApplicationSpec::check(const ApplicationSpec& spec, FieldChecks& checks) {
+  if (checks.loaded("manifest")) {
+    for (auto& message : manifest::check_manifest(as_array(spec.manifest))) checks.error("manifest", std::move(message));
+  }
+  if (checks.loaded("tosca")) {
+    if (auto message = manifest::check_tosca_application(spec.tosca.value)) checks.error("tosca", *message);
+  }
+  if (checks.loaded("csar") && spec.csar) {
+    if (auto message = manifest::check_csar(*spec.csar)) checks.error("csar", *message);
+  }
+  if (!checks.loaded("manifest") || !checks.loaded("tosca") || !checks.loaded("csar")) return;
+  if (spec.manifest.empty() && spec.tosca.empty() && (!spec.csar || spec.csar->empty())) {
+    checks.schema_error("The application should be defined by a manifest file, a TOSCA template or a CSAR file.");
+  }
+  if (checks.loaded("observer_schema") && !spec.manifest.empty()) {
+    const auto message = manifest::check_observer_schema(as_array(spec.observer_schema), as_array(spec.manifest));
+    if (message) checks.schema_error(*message);
+  }
+}
+
+}  // namespace krake

@@ -1,0 +1,19 @@
+#include "api/kubernetes/cluster.h"
+
+#include "manifest/validate.h"
+
+namespace krake {
+
+void ClusterSpec::check(const ClusterSpec& spec, FieldChecks& checks) {
+  if (checks.loaded("kubeconfig")) {
+    if (auto message = manifest::check_kubeconfig(spec.kubeconfig)) checks.error("kubeconfig", *message);
+  }
+  if (checks.loaded("tosca")) {
+    if (auto message = manifest::check_tosca_cluster(spec.tosca)) checks.error("tosca", *message);
+  }
+  if (checks.loaded("kubeconfig") && checks.loaded("tosca") && spec.kubeconfig.empty() && spec.tosca.empty()) {
+    checks.schema_error("The cluster should be defined by a kubeconfig file or a TOSCA template.");
+  }
+}
+
+}  // namespace krake

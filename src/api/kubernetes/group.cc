@@ -1,0 +1,106 @@
+// The kubernetes group: kinds and what their sub-resources do (api-contract 3.6, 3.8, 3.9).
+#include "api/kubernetes/application.h"
+#include "api/kubernetes/cluster.h"
+#include "api/registry.h"
+#include "base/encoding.h"
+
+namespace krake {
+
+namespace {
+
+template <class Body>
+bool validate_body(const json::Value& in, FieldErrors& errors) {
+  Body body{};
+  return codec::decode(in, body, errors, Form::full);
+}
+template <class Body>
+Body read_body(const SubresourceCall& call) {
+  Body body{};
+  FieldErrors errors;
+  codec::decode(*call.body, body, errors, Form::full);
+  return body;
+}
+
+void add_owner(ObjectMeta& meta, const ResourceRef& owner) {
+  if (std::ranges::find(meta.owners, owner) == meta.owners.end()) meta.owners.push_back(owner);
+}
+
+Status bind_application(Object& object, const SubresourceCall& call) {
+  auto& app = object.as<Application>();
+  auto binding = read_body<ClusterBinding>(call);
+  app.status.scheduled = app.status.kube_controller_triggered = call.now;
+  add_owner(app.metadata, binding.cluster);
+  app.status.scheduled_to = std::move(binding.cluster);
+  return {};
+}
+
+Status bind_cluster(Object& object, const SubresourceCall& call) {
+  auto& cluster = object.as<Cluster>();
+  auto binding = read_body<CloudBinding>(call);
+  cluster.status.scheduled = call.now;
+  add_owner(cluster.metadata, binding.cloud);
+  cluster.status.scheduled_to = std::move(binding.cloud);
+  return {};
+}
+
+bool token_matches(const std::optional<std::string>& stored, const std::optional<std::string>& given) {
+  return stored && given && constant_time_equal(*stored, *given);
+}
+Status bad_token() {
+  return fail(Code::unauthenticated, "No token has been provided or the provided one is invalid.");
+}
+
+Status complete_application(Object& object, const SubresourceCall& call) {
+  auto& app = object.as<Application>();
+  if (!token_matches(app.status.complete_token, read_body<CompleteHook>(call).token)) return bad_token();
+  app.status.state = ApplicationState::READY_FOR_ACTION;
+  if (!app.metadata.deleted) app.metadata.deleted = call.now;  // a repeated call does not move the deletion time (W13)
+  return {};
+}
+
+Status shutdown_application(Object& object, const SubresourceCall& call) {
+  auto& app = object.as<Application>();
+  if (!token_matches(app.status.shutdown_token, read_body<ShutdownHook>(call).token)) return bad_token();
+  if (app.status.state == ApplicationState::WAITING_FOR_CLEANING || app.status.state == ApplicationState::DEGRADED) {
+    app.status.state = ApplicationState::READY_FOR_ACTION;
+    app.status.shutdown_grace_period.reset();
+  }
+  return {};
+}
+
+Status retry_application(Object& object, const SubresourceCall&) {
+  auto& app = object.as<Application>();
+  if (app.status.state != ApplicationState::DEGRADED) return fail(Code::invalid_argument, "No migration or deletion retry needed");
+  app.status.state = ApplicationState::WAITING_FOR_CLEANING;
+  app.status.shutdown_grace_period.reset();
+  return {};
+}
+
+void delete_application(Object& object) {
+  auto& app = object.as<Application>();
+  if (app.spec.has_hook("shutdown")) app.status.state = ApplicationState::WAITING_FOR_CLEANING;
+}
+
+}  // namespace
+
+void register_kubernetes(Registry& registry) {
+  auto application = make_kind<Application>();
+  application.force_delete = true;
+  application.on_delete = delete_application;
+  application.subresources = {
+      {.name = "binding", .resource = "applications/binding", .validate = validate_body<ClusterBinding>, .apply = bind_application},
+      {.name = "complete", .resource = "applications/complete", .validate = validate_body<CompleteHook>, .apply = complete_application},
+      {.name = "shutdown", .resource = "applications/shutdown", .validate = validate_body<ShutdownHook>, .apply = shutdown_application},
+      {.name = "retry", .resource = "applications/status", .has_body = false, .apply = retry_application},
+  };
+  registry.add(std::move(application));
+
+  auto cluster = make_kind<Cluster>();
+  cluster.force_delete = true;
+  cluster.subresources = {
+      {.name = "binding", .resource = "clusters/binding", .validate = validate_body<CloudBinding>, .apply = bind_cluster},
+  };
+  registry.add(std::move(cluster));
+}
+
+}  // namespace krake

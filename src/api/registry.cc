@@ -1,0 +1,15 @@
+#include "api/registry.h"
+
+namespace krake {
+
+const Registry& krake_registry() {
+  static const Registry registry = [] {
+    Registry r;
+    register_core(r);
+    register_kubernetes(r);
+    return r;
+  }();
+  return registry;
+}
+
+}  // namespace krake

@@ -1,0 +1,84 @@
+// The few coroutine tools everything else is made of. Thread: the loop.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace krake {
+
+// A condition variable for coroutines: wait() suspends until the next notify. Wake-ups may be spurious: wait in a loop
+// on the condition itself. The notifier must outlive its waiters.
+class Notifier {
+ public:
+  explicit Notifier(const boost::asio::any_io_executor& executor)
+      : timer_(std::make_shared<boost::asio::steady_timer>(executor, boost::asio::steady_timer::time_point::max())) {}
+
+  void notify_all() { timer_->cancel(); }
+  Awaitable<void> wait();
+  // False when `deadline` came first.
+  Awaitable<bool> wait_until(Clock& clock, Mono deadline);
+
+ private:
+  std::shared_ptr<boost::asio::steady_timer> timer_;
+};
+
+Awaitable<void> sleep_until(Clock& clock, Mono when);
+inline Awaitable<void> sleep_for(Clock& clock, Duration time) { return sleep_until(clock, clock.now() + time); }
+// Lets everything that is ready run first.
+Awaitable<void> yield();
+
+// The result of `operation`, or Code::timeout after `limit`; then the operation is cancelled (terminal) and waited for.
+// `what` completes the sentence "... did not finish within 5s".
+template <class T>
+Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what, Awaitable<Result<T>> operation) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  std::variant<Result<T>, std::monostate> outcome;
+  try {
+    outcome = co_await (std::move(operation) || sleep_for(clock, limit));
+  } catch (const boost::asio::multiple_exceptions& both) {
+    // Both branches were cancelled with us: go on as the one exception everybody expects.
+    std::rethrow_exception(both.first_exception());
+  }
+  if (outcome.index() == 0) co_return std::move(std::get<0>(outcome));
+  co_return fail(Code::timeout, what + " did not finish within " +
+                                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) + " ms");
+}
+
+// Mutual exclusion between coroutines of one loop, first come first served.
+class AsyncMutex {
+ public:
+  explicit AsyncMutex(const boost::asio::any_io_executor& executor) : free_(executor) {}
+
+  class Lock {
+   public:
+    explicit Lock(AsyncMutex& mutex) : mutex_(&mutex) {}
+    Lock(Lock&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    Lock& operator=(Lock&&) = delete;
+    ~Lock() {
+      if (mutex_) mutex_->unlock();
+    }
+
+   private:
+    AsyncMutex* mutex_;
+  };
+  [[nodiscard]] Awaitable<Lock> lock();
+
+ private:
+  void unlock() {
+    locked_ = false;
+    free_.notify_all();
+  }
+  bool locked_ = false;
+  Notifier free_;
+};
+
+}  // namespace krake

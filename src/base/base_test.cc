@@ -1,0 +1,135 @@
+#include <gtest/gtest.h>
+
+#include "base/backoff.h"
+#include "base/datetime.h"
+#include "base/encoding.h"
+#include "base/names.h"
+#include "base/testing.h"
+
+namespace krake {
+namespace {
+
+TEST(DateTime, AcceptsAndPrintsWhatUpstreamDoes) {
+  const char* cases[][2] = {
+      {"2026-03-01T09:30:00.123456+00:00", "2026-03-01T09:30:00.123456+00:00"},
+      {"2026-03-01T09:30:00Z", "2026-03-01T09:30:00+00:00"},
+      {"2026-3-1 9:30", "2026-03-01T09:30:00"},
+      {"2026-03-01T09:30:00.5+02", "2026-03-01T09:30:00.500000+02:00"},
+      {"2026-03-01T09:30:00.1234569-0130", "2026-03-01T09:30:00.123456-01:30"},
+      {"1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999+00:00"},
+  };
+  for (const auto& [in, out] : cases) {
+    const auto time = parse_datetime(in);
+    ASSERT_TRUE(time) << in;
+    EXPECT_EQ(to_string(*time), out);
+  }
+  for (const auto* bad : {"", "2026-03-01", "1772357400", "2026-03-01T09:30:00z", "2026-02-30T00:00", "2026-03-01T24:00", "2026-03-01T09:30:00.",
+                          "2026-03-01T09:30:00+1", "26-03-01T09:30", "2026-03-01T09:30:00 x"}) {
+    EXPECT_FALSE(parse_datetime(bad)) << bad;
+  }
+  EXPECT_EQ(*parse_datetime("2026-03-01T09:30:00Z"), *parse_datetime("2026-03-01T11:30:00+02:00"));
+  EXPECT_FALSE(*parse_datetime("2026-03-01T09:30:00Z") == *parse_datetime("2026-03-01T09:30:00"));
+}
+
+TEST(Encoding, Base64AndPercentRoundTrip) {
+  for (const auto* text : {"", "f", "fo", "foo", "foob"}) EXPECT_EQ(base64_decode(base64_encode(text)), text);
+  EXPECT_EQ(base64_encode("foob"), "Zm9vYg==");
+  EXPECT_FALSE(base64_decode("a*b"));
+  EXPECT_EQ(percent_decode("system%3Aadmin"), "system:admin");
+  EXPECT_EQ(percent_decode("%41"), "A");
+  for (const auto* bad : {"%", "%4", "%zz", "a%2"}) EXPECT_FALSE(percent_decode(bad)) << bad;
+  EXPECT_EQ(percent_encode("a b/ü"), "a%20b%2F%C3%BC");
+  const auto query = parse_query("watch&heartbeat=1&x=a%20b+c&&");
+  ASSERT_EQ(query.size(), 3u);
+  EXPECT_EQ(query[0], (std::pair<std::string, std::string>{"watch", ""}));
+  EXPECT_EQ(query[2].second, "a b c");
+  EXPECT_EQ(secret_token().size(), 43u);
+  EXPECT_TRUE(constant_time_equal("abc", "abc"));
+  EXPECT_FALSE(constant_time_equal("abc", "abd"));
+  EXPECT_FALSE(constant_time_equal("abc", "ab"));
+}
+
+TEST(Names, FollowTheAlphabet) {
+  for (const auto* good : {"a", "_", "A.b:c-d_1", "system:admin"}) EXPECT_TRUE(valid_resource_name(good)) << good;
+  for (const auto* bad : {"", "-", "a-", ".a", "a b", "a/b", "ä"}) EXPECT_FALSE(valid_resource_name(bad)) << bad;
+  EXPECT_TRUE(valid_resource_name(std::string(255, 'x')));
+  EXPECT_FALSE(valid_resource_name(std::string(256, 'x')));
+  for (const auto* good : {"k", "k.k", "key_one.one", "url.com/name-one"}) EXPECT_FALSE(check_label_key(good)) << good;
+  for (const auto* bad : {"key.", "-key", "-", "url/second/key", "url/", "/key", ""}) EXPECT_TRUE(check_label_key(bad)) << bad;
+  for (const auto* bad : {"value.", "-v", ".", "url.com/value", ""}) EXPECT_TRUE(check_label_value(bad)) << bad;
+}
+
+TEST(SimClock, FiresTimersInOrderAndOnlyWhenTimePasses) {
+  testing::World world;
+  std::vector<int> fired;
+  auto late = world.clock.at(world.clock.now() + std::chrono::seconds(2), [&] { fired.push_back(2); });
+  auto early = world.clock.at(world.clock.now() + std::chrono::seconds(1), [&] { fired.push_back(1); });
+  auto never = world.clock.at(world.clock.now() + std::chrono::seconds(1), [&] { fired.push_back(3); });
+  never.reset();
+  world.clock.advance(std::chrono::milliseconds(999));
+  EXPECT_TRUE(fired.empty());
+  world.clock.advance(std::chrono::seconds(5));
+  EXPECT_EQ(fired, (std::vector<int>{1, 2}));
+}
+
+Awaitable<Result<int>> answer_after(Clock& clock, Duration time) {
+  co_await sleep_for(clock, time);
+  co_return 42;
+}
+
+TEST(Async, TimeoutCancelsTheOperation) {
+  testing::World world;
+  const auto good = world.run(with_timeout(world.clock, std::chrono::seconds(5), "the question", answer_after(world.clock, std::chrono::seconds(1))));
+  EXPECT_EQ(good, 42);
+  const auto late = world.run(with_timeout(world.clock, std::chrono::seconds(5), "the question", answer_after(world.clock, std::chrono::hours(1))));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, Code::timeout);
+  EXPECT_EQ(late.error().message, "the question did not finish within 5000 ms");
+}
+
+Awaitable<void> hold(AsyncMutex& mutex, Clock& clock, int id, std::vector<int>& order) {
+  const auto lock = co_await mutex.lock();
+  order.push_back(id);
+  co_await sleep_for(clock, std::chrono::seconds(1));
+  order.push_back(id);
+}
+
+TEST(TaskGroup, CancelsAndJoins) {
+  testing::World world;
+  AsyncMutex mutex(world.env.executor);
+  std::vector<int> order;
+  TaskGroup group(world.env.executor);
+  for (int i = 0; i < 3; ++i) group.spawn("hold", hold(mutex, world.clock, i, order));
+  EXPECT_TRUE(world.run_until([&] { return group.size() == 0; }));
+  ASSERT_EQ(order.size(), 6u);
+  for (std::size_t i = 0; i < 6; i += 2) EXPECT_EQ(order[i], order[i + 1]);  // nobody came in between
+  group.spawn("sleeper", hold(mutex, world.clock, 9, order));
+  world.settle();
+  world.run(group.stop());
+  EXPECT_EQ(group.size(), 0u);
+  EXPECT_EQ(order.size(), 7u);  // cancelled in its sleep
+}
+
+TEST(Random, IsReproducibleAndForksAreIndependent) {
+  Random a(1);
+  Random b(1);
+  EXPECT_EQ(a.next(), b.next());
+  Random fork = a.fork("x");
+  EXPECT_EQ(fork.next(), b.fork("x").next());
+  EXPECT_NE(a.fork("x").next(), a.fork("y").next());
+  EXPECT_EQ(a.uuid4().size(), 36u);
+  EXPECT_EQ(a.uuid4()[14], '4');
+}
+
+TEST(Backoff, GrowsToItsCap) {
+  Random random(1);
+  const Backoff backoff{.base = std::chrono::seconds(1), .cap = std::chrono::seconds(10), .factor = 2, .jitter = 0};
+  EXPECT_EQ(backoff.delay(0, random), std::chrono::seconds(1));
+  EXPECT_EQ(backoff.delay(3, random), std::chrono::seconds(8));
+  EXPECT_EQ(backoff.delay(1000, random), std::chrono::seconds(10));
+}
+
+TEST(Log, DiscardsWithoutASink) { Log().error("nobody reads this", {{"key", 1}}); }
+
+}  // namespace
+}  // namespace krake

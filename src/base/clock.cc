@@ -1,0 +1,56 @@
+#include "base/clock.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace krake {
+
+namespace asio = boost::asio;
+
+Mono RealClock::now() const {
+  return Mono(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+Wall RealClock::wall() const {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+TimerHandle RealClock::at(Mono when, std::function<void()> fn) {
+  auto timer = std::make_shared<asio::steady_timer>(executor_);
+  timer->expires_at(std::chrono::steady_clock::time_point(
+      std::chrono::duration_cast<std::chrono::steady_clock::duration>(when.time_since_epoch())));
+  auto armed = std::make_shared<bool>(true);
+  timer->async_wait([timer, armed, fn = std::move(fn)](const boost::system::error_code& ec) {
+    if (!ec && *armed) fn();
+  });
+  return TimerHandle([timer, armed] {
+    *armed = false;
+    timer->cancel();
+  });
+}
+
+TimerHandle SimClock::at(Mono when, std::function<void()> fn) {
+  const Key key{std::max(when, now_), next_id_++};
+  timers_->emplace(key, std::move(fn));
+  return TimerHandle([timers = timers_, key] { timers->erase(key); });
+}
+
+bool SimClock::advance_to_next(Mono limit) {
+  if (timers_->empty() || timers_->begin()->first.first > limit) {
+    now_ = std::max(now_, limit);
+    return false;
+  }
+  now_ = std::max(now_, timers_->begin()->first.first);
+  // One timer at a time, run in place: a timer it cancels must not fire.
+  auto node = timers_->extract(timers_->begin());
+  node.mapped()();
+  return true;
+}
+
+void SimClock::advance(Duration by) {
+  const Mono end = now_ + by;
+  while (advance_to_next(end)) {
+  }
+}
+
+}  // namespace krake

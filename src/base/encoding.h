@@ -1,0 +1,26 @@
+// Base64, percent encoding, query strings, constant-time comparison and secret random bytes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace krake {
+
+std::string base64_encode(std::string_view bytes);                  // RFC 4648, padded
+std::optional<std::string> base64_decode(std::string_view text);    // white space is ignored
+std::string percent_encode(std::string_view text);                  // all but unreserved characters
+std::optional<std::string> percent_decode(std::string_view text);   // none when an escape is broken; '+' stays
+
+// "a=1&b&c=" -> {a,1} {b,} {c,}; '+' means blank here.
+std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
+
+// Time depends on the lengths only.
+bool constant_time_equal(std::string_view a, std::string_view b);
+// From OpenSSL's generator, base64url without padding. 32 bytes give 43 characters.
+std::string secret_token(std::size_t bytes = 32);
+std::string sha256_hex(std::string_view bytes);
+
+}  // namespace krake

@@ -1,0 +1,407 @@
+#include "base/json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/basic_parser_impl.hpp>
+#include <charconv>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace krake::json {
+
+// ---- numbers
+
+std::optional<std::int64_t> Number::as_int64() const {
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+double Number::as_double() const { return std::strtod(text.c_str(), nullptr); }
+
+bool same_number(const Number& a, const Number& b) {
+  if (a.text == b.text) return true;
+  if (a.is_integer() && b.is_integer()) {
+    const auto canonical = [](std::string_view text) { return text == "-0" ? std::string_view("0") : text; };
+    return canonical(a.text) == canonical(b.text);  // JSON integers have no leading zeros
+  }
+  return a.as_double() == b.as_double();
+}
+
+std::string print_double(double d) {
+  if (std::isnan(d)) return "NaN";
+  if (std::isinf(d)) return d > 0 ? "Infinity" : "-Infinity";
+  std::string shortest = fmt::format("{}", d);
+  // Python: exponent form from 1e16 and below 1e-4, at least two exponent digits; else a fraction.
+  if (shortest.find('e') != std::string::npos) return shortest;
+  const double size = std::fabs(d);
+  if (d != 0 && (size >= 1e16 || size < 1e-4)) {
+    char buffer[64];
+    const auto [end, ec] = std::to_chars(buffer, buffer + sizeof buffer, d, std::chars_format::scientific);
+    return std::string(buffer, end);
+  }
+  if (shortest.find('.') == std::string::npos) shortest += ".0";
+  return shortest;
+}
+
+// ---- Object
+
+Object::Object() = default;
+Object::Object(std::initializer_list<Entry> entries) {
+  for (const auto& [key, value] : entries) set(key, value);
+}
+Object::Object(const Object&) = default;
+Object::Object(Object&&) noexcept = default;
+Object& Object::operator=(const Object&) = default;
+Object& Object::operator=(Object&&) noexcept = default;
+Object::~Object() = default;
+
+const Value* Object::find(std::string_view key) const {
+  for (const auto& [k, v] : entries_) {
+    if (k == key) return &v;
+  }
+  return nullptr;
+}
+Value* Object::find(std::string_view key) { return const_cast<Value*>(std::as_const(*this).find(key)); }
+Value& Object::operator[](std::string_view key) {
+  if (auto* found = find(key)) return *found;
+  return entries_.emplace_back(std::string(key), Value()).second;
+}
+void Object::set(std::string_view key, Value value) { (*this)[key] = std::move(value); }
+bool Object::erase(std::string_view key) {
+  return std::erase_if(entries_, [&](const Entry& entry) { return entry.first == key; }) > 0;
+}
+bool Object::empty() const { return entries_.empty(); }
+std::size_t Object::size() const { return entries_.size(); }
+std::vector<Object::Entry>::const_iterator Object::begin() const { return entries_.begin(); }
+std::vector<Object::Entry>::const_iterator Object::end() const { return entries_.end(); }
+std::vector<Object::Entry>::iterator Object::begin() { return entries_.begin(); }
+std::vector<Object::Entry>::iterator Object::end() { return entries_.end(); }
+
+// ---- Value
+
+Value::Value(std::int64_t n) : data_(Number{std::to_string(n)}) {}
+Value::Value(double d) : data_(Number{print_double(d)}) {}
+
+Object& Value::make_object() {
+  if (!is_object()) data_ = Object();
+  return std::get<Object>(data_);
+}
+Array& Value::make_array() {
+  if (!is_array()) data_ = Array();
+  return std::get<Array>(data_);
+}
+
+const Value* Value::at_path(std::initializer_list<std::string_view> path) const {
+  const Value* here = this;
+  for (const auto key : path) {
+    const auto* object = here->if_object();
+    if (!object) return nullptr;
+    here = object->find(key);
+    if (!here) return nullptr;
+  }
+  return here;
+}
+
+std::string_view Value::string_at(std::initializer_list<std::string_view> path) const {
+  const auto* value = at_path(path);
+  const auto* text = value ? value->if_string() : nullptr;
+  return text ? std::string_view(*text) : std::string_view();
+}
+
+std::optional<std::int64_t> Value::int_at(std::initializer_list<std::string_view> path) const {
+  const auto* value = at_path(path);
+  const auto* number = value ? value->if_number() : nullptr;
+  return number ? number->as_int64() : std::nullopt;
+}
+
+bool equal(const Object& a, const Object& b) {
+  if (a.size() != b.size()) return false;
+  auto ib = b.begin();
+  for (const auto& [key, value] : a) {
+    // Same order is the common case.
+    const Value* other = ib != b.end() && ib->first == key ? &ib->second : b.find(key);
+    if (ib != b.end()) ++ib;
+    if (!other || !equal(value, *other)) return false;
+  }
+  return true;
+}
+
+bool equal(const Value& a, const Value& b) {
+  if (const auto* x = a.if_string()) return b.if_string() && *x == *b.if_string();
+  if (const auto* x = a.if_object()) return b.if_object() && equal(*x, *b.if_object());
+  if (const auto* x = a.if_array()) return b.if_array() && std::ranges::equal(*x, *b.if_array(), [](auto& p, auto& q) { return equal(p, q); });
+  if (const auto* x = a.if_number()) return b.if_number() && same_number(*x, *b.if_number());
+  if (const auto* x = a.if_bool()) return b.if_bool() && *x == *b.if_bool();
+  return b.is_null();
+}
+
+// ---- parsing
+
+namespace {
+
+namespace bj = boost::json;
+
+// Builds Values from SAX events. Boost.JSON hands numbers over as text pieces followed by a converted value; we keep the text.
+struct Builder {
+  static constexpr std::size_t max_array_size = std::size_t(-1);
+  static constexpr std::size_t max_object_size = std::size_t(-1);
+  static constexpr std::size_t max_string_size = std::size_t(-1);
+  static constexpr std::size_t max_key_size = std::size_t(-1);
+
+  struct Frame {
+    Value value;
+    std::string key;  // of the member being read
+  };
+  std::vector<Frame> stack;
+  Value result;
+  std::string text;
+
+  void emit(Value value) {
+    if (stack.empty()) {
+      result = std::move(value);
+    } else if (auto* object = stack.back().value.if_object()) {
+      object->set(stack.back().key, std::move(value));
+    } else {
+      stack.back().value.if_array()->push_back(std::move(value));
+    }
+  }
+  std::string take() { return std::exchange(text, {}); }
+
+  bool on_document_begin(bj::error_code&) { return true; }
+  bool on_document_end(bj::error_code&) { return true; }
+  bool on_object_begin(bj::error_code&) { return stack.push_back({Object(), {}}), true; }
+  bool on_array_begin(bj::error_code&) { return stack.push_back({Array(), {}}), true; }
+  bool on_object_end(std::size_t, bj::error_code&) { return close(); }
+  bool on_array_end(std::size_t, bj::error_code&) { return close(); }
+  bool close() {
+    Value value = std::move(stack.back().value);
+    stack.pop_back();
+    emit(std::move(value));
+    return true;
+  }
+  bool on_key_part(bj::string_view part, std::size_t, bj::error_code&) { return text.append(part.data(), part.size()), true; }
+  bool on_key(bj::string_view part, std::size_t, bj::error_code&) {
+    text.append(part.data(), part.size());
+    stack.back().key = take();
+    return true;
+  }
+  bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) { return text.append(part.data(), part.size()), true; }
+  bool on_string(bj::string_view part, std::size_t, bj::error_code&) {
+    text.append(part.data(), part.size());
+    emit(take());
+    return true;
+  }
+  bool on_number_part(bj::string_view part, bj::error_code&) { return text.append(part.data(), part.size()), true; }
+  bool number(bj::string_view part) {
+    text.append(part.data(), part.size());
+    emit(Number{take()});
+    return true;
+  }
+  bool on_int64(std::int64_t, bj::string_view part, bj::error_code&) { return number(part); }
+  bool on_uint64(std::uint64_t, bj::string_view part, bj::error_code&) { return number(part); }
+  bool on_double(double, bj::string_view part, bj::error_code&) { return number(part); }
+  bool on_bool(bool b, bj::error_code&) { return emit(b), true; }
+  bool on_null(bj::error_code&) { return emit(nullptr), true; }
+  bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
+  bool on_comment(bj::string_view, bj::error_code&) { return true; }
+};
+
+}  // namespace
+
+Result<Value> parse(std::string_view text) {
+  bj::parse_options options;
+  options.max_depth = kMaxDepth;
+  bj::basic_parser<Builder> parser(options);
+  bj::error_code ec;
+  const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
+  if (!ec && used < text.size()) ec = bj::error::extra_data;
+  if (ec) return fail(Code::unsupported_media, fmt::format("not JSON: {} near byte {}", ec.message(), used));
+  return std::move(parser.handler().result);
+}
+
+// ---- printing
+
+namespace {
+
+// The length of the UTF-8 sequence at text[i], 0 when it is not one; `point` gets the code point.
+std::size_t decode_utf8(std::string_view text, std::size_t i, std::uint32_t& point) {
+  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
+  const unsigned first = byte(i);
+  const auto tail = [&](std::size_t k) { return (byte(k) & 0xc0) == 0x80; };
+  if (first < 0x80) return point = first, 1;
+  if (first >= 0xc2 && first < 0xe0 && tail(i + 1)) return point = (first & 0x1f) << 6 | (byte(i + 1) & 0x3f), 2;
+  if (first >= 0xe0 && first < 0xf0 && tail(i + 1) && tail(i + 2)) {
+    point = (first & 0x0f) << 12 | (byte(i + 1) & 0x3f) << 6 | (byte(i + 2) & 0x3f);
+    return point >= 0x800 && (point < 0xd800 || point > 0xdfff) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first < 0xf5 && tail(i + 1) && tail(i + 2) && tail(i + 3)) {
+    point = (first & 0x07) << 18 | (byte(i + 1) & 0x3f) << 12 | (byte(i + 2) & 0x3f) << 6 | (byte(i + 3) & 0x3f);
+    return point >= 0x10000 && point <= 0x10ffff ? 4 : 0;
+  }
+  return 0;
+}
+
+void print_escaped(std::string_view text, std::string& out, bool ascii) {
+  out += '"';
+  for (std::size_t i = 0; i < text.size();) {
+    const unsigned char c = static_cast<unsigned char>(text[i]);
+    if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+      out += static_cast<char>(c);
+      ++i;
+      continue;
+    }
+    switch (c) {
+      case '"': out += "\\\""; ++i; continue;
+      case '\\': out += "\\\\"; ++i; continue;
+      case '\n': out += "\\n"; ++i; continue;
+      case '\r': out += "\\r"; ++i; continue;
+      case '\t': out += "\\t"; ++i; continue;
+      case '\b': out += "\\b"; ++i; continue;
+      case '\f': out += "\\f"; ++i; continue;
+      default: break;
+    }
+    std::uint32_t point = 0xfffd;
+    std::size_t length = decode_utf8(text, i, point);
+    if (length == 0) {
+      point = 0xfffd;
+      length = 1;
+      if (!ascii) {
+        out += "\xef\xbf\xbd";
+        i += length;
+        continue;
+      }
+    }
+    if (point < 0x20 || point == 0x7f || ascii) {
+      if (point >= 0x10000) {
+        const std::uint32_t v = point - 0x10000;
+        fmt::format_to(std::back_inserter(out), "\\u{:04x}\\u{:04x}", 0xd800 + (v >> 10), 0xdc00 + (v & 0x3ff));
+      } else {
+        fmt::format_to(std::back_inserter(out), "\\u{:04x}", point);
+      }
+    } else {
+      out.append(text, i, length);
+    }
+    i += length;
+  }
+  out += '"';
+}
+
+void print_pretty_to(const Value& value, std::string& out, std::size_t indent) {
+  const auto new_line = [&](std::size_t depth) { out += '\n', out.append(depth * 2, ' '); };
+  if (const auto* object = value.if_object()) {
+    if (object->empty()) {
+      out += "{}";
+      return;
+    }
+    std::vector<const Object::Entry*> entries;
+    for (const auto& entry : *object) entries.push_back(&entry);
+    std::ranges::sort(entries, {}, [](const auto* entry) { return std::string_view(entry->first); });
+    out += '{';
+    bool first = true;
+    for (const auto* entry : entries) {
+      if (!std::exchange(first, false)) out += ',';
+      new_line(indent + 1);
+      print_escaped(entry->first, out, true);
+      out += ": ";
+      print_pretty_to(entry->second, out, indent + 1);
+    }
+    new_line(indent);
+    out += '}';
+  } else if (const auto* array = value.if_array()) {
+    if (array->empty()) {
+      out += "[]";
+      return;
+    }
+    out += '[';
+    bool first = true;
+    for (const auto& item : *array) {
+      if (!std::exchange(first, false)) out += ',';
+      new_line(indent + 1);
+      print_pretty_to(item, out, indent + 1);
+    }
+    new_line(indent);
+    out += ']';
+  } else if (const auto* text = value.if_string()) {
+    print_escaped(*text, out, true);
+  } else {
+    print_to(value, out);
+  }
+}
+
+}  // namespace
+
+void print_string_to(std::string_view text, std::string& out) { print_escaped(text, out, false); }
+
+bool valid_utf8(std::string_view text) {
+  std::uint32_t point = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = decode_utf8(text, i, point);
+    if (length == 0) return false;
+    i += length;
+  }
+  return true;
+}
+
+void print_to(const Value& value, std::string& out) {
+  if (const auto* object = value.if_object()) {
+    out += '{';
+    bool first = true;
+    for (const auto& [key, member] : *object) {
+      if (!std::exchange(first, false)) out += ',';
+      print_string_to(key, out);
+      out += ':';
+      print_to(member, out);
+    }
+    out += '}';
+  } else if (const auto* array = value.if_array()) {
+    out += '[';
+    bool first = true;
+    for (const auto& item : *array) {
+      if (!std::exchange(first, false)) out += ',';
+      print_to(item, out);
+    }
+    out += ']';
+  } else if (const auto* text = value.if_string()) {
+    print_string_to(*text, out);
+  } else if (const auto* number = value.if_number()) {
+    out += number->text;
+  } else if (const auto* flag = value.if_bool()) {
+    out += *flag ? "true" : "false";
+  } else {
+    out += "null";
+  }
+}
+
+std::string print(const Value& value) {
+  std::string out;
+  print_to(value, out);
+  return out;
+}
+
+std::string print_pretty(const Value& value) {
+  std::string out;
+  print_pretty_to(value, out, 0);
+  return out;
+}
+
+void merge_patch(Value& target, const Value& patch) {
+  const auto* changes = patch.if_object();
+  if (!changes) {
+    target = patch;
+    return;
+  }
+  auto& object = target.make_object();
+  for (const auto& [key, change] : *changes) {
+    if (change.is_null()) {
+      object.erase(key);
+    } else {
+      merge_patch(object[key], change);
+    }
+  }
+}
+
+}  // namespace krake::json

@@ -1,0 +1,54 @@
+// Structured logging: a constant message plus key=value fields, text or JSON lines, over spdlog.
+// Thread: any. Never pass a secret: types that hold one mask it themselves (meta/codec.h).
+#pragma once
+
+#include <fmt/format.h>
+
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace spdlog {
+class logger;
+}
+
+namespace krake {
+
+enum class LogLevel { debug, info, warning, error, off };
+
+struct LogField {
+  std::string_view key;
+  std::string value;
+  template <class T>
+  LogField(std::string_view k, const T& v) : key(k), value(fmt::format("{}", v)) {}
+};
+
+struct LogOptions {
+  LogLevel level = LogLevel::info;
+  bool json = false;
+  std::string file;  // empty: standard error
+};
+
+class Log {
+ public:
+  Log();  // discards everything
+  explicit Log(const LogOptions& options);
+  // The same sink with `component=name` on each line.
+  Log named(std::string_view name) const;
+
+  void debug(std::string_view message, std::initializer_list<LogField> fields = {}) const { write(LogLevel::debug, message, fields); }
+  void info(std::string_view message, std::initializer_list<LogField> fields = {}) const { write(LogLevel::info, message, fields); }
+  void warning(std::string_view message, std::initializer_list<LogField> fields = {}) const { write(LogLevel::warning, message, fields); }
+  void error(std::string_view message, std::initializer_list<LogField> fields = {}) const { write(LogLevel::error, message, fields); }
+  bool enabled(LogLevel level) const;
+
+ private:
+  void write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const;
+  std::shared_ptr<spdlog::logger> sink_;
+  std::string component_;
+  bool json_ = false;
+  LogLevel level_ = LogLevel::off;
+};
+
+}  // namespace krake

@@ -1,0 +1,16 @@
+// The alphabet of names and labels (api-contract 2.4.1, 2.4.2). Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace krake {
+
+// Names and namespaces: 1-255 of [A-Za-z0-9_.:-], first and last of [A-Za-z0-9_].
+bool valid_resource_name(std::string_view name);
+// The message when it is not one.
+std::optional<std::string> check_label_key(std::string_view key);
+std::optional<std::string> check_label_value(std::string_view value);
+
+}  // namespace krake

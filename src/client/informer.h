@@ -1,0 +1,125 @@
+// An informer keeps a copy of all objects of one kind (in one namespace, or in all): list, then watch from the list's
+// revision. What it promises:
+//  - changes of one object are reported in order; states in between may be skipped; nothing holds across objects;
+//  - a stream that breaks is resumed at the last revision; when the server no longer keeps that, the list is read again
+//    and what is missing from it is reported as removed;
+//  - every `resync` the list is read again and compared, so that a wrong entry heals;
+//  - synced() once the first list is in.
+// Callbacks only wake: they name a key; read the present state from the informer. Thread: the loop.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/backoff.h"
+#include "base/env.h"
+#include "base/task_group.h"
+#include "client/client.h"
+
+namespace krake {
+
+struct InformerOptions {
+  std::string ns;  // empty: all namespaces
+  Duration heartbeat = std::chrono::seconds(10);
+  Duration silence = std::chrono::seconds(35);  // a stream without a line for so long is dead
+  Duration resync = std::chrono::minutes(10);   // with 20 % jitter
+};
+
+// The untyped part: the protocol. The typed one holds the objects.
+class InformerBase {
+ public:
+  InformerBase(Env& env, Client& client, const Kind& kind, InformerOptions options);
+  virtual ~InformerBase() = default;
+  void start() { tasks_.spawn("informer " + std::string(kind_.plural), run()); }
+  Awaitable<void> stop() { return tasks_.stop(); }
+
+  bool synced() const { return synced_; }
+  Awaitable<void> wait_synced();
+  // The newest revision seen.
+  std::int64_t revision() const { return revision_; }
+  // Returns when everything up to `revision` has been seen, or after `limit`: no acting on stale reads after an own write.
+  Awaitable<void> wait_for(std::int64_t revision, Duration limit = std::chrono::seconds(5));
+  void on_change(std::function<void(const ObjectKey&)> callback) { listeners_.push_back(std::move(callback)); }
+  const Kind& kind() const { return kind_; }
+  int relists() const { return relists_; }
+
+ protected:
+  // True when the stored copy changed.
+  virtual bool put(const json::Value& object, std::int64_t& revision) = 0;
+  virtual bool erase(const ObjectKey& key) = 0;
+  virtual std::vector<ObjectKey> keys() const = 0;
+  void changed(const ObjectKey& key) {
+    for (const auto& listener : listeners_) listener(key);
+  }
+
+ private:
+  Awaitable<void> run();
+  Awaitable<Status> list();
+  Awaitable<Status> follow(Mono until);
+  Status handle_line(std::string_view line);
+
+  Env& env_;
+  Client& client_;
+  const Kind& kind_;
+  InformerOptions options_;
+  Random random_;
+  std::vector<std::function<void(const ObjectKey&)>> listeners_;
+  std::int64_t revision_ = 0;
+  bool synced_ = false;
+  bool resumable_ = false;  // the server gives revisions
+  int relists_ = 0;
+  Notifier progress_;
+  TaskGroup tasks_;
+};
+
+template <Resource T>
+class Informer final : public InformerBase {
+ public:
+  using Ptr = std::shared_ptr<const Versioned<T>>;
+  // `project` drops what this reader does not need, to save memory. May be empty.
+  Informer(Env& env, Client& client, InformerOptions options = {}, std::function<void(T&)> project = {})
+      : InformerBase(env, client, Client::kind_of<T>(), std::move(options)), project_(std::move(project)) {}
+
+  // Null when there is none.
+  Ptr find(const ObjectKey& key) const {
+    const auto it = objects_.find(key);
+    return it == objects_.end() ? nullptr : it->second;
+  }
+  const std::map<ObjectKey, Ptr>& objects() const { return objects_; }
+  // For tests of self-healing: puts a wrong copy in.
+  void plant_for_test(const ObjectKey& key, Ptr object) { objects_[key] = std::move(object); }
+
+ private:
+  bool put(const json::Value& value, std::int64_t& revision) override {
+    auto decoded = Client::decode_versioned<T>(value);
+    if (!decoded) return false;  // undecodable for us: as if it were not there
+    revision = decoded->revision;
+    if (project_) project_(decoded->object);
+    const auto key = key_of(decoded->object.metadata);
+    auto& slot = objects_[key];
+    if (slot && slot->object == decoded->object && slot->revision == decoded->revision) return false;
+    if (slot && decoded->revision != 0 && slot->revision > decoded->revision) return false;  // older than what we have
+    slot = std::make_shared<const Versioned<T>>(std::move(*decoded));
+    changed(key);
+    return true;
+  }
+  bool erase(const ObjectKey& key) override {
+    if (objects_.erase(key) == 0) return false;
+    changed(key);
+    return true;
+  }
+  std::vector<ObjectKey> keys() const override {
+    std::vector<ObjectKey> all;
+    for (const auto& [key, object] : objects_) all.push_back(key);
+    return all;
+  }
+
+  std::map<ObjectKey, Ptr> objects_;
+  std::function<void(T&)> project_;
+};
+
+}  // namespace krake

@@ -1,0 +1,190 @@
+// The configuration files of upstream (api-contract 9, cli-and-config-contract 2), read unchanged, plus additive keys.
+// A key may be written with '-' or '_'; unknown keys are warned about; every scalar has a flag (--etcd-host).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "meta/codec.h"
+
+namespace krake {
+
+struct EtcdConfig {
+  std::string host = "127.0.0.1";
+  Integer port = 2379;
+  Integer retry_transactions = 1;
+};
+BOOST_DESCRIBE_STRUCT(EtcdConfig, (), (host, port, retry_transactions))
+
+// Additive: the embedded store.
+struct StoreConfig {
+  std::string type = "sqlite";  // or memory
+  std::string path;
+};
+BOOST_DESCRIBE_STRUCT(StoreConfig, (), (type, path))
+
+struct DocsConfig {
+  std::string problem_base_url = "https://rak-n-rok.readthedocs.io/projects/krake/en/latest/user/problem.html";
+};
+BOOST_DESCRIBE_STRUCT(DocsConfig, (), (problem_base_url))
+
+struct ServerTlsConfig {
+  bool enabled = false;
+  std::string client_ca;
+  std::string cert;
+  std::string key;
+};
+BOOST_DESCRIBE_STRUCT(ServerTlsConfig, (), (enabled, client_ca, cert, key))
+
+struct StaticAuthConfig {
+  bool enabled = false;
+  std::string name = "system";
+};
+BOOST_DESCRIBE_STRUCT(StaticAuthConfig, (), (enabled, name))
+
+struct EnabledConfig {
+  bool enabled = false;
+};
+BOOST_DESCRIBE_STRUCT(EnabledConfig, (), (enabled))
+
+// Additive: a file with lines `<token> <user>`.
+struct TokenAuthConfig {
+  std::string file;
+};
+BOOST_DESCRIBE_STRUCT(TokenAuthConfig, (), (file))
+
+struct AuthStrategyConfig {
+  EnabledConfig keystone;
+  EnabledConfig keycloak;
+  StaticAuthConfig static_;
+  TokenAuthConfig token;
+};
+BOOST_DESCRIBE_STRUCT(AuthStrategyConfig, (), (keystone, keycloak, static_, token))
+
+struct AuthenticationConfig {
+  std::string cors_origin = "*";
+  bool allow_anonymous = false;
+  AuthStrategyConfig strategy;
+};
+BOOST_DESCRIBE_STRUCT(AuthenticationConfig, (), (cors_origin, allow_anonymous, strategy))
+
+// What is understood of Python's logging dictionary, and the additive simple keys.
+struct LogConfig {
+  std::optional<std::string> level;
+  std::string format = "text";  // or json
+  std::string output;           // a file; empty: standard error
+};
+BOOST_DESCRIBE_STRUCT(LogConfig, (), (level, format, output))
+
+// Additive: /healthz /readyz /metrics /debug on a port of their own; 0 is off.
+struct AdminConfig {
+  std::string host = "localhost";
+  Integer port = 0;
+};
+BOOST_DESCRIBE_STRUCT(AdminConfig, (), (host, port))
+
+struct ApiConfig {
+  std::string host = "localhost";
+  Integer port = 8080;
+  std::optional<EtcdConfig> etcd;
+  std::optional<StoreConfig> store;
+  DocsConfig docs;
+  ServerTlsConfig tls;
+  AuthenticationConfig authentication;
+  std::string authorization;
+  std::vector<json::Object> default_roles;
+  std::vector<json::Object> default_role_bindings;
+  LogConfig log;
+  AdminConfig admin;
+
+  static constexpr FieldMark kMarks[] = {{"authorization", kRequired}};
+};
+BOOST_DESCRIBE_STRUCT(ApiConfig, (),
+                      (host, port, etcd, store, docs, tls, authentication, authorization, default_roles, default_role_bindings,
+                       log, admin))
+
+struct ClientTlsConfig {
+  bool enabled = false;
+  std::string client_ca;
+  std::string client_cert;
+  std::string client_key;
+};
+BOOST_DESCRIBE_STRUCT(ClientTlsConfig, (), (enabled, client_ca, client_cert, client_key))
+
+// The keys all controllers share; those of one controller alone are optional here.
+struct ControllerConfig {
+  std::string api_endpoint = "http://localhost:8080";
+  Integer worker_count = 5;
+  double debounce = 1.0;
+  ClientTlsConfig tls;
+  LogConfig log;
+  std::string token;  // additive
+  double reschedule_after = 60;
+  double stickiness = 0.1;
+
+  static constexpr FieldMark kMarks[] = {{"token", kSecret}};
+};
+BOOST_DESCRIBE_STRUCT(ControllerConfig, (), (api_endpoint, worker_count, debounce, tls, log, token, reschedule_after, stickiness))
+
+// One scalar of a configuration struct, for flags and help.
+struct ConfigFlag {
+  std::string name;               // "etcd-host"
+  std::vector<std::string> path;  // {"etcd", "host"}
+  bool is_switch = false;         // a boolean: --name and --no-name
+};
+
+namespace config_detail {
+template <class T>
+void collect(std::vector<std::string> path, std::vector<ConfigFlag>& out) {
+  if constexpr (codec::is_optional<T>) {
+    collect<typename T::value_type>(std::move(path), out);
+  } else if constexpr (codec::Described<T>) {
+    codec::for_each_member<T>([&](std::string_view name, auto pointer) {
+      auto inner = path;
+      inner.emplace_back(name);
+      collect<std::decay_t<decltype(std::declval<T>().*pointer)>>(std::move(inner), out);
+    });
+  } else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, Integer> || std::is_same_v<T, double> || std::is_same_v<T, bool>) {
+    std::string name;
+    for (const auto& step : path) name += (name.empty() ? "" : "-") + step;
+    std::ranges::replace(name, '_', '-');
+    out.push_back({name, std::move(path), std::is_same_v<T, bool>});
+  }
+}
+void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path, std::vector<std::string>& warnings);
+}  // namespace config_detail
+
+template <class T>
+std::vector<ConfigFlag> config_flags() {
+  std::vector<ConfigFlag> flags;
+  config_detail::collect<T>({}, flags);
+  return flags;
+}
+
+struct ConfigDocument {
+  json::Value document = json::Object();
+  std::string source;  // the file it came from
+};
+
+// `path` when given, else ./<file>, else /etc/krake/<file>. not_found with upstream's text when there is none.
+Result<ConfigDocument> load_config_file(const std::string& path, const std::string& file);
+// Takes the flags of `flags` (--name VALUE, --name=VALUE, --switch, --no-switch) out of `args` and into the document.
+Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
+Result<std::string> read_file(const std::string& path);
+
+template <class T>
+Result<T> decode_config(const ConfigDocument& config, std::vector<std::string>& warnings) {
+  T out{};
+  FieldErrors errors;
+  if (!codec::decode(config.document, out, errors, Form::full)) {
+    std::string message = "Parsing configuration failed with error(s): ";
+    for (const auto& [path, text] : errors.flatten()) message += fmt::format("\n - field '{}': {}", path, text);
+    return fail(Code::invalid_argument, std::move(message));
+  }
+  const auto known = to_value(out);
+  if (config.document.is_object()) config_detail::warn_unknown(*config.document.if_object(), *known.if_object(), "", warnings);
+  return out;
+}
+
+}  // namespace krake

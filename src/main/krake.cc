@@ -1,0 +1,146 @@
+// krake: the multi-call binary. Reads configuration, wires, runs.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "main/programs.h"
+
+namespace krake {
+namespace {
+
+constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
+
+  all [--dev] [--without NAME]    API server and every controller in one process
+      --state DIR                 --dev: where CA, identities, database and krakectl.yaml go (default: ./krake-dev)
+      --port N                    --dev: the port of the API (default: 8443; 0: a free one)
+  api                             the API server (api.yaml)
+  scheduler                       the scheduler (scheduler.yaml)
+  controller kubernetes-application | kubernetes-cluster
+  gc                              the garbage collector (garbage_collector.yaml)
+  version
+
+options of all commands: -c/--config FILE, -h/--help, --log-level LEVEL, --log-format text|json
+)";
+
+template <class T>
+void print_help(std::string_view title, std::string_view program) {
+  fmt::print("{}\n\nusage: krake {} [options]\n\noptions:\n  -h, --help\n  -c, --config FILE (str, default: None)\n", title, program);
+  const auto defaults = to_value(T{});
+  for (const auto& flag : config_flags<T>()) {
+    const json::Value* value = &defaults;
+    for (const auto& step : flag.path) value = value && value->if_object() ? value->if_object()->find(step) : nullptr;
+    const char* type = flag.is_switch ? "bool" : value && value->is_number() ? (value->if_number()->is_integer() ? "int" : "float") : "str";
+    fmt::print("  --{} ({}, default: {})\n", flag.name, type, value ? json::print(*value) : "None");
+  }
+}
+
+std::optional<std::string> take_option(std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
+  std::optional<std::string> value;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const auto eq = args[i].find('=');
+    const std::string_view name = std::string_view(args[i]).substr(0, eq);
+    if (std::ranges::find(names, name) == names.end()) continue;
+    if (eq != std::string::npos) {
+      value = args[i].substr(eq + 1);
+      args.erase(args.begin() + static_cast<std::ptrdiff_t>(i--));
+    } else if (i + 1 < args.size()) {
+      value = args[i + 1];
+      args.erase(args.begin() + static_cast<std::ptrdiff_t>(i), args.begin() + static_cast<std::ptrdiff_t>(i) + 2);
+      --i;
+    }
+  }
+  return value;
+}
+
+bool take_switch(std::vector<std::string>& args, std::string_view name) { return std::erase(args, name) > 0; }
+
+int usage_error(std::string_view message) {
+  fmt::print(stderr, "krake: {}\n\n{}", message, kUsage);
+  return 2;
+}
+
+LogOptions log_options(const LogConfig& config) {
+  return {.level = parse_log_level(config.level.value_or("info")), .json = config.format == "json", .file = config.output};
+}
+
+// Loads FILE, applies the flags that are left in `args`, complains about the rest.
+template <class T>
+Result<T> configure(const std::string& path, const std::string& file, std::vector<std::string>& args, std::vector<std::string>& warnings) {
+  ASSIGN_OR_RETURN(auto document, load_config_file(path, file));
+  RETURN_IF_ERROR(apply_flags(document.document, config_flags<T>(), args));
+  return decode_config<T>(document, warnings);
+}
+
+int run(std::vector<std::string> args) {
+  if (args.empty() || args[0] == "-h" || args[0] == "--help") {
+    fmt::print("{}", kUsage);
+    return args.empty() ? 2 : 0;
+  }
+  std::string command = args[0];
+  args.erase(args.begin());
+  if (command == "version" || command == "--version") {
+    fmt::print("krake {}\n", KRAKE_VERSION);
+    return 0;
+  }
+  if (command == "controller") {
+    if (args.empty()) return usage_error("controller: which one?");
+    command = args[0];
+    args.erase(args.begin());
+  }
+  const bool help = take_switch(args, "-h") || take_switch(args, "--help");
+  const std::string config_path = take_option(args, {"-c", "--config"}).value_or("");
+  std::vector<std::string> warnings;
+
+  if (command == "api") {
+    if (help) return print_help<ApiConfig>("Krake API server", "api"), 0;
+    auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
+    if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
+    if (!args.empty()) return usage_error(fmt::format("api: unknown option '{}'", args[0]));
+    Process process(log_options(config->log));
+    for (const auto& warning : warnings) process.env().log.warning(warning);
+    return process.run([&](Process& p) { return run_api(p, *config); });
+  }
+  if (command == "all") {
+    if (help) return fmt::print("{}", kUsage), 0;
+    AllOptions options;
+    options.dev = take_switch(args, "--dev");
+    options.state_dir = std::filesystem::absolute(take_option(args, {"--state"}).value_or("krake-dev")).string();
+    options.port = std::atoi(take_option(args, {"--port"}).value_or("8443").c_str());
+    options.reschedule_after = std::atof(take_option(args, {"--reschedule-after"}).value_or("60").c_str());
+    options.stickiness = std::atof(take_option(args, {"--stickiness"}).value_or("0.1").c_str());
+    while (auto name = take_option(args, {"--without"})) {
+      if (std::ranges::find(kComponents, *name) == std::end(kComponents)) return usage_error(fmt::format("--without: no component '{}'", *name));
+      options.without.insert(*name);
+    }
+    LogConfig log;
+    log.level = take_option(args, {"--log-level"}).value_or(options.dev ? "warning" : "info");
+    log.format = take_option(args, {"--log-format"}).value_or("text");
+    if (!options.dev) {
+      auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
+      if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
+      options.api = std::move(*config);
+    }
+    if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", args[0]));
+    Process process(log_options(log));
+    for (const auto& warning : warnings) process.env().log.warning(warning);
+    return process.run([&](Process& p) { return run_all(p, options); });
+  }
+  if (std::ranges::find(kComponents, command) == std::end(kComponents)) return usage_error(fmt::format("unknown command '{}'", command));
+  if (help) return print_help<ControllerConfig>("Krake " + command, command), 0;
+  const std::string file = command == "scheduler"                ? "scheduler.yaml"
+                           : command == "gc"                     ? "garbage_collector.yaml"
+                           : command == "kubernetes-application" ? "kubernetes_application.yaml"
+                                                                 : "kubernetes_cluster.yaml";
+  auto config = configure<ControllerConfig>(config_path, file, args, warnings);
+  if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
+  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", command, args[0]));
+  Process process(log_options(config->log));
+  for (const auto& warning : warnings) process.env().log.warning(warning);
+  return process.run([&](Process& p) { return run_controller(p, command, *config); });
+}
+
+}  // namespace
+}  // namespace krake
+
+int main(int argc, char** argv) { return krake::run({argv + 1, argv + argc}); }

@@ -1,0 +1,51 @@
+#include "main/process.h"
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+
+namespace krake {
+
+Process::Process(LogOptions log)
+    : clock_(context_.get_executor()),
+      env_{context_.get_executor(), clock_, Random(os_seed()), Log(log), metrics_},
+      stopped_(context_.get_executor()) {}
+
+Awaitable<void> Process::wait_stop() {
+  while (!stop_) co_await stopped_.wait();
+}
+
+void Process::request_stop() {
+  stop_ = true;
+  stopped_.notify_all();
+}
+
+Awaitable<void> Process::main(std::function<Awaitable<int>(Process&)> body, int& code) {
+  code = co_await body(*this);
+  context_.stop();
+}
+
+int Process::run(std::function<Awaitable<int>(Process&)> body) {
+  std::signal(SIGPIPE, SIG_IGN);
+  boost::asio::signal_set signals(context_, SIGINT, SIGTERM);
+  signals.async_wait([this](const boost::system::error_code& ec, int) {
+    if (ec) return;
+    env_.log.info("Received signal, exiting...");
+    request_stop();
+  });
+  int code = 1;
+  TaskGroup group(context_.get_executor());
+  group.spawn("main", main(std::move(body), code));
+  context_.run();
+  return code;
+}
+
+LogLevel parse_log_level(std::string_view text) {
+  std::string level(text);
+  for (char& c : level) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (level == "debug") return LogLevel::debug;
+  if (level == "warning" || level == "warn") return LogLevel::warning;
+  if (level == "error" || level == "critical") return LogLevel::error;
+  return LogLevel::info;
+}
+
+}  // namespace krake

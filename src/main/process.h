@@ -1,0 +1,37 @@
+// What every program of Krake has around it: one loop, the real clock, a log, metrics, and a clean end on SIGTERM.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+
+#include "base/env.h"
+#include "base/task_group.h"
+
+namespace krake {
+
+class Process {
+ public:
+  explicit Process(LogOptions log);
+  Env& env() { return env_; }
+  boost::asio::io_context& context() { return context_; }
+
+  // Runs `body` on the loop until it returns; SIGINT and SIGTERM set stopping(). The value is the exit code.
+  int run(std::function<Awaitable<int>(Process&)> body);
+  // Returns when the process is asked to stop.
+  Awaitable<void> wait_stop();
+  void request_stop();
+
+ private:
+  Awaitable<void> main(std::function<Awaitable<int>(Process&)> body, int& code);
+  boost::asio::io_context context_{1};
+  RealClock clock_;
+  Metrics metrics_;
+  Env env_;
+  bool stop_ = false;
+  Notifier stopped_;
+};
+
+// INFO, info, 20 ...; unknown text is info.
+LogLevel parse_log_level(std::string_view text);
+
+}  // namespace krake

@@ -1,0 +1,339 @@
+#include "main/programs.h"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "api/registry.h"
+#include "controllers/application/controller.h"
+#include "controllers/cluster/controller.h"
+#include "controllers/gc/controller.h"
+#include "controllers/scheduler/controller.h"
+#include "main/roles.h"
+#include "net/beast/client.h"
+#include "net/beast/server.h"
+#include "net/inproc/inproc.h"
+#include "net/pki.h"
+#include "store/memory/memory_store.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace krake {
+
+namespace {
+
+Duration seconds(double s) { return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(s)); }
+
+Status write_file(const std::string& path, const std::string& text, int mode) {
+  const std::string part = path + ".part";
+  {
+    std::ofstream out(part, std::ios::binary | std::ios::trunc);
+    ::chmod(part.c_str(), static_cast<mode_t>(mode));
+    out << text;
+    if (!out.flush()) return fail(Code::unavailable, fmt::format("cannot write '{}': {}", path, std::strerror(errno)));
+  }
+  std::error_code ec;
+  std::filesystem::rename(part, path, ec);
+  if (ec) return fail(Code::unavailable, fmt::format("cannot write '{}': {}", path, ec.message()));
+  return {};
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> read_tokens(const std::string& path) {
+  std::vector<std::pair<std::string, std::string>> tokens;
+  if (path.empty()) return tokens;
+  ASSIGN_OR_RETURN(const std::string text, read_file(path));
+  std::istringstream lines(text);
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    std::istringstream words(line);
+    std::string token;
+    std::string user;
+    if (!(words >> token) || token.starts_with('#')) continue;
+    if (!(words >> user)) return fail(Code::invalid_argument, fmt::format("{}:{}: want '<token> <user>'", path, number));
+    tokens.emplace_back(std::move(token), std::move(user));
+  }
+  return tokens;
+}
+
+Result<server::ServerOptions> server_options(const ApiConfig& config) {
+  server::ServerOptions options;
+  ASSIGN_OR_RETURN(options.auth.mode, access::parse_authorization(config.authorization));
+  options.auth.allow_anonymous = config.authentication.allow_anonymous;
+  if (config.authentication.strategy.static_.enabled) options.auth.static_user = config.authentication.strategy.static_.name;
+  if (config.authentication.strategy.keystone.enabled || config.authentication.strategy.keycloak.enabled) {
+    return fail(Code::invalid_argument,
+                "authentication.strategy: keystone and keycloak are not available in this version; "
+                "use TLS client certificates, tokens (strategy.token.file) or the static user");
+  }
+  options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
+  ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
+  options.problem_base_url = config.docs.problem_base_url;
+  if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
+  for (const auto& role : config.default_roles) options.default_roles.emplace_back(role);
+  for (const auto& binding : config.default_role_bindings) options.default_role_bindings.emplace_back(binding);
+  return options;
+}
+
+Result<HttpServerOptions> listen_options(const ApiConfig& config) {
+  HttpServerOptions options{.host = config.host, .port = static_cast<std::uint16_t>(config.port)};
+  if (config.port < 0 || config.port > 65535) return fail(Code::invalid_argument, "port: want 0 to 65535");
+  if (config.tls.enabled) {
+    ServerTls tls;
+    ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.tls.cert));
+    ASSIGN_OR_RETURN(tls.key_pem, read_file(config.tls.key));
+    if (!config.tls.client_ca.empty()) {
+      ASSIGN_OR_RETURN(tls.client_ca_pem, read_file(config.tls.client_ca));
+    }
+    options.tls = std::move(tls);
+  }
+  return options;
+}
+
+Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const StoreConfig& config, bool own_holders) {
+  if (config.type == "memory") co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
+  if (config.type != "sqlite") {
+    co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
+  }
+  if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
+  auto opened = co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
+                                                  {.path = config.path, .drop_leases = own_holders});
+  if (!opened) co_return fail(opened.error());
+  co_return std::unique_ptr<store::Store>(std::move(*opened));
+}
+
+std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context, const ControllerConfig& config) {
+  const int workers = static_cast<int>(config.worker_count);
+  if (name == "scheduler") {
+    scheduler::SchedulerOptions options;
+    options.workers = workers;
+    options.debounce = seconds(config.debounce);
+    options.reschedule_after = seconds(config.reschedule_after);
+    options.stickiness = config.stickiness;
+    return scheduler::make_scheduler(context, options);
+  }
+  if (name == "kubernetes-application") {
+    application::ApplicationOptions options;
+    options.workers = workers;
+    options.debounce = seconds(config.debounce);
+    return application::make_application_controller(context, options);
+  }
+  if (name == "kubernetes-cluster") return cluster::make_cluster_controller(context, {});
+  return gc::make_garbage_collector(context, {}, krake_registry());
+}
+
+int failed(const Error& error) {
+  fmt::print(stderr, "krake: {}\n", error.message);
+  return 1;
+}
+
+// One controller with its client, in this process.
+struct Component {
+  Component(std::string_view name, Env& process_env, std::shared_ptr<Transport> transport, ClientOptions client_options, Dialer& dialer,
+            const ControllerConfig& config)
+      : env{process_env.executor, process_env.clock, process_env.random.fork(name), process_env.log.named(name), process_env.metrics},
+        client(std::move(transport), std::move(client_options)),
+        controller(make_controller(name, {env, client, dialer}, config)) {}
+  Env env;
+  Client client;
+  std::unique_ptr<Controller> controller;
+};
+
+// The admin listener: the server's pages plus what the controllers of this process have to tell.
+class Admin {
+ public:
+  Admin(server::ApiServer* server, std::vector<std::unique_ptr<Component>>& components, Metrics& metrics)
+      : server_(server), components_(components), metrics_(metrics) {}
+  Awaitable<ServerReply> handle(ServerRequest& request) {
+    const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
+    if (path == "/debug/queues") co_return text(200, "application/json", queues());
+    if (server_) co_return co_await server_->handle_admin(request);
+    if (path == "/metrics") co_return text(200, "text/plain; charset=utf-8", metrics_.text());
+    if (path == "/healthz") co_return text(200, "text/plain; charset=utf-8", "ok\n");
+    if (path == "/readyz") {
+      const bool ready = std::ranges::all_of(components_, [](const auto& c) { return c->controller->ready(); });
+      co_return text(ready ? 200 : 503, "text/plain; charset=utf-8", ready ? "ok\n" : "the informers are not synced\n");
+    }
+    co_return text(404, "text/plain; charset=utf-8", "known: /healthz /readyz /metrics /debug/queues /debug/cache\n");
+  }
+
+ private:
+  static ServerReply text(int status, std::string type, std::string body) {
+    ServerReply reply;
+    reply.status = status;
+    reply.headers.add("Content-Type", std::move(type));
+    reply.body.push_back(share_bytes(std::move(body)));
+    return reply;
+  }
+  std::string queues() const {
+    std::string out = "[";
+    for (const auto& component : components_) out += (out.size() > 1 ? "," : "") + component->controller->debug();
+    return out + "]";
+  }
+  server::ApiServer* server_;
+  std::vector<std::unique_ptr<Component>>& components_;
+  Metrics& metrics_;
+};
+
+// Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
+Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_config, std::vector<std::string> names, ControllerConfig controller_config,
+                     std::function<Status(std::uint16_t port)> on_ready, HttpServerOptions listen, server::ServerOptions options) {
+  Env& env = process.env();
+  auto store = co_await open_store(env, store_config, !names.empty());
+  if (!store) co_return failed(store.error());
+  server::ApiServer api(env, **store, krake_registry(), std::move(options));
+  auto loaded = co_await api.start();
+  if (!loaded) co_return failed(loaded.error());
+  const std::string scheme = listen.tls ? "https" : "http";
+  HttpServer http(env.executor, env.clock, api.handler(), std::move(listen), env.log);
+  if (auto started = co_await http.start(); !started) {
+    co_await api.stop();
+    co_return failed(started.error());
+  }
+  BeastDialer dialer(env.executor, env.clock);
+  std::vector<std::unique_ptr<Component>> components;
+  for (const auto& name : names) {
+    const std::string user = name == "gc" ? "system:gc" : "system:" + name;
+    components.push_back(std::make_unique<Component>(name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock),
+                                                     ClientOptions{}, dialer, controller_config));
+    components.back()->controller->start();
+  }
+  Admin admin(&api, components, env.metrics);
+  std::unique_ptr<HttpServer> admin_http;
+  if (config.admin.port > 0) {
+    admin_http = std::make_unique<HttpServer>(
+        env.executor, env.clock, [&admin](ServerRequest& request) { return admin.handle(request); },
+        HttpServerOptions{.host = config.admin.host, .port = static_cast<std::uint16_t>(config.admin.port)}, env.log);
+    if (auto started = co_await admin_http->start(); !started) co_return failed(started.error());
+  }
+  if (auto told = on_ready(http.port()); !told) co_return failed(told.error());
+  fmt::print("======== Running on {}://{}:{} ========\n", scheme, config.host, http.port());
+  std::fflush(stdout);
+
+  co_await process.wait_stop();
+  for (auto& component : components) co_await component->controller->stop();
+  if (admin_http) co_await admin_http->stop();
+  co_await http.stop();
+  co_await api.stop();
+  components.clear();
+  store->reset();
+  co_return 0;
+}
+
+// A throw-away installation in one folder: CA, identities, krakectl configuration, database.
+struct DevFiles {
+  ServerTls server;
+  std::string dir;
+};
+
+Result<DevFiles> make_dev_files(const std::string& dir, Wall now) {
+  std::error_code ec;
+  std::filesystem::create_directories(dir, ec);
+  if (ec) return fail(Code::unavailable, fmt::format("cannot make the folder '{}': {}", dir, ec.message()));
+  ::chmod(dir.c_str(), 0700);
+  ASSIGN_OR_RETURN(const auto ca, make_ca("krake-dev-ca", now));
+  const std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
+  ASSIGN_OR_RETURN(const auto server, issue(ca, "system:api-server", hosts, {.server = true, .client = false}, now));
+  ASSIGN_OR_RETURN(const auto admin, issue(ca, "system:admin", {}, {.server = false, .client = true}, now));
+  RETURN_IF_ERROR(write_file(dir + "/ca.pem", ca.cert_pem, 0644));
+  RETURN_IF_ERROR(write_file(dir + "/system:admin.pem", admin.cert_pem, 0644));
+  RETURN_IF_ERROR(write_file(dir + "/system:admin-key.pem", admin.key_pem, 0600));
+  return DevFiles{.server = {.cert_chain_pem = server.cert_pem, .key_pem = server.key_pem, .client_ca_pem = ca.cert_pem}, .dir = dir};
+}
+
+}  // namespace
+
+Awaitable<int> run_api(Process& process, ApiConfig config) {
+  if (!config.store) {
+    co_return failed({Code::invalid_argument,
+                      config.etcd ? "store: the etcd store is not available in this version; add `store: {type: sqlite, path: FILE}`"
+                                  : "store: the configuration names no store; add `store: {type: sqlite, path: FILE}`"});
+  }
+  auto options = server_options(config);
+  if (!options) co_return failed(options.error());
+  auto listen = listen_options(config);
+  if (!listen) co_return failed(listen.error());
+  const StoreConfig store = *config.store;
+  co_return co_await serve(process, std::move(config), store, {}, {}, [](std::uint16_t) { return Status{}; }, std::move(*listen),
+                           std::move(*options));
+}
+
+Awaitable<int> run_all(Process& process, AllOptions options) {
+  std::vector<std::string> names;
+  for (const auto name : kComponents) {
+    if (!options.without.contains(std::string(name))) names.emplace_back(name);
+  }
+  ControllerConfig controllers;
+  controllers.reschedule_after = options.reschedule_after;
+  controllers.stickiness = options.stickiness;
+  controllers.debounce = 0.05;
+  ApiConfig config = options.api;
+  if (!options.dev) {
+    auto server = server_options(config);
+    if (!server) co_return failed(server.error());
+    auto listen = listen_options(config);
+    if (!listen) co_return failed(listen.error());
+    const StoreConfig store = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
+    // Controllers inside this process are known by the name the in-process transport vouches for.
+    server->auth.client_certificates = true;
+    co_return co_await serve(process, std::move(config), store, names, controllers, [](std::uint16_t) { return Status{}; },
+                             std::move(*listen), std::move(*server));
+  }
+  auto files = make_dev_files(options.state_dir, process.env().clock.wall());
+  if (!files) co_return failed(files.error());
+  config.host = "localhost";
+  server::ServerOptions server;
+  server.auth.mode = access::Authorization::rbac;
+  server.auth.client_certificates = true;
+  auto roles = shipped_roles();
+  server.default_roles = std::move(roles.roles);
+  server.default_role_bindings = std::move(roles.bindings);
+  HttpServerOptions listen{.host = "127.0.0.1", .port = static_cast<std::uint16_t>(std::max(options.port, 0)), .tls = files->server};
+  const std::string dir = options.state_dir;
+  co_return co_await serve(
+      process, std::move(config), {.type = "sqlite", .path = dir + "/krake.db"}, names, controllers,
+      [dir](std::uint16_t port) -> Status {
+        const std::string yaml = fmt::format(
+            "api_url: https://localhost:{0}\nuser: system:admin\ntls:\n  enabled: true\n  client_ca: \"{1}/ca.pem\"\n"
+            "  client_cert: \"{1}/system:admin.pem\"\n  client_key: \"{1}/system:admin-key.pem\"\n",
+            port, dir);
+        RETURN_IF_ERROR(write_file(dir + "/krakectl.yaml", yaml, 0600));
+        fmt::print("Krake is ready. In another terminal:\n\n  export KRAKECTL_CONFIG={}/krakectl.yaml\n"
+                   "  krakectl kube cluster register --kubeconfig <kubeconfig>\n  krakectl kube app create --file <manifest> <name>\n\n",
+                   dir);
+        return {};
+      },
+      std::move(listen), std::move(server));
+}
+
+Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {
+  Env& env = process.env();
+  Endpoint endpoint{.url = config.api_endpoint};
+  const std::string scheme = config.tls.enabled ? "https" : "http";
+  if (const auto colon = endpoint.url.find("://"); colon != std::string::npos && endpoint.url.substr(0, colon) != scheme) {
+    env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
+    endpoint.url = scheme + endpoint.url.substr(colon);
+  }
+  if (config.tls.enabled) {
+    for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem}, {&config.tls.client_cert, &endpoint.client_cert_pem},
+                                {&config.tls.client_key, &endpoint.client_key_pem}}) {
+      if (path->empty()) continue;
+      auto text = read_file(*path);
+      if (!text) co_return failed(text.error());
+      *target = std::move(*text);
+    }
+  }
+  BeastDialer dialer(env.executor, env.clock);
+  auto transport = dialer.dial(endpoint);
+  if (!transport) co_return failed(transport.error());
+  Component component(name, env, *transport, ClientOptions{.token = config.token}, dialer, config);
+  component.controller->start();
+  env.log.info("Controller started", {{"controller", name}, {"api", endpoint.url}});
+  co_await process.wait_stop();
+  co_await component.controller->stop();
+  env.log.info("Controller stopped", {{"controller", name}});
+  co_return 0;
+}
+
+}  // namespace krake

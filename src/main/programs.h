@@ -1,0 +1,29 @@
+// The programs behind `krake ...`. Each runs until the process is asked to stop and returns the exit code.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "main/config.h"
+#include "main/process.h"
+#include "server/api_server.h"
+
+namespace krake {
+
+struct AllOptions {
+  bool dev = false;
+  std::string state_dir;            // --dev: CA, identities, database, krakectl.yaml
+  int port = -1;                    // --dev: 0 is a free one
+  double reschedule_after = 60;     // of the scheduler
+  double stickiness = 0.1;
+  std::set<std::string> without;    // component names
+  ApiConfig api;                    // unless dev
+};
+
+Awaitable<int> run_api(Process& process, ApiConfig config);
+Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config);
+Awaitable<int> run_all(Process& process, AllOptions options);
+
+inline constexpr std::string_view kComponents[] = {"scheduler", "kubernetes-application", "kubernetes-cluster", "gc"};
+
+}  // namespace krake

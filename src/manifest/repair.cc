@@ -1,0 +1,217 @@
+#include "manifest/repair.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "manifest/diff.h"
+#include "manifest/merge_keys.h"
+#include "manifest/schema.h"
+
+namespace krake::manifest {
+namespace {
+
+// ---- repair
+
+json::Value repaired(const Place& place, const json::Value* entry, const json::Value& desired, const json::Value& live);
+
+// Nothing of it is observed: the live values of the leaves that `desired` has.
+json::Value unobserved(const Place& place, const json::Value& desired, const json::Value& live) {
+  if (desired.is_object() && live.is_object()) {
+    json::Object result;
+    for (const auto& [key, value] : *desired.if_object()) {
+      const json::Value* seen = live.if_object()->find(key);
+      if (seen) result.set(key, unobserved(place.child(key), value, *seen));
+    }
+    return result;
+  }
+  const ListKind kind = list_kind(place);
+  if (!desired.is_array() || !live.is_array() || kind.type == ListType::atomic) return live;
+  const json::Array& items = *desired.if_array();
+  const json::Array& seen = *live.if_array();
+  const auto same = counterparts(kind, items, seen);
+  json::Array result;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (same[i] != kNoItem) result.push_back(unobserved(place, items[i], seen[same[i]]));
+  }
+  return result;
+}
+
+json::Value repaired_list(const Place& place, const json::Array& entry, const json::Array& desired,
+                          const json::Array& live) {
+  const auto items = list_items(entry);
+  const ListLimits limits = list_limits(entry);
+  const ListKind kind = list_kind(place);
+  const bool too_short = static_cast<std::int64_t>(counted_length(place, desired, live)) < limits.min;
+  const auto same = counterparts(kind, desired, live);
+  json::Array result;
+  for (std::size_t i = 0; i < desired.size(); ++i) {
+    const json::Value* item = i < items.size() ? &items[i] : nullptr;
+    if (same[i] != kNoItem) {
+      result.push_back(repaired(place, item, desired[i], live[same[i]]));
+    } else if (item || too_short) {
+      result.push_back(desired[i]);
+    }
+  }
+  if (kind.type != ListType::atomic) return result;
+  const auto room = [&] { return limits.max == 0 || static_cast<std::int64_t>(result.size()) < limits.max; };
+  for (std::size_t i = desired.size(); i < live.size(); ++i) {
+    if (injected_by_cluster(place, live[i]) || room()) result.push_back(live[i]);
+  }
+  return result;
+}
+
+// `entry` null pointer: not observed; JSON null: observed with all below it.
+json::Value repaired(const Place& place, const json::Value* entry, const json::Value& desired,
+                     const json::Value& live) {
+  if (!entry) return unobserved(place, desired, live);
+  if (entry->is_object() && desired.is_object() && live.is_object()) {
+    json::Object result;
+    for (const auto& [key, value] : *desired.if_object()) {
+      const json::Value* member = entry->if_object()->find(key);
+      const json::Value* seen = live.if_object()->find(key);
+      if (seen && !seen->is_null()) {
+        result.set(key, repaired(place.child(key), member, value, *seen));
+      } else if (member) {
+        result.set(key, value);
+      }
+    }
+    return result;
+  }
+  if (entry->is_array() && desired.is_array() && live.is_array()) {
+    return repaired_list(place, *entry->if_array(), *desired.if_array(), *live.if_array());
+  }
+  return desired;
+}
+
+// ---- surplus
+
+// Maps whose keys are independent of each other; elsewhere a dropped member goes as a whole or not at all.
+constexpr std::array<std::string_view, 6> kFreeMaps{"labels",     "annotations", "data",
+                                                    "binaryData", "requests",    "limits"};
+
+bool free_map(const Place& place) { return std::ranges::find(kFreeMaps, place.field) != kFreeMaps.end(); }
+
+class Surplus {
+ public:
+  json::Array take() { return std::move(operations_); }
+
+  void visit(const std::string& path, const Place& place, const json::Value* entry, const json::Value* previous,
+             const json::Value& desired, const json::Value& live) {
+    if (desired.is_object() && live.is_object()) {
+      const json::Object* before = previous ? previous->if_object() : nullptr;
+      visit_object(path, place, entry, before, *desired.if_object(), *live.if_object());
+    } else if (desired.is_array() && live.is_array()) {
+      const json::Array* before = previous ? previous->if_array() : nullptr;
+      const json::Array* limits = entry ? entry->if_array() : nullptr;
+      visit_list(path, place, limits, before, *desired.if_array(), *live.if_array());
+    }
+  }
+
+ private:
+  // The entry of a member; below a null leaf there are no limits, so nothing to look up.
+  static const json::Value* member_entry(const json::Value* entry, std::string_view key) {
+    const json::Object* object = entry ? entry->if_object() : nullptr;
+    return object ? object->find(key) : nullptr;
+  }
+
+  void visit_object(const std::string& path, const Place& place, const json::Value* entry, const json::Object* previous,
+                    const json::Object& desired, const json::Object& live) {
+    const bool root = place.field.empty();
+    const bool metadata = place.field == "metadata" && place.parent.empty();
+    for (const auto& [key, seen] : live) {
+      if (root && (key == "apiVersion" || key == "kind" || key == "status")) continue;
+      const json::Value* wanted = desired.find(key);
+      const json::Value* before = previous ? previous->find(key) : nullptr;
+      const Place inner = place.child(key);
+      if (wanted) {
+        visit(pointer_of(path, key), inner, member_entry(entry, key), before, *wanted, seen);
+      } else if (before && (!metadata || key == "labels" || key == "annotations")) {
+        dropped(pointer_of(path, key), inner, *before, seen);
+      }
+    }
+  }
+
+  void dropped(const std::string& path, const Place& place, const json::Value& previous, const json::Value& live) {
+    if (free_map(place) && previous.is_object() && live.is_object()) {
+      return visit_object(path, place, nullptr, previous.if_object(), {}, *live.if_object());
+    }
+    if (covers(place, previous, live)) remove(path, live);
+  }
+
+  void visit_list(const std::string& path, const Place& place, const json::Array* entry, const json::Array* previous,
+                  const json::Array& desired, const json::Array& live) {
+    const ListKind kind = list_kind(place);
+    const auto wanted = counterparts(kind, live, desired);
+    const bool keyed = previous && kind.type != ListType::atomic;
+    const auto before = keyed ? counterparts(kind, live, *previous) : std::vector<std::size_t>(live.size(), kNoItem);
+    const ListLimits limits = entry ? list_limits(*entry) : ListLimits{};
+
+    std::vector<bool> removed(live.size());
+    auto length = static_cast<std::int64_t>(counted_length(place, desired, live));
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      if (wanted[i] != kNoItem || before[i] == kNoItem || !covers(place, (*previous)[before[i]], live[i])) continue;
+      removed[i] = true;
+      --length;
+    }
+    for (std::size_t i = live.size(); i-- > 0 && limits.max > 0 && length > limits.max;) {
+      if (wanted[i] != kNoItem || removed[i] || injected_by_cluster(place, live[i])) continue;
+      removed[i] = true;
+      --length;
+    }
+    // Backwards, so that no removal moves what is still to come.
+    const auto items = entry ? list_items(*entry) : std::span<const json::Value>();
+    for (std::size_t i = live.size(); i-- > 0;) {
+      if (removed[i]) {
+        remove(pointer_of(path, i), live[i]);
+      } else if (wanted[i] != kNoItem) {
+        const json::Value* item = wanted[i] < items.size() ? &items[wanted[i]] : nullptr;
+        const json::Value* old = before[i] == kNoItem ? nullptr : &(*previous)[before[i]];
+        visit(pointer_of(path, i), place, item, old, desired[wanted[i]], live[i]);
+      }
+    }
+  }
+
+  void remove(const std::string& path, const json::Value& live) {
+    operations_.push_back(json::Object{{"op", "test"}, {"path", path}, {"value", live}});
+    operations_.push_back(json::Object{{"op", "remove"}, {"path", path}});
+  }
+
+  json::Array operations_;
+};
+
+}  // namespace
+
+json::Value apply_body(const json::Value& desired) { return normalised(desired); }
+
+json::Value repair_body(const json::Value& desired, const json::Value& live, const json::Value& entry) {
+  const json::Value wanted = normalised(desired);
+  const std::string kind(wanted.string_at({"kind"}));
+  const json::Value schema = normalised_entry(entry);
+  json::Value body = repaired(Place{kind, "", ""}, &schema, wanted, live);
+  json::Object& fields = body.make_object();
+  for (std::string_view key : {"apiVersion", "kind"}) {
+    if (const json::Value* value = wanted.at_path({key})) fields.set(key, *value);
+  }
+  json::Object& metadata = fields["metadata"].make_object();
+  for (std::string_view key : {"name", "namespace"}) {
+    if (const json::Value* value = wanted.at_path({"metadata", key})) metadata.set(key, *value);
+  }
+  if (const json::Value* version = live.at_path({"metadata", "resourceVersion"})) {
+    metadata.set("resourceVersion", *version);
+  }
+  return body;
+}
+
+json::Array surplus_patch(const json::Value& desired, const json::Value& live, const json::Value& entry,
+                          const json::Value* previous) {
+  const json::Value wanted = normalised(desired);
+  const json::Value schema = normalised_entry(entry);
+  const json::Value before = previous ? normalised(*previous) : json::Value();
+  const std::string kind(wanted.string_at({"kind"}));
+  Surplus surplus;
+  surplus.visit("", Place{kind, "", ""}, &schema, previous ? &before : nullptr, wanted, live);
+  return surplus.take();
+}
+
+}  // namespace krake::manifest

@@ -1,0 +1,26 @@
+// Putting a live object right. Pure.
+//
+//   first apply, or the manifest changed:  apply_body(desired)
+//   drift:                                 repair_body(desired, live, entry), then surplus_patch(..) on what came back
+#pragma once
+
+#include "base/json.h"
+
+namespace krake::manifest {
+
+// The desired object as it is sent: without status and nulls, Secret stringData as data.
+json::Value apply_body(const json::Value& desired);
+
+// The object for server-side apply on drift: observed leaves as desired, unobserved ones as they are on the live object
+// (absent there: left out), with the live object's resourceVersion. What other owners have and `desired` does not
+// mention is not in it, except the items of lists without keys, which are replaced as a whole and so keep what their
+// limits allow.
+json::Value repair_body(const json::Value& desired, const json::Value& live, const json::Value& entry);
+
+// What applying does not take away, as an RFC 6902 patch against exactly this live object, each `remove` after a
+// `test`: list items beyond the limits of the entry and, when `previous` (the object applied before `desired`) is
+// given, what vanished from it and has not been changed by anybody since. Empty when there is nothing to remove.
+json::Array surplus_patch(const json::Value& desired, const json::Value& live, const json::Value& entry,
+                          const json::Value* previous = nullptr);
+
+}  // namespace krake::manifest

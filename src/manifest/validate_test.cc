@@ -1,0 +1,249 @@
+#include "manifest/validate.h"
+
+#include <gmock/gmock.h>
+
+#include "manifest/testing.h"
+
+namespace krake::manifest {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using Row = std::pair<std::string_view, std::optional<std::string>>;
+
+TEST(CheckManifest, AcceptsCompleteResources) {
+  EXPECT_THAT(check_manifest({}), IsEmpty());
+  EXPECT_THAT(check_manifest(array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}}]")), IsEmpty());
+}
+
+TEST(CheckManifest, ReportsMissingFieldsInOrder) {
+  EXPECT_THAT(check_manifest(array_of("[{}]")), ElementsAre("Field 'metadata.name' not found in resource at index 0",
+                                                            "Field 'apiVersion' not found in resource at index 0",
+                                                            "Field 'kind' not found in resource at index 0",
+                                                            "Field 'metadata' not found in resource at index 0"));
+  EXPECT_THAT(
+      check_manifest(array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}},"
+                              " {'metadata':{'name':'q'}}, {'apiVersion':1,'kind':null,'metadata':{'name':''}}]")),
+      ElementsAre("Field 'apiVersion' not found in resource at index 1 (metadata.name: 'q')",
+                  "Field 'kind' not found in resource at index 1 (metadata.name: 'q')",
+                  "Field 'metadata.name' not found in resource at index 2"));
+}
+
+TEST(CheckManifest, NamesWrongTypes) {
+  EXPECT_THAT(check_manifest(array_of("[3, null, {'apiVersion':'v1','kind':'Pod','metadata':null}]")),
+              ElementsAre("Resource at index 0 is not an object", "Resource at index 1 is not an object",
+                          "Field 'metadata.name' not found in resource at index 2",
+                          "Field 'metadata' is not an object in resource at index 2"));
+}
+
+constexpr std::string_view kGoodKubeconfig =
+    "{'apiVersion':'v1','kind':'Config','current-context':'c','contexts':[{'name':'c','context':{'cluster':'k','user':'"
+    "u'}}],"
+    "'users':[{'name':'u','user':{'token':'t'}}],'clusters':[{'name':'k','cluster':{'server':'https://h'}}]}";
+
+std::string with(std::string_view from, std::string_view to) {
+  std::string text(kGoodKubeconfig);
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(CheckKubeconfig, AcceptsGoodAndEmptyOnes) {
+  EXPECT_EQ(check_kubeconfig({}), std::nullopt);
+  EXPECT_EQ(check_kubeconfig(object_of(kGoodKubeconfig)), std::nullopt);
+  // A user that is not listed is fine as long as there is exactly one.
+  EXPECT_EQ(check_kubeconfig(object_of(with("'user':'u'", "'user':'v'"))), std::nullopt);
+}
+
+TEST(CheckKubeconfig, ReportsTheFirstViolation) {
+  const std::string prefix = "Invalid kube-config file. ";
+  const std::vector<std::tuple<std::string_view, std::string_view, std::string>> rows{
+      {"'current-context':'c',", "", prefix + "Expected key current-context in kube-config"},
+      {"'current-context':'c'", "'current-context':''", prefix + "Expected key current-context in kube-config"},
+      {"'contexts':[{'name':'c','context':{'cluster':'k','user':'u'}}]", "'contexts':[]",
+       prefix + "Expected key contexts in kube-config"},
+      {"'contexts':[{'name':'c','context':{'cluster':'k','user':'u'}}]", "'contexts':'x'",
+       prefix + "Expected kube-config/contexts to be a list"},
+      {"'contexts':[{'name':'c',", "'contexts':[{",
+       prefix + "Expected all values in kube-config/contexts list to have 'name' key"},
+      {"'contexts':[", "'contexts':[7,",
+       prefix + "Expected all values in kube-config/contexts list to have 'name' key"},
+      {"'current-context':'c'", "'current-context':'d'",
+       prefix + "Expected object with name d in kube-config/contexts list"},
+      {"'contexts':[", "'contexts':[{'name':'c'},",
+       prefix + "Expected only one object with name c in kube-config/contexts list"},
+      {"'context':{'cluster':'k','user':'u'}", "'context':{}",
+       prefix + "Expected key context in kube-config/contexts[name=c]"},
+      {"'context':{'cluster':'k','user':'u'}", "'context':'x'",
+       prefix + "Expected kube-config/contexts[name=c]/context to be an object"},
+      {"'user':{'token':'t'}", "'user':{}", prefix + "Expected key user in kube-config/users[name=u]"},
+      {"'users':[{'name':'u',", "'users':[{",
+       prefix + "Expected all values in kube-config/users list to have 'name' key"},
+      {"'users':[{'name':'u','user':{'token':'t'}}],", "", prefix + "Expected key users in kube-config"},
+      {"'users':[{'name':'u','user':{'token':'t'}}]", "'users':null", prefix + "Expected key users in kube-config"},
+      {"'users':[{'name':'u','user':{'token':'t'}}]", "'users':3", prefix + "Expected kube-config/users to be a list"},
+      {"'clusters':[{'name':'k','cluster':{'server':'https://h'}}]", "'clusters':null",
+       prefix + "Expected key clusters in kube-config"},
+      {"'cluster':'k'", "'cluster':'l'", prefix + "Expected object with name l in kube-config/clusters list"},
+      {"'cluster':'k',", "", prefix + "Expected key cluster in kube-config/contexts[name=c]/context"},
+      {"'cluster':{'server':'https://h'}", "'cluster':null",
+       prefix + "Expected key cluster in kube-config/clusters[name=k]"},
+      {"'contexts':[", "'contexts':[{'name':'d'},", "Only one context is allowed"},
+      {"'users':[", "'users':[{'name':'v'},", "Only one user is allowed"},
+      {"'users':[{'name':'u','user':{'token':'t'}}]", "'users':[]", "Only one user is allowed"},
+      {"'clusters':[", "'clusters':[{'name':'l'},", "Only one cluster is allowed"},
+  };
+  for (const auto& [from, to, message] : rows) {
+    const std::string text = with(from, to);
+    EXPECT_EQ(check_kubeconfig(object_of(text)), message) << text;
+  }
+}
+
+constexpr std::string_view kTosca =
+    "{'tosca_definitions_version':'tosca_simple_yaml_1_0','data_types':{'tosca.nodes.indigo.KubernetesObject':"
+    "{'derived_from':'tosca.nodes.Root','properties':{'spec':{'type':'string','required':true}}}},"
+    "'topology_template':{'inputs':{'p':{'type':'string','default':'80'}},'node_templates':{'n':"
+    "{'type':'tosca.nodes.indigo.KubernetesObject','properties':{'spec':{'kind':'Pod'}}}},"
+    "'outputs':{'o':{'description':'d','value':1}}}}";
+
+TEST(CheckTosca, AcceptsUrlsBySuffixOnly) {
+  const std::string bad = "Invalid TOSCA template URL.";
+  for (const auto& [url, expected] : std::initializer_list<Row>{{"''", std::nullopt},
+                                                                {"{}", std::nullopt},
+                                                                {"'https://h/t.yaml'", std::nullopt},
+                                                                {"'t.yml'", std::nullopt},
+                                                                {"'t.YAML'", bad},
+                                                                {"'t.yaml?x'", bad},
+                                                                {"'t.json'", bad},
+                                                                {"[1]", "Invalid TOSCA template content."}}) {
+    EXPECT_EQ(check_tosca_application(value_of(url)), expected) << url;
+  }
+}
+
+TEST(CheckTosca, AcceptsTheTemplatesOfPractice) {
+  EXPECT_EQ(check_tosca_application(value_of(kTosca)), std::nullopt);
+  EXPECT_EQ(check_tosca_application(
+                value_of("{'tosca_definitions_version':'tosca_simple_yaml_1_2','imports':[{'x':'http://i'}],"
+                         "'topology_template':{'node_templates':{'n':{'type':'my.own.Type',"
+                         "'properties':{'any':1}}}}}")),
+            std::nullopt);
+  EXPECT_EQ(
+      check_tosca_application(value_of("{'tosca_definitions_version':'tosca_simple_yaml_1_0','topology_template':"
+                                       "{'node_templates':{'n':{'type':'tosca.nodes.Compute','properties':{}}}}}")),
+      std::nullopt);
+}
+
+TEST(CheckTosca, RefusesWhatIsNoTemplate) {
+  const auto changed = [](std::string_view from, std::string_view to) {
+    std::string text(kTosca);
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+  };
+  for (const std::string& text : {
+           std::string("{'description':'x'}"),
+           changed("tosca_simple_yaml_1_0", "tosca_simple_yaml_9_9"),
+           changed("'data_types'", "'datatypes'"),
+           changed("'inputs'", "'imputs'"),
+           changed("{'type':'tosca.nodes.indigo.KubernetesObject',", "{"),
+           changed("{'type':'tosca.nodes.indigo.KubernetesObject'", "{'type':'tosca.nodes.indigo.Other'"),
+           changed("'properties':{'spec':{'kind':'Pod'}}", "'properties':{}"),
+           changed("'properties':{'spec':{'kind':'Pod'}}", "'properties':{'spec':'x','other':1}"),
+           changed("'properties':{'spec':{'kind':'Pod'}}", "'props':{}"),
+           changed("'description':'d'", "'descr':'d'"),
+           changed("'node_templates':{", "'node_templates':{'m':1,"),
+       }) {
+    EXPECT_EQ(check_tosca_application(value_of(text)), "Invalid TOSCA template content.") << text;
+  }
+}
+
+TEST(CheckTosca, ClustersNeedTheKubeconfigOutput) {
+  const std::string missing = "Invalid TOSCA template content. The output `kubeconfig` is missing.";
+  EXPECT_EQ(check_tosca_cluster({}), std::nullopt);
+  EXPECT_EQ(check_tosca_cluster(object_of(kTosca)), missing);
+  std::string text(kTosca);
+  text.replace(text.find("'o':"), 4, "'kubeconfig':");
+  EXPECT_EQ(check_tosca_cluster(object_of(text)), std::nullopt);
+  text.replace(text.find("tosca_simple_yaml_1_0"), 21, "x");
+  EXPECT_EQ(check_tosca_cluster(object_of(text)), "Invalid TOSCA template content.");
+}
+
+TEST(CheckTosca, ACycleOfTypesEnds) {
+  EXPECT_EQ(check_tosca_application(value_of(
+                "{'tosca_definitions_version':'tosca_simple_yaml_1_0','node_types':{'a':{'derived_from':'b'},'b':"
+                "{'derived_from':'a'}},'topology_template':{'node_templates':{'n':{'type':'a'}}}}")),
+            std::nullopt);
+}
+
+TEST(CheckCsar, LooksAtTheSuffix) {
+  for (std::string_view good : {"https://h/a.csar", "a.zip"}) EXPECT_EQ(check_csar(good), std::nullopt);
+  for (std::string_view bad : {"", "a.CSAR", "a.tar"}) EXPECT_EQ(check_csar(bad), "Invalid CSAR archive URL.");
+}
+
+std::string control(std::string_view min, std::string_view max) {
+  return fmt::format("{{'observer_schema_list_min_length':{},'observer_schema_list_max_length':{}}}", min, max);
+}
+
+TEST(CheckObserverSchema, ReportsEveryViolation) {
+  const json::Array manifest = array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'n'}}]");
+  const auto pod = [](std::string_view rest) {
+    return fmt::format("[{{'apiVersion':'v1','kind':'Pod','metadata':{{'name':'p','labels':null}}{}}}]", rest);
+  };
+  const auto list = [&](std::string_view items) { return pod(fmt::format(",'l':[{}]", items)); };
+  const std::vector<std::pair<std::string, std::optional<std::string>>> rows{
+      {pod(""), std::nullopt},
+      {pod(",'spec':{'a':null,'b':{'c':null}}"), std::nullopt},
+      {list("null," + control("0", "0")), std::nullopt},
+      {list("{'a':null},[" + control("0", "2") + "]," + control("1", "2")), std::nullopt},
+      {list(control("0", "123456789012345678901234567890")), std::nullopt},
+      {"[5]", "Observed resource must be a dictionary"},
+      {"[{'kind':'Pod','metadata':{'name':'p'}}]", "apiVersion is not defined"},
+      {"[{'apiVersion':'v1','kind':null,'metadata':{'name':'p'}}]", "kind is not defined"},
+      {"[{'apiVersion':'v1','kind':'Pod'}]", "metadata dictionary is not defined"},
+      {"[{'apiVersion':'v1','kind':'Pod','metadata':[]}]", "metadata must be a dictionary"},
+      {"[{'apiVersion':'v1','kind':'Pod','metadata':{}}]", "name is not defined in the metadata dictionary"},
+      {"[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','labels':'x'}}]", "Value of 'labels' is not 'None'"},
+      {pod(",'spec':{'a':{'b':1}}"), "Value of 'b' is not 'None'"},
+      {pod(",'spec':{'apiVersion':'v1'}"), "Value of 'apiVersion' is not 'None'"},
+      {list(""), "Special list control dictionary not found"},
+      {list("null"), "Special list control dictionary not found"},
+      {list("{'a':null}"), "Special list control dictionary malformed"},
+      {list(control("'0'", "0")), "observer_schema_list_min_length should be an integer"},
+      {list(control("0", "1.5")), "observer_schema_list_max_length should be an integer"},
+      {list(control("-1", "0")), "Invalid value for observer_schema_list_min_length"},
+      {list(control("0", "-1")), "Invalid value for observer_schema_list_max_length"},
+      {list(control("3", "2")), "observer_schema_list_max_length is inferior to observer_schema_list_min_length"},
+      {list("null,null," + control("0", "1")),
+       "observer_schema_list_max_length is inferior to the number of observed elements"},
+      {list("1," + control("0", "0")), "Element of a list is not 'None'"},
+      {list("{'x':true}," + control("0", "0")), "Value of 'x' is not 'None'"},
+      {"[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'q'}}]", "Observed resource must be in manifest"},
+  };
+  for (const auto& [schema, expected] : rows) {
+    EXPECT_EQ(check_observer_schema(array_of(schema), manifest), expected) << schema;
+  }
+  EXPECT_EQ(check_observer_schema(array_of("[{}]"), {}), std::nullopt);
+}
+
+TEST(Validate, RandomJsonNeverBreaksAnyCheck) {
+  Random random(3);
+  static constexpr std::string_view kKeys[] = {"current-context", "contexts", "users",          "clusters",
+                                               "metadata",        "name",     "node_templates", "topology_template"};
+  for (int i = 0; i < 3000; ++i) {
+    json::Array array;
+    json::Object object;
+    for (int n = 0; n < 4; ++n) {
+      array.push_back(random_value(random, 4));
+      object.set(kKeys[random.below(std::size(kKeys))], random_value(random, 4));
+    }
+    object.set("tosca_definitions_version", "tosca_simple_yaml_1_0");
+    check_manifest(array);
+    check_kubeconfig(object);
+    check_tosca_application(object);
+    check_tosca_cluster(object);
+    check_observer_schema(array, array);
+  }
+}
+
+}  // namespace
+}  // namespace krake::manifest

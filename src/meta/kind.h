@@ -1,0 +1,177 @@
+// A kind: everything the rest of Krake needs to know of one type of resource, in one value. Routes, storage keys, watches,
+// informers, RBAC names, CLI verbs and tables iterate the Registry; nothing outside api/ names a kind.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "meta/codec.h"
+#include "meta/object.h"
+
+namespace krake {
+
+struct Kind;
+
+// One resource of any kind. The concrete struct is behind as<T>().
+class Object {
+ public:
+  virtual ~Object() = default;
+  virtual const Kind& kind() const = 0;
+  virtual ObjectMeta& meta() = 0;
+  const ObjectMeta& meta() const { return const_cast<Object*>(this)->meta(); }
+  virtual std::unique_ptr<Object> clone() const = 0;
+  // The stored form. No resource_version in it.
+  virtual void encode(std::string& out) const = 0;
+  virtual bool equals(const Object& other) const = 0;
+  virtual std::string_view changed_immutable(const Object& stored) const = 0;
+  virtual void keep_stored(const Object& stored) = 0;
+  // For kinds with a status; no-ops otherwise.
+  virtual void reset_status() = 0;
+  virtual std::string_view changed_immutable_status(const Object& stored) const = 0;
+  virtual void take_status(const Object& body) = 0;
+
+  template <class T>
+  T& as();
+  template <class T>
+  const T& as() const {
+    return const_cast<Object*>(this)->as<T>();
+  }
+};
+
+// What a sub-resource write does to the object. The server loads, authorises, commits and answers.
+struct SubresourceCall {
+  const json::Value* body = nullptr;  // null when the subresource takes none
+  DateTime now;
+};
+struct Subresource {
+  std::string_view name;      // last path segment
+  std::string_view resource;  // RBAC resource, "applications/binding"
+  bool has_body = true;
+  bool load_first = false;    // the object is looked up before the body is read
+  // Checks the body alone; errors become a 422. May be null when has_body is false.
+  bool (*validate)(const json::Value& body, FieldErrors& errors) = nullptr;
+  // Changes the object, or refuses with the code and message of the problem.
+  Status (*apply)(Object& object, const SubresourceCall& call) = nullptr;
+};
+
+struct Kind {
+  std::string_view group;     // "kubernetes"
+  std::string_view name;      // "Application"
+  std::string_view plural;    // "applications"
+  bool namespaced = true;
+  bool has_status = false;
+  bool force_delete = false;             // knows ?force=True and ?blocking=
+  bool leased = false;                   // lives on a store lease: written by acquire and release only (api/core/lease.h)
+  bool unchanged_update_is_ok = false;   // PUT of an equal body: 200 instead of 400
+  std::vector<Subresource> subresources;
+  void (*on_delete)(Object& object) = nullptr;  // at the first DELETE
+  // status.state, lower case, for ?blocking=; null when the kind has none.
+  std::string (*state)(const Object& object) = nullptr;
+
+  std::unique_ptr<Object> (*decode)(const Kind& kind, const json::Value& in, Form form, FieldErrors& errors) = nullptr;
+
+  // "/kubernetes/applications/": every key of this kind starts so.
+  std::string storage_prefix() const;
+  std::string storage_key(std::string_view ns, std::string_view name) const;
+  // The parts of a key of this kind; false when the key is not one (api-contract 8.2).
+  bool split_key(std::string_view key, std::string& ns, std::string& name) const;
+  // "/kubernetes/namespaces/demo/applications", or over all namespaces when `ns` is empty.
+  std::string collection_path(std::string_view ns) const;
+  std::string item_path(std::string_view ns, std::string_view name) const;
+  ResourceRef ref(const ObjectMeta& meta) const;
+};
+
+// "Application 'web' in namespace 'demo'"
+std::string describe(const Kind& kind, const ObjectMeta& meta);
+
+template <class T>
+class ObjectOf final : public Object {
+ public:
+  explicit ObjectOf(const Kind& kind) : kind_(kind) {}
+  ObjectOf(const Kind& kind, T v) : value(std::move(v)), kind_(kind) {}
+  T value{};
+
+  const Kind& kind() const override { return kind_; }
+  ObjectMeta& meta() override { return value.metadata; }
+  std::unique_ptr<Object> clone() const override { return std::make_unique<ObjectOf>(kind_, value); }
+  void encode(std::string& out) const override { codec::encode(value, out); }
+  bool equals(const Object& other) const override { return value == other.as<T>(); }
+  std::string_view changed_immutable(const Object& stored) const override {
+    return krake::changed_immutable(value, stored.as<T>());
+  }
+  void keep_stored(const Object& stored) override { krake::keep_stored(value, stored.as<T>()); }
+  void reset_status() override {
+    if constexpr (requires { value.status; }) value.status = {};
+  }
+  std::string_view changed_immutable_status(const Object& stored) const override {
+    if constexpr (requires { value.status; }) return krake::changed_immutable(value.status, stored.as<T>().status);
+    return {};
+  }
+  void take_status(const Object& body) override {
+    if constexpr (requires { value.status; }) {
+      auto unknown = value.status.unknown;
+      value.status = body.as<T>().status;
+      value.status.unknown = std::move(unknown);
+    }
+  }
+
+ private:
+  const Kind& kind_;
+};
+
+template <class T>
+T& Object::as() {
+  auto* object = dynamic_cast<ObjectOf<T>*>(this);
+  if (!object) throw std::bad_cast();
+  return object->value;
+}
+
+// What a resource struct must look like to become a kind.
+template <class T>
+concept Resource = codec::Described<T> && codec::HasKind<T> && requires(T t) {
+  { t.metadata } -> std::same_as<ObjectMeta&>;
+  { T::kPlural } -> std::convertible_to<std::string_view>;
+  { T::kNamespaced } -> std::convertible_to<bool>;
+};
+
+// The part of a Kind that follows from the struct. Group files add subresources and hooks.
+template <Resource T>
+Kind make_kind() {
+  Kind kind;
+  kind.group = T::kApi;
+  kind.name = T::kKindName;
+  kind.plural = T::kPlural;
+  kind.namespaced = T::kNamespaced;
+  kind.has_status = requires(T t) { t.status; };
+  kind.decode = [](const Kind& k, const json::Value& in, Form form, FieldErrors& errors) -> std::unique_ptr<Object> {
+    auto object = std::make_unique<ObjectOf<T>>(k);
+    if (!codec::decode(in, object->value, errors, form)) return nullptr;
+    return object;
+  };
+  if constexpr (requires(T t) { t.status.state; }) {
+    kind.state = [](const Object& object) { return std::string(enum_name(object.as<T>().status.state)); };
+  }
+  return kind;
+}
+
+// All kinds of a program, in the order they were added. Built once in main (or a test), then immutable and shared.
+class Registry {
+ public:
+  // Kinds keep their address. CHECKs that names are not taken.
+  const Kind& add(Kind kind);
+  const Kind* find(std::string_view group, std::string_view plural) const;
+  const Kind* find_by_kind(std::string_view group, std::string_view name) const;
+  template <Resource T>
+  const Kind& of() const {
+    return get(T::kApi, T::kKindName);
+  }
+  const Kind& get(std::string_view group, std::string_view name) const;  // CHECKs that it exists
+  const std::vector<std::unique_ptr<const Kind>>& kinds() const { return kinds_; }
+
+ private:
+  std::vector<std::unique_ptr<const Kind>> kinds_;
+};
+
+}  // namespace krake

@@ -1,0 +1,82 @@
+// The connections of one endpoint: made on demand, kept while idle, counted. Thread: the loop.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/async.h"
+#include "net/beast/client.h"
+#include "net/beast/input.h"
+#include "net/beast/parser.h"
+#include "net/beast/socket.h"
+#include "net/url.h"
+
+namespace krake {
+
+struct ClientConnection {
+  explicit ClientConnection(std::unique_ptr<Socket> s);
+  std::unique_ptr<Socket> socket;
+  MessageParser parser;
+  InputBuffer input;
+  Mono idle_since;
+  bool used_before = false;
+};
+
+class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
+ public:
+  ConnectionPool(boost::asio::any_io_executor executor, Clock& clock, DialerOptions options, Url url,
+                 std::string tls_name, TlsContext tls);
+
+  // One connection for the caller alone, closed and given up when the lease dies unless it was handed back.
+  class Lease {
+   public:
+    explicit Lease(std::shared_ptr<ConnectionPool> pool) : pool_(std::move(pool)) { ++pool_->leased_; }
+    Lease(Lease&&) noexcept = default;
+    Lease& operator=(Lease&&) = delete;
+    ~Lease();
+    ClientConnection& operator*() const { return *connection_; }
+    ClientConnection* operator->() const { return connection_.get(); }
+    const std::shared_ptr<ClientConnection>& shared() const { return connection_; }
+    void hand_back();
+
+   private:
+    friend class ConnectionPool;
+    std::shared_ptr<ConnectionPool> pool_;
+    std::shared_ptr<ClientConnection> connection_;
+  };
+
+  // An idle connection, or (always with `fresh`) a new one. Errors: unavailable, timeout.
+  Awaitable<Result<Lease>> lease(bool fresh, Mono deadline);
+  const Url& url() const { return url_; }
+  Clock& clock() const { return clock_; }
+  // "host:port: what": every message starts so.
+  Error error(Code code, std::string_view what) const;
+
+ private:
+  struct Resolution;
+  Awaitable<Result<std::vector<boost::asio::ip::tcp::endpoint>>> resolve(Mono deadline);
+  Awaitable<Result<std::shared_ptr<ClientConnection>>> connect(Mono deadline);
+  Awaitable<Result<Socket::Tcp>> connect_tcp(Mono deadline);
+  Awaitable<Status> shake_hands(std::shared_ptr<Socket> socket, Mono deadline);
+  std::shared_ptr<ClientConnection> take_idle();
+  void drop_old();
+
+  boost::asio::any_io_executor executor_;
+  Clock& clock_;
+  DialerOptions options_;
+  Url url_;
+  std::string tls_name_;
+  TlsContext tls_;
+  std::vector<std::shared_ptr<ClientConnection>> idle_;  // the longest idle first
+  std::size_t leased_ = 0;
+  Notifier freed_;
+  TimerHandle sweep_;
+};
+
+// Throws operation_aborted when the calling coroutine was cancelled: what an operation reports as aborted is then no
+// error.
+Awaitable<void> throw_if_cancelled();
+
+}  // namespace krake

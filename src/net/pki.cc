@@ -1,0 +1,199 @@
+#include "net/pki.h"
+
+#include <fmt/format.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "net/url.h"
+
+namespace krake {
+
+namespace {
+
+template <auto free>
+struct Free {
+  template <class T>
+  void operator()(T* object) const {
+    free(object);
+  }
+};
+using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
+using Cert = std::unique_ptr<X509, Free<X509_free>>;
+using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
+using Names = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES_free>>;
+using Number = std::unique_ptr<BIGNUM, Free<BN_free>>;
+using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
+
+// Clocks of other machines may be behind.
+constexpr auto kBackdate = std::chrono::minutes(5);
+
+std::unexpected<Error> openssl_failed(std::string_view what) {
+  const auto code = ERR_get_error();
+  ERR_clear_error();
+  const char* reason = ERR_reason_error_string(code);
+  return fail(Code::internal, fmt::format("{}: {}", what, reason ? reason : "unknown OpenSSL error"));
+}
+
+std::string text_of(BIO* bio) {
+  char* data = nullptr;
+  const auto size = BIO_get_mem_data(bio, &data);
+  return {data, static_cast<std::size_t>(size)};
+}
+
+Result<CertificateAndKey> to_pem(X509* cert, EVP_PKEY* key) {
+  const Bio cert_bio(BIO_new(BIO_s_mem()));
+  const Bio key_bio(BIO_new(BIO_s_mem()));
+  if (!cert_bio || !key_bio || PEM_write_bio_X509(cert_bio.get(), cert) != 1 ||
+      PEM_write_bio_PrivateKey(key_bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+    return openssl_failed("writing a certificate as PEM");
+  }
+  return CertificateAndKey{text_of(cert_bio.get()), text_of(key_bio.get())};
+}
+
+Result<Cert> read_cert(std::string_view pem) {
+  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  Cert cert(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  ERR_clear_error();
+  if (!cert) return fail(Code::invalid_argument, "the text holds no PEM certificate");
+  return cert;
+}
+
+Result<Key> read_key(std::string_view pem) {
+  const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  // An encrypted key must fail, not ask at the terminal.
+  Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  ERR_clear_error();
+  if (!key) return fail(Code::invalid_argument, "the text holds no unencrypted PEM private key");
+  return key;
+}
+
+std::int64_t seconds(Wall time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
+
+bool set_serial(X509* cert) {
+  unsigned char bytes[16];
+  if (RAND_bytes(bytes, sizeof bytes) != 1) return false;
+  bytes[0] = static_cast<unsigned char>((bytes[0] & 0x7f) | 0x40);  // positive and of constant length
+  const Number number(BN_bin2bn(bytes, sizeof bytes, nullptr));
+  return number && BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(cert)) != nullptr;
+}
+
+bool add_extension(X509* cert, X509* issuer, int nid, const char* value) {
+  X509V3_CTX context;
+  X509V3_set_ctx_nodb(&context);
+  X509V3_set_ctx(&context, issuer, cert, nullptr, nullptr, 0);
+  const Extension extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value));
+  return extension && X509_add_ext(cert, extension.get(), -1) == 1;
+}
+
+// Built from values, not from OpenSSL's configuration syntax: a name with a comma must not become two.
+Status add_hosts(X509* cert, std::span<const std::string> hosts) {
+  const Names names(sk_GENERAL_NAME_new_null());
+  if (!names) return openssl_failed("naming a certificate");
+  for (const auto& host : hosts) {
+    std::unique_ptr<GENERAL_NAME, Free<GENERAL_NAME_free>> name;
+    if (is_ip_address(host)) {
+      name.reset(a2i_GENERAL_NAME(nullptr, nullptr, nullptr, GEN_IPADD, host.c_str(), 0));
+    } else {
+      const bool plain = !host.empty() && host.size() <= 253 && std::ranges::all_of(host, [](unsigned char c) {
+        return std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '*';
+      });
+      if (!plain) {
+        return fail(Code::invalid_argument, fmt::format("'{}' is neither a host name nor an IP address", host));
+      }
+      name.reset(a2i_GENERAL_NAME(nullptr, nullptr, nullptr, GEN_DNS, host.c_str(), 0));
+    }
+    if (!name || sk_GENERAL_NAME_push(names.get(), name.get()) == 0) return openssl_failed("naming a certificate");
+    (void)name.release();
+  }
+  if (X509_add1_ext_i2d(cert, NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) != 1) {
+    return openssl_failed("naming a certificate");
+  }
+  return {};
+}
+
+struct Subject {
+  Cert cert;
+  Key key;
+};
+
+// A certificate with names, times and a fresh key, still without extensions and signature.
+Result<Subject> make_subject(std::string_view common_name, Wall now, Wall until) {
+  if (common_name.empty() || common_name.size() > 64) {
+    return fail(Code::invalid_argument, fmt::format("the common name '{}' must have 1 to 64 bytes", common_name));
+  }
+  Subject subject{.cert = Cert(X509_new()), .key = Key(EVP_EC_gen("P-256"))};
+  auto* cert = subject.cert.get();
+  if (!cert || !subject.key) return openssl_failed("making a key");
+  const auto* bytes = reinterpret_cast<const unsigned char*>(common_name.data());
+  if (X509_set_version(cert, X509_VERSION_3) != 1 || !set_serial(cert) ||
+      !ASN1_TIME_set(X509_getm_notBefore(cert), seconds(now - kBackdate)) ||
+      !ASN1_TIME_set(X509_getm_notAfter(cert), seconds(until)) || X509_set_pubkey(cert, subject.key.get()) != 1 ||
+      X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_commonName, MBSTRING_UTF8, bytes,
+                                 static_cast<int>(common_name.size()), -1, 0) != 1) {
+    return openssl_failed("making a certificate");
+  }
+  return subject;
+}
+
+Wall wall_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  ASN1_TIME_to_tm(time, &parts);
+  return Wall(std::chrono::seconds(timegm(&parts)));
+}
+
+Wall add(Wall now, Duration lifetime) { return now + std::chrono::duration_cast<std::chrono::microseconds>(lifetime); }
+
+}  // namespace
+
+Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime) {
+  ASSIGN_OR_RETURN(const Subject subject, make_subject(common_name, now, add(now, lifetime)));
+  auto* cert = subject.cert.get();
+  if (X509_set_issuer_name(cert, X509_get_subject_name(cert)) != 1 ||
+      !add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+      !add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") ||
+      !add_extension(cert, cert, NID_subject_key_identifier, "hash") ||
+      X509_sign(cert, subject.key.get(), EVP_sha256()) == 0) {
+    return openssl_failed("making a certificate authority");
+  }
+  return to_pem(cert, subject.key.get());
+}
+
+Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view common_name,
+                                std::span<const std::string> hosts, CertificateUse use, Wall now, Duration lifetime) {
+  ASSIGN_OR_RETURN(const Cert issuer, read_cert(ca.cert_pem));
+  ASSIGN_OR_RETURN(const Key issuer_key, read_key(ca.key_pem));
+  if (X509_check_private_key(issuer.get(), issuer_key.get()) != 1) {
+    ERR_clear_error();
+    return fail(Code::invalid_argument, "the certificate authority's key does not belong to its certificate");
+  }
+  const auto until = std::min(add(now, lifetime), wall_of(X509_get0_notAfter(issuer.get())));
+  ASSIGN_OR_RETURN(const Subject subject, make_subject(common_name, now, until));
+  auto* cert = subject.cert.get();
+  const char* extended = use.server && use.client ? "serverAuth,clientAuth" : use.server ? "serverAuth" : "clientAuth";
+  if (!hosts.empty()) RETURN_IF_ERROR(add_hosts(cert, hosts));
+  if (X509_set_issuer_name(cert, X509_get_subject_name(issuer.get())) != 1 ||
+      !add_extension(cert, issuer.get(), NID_basic_constraints, "critical,CA:FALSE") ||
+      !add_extension(cert, issuer.get(), NID_key_usage, "critical,digitalSignature") ||
+      ((use.server || use.client) && !add_extension(cert, issuer.get(), NID_ext_key_usage, extended)) ||
+      !add_extension(cert, issuer.get(), NID_subject_key_identifier, "hash") ||
+      !add_extension(cert, issuer.get(), NID_authority_key_identifier, "keyid") ||
+      X509_sign(cert, issuer_key.get(), EVP_sha256()) == 0) {
+    return openssl_failed("signing a certificate");
+  }
+  return to_pem(cert, subject.key.get());
+}
+
+Result<Wall> certificate_expiry(std::string_view cert_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
+  return wall_of(X509_get0_notAfter(cert.get()));
+}
+
+}  // namespace krake

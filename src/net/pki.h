@@ -1,0 +1,38 @@
+// A small certificate authority on OpenSSL: ECDSA P-256 keys, SHA-256 signatures, PEM text.
+// For development set-ups, the simulated clusters and tests; a file of one's own PKI works as well everywhere.
+// Errors: invalid_argument (a PEM text that cannot be used, a name that does not fit), internal (OpenSSL failed).
+// Thread: any.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace krake {
+
+struct CertificateAndKey {
+  std::string cert_pem;
+  std::string key_pem;  // PKCS #8, not encrypted: a secret
+};
+
+struct CertificateUse {
+  bool server = false;
+  bool client = false;
+};
+
+inline constexpr Duration kCaLifetime = std::chrono::hours(24 * 3650);
+inline constexpr Duration kCertificateLifetime = std::chrono::hours(24 * 365);
+
+// Self-signed, may sign end certificates only.
+Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime = kCaLifetime);
+// `hosts`: DNS names (also "*.example.org") and IP addresses, for the subjectAltName. Never outlives its CA.
+Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view common_name,
+                                std::span<const std::string> hosts, CertificateUse use, Wall now,
+                                Duration lifetime = kCertificateLifetime);
+// When the first certificate of the text expires.
+Result<Wall> certificate_expiry(std::string_view cert_pem);
+
+}  // namespace krake

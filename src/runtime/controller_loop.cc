@@ -1,0 +1,93 @@
+#include "runtime/controller_loop.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+
+namespace krake {
+
+ControllerLoop::ControllerLoop(Env& env, LoopOptions options, Reconcile reconcile)
+    : env_(env),
+      options_(std::move(options)),
+      reconcile_(std::move(reconcile)),
+      random_(env.random.fork("loop " + options_.name)),
+      queue_(options_.debounce),
+      changed_(env.executor),
+      succeeded_(env.metrics.counter("krake_reconciles_total", "reconciles by outcome", {{"controller", options_.name}, {"outcome", "ok"}})),
+      failed_(env.metrics.counter("krake_reconciles_total", "reconciles by outcome", {{"controller", options_.name}, {"outcome", "error"}})),
+      duration_(env.metrics.histogram("krake_reconcile_seconds", "time of one reconcile", {{"controller", options_.name}})),
+      tasks_(env.executor) {}
+
+void ControllerLoop::start() {
+  for (int i = 0; i < options_.workers; ++i) tasks_.spawn(fmt::format("{} worker {}", options_.name, i), work());
+}
+
+void ControllerLoop::add(const ObjectKey& key) {
+  queue_.add(key, env_.clock.now());
+  changed_.notify_all();
+}
+
+void ControllerLoop::add_after(const ObjectKey& key, Duration delay) {
+  queue_.add_at(key, env_.clock.now() + delay);
+  changed_.notify_all();
+}
+
+void ControllerLoop::forget(const ObjectKey& key) {
+  queue_.forget(key);
+  failures_.erase(key);
+  last_error_.erase(key);
+}
+
+int ControllerLoop::failures(const ObjectKey& key) const {
+  const auto it = failures_.find(key);
+  return it == failures_.end() ? 0 : it->second;
+}
+
+Awaitable<void> ControllerLoop::work() {
+  for (;;) {
+    const auto key = queue_.take(env_.clock.now());
+    if (!key) {
+      if (const auto deadline = queue_.next_deadline()) {
+        co_await changed_.wait_until(env_.clock, *deadline);
+      } else {
+        co_await changed_.wait();
+      }
+      continue;
+    }
+    const Mono begin = env_.clock.now();
+    auto outcome = co_await with_timeout(env_.clock, options_.slow, options_.name + " reconcile of " + to_string(*key), reconcile_(*key));
+    const Mono now = env_.clock.now();
+    duration_.Observe(std::chrono::duration<double>(now - begin).count());
+    if (outcome) {
+      succeeded_.Increment();
+      failures_.erase(*key);
+      last_error_.erase(*key);
+      if (outcome->look_again) queue_.add_at(*key, now + *outcome->look_again);
+    } else {
+      failed_.Increment();
+      const Duration delay = options_.backoff.delay(failures_[*key]++, random_);
+      last_error_[*key] = outcome.error().message;
+      queue_.add_at(*key, now + delay);
+      env_.log.warning("reconcile failed", {{"controller", options_.name},
+                                            {"key", to_string(*key)},
+                                            {"why", outcome.error().message},
+                                            {"retry_ms", std::chrono::duration_cast<std::chrono::milliseconds>(delay).count()}});
+    }
+    queue_.done(*key, now);
+    changed_.notify_all();
+  }
+}
+
+std::string ControllerLoop::debug() const {
+  json::Object failing;
+  for (const auto& [key, count] : failures_) {
+    const auto it = last_error_.find(key);
+    failing.set(to_string(key), json::Object{{"failures", count}, {"why", it == last_error_.end() ? "" : it->second}});
+  }
+  return json::print(json::Object{{"controller", options_.name},
+                                  {"ready", static_cast<std::int64_t>(queue_.ready())},
+                                  {"working", static_cast<std::int64_t>(queue_.working())},
+                                  {"waiting", static_cast<std::int64_t>(queue_.waiting())},
+                                  {"failing", std::move(failing)}});
+}
+
+}  // namespace krake

@@ -1,0 +1,216 @@
+#include "server/api_server.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+
+#include "base/encoding.h"
+
+namespace krake::server {
+
+namespace {
+struct Counted {
+  explicit Counted(std::size_t& n) : count(n) { ++count; }
+  ~Counted() { --count; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  std::size_t& count;
+};
+
+ServerReply json_reply(int status, std::string body) {
+  ServerReply reply;
+  reply.status = status;
+  reply.headers.add("Content-Type", "application/json; charset=utf-8");
+  reply.body.push_back(share_bytes(std::move(body)));
+  return reply;
+}
+
+}  // namespace
+
+ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, ServerOptions options)
+    : env_(env),
+      store_(store),
+      registry_(registry),
+      options_(std::move(options)),
+      cache_(env, store, registry),
+      authorizer_(options_.auth, cache_, registry),
+      tasks_(env.executor) {}
+
+Awaitable<Status> ApiServer::start() {
+  CO_RETURN_IF_ERROR(co_await cache_.start());
+  for (const auto& role : options_.default_roles) CO_RETURN_IF_ERROR(co_await create_default(role, registry_.get("core", "Role")));
+  for (const auto& binding : options_.default_role_bindings) {
+    CO_RETURN_IF_ERROR(co_await create_default(binding, registry_.get("core", "RoleBinding")));
+  }
+  co_return Status{};
+}
+
+Awaitable<void> ApiServer::stop() {
+  co_await tasks_.stop();
+  co_await cache_.stop();
+}
+
+Awaitable<Status> ApiServer::create_default(json::Value value, const Kind& kind) {
+  FieldErrors errors;
+  auto object = kind.decode(kind, value, Form::create, errors);
+  if (!object) co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind.name, errors.render()));
+  object->meta().namespace_.reset();
+  if (cache_.of(kind).find("", object->meta().name)) co_return Status{};
+  object->meta().uid = env_.random.uuid4();
+  object->meta().created = object->meta().modified = stamp(nullptr);
+  std::string bytes;
+  object->encode(bytes);
+  const auto key = kind.storage_key("", object->meta().name);
+  store::Txn txn;
+  txn.guards.push_back(store::Guard::absent(key));
+  txn.puts.push_back({key, std::make_shared<const std::string>(std::move(bytes))});
+  auto result = co_await store_.commit(std::move(txn));
+  if (!result) co_return fail(result.error());
+  if (const auto* done = std::get_if<store::Committed>(&*result)) co_return co_await cache_.wait_for(done->revision);
+  co_return Status{};  // another server was first
+}
+
+Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
+  const Mono begin = env_.clock.now();
+  ServerReply reply = co_await process(request);
+  const auto took = env_.clock.now() - begin;
+  if (env_.log.enabled(LogLevel::debug)) {
+    env_.log.debug("request", {{"method", request.method},
+                               {"target", request.target.substr(0, request.target.find('?'))},
+                               {"status", reply.status},
+                               {"us", std::chrono::duration_cast<std::chrono::microseconds>(took).count()}});
+  }
+  co_return reply;
+}
+
+Awaitable<ServerReply> ApiServer::process(ServerRequest& http) {
+  const auto problem = [&](const Problem& p) { return problem_reply(p, options_.problem_base_url); };
+  if (in_flight_ >= options_.requests_limit) {
+    auto shed = plain_problem(429);
+    shed.headers.add("Retry-After", "1");
+    co_return problem(shed);
+  }
+  const Counted counted(in_flight_);
+  const std::string_view target = http.target;
+  const auto question = target.find('?');
+  auto routed = route(registry_, http.method, target.substr(0, question));
+  auto user = authenticate(options_.auth, http);
+  if (!user) co_return problem(plain_problem(401, user.error().message));
+  if (!routed.route) {
+    auto p = plain_problem(routed.status);
+    if (!routed.allow.empty()) p.headers.add("Allow", routed.allow);
+    co_return problem(p);
+  }
+  if (!cache_.ready()) {
+    // The index needs no store.
+    if (routed.route->kind) co_return problem(problem_of({Code::unavailable, "the server has not loaded its data yet; try again"}));
+  }
+  Request request{.http = http,
+                  .query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1)),
+                  .route = std::move(*routed.route),
+                  .user = std::move(*user)};
+  if (request.route.kind && authorizer_.needs_fresh_roles()) {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
+  }
+  if (request.route.kind) {
+    if (auto allowed = authorizer_.allowed(request.user, request.route); !allowed) {
+      co_return problem(plain_problem(http_status(allowed.error().code)));
+    }
+  }
+  auto answer = co_await dispatch(request);
+  if (!answer) co_return problem(answer.error());
+  co_return std::move(*answer);
+}
+
+Awaitable<Answer> ApiServer::dispatch(Request& request) {
+  switch (request.route.operation) {
+    case Operation::index: co_return json_reply(200, json::print(json::Object{{"version", options_.version}}));
+    case Operation::release: co_return json_reply(202, R"("You released the Krake.")");
+    case Operation::me:
+      if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+      co_return me(request);
+    case Operation::list: co_return co_await list(request);
+    case Operation::read: co_return co_await read(request);
+    case Operation::create: co_return co_await create(request);
+    case Operation::update: co_return co_await update(request);
+    case Operation::patch:
+    case Operation::patch_status: co_return co_await patch(request);
+    case Operation::remove: co_return co_await remove(request);
+    case Operation::status: co_return co_await status(request);
+    case Operation::subresource: co_return co_await subresource(request);
+    case Operation::lease_acquire: co_return co_await acquire_lease(request);
+    case Operation::lease_release: co_return co_await release_lease(request);
+  }
+  co_return refuse(plain_problem(404));
+}
+
+Answer ApiServer::me(const Request& request) const {
+  json::Array roles;
+  for (auto& role : authorizer_.roles_of(request.user)) roles.emplace_back(std::move(role));
+  return json_reply(200, json::print(json::Object{{"user", request.user}, {"roles", std::move(roles)}}));
+}
+
+ServerReply ApiServer::object_reply(const CachedObject& object) const {
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/json; charset=utf-8");
+  reply.headers.add("ETag", fmt::format("\"{}\"", object.modified));
+  reply.body.push_back(object.bytes);
+  return reply;
+}
+
+CachedPtr ApiServer::load(const Request& request) const {
+  if (!request.route.names_valid) return nullptr;
+  return const_cast<Cache&>(cache_).of(*request.route.kind).find(request.route.ns, request.route.name);
+}
+
+Problem ApiServer::missing(const Request& request) const {
+  const auto& route = request.route;
+  return {.status = 404,
+          .detail = route.kind->namespaced ? fmt::format("'{}' '{}' does not exist in namespace '{}'", route.kind->name, route.name, route.ns)
+                                           : fmt::format("'{}' '{}' does not exist in namespace None", route.kind->name, route.name),
+          .title = Title::not_found_error};
+}
+
+DateTime ApiServer::stamp(const CachedObject* object) const {
+  auto now = env_.clock.wall();
+  if (object) now = std::max(now, Wall(std::chrono::microseconds(object->newest_us + 1)));
+  return DateTime::from_wall(now);
+}
+
+std::unique_ptr<Object> ApiServer::decode_stored(const CachedObject& object, const Kind& kind) const {
+  auto document = json::parse(*object.stored);
+  FieldErrors errors;
+  return document ? kind.decode(kind, *document, Form::stored, errors) : nullptr;
+}
+
+Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
+  const auto text = [](int status, std::string body) {
+    ServerReply reply;
+    reply.status = status;
+    reply.headers.add("Content-Type", "text/plain; charset=utf-8");
+    reply.body.push_back(share_bytes(std::move(body)));
+    return reply;
+  };
+  const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
+  if (path == "/healthz") co_return text(200, "ok\n");
+  if (path == "/readyz") {
+    if (!cache_.ready()) co_return text(503, "the watch cache is not loaded\n");
+    const auto fresh = co_await cache_.fresh();
+    co_return fresh ? text(200, "ok\n") : text(503, fresh.error().message + "\n");
+  }
+  if (path == "/metrics") co_return text(200, env_.metrics.text());
+  if (path == "/debug/cache") {
+    json::Object kinds;
+    for (const auto& [kind, cache] : cache_.kinds()) {
+      kinds.set(kind->plural, json::Object{{"objects", static_cast<std::int64_t>(cache->objects.size())},
+                                           {"events", static_cast<std::int64_t>(cache->events.size())},
+                                           {"event_bytes", static_cast<std::int64_t>(cache->event_bytes)}});
+    }
+    co_return json_reply(200, json::print(json::Object{{"revision", cache_.revision()},
+                                                       {"undecodable", static_cast<std::int64_t>(cache_.undecodable())},
+                                                       {"watches", static_cast<std::int64_t>(*watches_)},
+                                                       {"kinds", std::move(kinds)}}));
+  }
+  co_return text(404, "known: /healthz /readyz /metrics /debug/cache\n");
+}
+
+}  // namespace krake::server

@@ -1,0 +1,121 @@
+// The API server: one Handler over a store. Stages, one small file each: route -> authenticate -> authorize -> decode and
+// validate -> mutate -> commit -> respond. Thread: the loop.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/env.h"
+#include "server/auth.h"
+#include "server/cache.h"
+#include "server/problem.h"
+#include "server/route.h"
+#include "store/store.h"
+
+namespace krake::server {
+
+struct ServerOptions {
+  AuthOptions auth;
+  std::string problem_base_url = "https://rak-n-rok.readthedocs.io/projects/krake/en/latest/user/problem.html";
+  std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
+  int retry_transactions = 1;
+  std::size_t body_limit = 1'048'576;
+  std::size_t requests_limit = 2000;      // in flight, watches excluded; above: 429
+  std::size_t watches_limit = 20'000;
+  Duration blocking_limit = std::chrono::seconds(60);
+  std::vector<json::Value> default_roles;          // created if absent at start
+  std::vector<json::Value> default_role_bindings;
+};
+
+// Raised by handlers to end a request with a problem.
+using Answer = std::expected<ServerReply, Problem>;
+inline std::unexpected<Problem> refuse(Problem problem) { return std::unexpected(std::move(problem)); }
+inline std::unexpected<Problem> refuse(const Error& error) { return std::unexpected(problem_of(error)); }
+
+class ApiServer {
+ public:
+  ApiServer(Env& env, store::Store& store, const Registry& registry, ServerOptions options);
+
+  // Loads the cache and creates the default roles. Until then every request is answered 500/503.
+  Awaitable<Status> start();
+  Awaitable<void> stop();
+
+  Awaitable<ServerReply> handle(ServerRequest& request);
+  Handler handler() {
+    return [this](ServerRequest& request) { return handle(request); };
+  }
+  // /healthz /readyz /metrics /debug/*
+  Awaitable<ServerReply> handle_admin(ServerRequest& request);
+
+  Cache& cache() { return cache_; }
+
+ private:
+  struct Request {
+    ServerRequest& http;
+    Query query;
+    Route route;
+    std::string user;
+  };
+  // What a write computes from the current object.
+  struct Mutation {
+    std::unique_ptr<Object> object;  // to store; null with remove_key or unchanged
+    bool remove_key = false;
+    bool unchanged = false;          // answer the stored object, write nothing
+    std::unique_ptr<Object> answer;  // when other than `object`
+  };
+  using Mutate = std::function<std::expected<Mutation, Problem>(const Object& stored, const CachedObject& cached, DateTime now)>;
+
+  Awaitable<ServerReply> process(ServerRequest& request);
+  Awaitable<Answer> dispatch(Request& request);
+  // read.cc
+  Awaitable<Answer> read(Request& request);
+  Awaitable<Answer> list(Request& request);
+  Awaitable<Answer> watch(Request& request);
+  // write.cc
+  Awaitable<Answer> create(Request& request);
+  Awaitable<Answer> update(Request& request);
+  Awaitable<Answer> patch(Request& request);
+  Awaitable<Answer> remove(Request& request);
+  Awaitable<Answer> status(Request& request);
+  Awaitable<Answer> subresource(Request& request);
+  Awaitable<Answer> force_remove(Request& request);
+  Awaitable<Answer> modify(Request& request, Mutate mutate);
+  Awaitable<std::expected<json::Value, Problem>> read_body(Request& request);
+  Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted, ServerReply otherwise);
+  // lease.cc
+  Awaitable<Answer> acquire_lease(Request& request);
+  Awaitable<Answer> release_lease(Request& request);
+  std::expected<std::optional<store::Guard>, Problem> leader_guard(const Request& request);
+  std::string epoch_of(const CachedObject& lease) const;
+
+  Answer me(const Request& request) const;
+  ServerReply object_reply(const CachedObject& object) const;
+  CachedPtr load(const Request& request) const;
+  Problem missing(const Request& request) const;
+  // Now, but never before a time already stored in the object.
+  DateTime stamp(const CachedObject* object) const;
+  Awaitable<Status> create_default(json::Value value, const Kind& kind);
+  std::unique_ptr<Object> decode_stored(const CachedObject& object, const Kind& kind) const;
+  CachedPtr committed_object(const Kind& kind, const std::string& key, const Object& object, store::Bytes stored,
+                             Revision created, Revision modified);
+
+  struct Snapshot {
+    std::vector<CachedPtr> objects;
+    Revision revision = 0;
+    Mono expires;
+  };
+
+  Env& env_;
+  store::Store& store_;
+  const Registry& registry_;
+  ServerOptions options_;
+  Cache cache_;
+  Authorizer authorizer_;
+  std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
+  std::size_t in_flight_ = 0;
+  std::shared_ptr<std::size_t> watches_ = std::make_shared<std::size_t>(0);
+  TaskGroup tasks_;
+};
+
+}  // namespace krake::server

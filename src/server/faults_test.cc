@@ -1,0 +1,105 @@
+// The store misbehaves, clients misbehave: nothing is lost, errors are told.
+#include <gtest/gtest.h>
+
+#include "server/testing.h"
+#include "store/faulty_store.h"
+
+namespace krake {
+namespace {
+
+struct FaultyServer {
+  FaultyServer()
+      : inner(store::make_memory_store(world.env.executor, world.clock, "s1")),
+        faulty(*inner, world.env.executor, world.clock, Random(3)),
+        server(world.env, faulty, krake_registry(), testing::TestServer::open_to_all()),
+        transport(make_inproc_transport(server.handler(), Peer{}, world.clock)) {
+    if (auto started = world.run(server.start()); !started) throw std::runtime_error(started.error().message);
+  }
+  ~FaultyServer() { world.run(server.stop()); }
+  HttpResponse call(std::string method, std::string target, std::string body = {}) {
+    return *world.run(transport->send({std::move(method), std::move(target), {}, std::move(body)}));
+  }
+  testing::World world;
+  std::unique_ptr<store::Store> inner;
+  store::FaultyStore faulty;
+  server::ApiServer server;
+  std::shared_ptr<Transport> transport;
+};
+
+TEST(ServerFaults, StoreOutageIsAnswered500AndEndsByItself) {
+  FaultyServer t;
+  t.faulty.set_away(true);
+  const auto refused = t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})");
+  EXPECT_EQ(refused.status, 500);
+  EXPECT_EQ(*refused.headers.get("Content-Type"), "application/problem+json; charset=utf-8");
+  EXPECT_EQ(t.call("GET", "/").status, 200);
+  EXPECT_EQ(t.call("GET", "/core/roles").status, 500);  // never a stale answer
+  EXPECT_EQ(t.call("GET", "/core/roles?consistency=cached").status, 200);
+  t.faulty.set_away(false);
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})").status, 200);
+  EXPECT_EQ(t.call("GET", "/core/roles/r").status, 200);
+}
+
+TEST(ServerFaults, ConflictsAreRetriedAndThenTold) {
+  FaultyServer t;
+  t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})");
+  t.faulty.script(store::CommitFault::conflict);
+  EXPECT_EQ(t.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  for (int i = 0; i < 4; ++i) t.faulty.script(store::CommitFault::conflict);
+  const auto lost = t.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"c"}}})");
+  EXPECT_EQ(lost.status, 409);
+  EXPECT_NE(lost.body.find("TRANSACTION_ERROR"), std::string::npos);
+  EXPECT_NE(lost.body.find("Concurrent writes to database"), std::string::npos);
+}
+
+TEST(ServerFaults, WatchersMissNothingWhenTheStoreWatchBreaks) {
+  FaultyServer t;
+  auto stream = t.world.run(t.transport->open({"GET", "/core/roles?watch&heartbeat=0", {}, ""}));
+  for (int i = 0; i < 6; ++i) {
+    if (i % 2 == 0) t.faulty.script(i == 2 ? store::WatchFault::compacted : store::WatchFault::cut);
+    EXPECT_EQ(t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"r{}"}},"rules":[]}})", i)).status, 200);
+  }
+  std::string text;
+  while (std::ranges::count(text, '\n') < 6) text += *t.world.run(stream->body->read());
+  for (int i = 0; i < 6; ++i) EXPECT_NE(text.find(fmt::format(R"("name":"r{}")", i)), std::string::npos) << i;
+}
+
+TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
+  testing::TestServer t;
+  store::Txn txn;
+  txn.puts.push_back({"/core/roles/bad", std::make_shared<const std::string>("not json")});
+  txn.puts.push_back({"/core/roles/odd", std::make_shared<const std::string>(
+                          R"({"metadata": {"name": "odd", "uid": "u", "created": "2026-01-01T00:00:00", "modified": "2026-01-01T00:00:00", "later": 1}, "rules": [], "x": {}})")});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  auto list = t.get("/core/roles");
+  ASSERT_EQ(list.at_path({"items"})->if_array()->size(), 1u);
+  EXPECT_EQ(t.call("PATCH", "/core/roles/odd", R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  const auto odd = t.get("/core/roles/odd");
+  EXPECT_EQ(odd.int_at({"metadata", "later"}), 1);  // unknown fields survive our writes
+  EXPECT_NE(odd.at_path({"x"}), nullptr);
+  EXPECT_EQ(odd.string_at({"metadata", "created"}), "2026-01-01T00:00:00");
+}
+
+TEST(ServerFaults, BadBodiesAreRefusedPrecisely) {
+  testing::TestServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", std::string(10'000, '[')).status, 415);
+  std::string body = R"({"metadata":{"name":"r"},"rules":[],"pad":")";
+  body += std::string(1'048'576 - body.size() - 2, 'x') + "\"}";
+  ASSERT_EQ(body.size(), 1'048'576u);
+  EXPECT_EQ(t.call("POST", "/core/roles", body).status, 200);
+  const auto large = t.call("POST", "/core/roles", body + " ");
+  EXPECT_EQ(large.status, 413);
+  EXPECT_NE(large.body.find("Maximum request body size 1048576 exceeded, actual body size 1048577"), std::string::npos) << large.body;
+}
+
+TEST(ServerFaults, ClockJumpsDoNotTakeTimesBack) {
+  testing::TestServer t;
+  t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})");
+  const auto before = std::string(t.get("/core/roles/r").string_at({"metadata", "modified"}));
+  t.world.clock.jump_wall(-std::chrono::hours(24));
+  t.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})");
+  EXPECT_GT(std::string(t.get("/core/roles/r").string_at({"metadata", "modified"})), before);
+}
+
+}  // namespace
+}  // namespace krake

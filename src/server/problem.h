@@ -1,0 +1,29 @@
+// Problem documents (RFC 9457; api-contract 4). Titles are a closed set; a problem without one has type about:blank.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "net/http.h"
+
+namespace krake::server {
+
+enum class Title { none, not_found_error, transaction_error, update_error, resource_already_exists };
+
+struct Problem {
+  int status = 500;
+  std::string detail;
+  Title title = Title::none;
+  std::string reason;  // HTTP reason phrase, when not the standard one
+  Headers headers;
+};
+
+Problem problem_of(const Error& error);
+// detail "<status>: <phrase>", as upstream words problems that carry no text of their own.
+Problem plain_problem(int status);
+Problem plain_problem(int status, std::string_view text);
+
+ServerReply problem_reply(const Problem& problem, std::string_view base_url);
+
+}  // namespace krake::server

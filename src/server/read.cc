@@ -1,0 +1,321 @@
+// GET: one object, lists, watches. Never decodes: the answer is bytes from the cache.
+#include "base/check.h"
+#include "base/encoding.h"
+#include "expr/constraint.h"
+#include "server/api_server.h"
+
+namespace krake::server {
+
+namespace {
+
+constexpr std::size_t kSliceBytes = std::size_t{256} << 10;
+
+// heartbeat: an integer >= 0 (api-contract 3.4).
+std::expected<std::optional<Integer>, Problem> heartbeat_of(const Query& query) {
+  const auto* text = find_parameter(query, "heartbeat");
+  if (!text) return std::nullopt;
+  Integer value;
+  FieldErrors errors;
+  std::string message;
+  if (!codec::decode_integer(json::Value(*text), value, errors)) {
+    message = "Not a valid integer.";
+  } else if (value < 0) {
+    message = "Must be greater than or equal to 0.";
+  } else {
+    return value;
+  }
+  return refuse(Problem{.status = 422,
+                        .detail = json::print(json::Object{{"query", json::Object{{"heartbeat", json::Array{message}}}}})});
+}
+
+Problem query_problem(std::string_view parameter, std::string message) {
+  return {.status = 422,
+          .detail = json::print(json::Object{{"query", json::Object{{std::string(parameter), json::Array{std::move(message)}}}}})};
+}
+
+// The additive selection: labels=, fields=.
+struct Selection {
+  std::vector<expr::LabelConstraint> labels;
+  std::vector<std::pair<std::string, std::string>> fields;
+
+  bool admits(const CachedObject& object) const {
+    for (const auto& constraint : labels) {
+      if (!expr::matches(constraint, object.labels.entries)) return false;
+    }
+    for (const auto& [field, value] : fields) {
+      if (field == "metadata.name" && object.name != value) return false;
+      if (field == "metadata.namespace" && object.ns != value) return false;
+      if (field == "metadata.uid" && object.uid != value) return false;
+      if (field == "status.state" && object.state != value) return false;
+    }
+    return true;
+  }
+};
+
+std::expected<Selection, Problem> selection_of(const Query& query) {
+  Selection selection;
+  for (const auto& [name, value] : query) {
+    if (name == "labels") {
+      auto parsed = expr::parse_label_constraint(value);
+      if (!parsed) return refuse(query_problem("labels", parsed.error().message + ": '" + value + "'"));
+      selection.labels.push_back(std::move(*parsed));
+    } else if (name == "fields") {
+      const auto eq = value.find('=');
+      const auto field = value.substr(0, eq);
+      const bool known = field == "metadata.name" || field == "metadata.namespace" || field == "metadata.uid" || field == "status.state";
+      if (eq == std::string::npos || !known) {
+        return refuse(query_problem("fields", "Want metadata.name, metadata.namespace, metadata.uid or status.state, '=' and a value."));
+      }
+      selection.fields.emplace_back(field, value.substr(eq + 1));
+    }
+  }
+  return selection;
+}
+
+// A list in slices: no step of the loop handles more than kSliceBytes.
+class ListSource final : public ReplySource {
+ public:
+  ListSource(std::string head, std::vector<CachedPtr> objects) : head_(std::move(head)), objects_(std::move(objects)) {}
+  Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
+    if (done_) co_return false;
+    if (at_ == 0) batch.push_back(share_bytes(std::move(head_)));
+    std::size_t size = 0;
+    while (at_ < objects_.size() && size < kSliceBytes) {
+      if (at_ > 0) batch.push_back(comma());
+      size += objects_[at_]->bytes->size();
+      batch.push_back(objects_[at_]->bytes);
+      objects_[at_++].reset();
+    }
+    if (at_ == objects_.size()) {
+      batch.push_back(tail());
+      done_ = true;
+    } else {
+      co_await yield();
+    }
+    co_return true;
+  }
+  static const SharedBytes& comma() {
+    static const SharedBytes bytes = share_bytes(",");
+    return bytes;
+  }
+  static const SharedBytes& tail() {
+    static const SharedBytes bytes = share_bytes("]}");
+    return bytes;
+  }
+
+ private:
+  std::string head_;
+  std::vector<CachedPtr> objects_;
+  std::size_t at_ = 0;
+  bool done_ = false;
+};
+
+struct WatchOptions {
+  std::string ns;  // empty: all
+  std::optional<Duration> heartbeat;
+  bool bookmarks = false;
+  Selection selection;
+};
+
+// Events by position in the kind's ring. A watcher the ring has overtaken is cut: its client lists again.
+class WatchSource final : public ReplySource {
+ public:
+  WatchSource(Env& env, Cache& cache, KindCache& kind, WatchOptions options, std::uint64_t position,
+              std::optional<std::vector<CachedPtr>> initial, std::shared_ptr<std::size_t> watches)
+      : clock_(env.clock), cache_(cache), kind_(kind), options_(std::move(options)), position_(position), initial_(std::move(initial)),
+        watches_(std::move(watches)) {
+    ++*watches_;
+    beat();
+  }
+  ~WatchSource() override { --*watches_; }
+
+  Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
+    if (initial_) {
+      send_initial(batch);
+      if (!batch.empty()) co_return true;
+    }
+    for (;;) {
+      if (position_ < kind_.first_event) co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
+      std::size_t size = 0;
+      while (position_ < kind_.end_event() && size < kSliceBytes) {
+        const auto& event = kind_.events[position_++ - kind_.first_event];
+        if (!options_.ns.empty() && event.ns != options_.ns) continue;
+        if (!options_.selection.admits(*event.object)) continue;
+        size += event.line->size();
+        batch.push_back(event.line);
+      }
+      if (!batch.empty()) co_return true;
+      if (!next_beat_) {
+        co_await kind_.changed.wait();
+      } else if (!co_await kind_.changed.wait_until(clock_, *next_beat_) && clock_.now() >= *next_beat_) {
+        beat();
+        batch.push_back(heartbeat_line());
+        co_return true;
+      }
+    }
+  }
+
+ private:
+  void beat() {
+    if (options_.heartbeat) next_beat_ = clock_.now() + *options_.heartbeat;
+  }
+  SharedBytes heartbeat_line() const {
+    static const SharedBytes empty = share_bytes("\n");
+    if (!options_.bookmarks) return empty;
+    return share_bytes(fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", cache_.revision()));
+  }
+  void send_initial(std::vector<SharedBytes>& batch) {
+    for (const auto& object : *initial_) {
+      batch.push_back(share_bytes(R"({"type":"ADDED","object":)"));
+      batch.push_back(object->bytes);
+      batch.push_back(share_bytes(fmt::format(",\"revision\":\"{}\"}}\n", object->modified)));
+    }
+    initial_.reset();
+    if (options_.bookmarks) batch.push_back(heartbeat_line());
+  }
+
+  Clock& clock_;
+  Cache& cache_;
+  KindCache& kind_;
+  WatchOptions options_;
+  std::uint64_t position_;
+  std::optional<std::vector<CachedPtr>> initial_;
+  std::shared_ptr<std::size_t> watches_;
+  std::optional<Mono> next_beat_;
+};
+
+bool flag(const Query& query, std::string_view name) {
+  const auto* value = find_parameter(query, name);
+  return value && (*value == "true" || *value == "1");
+}
+
+}  // namespace
+
+Awaitable<Answer> ApiServer::read(Request& request) {
+  const auto* consistency = find_parameter(request.query, "consistency");
+  if (!consistency || *consistency != "cached") {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  }
+  const auto object = load(request);
+  if (!object) co_return refuse(missing(request));
+  if (const auto none_match = request.http.headers.get("If-None-Match");
+      none_match && (*none_match == fmt::format("\"{}\"", object->modified) || *none_match == "*")) {
+    ServerReply reply;
+    reply.status = 304;
+    reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
+    co_return reply;
+  }
+  co_return object_reply(*object);
+}
+
+Awaitable<Answer> ApiServer::list(Request& request) {
+  const auto heartbeat = heartbeat_of(request.query);
+  if (!heartbeat) co_return refuse(heartbeat.error());
+  auto selection = selection_of(request.query);
+  if (!selection) co_return refuse(selection.error());
+  if (find_parameter(request.query, "watch")) co_return co_await watch(request);
+
+  const auto* consistency = find_parameter(request.query, "consistency");
+  if (!consistency || *consistency != "cached") {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  }
+  std::size_t limit = 0;
+  if (const auto* text = find_parameter(request.query, "limit")) {
+    const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), limit);
+    if (ec != std::errc() || end != text->data() + text->size() || limit == 0) {
+      co_return refuse(query_problem("limit", "Want an integer greater than 0."));
+    }
+  }
+  Revision revision = cache_.revision();
+  std::vector<CachedPtr> objects;
+  std::size_t begin = 0;
+  std::string token;
+  if (const auto* given = find_parameter(request.query, "continue")) {
+    // <snapshot>.<position>: the snapshot is pinned for a minute after its last page.
+    const auto dot = given->rfind('.');
+    token = given->substr(0, dot);
+    const auto it = snapshots_.find(token);
+    if (dot != std::string::npos) std::from_chars(given->data() + dot + 1, given->data() + given->size(), begin);
+    if (it == snapshots_.end() || it->second.expires < env_.clock.now() || begin > it->second.objects.size()) {
+      co_return refuse(Problem{.status = 410, .detail = "the continue token has expired; start the list again"});
+    }
+    objects = it->second.objects;
+    revision = it->second.revision;
+    it->second.expires = env_.clock.now() + std::chrono::seconds(60);
+  } else {
+    const auto& kind = cache_.of(*request.route.kind);
+    const auto prefix = request.route.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + request.route.ns + "/";
+    if (request.route.ns.empty() && selection->labels.empty() && selection->fields.empty()) objects.reserve(kind.objects.size());
+    for (auto it = kind.objects.lower_bound(prefix); it != kind.objects.end() && it->first.starts_with(prefix); ++it) {
+      if (selection->admits(*it->second)) objects.push_back(it->second);
+    }
+  }
+  std::string metadata = fmt::format(R"({{"resource_version":"{}")", revision);
+  if (limit > 0 && objects.size() > begin + limit) {
+    if (token.empty()) {
+      std::erase_if(snapshots_, [&](const auto& entry) { return entry.second.expires < env_.clock.now(); });
+      if (snapshots_.size() >= 64) co_return refuse(Error{Code::too_many_requests, "too many paged lists in progress; try again later"});
+      token = secret_token(12);
+      snapshots_[token] = {objects, revision, env_.clock.now() + std::chrono::seconds(60)};
+    }
+    fmt::format_to(std::back_inserter(metadata), R"(,"continue":"{}.{}","remaining":{})", token, begin + limit, objects.size() - begin - limit);
+    objects.resize(begin + limit);
+  }
+  objects.erase(objects.begin(), objects.begin() + static_cast<std::ptrdiff_t>(begin));
+  metadata += '}';
+
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/json; charset=utf-8");
+  std::string head = fmt::format(R"({{"api":"{}","kind":"{}List","metadata":{},"items":[)", request.route.kind->group,
+                                 request.route.kind->name, metadata);
+  auto source = std::make_unique<ListSource>(std::move(head), std::move(objects));
+  if (request.http.method == "HEAD" || limit > 0 || cache_.of(*request.route.kind).objects.size() < 200) {
+    // Small: one piece with its length.
+    bool more = true;
+    while (more) {
+      auto next = co_await source->next(reply.body);
+      more = next && *next;
+    }
+  } else {
+    reply.source = std::move(source);
+  }
+  co_return reply;
+}
+
+Awaitable<Answer> ApiServer::watch(Request& request) {
+  if (*watches_ >= options_.watches_limit) {
+    co_return refuse(Error{Code::too_many_requests, fmt::format("{} watches are open, which is the limit", *watches_)});
+  }
+  // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
+  if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  auto& kind = cache_.of(*request.route.kind);
+  WatchOptions options{.ns = request.route.ns, .bookmarks = flag(request.query, "bookmarks"), .selection = *selection_of(request.query)};
+  const auto heartbeat = *heartbeat_of(request.query);
+  const std::int64_t seconds = heartbeat ? std::min<std::int64_t>(*heartbeat, 1'000'000) : 10;
+  if (seconds > 0) options.heartbeat = std::chrono::seconds(seconds);
+
+  std::uint64_t position = kind.end_event();
+  std::optional<std::vector<CachedPtr>> initial;
+  if (const auto* since = find_parameter(request.query, "since")) {
+    Revision revision = 0;
+    const auto [end, ec] = std::from_chars(since->data(), since->data() + since->size(), revision);
+    if (ec != std::errc() || end != since->data() + since->size()) co_return refuse(query_problem("since", "Want a revision."));
+    if (revision < kind.complete_after || revision > cache_.revision()) {
+      co_return refuse(Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
+    }
+    position = kind.first_event;
+    while (position < kind.end_event() && kind.events[position - kind.first_event].revision <= revision) ++position;
+  } else if (flag(request.query, "initial")) {
+    initial.emplace();
+    const auto prefix = options.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + options.ns + "/";
+    for (auto it = kind.objects.lower_bound(prefix); it != kind.objects.end() && it->first.starts_with(prefix); ++it) {
+      if (options.selection.admits(*it->second)) initial->push_back(it->second);
+    }
+  }
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/x-ndjson");
+  reply.source = std::make_unique<WatchSource>(env_, cache_, kind, std::move(options), position, std::move(initial), watches_);
+  co_return reply;
+}
+
+}  // namespace krake::server

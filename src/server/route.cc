@@ -1,0 +1,151 @@
+#include "server/route.h"
+
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+#include "base/names.h"
+
+namespace krake::server {
+
+namespace {
+
+std::vector<std::string_view> split(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    path.remove_prefix(1);  // the slash
+    const auto end = path.find('/');
+    parts.push_back(path.substr(0, end));
+    path.remove_prefix(end == std::string_view::npos ? path.size() : end);
+  }
+  return parts;
+}
+
+struct Target {
+  const Kind* kind = nullptr;
+  std::string_view ns;    // still encoded
+  std::string_view name;
+  std::string_view sub;
+  bool has_ns = false;
+};
+
+// /group/plural[/name[/sub]] or /group/namespaces/ns/plural[/name[/sub]]
+std::optional<Target> match(const Registry& registry, const std::vector<std::string_view>& parts) {
+  if (parts.size() < 2 || std::ranges::any_of(parts, &std::string_view::empty)) return std::nullopt;
+  Target target;
+  target.has_ns = parts[1] == "namespaces" && parts.size() > 2;
+  const std::size_t base = target.has_ns ? 3 : 1;
+  if (parts.size() <= base || parts.size() > base + 3) return std::nullopt;
+  target.kind = registry.find(parts[0], parts[base]);
+  if (!target.kind) return std::nullopt;
+  if (target.has_ns) target.ns = parts[2];
+  if (parts.size() > base + 1) target.name = parts[base + 1];
+  if (parts.size() > base + 2) target.sub = parts[base + 2];
+  // A namespaced kind has only its all-namespaces collection without a namespace; the others know no namespace.
+  if (target.has_ns != target.kind->namespaced && !(target.kind->namespaced && target.name.empty())) return std::nullopt;
+  return target;
+}
+
+using Methods = std::vector<std::pair<std::string_view, Operation>>;
+
+const Subresource* find_subresource(const Kind& kind, std::string_view name) {
+  for (const auto& sub : kind.subresources) {
+    if (sub.name == name) return &sub;
+  }
+  return nullptr;
+}
+
+std::optional<Methods> methods_of(const Target& target) {
+  const Kind& kind = *target.kind;
+  if (!target.sub.empty()) {
+    if (target.sub == "status" && kind.has_status) return Methods{{"PUT", Operation::status}, {"PATCH", Operation::patch_status}};
+    if (find_subresource(kind, target.sub)) return Methods{{"PUT", Operation::subresource}};
+    return std::nullopt;
+  }
+  if (!target.name.empty()) {
+    if (kind.leased) return Methods{{"GET", Operation::read}, {"PUT", Operation::lease_acquire}, {"DELETE", Operation::lease_release}};
+    return Methods{{"GET", Operation::read}, {"PUT", Operation::update}, {"PATCH", Operation::patch}, {"DELETE", Operation::remove}};
+  }
+  if (kind.leased || (kind.namespaced && !target.has_ns)) return Methods{{"GET", Operation::list}};
+  return Methods{{"GET", Operation::list}, {"POST", Operation::create}};
+}
+
+std::string allow_of(const Methods& methods) {
+  std::vector<std::string> names{"OPTIONS"};
+  for (const auto& [method, operation] : methods) {
+    names.emplace_back(method);
+    if (method == "GET") names.emplace_back("HEAD");
+  }
+  std::ranges::sort(names);
+  return fmt::format("{}", fmt::join(names, ","));
+}
+
+}  // namespace
+
+std::string Route::resource() const {
+  if (operation == Operation::status || operation == Operation::patch_status) return std::string(kind->plural) + "/status";
+  if (subresource) return std::string(subresource->resource);
+  return std::string(kind->plural);
+}
+
+std::string_view Route::verb() const {
+  switch (operation) {
+    case Operation::index:
+    case Operation::me:
+    case Operation::release: return "";
+    case Operation::create: return "create";
+    case Operation::list: return "list";
+    case Operation::read: return "get";
+    case Operation::update:
+    case Operation::patch:
+    case Operation::status:
+    case Operation::patch_status:
+    case Operation::subresource:
+    case Operation::lease_acquire: return "update";
+    case Operation::remove:
+    case Operation::lease_release: return "delete";
+  }
+  return "";
+}
+
+Routed route(const Registry& registry, std::string_view method, std::string_view path) {
+  Methods methods;
+  std::optional<Target> target;
+  if (path == "/") {
+    methods = {{"GET", Operation::index}};
+  } else if (path == "/me") {
+    methods = {{"GET", Operation::me}};
+  } else if (path == "/release") {
+    methods = {{"GET", Operation::release}};
+  } else {
+    target = path.starts_with('/') ? match(registry, split(path)) : std::nullopt;
+    auto known = target ? methods_of(*target) : std::nullopt;
+    if (!known) return {};
+    methods = std::move(*known);
+  }
+  const std::string_view wanted = method == "HEAD" ? "GET" : method;
+  for (const auto& [name, operation] : methods) {
+    if (name != wanted) continue;
+    Route found{.operation = operation};
+    if (target) {
+      found.kind = target->kind;
+      if (operation == Operation::subresource) found.subresource = find_subresource(*target->kind, target->sub);
+      const auto ns = percent_decode(target->ns);
+      const auto object = percent_decode(target->name);
+      found.ns = ns.value_or(std::string(target->ns));
+      found.name = object.value_or(std::string(target->name));
+      found.names_valid = (!target->has_ns || valid_resource_name(found.ns)) &&
+                          (target->name.empty() || valid_resource_name(found.name));
+    }
+    return {.route = std::move(found), .status = 200};
+  }
+  return {.status = 405, .allow = allow_of(methods)};
+}
+
+const std::string* find_parameter(const Query& query, std::string_view name) {
+  for (const auto& [key, value] : query) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+}  // namespace krake::server

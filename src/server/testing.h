@@ -1,0 +1,47 @@
+// For tests: the real server over the memory store, reached without a socket.
+#pragma once
+
+#include "api/registry.h"
+#include "base/testing.h"
+#include "net/inproc/inproc.h"
+#include "server/api_server.h"
+#include "store/memory/memory_store.h"
+
+namespace krake::testing {
+
+struct TestServer {
+  explicit TestServer(server::ServerOptions options = open_to_all(), const Registry& registry = krake_registry())
+      : store(store::make_memory_store(world.env.executor, world.clock, "s1")),
+        server(world.env, *store, registry, std::move(options)),
+        transport(make_inproc_transport(server.handler(), Peer{.common_name = "alice"}, world.clock)) {
+    if (auto started = world.run(server.start()); !started) throw std::runtime_error(started.error().message);
+  }
+  ~TestServer() { world.run(server.stop()); }
+
+  static server::ServerOptions open_to_all() {
+    server::ServerOptions options;
+    options.auth.allow_anonymous = true;
+    options.auth.mode = access::Authorization::always_allow;
+    return options;
+  }
+
+  HttpResponse call(std::string method, std::string target, std::string body = {}, Headers headers = {}) {
+    auto answer = world.run(transport->send({std::move(method), std::move(target), std::move(headers), std::move(body)},
+                                            {.timeout = std::chrono::minutes(5)}));
+    if (!answer) throw std::runtime_error(answer.error().message);
+    return std::move(*answer);
+  }
+  json::Value get(std::string target) { return body_of(call("GET", std::move(target))); }
+  static json::Value body_of(const HttpResponse& response) {
+    auto value = json::parse(response.body);
+    if (!value) throw std::runtime_error(value.error().message + ": " + response.body);
+    return std::move(*value);
+  }
+
+  World world;
+  std::unique_ptr<store::Store> store;
+  server::ApiServer server;
+  std::shared_ptr<Transport> transport;
+};
+
+}  // namespace krake::testing

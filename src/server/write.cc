@@ -1,0 +1,357 @@
+// POST, PUT, PATCH, DELETE (api-contract 3.2, 3.5-3.9): computed on the cached object, committed under its revision.
+#include "base/check.h"
+#include "base/encoding.h"
+#include "server/api_server.h"
+
+namespace krake::server {
+
+namespace {
+
+Problem update_error(int status, std::string detail) {
+  return {.status = status, .detail = std::move(detail), .title = Title::update_error};
+}
+
+Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = errors.render()}; }
+
+// The revision an If-Match header wants; nullopt for none or "*".
+std::expected<std::optional<Revision>, Problem> wanted_revision(const Headers& headers) {
+  const auto header = headers.get("If-Match");
+  if (!header || *header == "*") return std::nullopt;
+  std::string_view text = *header;
+  if (text.starts_with('"') && text.ends_with('"') && text.size() > 2) text = text.substr(1, text.size() - 2);
+  Revision revision = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), revision);
+  if (ec != std::errc() || end != text.data() + text.size()) {
+    return refuse(Problem{.status = 400, .detail = fmt::format("If-Match: want the ETag of an earlier answer, got {}", *header)});
+  }
+  return revision;
+}
+
+bool finalizers_subset(const std::vector<std::string>& body, const std::vector<std::string>& stored) {
+  return std::ranges::all_of(body, [&](const auto& f) { return std::ranges::find(stored, f) != stored.end(); });
+}
+
+// What the body of a PUT makes of the stored object (3.5).
+std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, const Object& body, const Object& stored, DateTime now,
+                                                             bool stamp_modified) {
+  if (stored.meta().deleted && !finalizers_subset(body.meta().finalizers, stored.meta().finalizers)) {
+    return refuse(update_error(409, "Finalizers can only be removed if a deletion is in progress."));
+  }
+  if (body.equals(stored)) {
+    if (kind.unchanged_update_is_ok) return nullptr;
+    return refuse(update_error(400, "The body contained no update."));
+  }
+  if (const auto field = body.changed_immutable(stored); !field.empty()) {
+    return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+  }
+  auto merged = body.clone();
+  merged->keep_stored(stored);
+  if (stamp_modified) merged->meta().modified = now;
+  return merged;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+}  // namespace
+
+Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request) {
+  auto body = co_await request.http.body->read(options_.body_limit);
+  if (!body) co_return refuse(body.error());
+  // Text that is not UTF-8 is not JSON.
+  if (!json::valid_utf8(*body)) co_return refuse(plain_problem(415));
+  auto value = json::parse(*body);
+  if (!value) co_return refuse(plain_problem(415));
+  co_return std::move(*value);
+}
+
+CachedPtr ApiServer::committed_object(const Kind& kind, const std::string& key, const Object&, store::Bytes stored, Revision created,
+                                      Revision modified) {
+  return cache_.admit(kind, key, std::move(stored), created, modified, 0);
+}
+
+Awaitable<Answer> ApiServer::create(Request& request) {
+  const Kind& kind = *request.route.kind;
+  auto body = co_await read_body(request);
+  if (!body) co_return refuse(body.error());
+  FieldErrors errors;
+  auto object = kind.decode(kind, *body, Form::create, errors);
+  if (object && !request.route.names_valid) {
+    object.reset();
+    errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
+  }
+  if (!object) co_return refuse(invalid(errors));
+  auto& meta = object->meta();
+  if (kind.namespaced) {
+    meta.namespace_ = request.route.ns;
+  } else {
+    meta.namespace_.reset();
+  }
+  meta.uid = env_.random.uuid4();
+  meta.created = meta.modified = stamp(nullptr);
+  meta.deleted.reset();
+  object->reset_status();
+  auto guard = leader_guard(request);
+  if (!guard) co_return refuse(guard.error());
+
+  std::string encoded;
+  object->encode(encoded);
+  const auto stored = std::make_shared<const std::string>(std::move(encoded));
+  const auto key = kind.storage_key(request.route.ns, meta.name);
+  store::Txn txn;
+  txn.guards.push_back(store::Guard::absent(key));
+  if (*guard) txn.guards.push_back(**guard);
+  txn.puts.push_back({key, stored});
+  auto result = co_await store_.commit(std::move(txn));
+  if (!result) co_return refuse(result.error());
+  if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
+    if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
+    co_return refuse(Problem{.status = 409,
+                             .detail = kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'", kind.name, meta.name, request.route.ns)
+                                                       : fmt::format("{} '{}' already exists", kind.name, meta.name),
+                             .title = Title::resource_already_exists});
+  }
+  const Revision revision = std::get<store::Committed>(*result).revision;
+  auto cached = committed_object(kind, key, *object, stored, revision, revision);
+  CHECK(cached != nullptr, "what we store can be read again");
+  cache_.expect(cached);
+  if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
+  ServerReply reply = object_reply(*cached);
+  if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr; blocking && *blocking != "False") {
+    co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
+  }
+  co_return reply;
+}
+
+// Load, compute, commit under the revision that was loaded; again when somebody was faster and the client set no precondition.
+Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
+  const Kind& kind = *request.route.kind;
+  const auto precondition = wanted_revision(request.http.headers);
+  if (!precondition) co_return refuse(precondition.error());
+  for (int attempt = 0;; ++attempt) {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    auto guard = leader_guard(request);
+    if (!guard) co_return refuse(guard.error());
+    const auto cached = load(request);
+    if (!cached) co_return refuse(missing(request));
+    if (*precondition && **precondition != cached->modified) {
+      co_return refuse(Problem{.status = 412,
+                               .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again", kind.name,
+                                                     request.route.name, **precondition, cached->modified)});
+    }
+    const auto stored = decode_stored(*cached, kind);
+    CHECK(stored != nullptr, "cached objects can be decoded");
+    auto mutation = mutate(*stored, *cached, stamp(cached.get()));
+    if (!mutation) co_return refuse(mutation.error());
+    if (mutation->unchanged) co_return object_reply(*cached);
+
+    store::Txn txn;
+    txn.guards.push_back(store::Guard::modified_at(cached->key, cached->modified));
+    if (*guard) txn.guards.push_back(**guard);
+    store::Bytes bytes;
+    if (mutation->remove_key) {
+      txn.removes.push_back({cached->key});
+    } else {
+      std::string encoded;
+      mutation->object->encode(encoded);
+      bytes = std::make_shared<const std::string>(std::move(encoded));
+      txn.puts.push_back({cached->key, bytes});
+    }
+    auto result = co_await store_.commit(std::move(txn));
+    if (!result) co_return refuse(result.error());
+    if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
+      if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
+      if (*precondition) {
+        co_return refuse(Problem{.status = 412, .detail = fmt::format("{} '{}' has changed meanwhile; read it again", kind.name, request.route.name)});
+      }
+      if (attempt >= options_.retry_transactions) {
+        co_return refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error});
+      }
+      continue;
+    }
+    const Revision revision = std::get<store::Committed>(*result).revision;
+    if (mutation->remove_key) {
+      if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
+      std::string body;
+      (mutation->answer ? *mutation->answer : *mutation->object).encode(body);
+      ServerReply reply;
+      reply.headers.add("Content-Type", "application/json; charset=utf-8");
+      reply.body.push_back(share_bytes(std::move(body)));
+      co_return reply;
+    }
+    auto answer = committed_object(kind, cached->key, *mutation->object, bytes, cached->created, revision);
+    CHECK(answer != nullptr, "what we store can be read again");
+    cache_.expect(answer);
+    if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
+    co_return object_reply(*answer);
+  }
+}
+
+Awaitable<Answer> ApiServer::update(Request& request) {
+  const Kind& kind = *request.route.kind;
+  auto body = co_await read_body(request);
+  if (!body) co_return refuse(body.error());
+  FieldErrors errors;
+  const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
+  if (!wanted) co_return refuse(invalid(errors));
+  co_return co_await modify(request, [&kind, wanted](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+    auto merged = merge_update(kind, *wanted, stored, now, true);
+    if (!merged) return refuse(merged.error());
+    if (!*merged) return Mutation{.unchanged = true};
+    const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
+    return Mutation{.object = std::move(*merged), .remove_key = gone};
+  });
+}
+
+// JSON merge patch (RFC 7386) on what GET answers. A patch that changes nothing is an ordinary success; one that changes
+// finalizers and owners alone leaves `modified` alone, so that it wakes no scheduler.
+Awaitable<Answer> ApiServer::patch(Request& request) {
+  const Kind& kind = *request.route.kind;
+  const bool on_status = request.route.operation == Operation::patch_status;
+  auto body = co_await read_body(request);
+  if (!body) co_return refuse(body.error());
+  if (!body->is_object()) {
+    FieldErrors errors;
+    errors.at("_schema").add("Invalid input type.");
+    co_return refuse(invalid(errors));
+  }
+  const auto change = std::make_shared<json::Value>(std::move(*body));
+  co_return co_await modify(
+      request, [&kind, change, on_status](const Object& stored, const CachedObject& cached, DateTime now) -> std::expected<Mutation, Problem> {
+        auto document = json::parse(*cached.stored);
+        CHECK(document.has_value());
+        if (on_status) {
+          json::Object status;
+          if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
+          json::merge_patch(*document, status);
+        } else {
+          json::merge_patch(*document, *change);
+        }
+        FieldErrors errors;
+        const auto wanted = kind.decode(kind, *document, Form::full, errors);
+        if (!wanted) return refuse(invalid(errors));
+        if (on_status) {
+          if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
+            return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+          }
+          auto merged = stored.clone();
+          merged->take_status(*wanted);
+          if (merged->equals(stored)) return Mutation{.unchanged = true};
+          return Mutation{.object = std::move(merged)};
+        }
+        if (wanted->equals(stored)) return Mutation{.unchanged = true};
+        auto only_links = stored.clone();
+        only_links->meta().finalizers = wanted->meta().finalizers;
+        only_links->meta().owners = wanted->meta().owners;
+        auto effective = wanted->clone();
+        effective->keep_stored(stored);
+        if (effective->equals(stored)) return Mutation{.unchanged = true};
+        auto merged = merge_update(kind, *wanted, stored, now, !only_links->equals(*effective));
+        if (!merged) return refuse(merged.error());
+        const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
+        return Mutation{.object = std::move(*merged), .remove_key = gone};
+      });
+}
+
+Awaitable<Answer> ApiServer::status(Request& request) {
+  const Kind& kind = *request.route.kind;
+  auto body = co_await read_body(request);
+  if (!body) co_return refuse(body.error());
+  FieldErrors errors;
+  const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
+  if (!wanted) co_return refuse(invalid(errors));
+  co_return co_await modify(request, [wanted](const Object& stored, const CachedObject&, DateTime) -> std::expected<Mutation, Problem> {
+    if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
+      return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+    }
+    auto merged = stored.clone();
+    merged->take_status(*wanted);
+    return Mutation{.object = std::move(merged)};
+  });
+}
+
+Awaitable<Answer> ApiServer::subresource(Request& request) {
+  const Subresource& sub = *request.route.subresource;
+  if (sub.load_first) {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (!load(request)) co_return refuse(missing(request));
+  }
+  std::shared_ptr<json::Value> body;
+  if (sub.has_body) {
+    auto given = co_await read_body(request);
+    if (!given) co_return refuse(given.error());
+    FieldErrors errors;
+    if (!sub.validate(*given, errors)) co_return refuse(invalid(errors));
+    body = std::make_shared<json::Value>(std::move(*given));
+  }
+  co_return co_await modify(request, [&sub, body](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+    auto object = stored.clone();
+    auto done = sub.apply(*object, {.body = body.get(), .now = now});
+    if (!done) {
+      if (done.error().code == Code::invalid_argument) return refuse(update_error(400, done.error().message));
+      return refuse(plain_problem(http_status(done.error().code), done.error().message));
+    }
+    return Mutation{.object = std::move(object)};
+  });
+}
+
+Awaitable<Answer> ApiServer::remove(Request& request) {
+  const Kind& kind = *request.route.kind;
+  const auto* force = kind.force_delete ? find_parameter(request.query, "force") : nullptr;
+  const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
+  const bool forced = force && (*force == "True" || *force == "true" || *force == "1");
+  if (forced) co_return co_await force_remove(request);
+  auto answer = co_await modify(request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+    if (stored.meta().deleted) return Mutation{.unchanged = true};
+    auto object = stored.clone();
+    if (kind.on_delete) kind.on_delete(*object);
+    object->meta().deleted = now;
+    // At the end, and once: the garbage collector acts on the last finalizer.
+    std::erase(object->meta().finalizers, kCascadeDeletion);
+    object->meta().finalizers.emplace_back(kCascadeDeletion);
+    return Mutation{.object = std::move(object)};
+  });
+  if (!answer || !blocking || *blocking == "False") co_return answer;
+  if (const auto cached = load(request)) co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(*answer));
+  co_return answer;
+}
+
+Awaitable<Answer> ApiServer::force_remove(Request& request) {
+  const Kind& kind = *request.route.kind;
+  co_return co_await modify(request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+    auto answer = stored.clone();
+    answer->meta().deleted = now;
+    (void)kind;
+    return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
+  });
+}
+
+// ?blocking=<state>: waits for this object (by uid) to reach the state, at most a minute; then the ordinary answer (W14).
+Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted, ServerReply otherwise) {
+  auto& kind = cache_.of(*request.route.kind);
+  const Mono deadline = env_.clock.now() + options_.blocking_limit;
+  while (env_.clock.now() < deadline) {
+    const auto now = kind.find(object->ns, object->name);
+    if (!now || now->uid != object->uid) {
+      if (wanted != "deleted") break;
+      if (auto last = decode_stored(*object, kind.kind)) {
+        // The last document, with the state no stored object ever has.
+        auto document = json::parse(*object->stored);
+        json::merge_patch(*document, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
+        ServerReply reply;
+        reply.headers.add("Content-Type", "application/json; charset=utf-8");
+        reply.body.push_back(share_bytes(json::print(*document)));
+        co_return reply;
+      }
+      break;
+    }
+    object = now;
+    if (lower(now->state) == wanted) co_return object_reply(*now);
+    co_await kind.changed.wait_until(env_.clock, deadline);
+  }
+  co_return otherwise;
+}
+
+}  // namespace krake::server

@@ -1,0 +1,543 @@
+#include "store/sqlite/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "store/leases.h"
+#include "store/txn.h"
+
+namespace krake::store {
+
+namespace {
+
+constexpr int kLayoutVersion = 1;
+constexpr int kApplicationId = 0x6b72616b;  // "krak"
+constexpr std::int64_t kPlaces = std::int64_t{1} << 20;
+constexpr int kLeaseKeysPerCommit = 10'000;
+constexpr int kTrimRows = 2'000;
+constexpr int kLogPagesBeforeCheckpoint = 1'000;
+constexpr std::size_t kChunkRows = 2'000;
+constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+
+constexpr const char* kTables = R"(
+  CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+  CREATE TABLE live(created INTEGER NOT NULL, modified INTEGER NOT NULL, lease INTEGER NOT NULL,
+                    key BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
+  CREATE INDEX live_lease ON live(lease) WHERE lease <> 0;
+  CREATE TABLE history(position INTEGER PRIMARY KEY, created INTEGER NOT NULL, lease INTEGER NOT NULL,
+                       key BLOB NOT NULL, value BLOB);
+  CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl_ns INTEGER NOT NULL);
+  INSERT INTO meta VALUES ('revision', 0), ('compacted', 0), ('next_lease', 1), ('history_rows', 0);
+)";
+
+Bytes copy_bytes(std::string_view bytes) { return std::make_shared<const std::string>(bytes); }
+
+}  // namespace
+
+// --- opening ---------------------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
+  auto db = Database::open(options.path, options.vfs);
+  if (!db) {
+    return fail(Code::unavailable,
+                fmt::format("store file {}: cannot be opened: {}: check that its folder exists and may "
+                            "be written",
+                            options.path, db.error().text));
+  }
+  std::unique_ptr<Engine> engine(new Engine(std::move(options), std::move(*db)));
+  RETURN_IF_ERROR(engine->set_up());
+  return engine;
+}
+
+Status Engine::set_up() {
+  const auto failed = [this](const SqliteError& error) { return fail(describe(error, "opening failed")); };
+  // Before the first access: then the lock is taken with it and held until the end, without shared memory.
+  if (auto s = db_.pragma("locking_mode = EXCLUSIVE"); !s) return failed(s.error());
+  const auto application = db_.pragma("application_id");
+  if (!application) return failed(application.error());
+  const auto version = db_.pragma("user_version");
+  if (!version) return failed(version.error());
+  const auto tables = db_.pragma("schema_version");
+  if (!tables) return failed(tables.error());
+  const bool fresh = *tables == "0";
+  if (!fresh && *application != std::to_string(kApplicationId)) {
+    return fail(Code::invalid_argument,
+                fmt::format("store file {}: is a database of another program: give another path", options_.path));
+  }
+  if (!fresh && *version != std::to_string(kLayoutVersion)) {
+    return fail(Code::invalid_argument,
+                fmt::format("store file {}: has layout version {}, this program knows {}: use the "
+                            "program that wrote it or a newer one",
+                            options_.path, *version, kLayoutVersion));
+  }
+  const auto mode = db_.pragma("journal_mode = WAL");
+  if (!mode) return failed(mode.error());
+  if (*mode != "wal") {
+    return fail(Code::unavailable,
+                fmt::format("store file {}: its file system supports no write-ahead log (journal mode "
+                            "{}): use a local disk",
+                            options_.path, *mode));
+  }
+  for (const char* setting : {"synchronous = NORMAL", "journal_size_limit = 67108864", "cache_size = -32768"}) {
+    if (auto s = db_.pragma(setting); !s) return failed(s.error());
+  }
+  if (auto s = db_.exec("BEGIN IMMEDIATE"); !s) return failed(s.error());
+  if (fresh) {
+    if (auto s = create_tables(); !s) return failed(s.error());
+  }
+  if (auto s = load(); !s) return failed(s.error());
+  if (auto s = db_.exec("COMMIT"); !s) return failed(s.error());
+  if (auto s = prepare_all(); !s) return failed(s.error());
+  return {};
+}
+
+SqliteStatus Engine::create_tables() {
+  if (auto s = db_.exec(kTables); !s) return s;
+  if (auto s = db_.pragma(fmt::format("application_id = {}", kApplicationId)); !s) return std::unexpected(s.error());
+  if (auto s = db_.pragma(fmt::format("user_version = {}", kLayoutVersion)); !s) return std::unexpected(s.error());
+  return {};
+}
+
+SqliteStatus Engine::load() {
+  auto meta = db_.prepare("SELECT name, value FROM meta");
+  if (!meta) return std::unexpected(meta.error());
+  const std::map<std::string_view, std::int64_t*> numbers{{"revision", &state_.revision},
+                                                          {"compacted", &state_.compacted},
+                                                          {"next_lease", &state_.next_lease},
+                                                          {"history_rows", &state_.history_rows}};
+  while (true) {
+    const auto row = meta->step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) break;
+    const auto name = meta->bytes(0);
+    if (const auto it = numbers.find(name); it != numbers.end()) *it->second = meta->integer(1);
+    if (name == "id") id_ = meta->bytes(1);
+  }
+  meta->reset();
+  if (id_.empty() || options_.renew_id) {
+    id_ = options_.new_id;
+    auto put = db_.prepare("INSERT OR REPLACE INTO meta VALUES ('id', ?1)");
+    if (!put) return std::unexpected(put.error());
+    put->bind_text(1, id_);
+    if (auto row = put->step(); !row) return std::unexpected(row.error());
+  }
+  auto leases = db_.prepare("SELECT id, ttl_ns FROM lease");
+  if (!leases) return std::unexpected(leases.error());
+  while (true) {
+    const auto row = leases->step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return {};
+    leases_[leases->integer(0)] = Duration(leases->integer(1));
+  }
+}
+
+SqliteStatus Engine::prepare_all() {
+  const std::pair<Statement*, const char*> statements[] = {
+      {&begin_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&rollback_, "ROLLBACK"},
+      {&get_, "SELECT created, modified, lease, value FROM live WHERE key = ?1"},
+      {&get_meta_, "SELECT created, modified, lease FROM live WHERE key = ?1"},
+      {&put_,
+       "INSERT INTO live(created, modified, lease, key, value) VALUES (?1, ?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE "
+       "SET "
+       "modified = excluded.modified, lease = excluded.lease, value = excluded.value RETURNING created"},
+      {&remove_, "DELETE FROM live WHERE key = ?1"},
+      {&has_lease_, "SELECT 1 FROM lease WHERE id = ?1"},
+      {&add_lease_, "INSERT INTO lease VALUES (?1, ?2)"},
+      {&drop_lease_, "DELETE FROM lease WHERE id = ?1"},
+      {&lease_keys_, "SELECT key FROM live WHERE lease = ?1 AND lease <> 0 ORDER BY key LIMIT ?2"},
+      {&add_history_, "INSERT INTO history(position, created, lease, key, value) VALUES (?1, ?2, ?3, ?4, ?5)"},
+      {&read_history_,
+       "SELECT position, created, lease, key, value FROM history WHERE position >= ?1 ORDER BY position"},
+      {&nth_history_, "SELECT position FROM history ORDER BY position LIMIT 1 OFFSET ?1"},
+      {&trim_history_,
+       "DELETE FROM history WHERE position IN (SELECT position FROM history WHERE position < ?1 ORDER BY position "
+       "LIMIT ?2)"},
+      {&list_, "SELECT key, created, modified, lease, value FROM live WHERE key >= ?1 ORDER BY key LIMIT ?3"},
+      {&save_, "UPDATE meta SET value = ?2 WHERE name = ?1"},
+      {&list_below_,
+       "SELECT key, created, modified, lease, value FROM live WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = db_.prepare(sql);
+    if (!prepared) return std::unexpected(prepared.error());
+    *statement = std::move(*prepared);
+  }
+  return {};
+}
+
+// --- errors ----------------------------------------------------------------------------------------------------------
+
+Error Engine::describe(const SqliteError& error, std::string_view what) const {
+  const auto text = fmt::format("store file {}: {}: {} (SQLite code {})", options_.path, what, error.text, error.code);
+  switch (error.damage) {
+    case Damage::busy:
+      return {Code::unavailable,
+              fmt::format("store file {}: is in use by another process; only one may open it: stop the "
+                          "other one or give another path",
+                          options_.path)};
+    case Damage::full:
+      return {Code::unavailable, text + ": free some space; reads go on and writes resume by themselves"};
+    case Damage::io:
+      return {Code::unavailable, text + ": check the disk, then restart"};
+    case Damage::corrupt:
+      return {Code::internal, text + ": restore the last back-up"};
+    case Damage::none:
+      break;
+  }
+  return {Code::unavailable, text};
+}
+
+// Rolls back what SQLite has not rolled back by itself; decides whether the file may still be written. Returns what the
+// writers of the group are told.
+Error Engine::lose_group(const SqliteError& error, bool committing) {
+  if (!db_.autocommit()) {
+    const Use rollback(rollback_);
+    (void)rollback_.step();
+  }
+  const bool stuck = !db_.autocommit();
+  if (!stuck && error.damage != Damage::io && error.damage != Damage::corrupt) return describe(error, "writing failed");
+  broken_ = describe(error, "an earlier write failed, so nothing more is written");
+  broken_->code = Code::unavailable;
+  auto told =
+      describe(error, committing ? "syncing failed, whether the commit is on disk is unknown" : "writing failed");
+  told.code = committing ? Code::timeout : Code::unavailable;
+  return told;
+}
+
+// --- writing ---------------------------------------------------------------------------------------------------------
+
+std::vector<WriteResult> Engine::run(const std::vector<Write>& group) {
+  std::vector<WriteResult> results;
+  if (broken_) return std::vector<WriteResult>(group.size(), fail(*broken_));
+  const State before = state_;
+  const auto lose = [&](const SqliteError& error, bool committing) {
+    state_ = before;
+    return std::vector<WriteResult>(group.size(), fail(lose_group(error, committing)));
+  };
+  {
+    const Use begin(begin_);
+    if (auto s = begin_.step(); !s) return lose(s.error(), false);
+  }
+  std::uint64_t commits = 0;
+  bool wrote = false;
+  for (const auto& write : group) {
+    auto done = apply(write);
+    if (!done && !done.error().own) return lose(done.error().sqlite, false);
+    if (!done) {
+      results.push_back(fail(*done.error().own));
+      continue;
+    }
+    commits += done->events.size();
+    wrote |= !done->events.empty() || write.kind != Write::Kind::commit;
+    results.push_back(std::move(*done));
+  }
+  if (auto s = save_state(before); !s) return lose(s.error(), false);
+  {
+    const Use commit(commit_);
+    if (auto s = commit_.step(); !s) return lose(s.error(), true);
+  }
+  commits_ += commits;
+  if (wrote) ++groups_;
+  return results;
+}
+
+Engine::Step<Written> Engine::apply(const Write& write) {
+  switch (write.kind) {
+    case Write::Kind::commit:
+      return apply_commit(write.txn);
+    case Write::Kind::grant:
+      return apply_grant(write.ttl);
+    case Write::Kind::revoke:
+      return apply_revoke(write.lease);
+    case Write::Kind::compact:
+      return apply_compact(write.revision);
+  }
+  return Written{};
+}
+
+Engine::Step<Written> Engine::apply_commit(const Txn& txn) {
+  for (std::size_t i = 0; i < txn.guards.size(); ++i) {
+    auto current = read(txn.guards[i].key, false);
+    if (!current) return std::unexpected(Failure{{}, current.error()});
+    if (holds(txn.guards[i], *current ? &**current : nullptr)) continue;
+    current = read(txn.guards[i].key, true);
+    if (!current) return std::unexpected(Failure{{}, current.error()});
+    return Written{.result = Conflict{i, std::move(*current)}};
+  }
+  for (const auto& put : txn.puts) {
+    if (put.lease == 0) continue;
+    const auto known = lease_exists(put.lease);
+    if (!known) return std::unexpected(Failure{{}, known.error()});
+    if (!*known) return std::unexpected(Failure{unknown_lease(put.key, put.lease), {}});
+  }
+  auto event = change(txn.puts, txn.removes);
+  if (!event) return std::unexpected(event.error());
+  Written written{.result = Committed{state_.revision}};
+  if (*event) written.events.push_back(std::move(*event));
+  return written;
+}
+
+// One revision with these changes; null when there are none.
+Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const std::vector<Put>& puts,
+                                                                const std::vector<Remove>& removes) {
+  auto event = std::make_shared<CommitEvent>();
+  event->revision = state_.revision + 1;
+  for (const auto& put : puts) {
+    const Use use(put_);
+    put_.bind(1, event->revision);
+    put_.bind(2, put.lease);
+    put_.bind_blob(3, put.key);
+    put_.bind_blob(4, *put.value);
+    const auto row = put_.step();
+    if (!row) return std::unexpected(Failure{{}, row.error()});
+    event->changes.push_back({put.key, put.value, put_.integer(0), put.lease});
+    if (auto s = put_.step(); !s) return std::unexpected(Failure{{}, s.error()});
+  }
+  for (const auto& remove : removes) {
+    const Use use(remove_);
+    remove_.bind_blob(1, remove.key);
+    if (auto s = remove_.step(); !s) return std::unexpected(Failure{{}, s.error()});
+    if (db_.changes() > 0) event->changes.push_back({.key = remove.key});
+  }
+  if (event->changes.empty()) return nullptr;
+  state_.revision = event->revision;
+  if (auto s = record(*event); !s) return std::unexpected(Failure{{}, s.error()});
+  return event;
+}
+
+SqliteStatus Engine::record(const CommitEvent& event) {
+  std::int64_t position = event.revision * kPlaces;
+  for (const auto& change : event.changes) {
+    const Use use(add_history_);
+    add_history_.bind(1, position++);
+    add_history_.bind(2, change.created);
+    add_history_.bind(3, change.lease);
+    add_history_.bind_blob(4, change.key);
+    if (change.value) add_history_.bind_blob(5, *change.value);
+    if (auto s = add_history_.step(); !s) return std::unexpected(s.error());
+  }
+  const auto added = static_cast<std::int64_t>(event.changes.size());
+  state_.history_rows += added;
+  return limit_history(added);
+}
+
+// Deletes twice what was added, so that the table shrinks to its limit without a long pause.
+SqliteStatus Engine::limit_history(std::int64_t added) {
+  const auto excess = state_.history_rows - static_cast<std::int64_t>(options_.history_changes);
+  if (excess <= 0) return {};
+  const auto rows = std::min(excess, 2 * added + 16);
+  std::int64_t last = 0;
+  {
+    const Use use(nth_history_);
+    nth_history_.bind(1, rows - 1);
+    const auto row = nth_history_.step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return {};
+    last = nth_history_.integer(0) / kPlaces;
+  }
+  // The newest commit stays whole, however large it is.
+  state_.compacted = std::max(state_.compacted, std::min(last, state_.revision - 1));
+  return trim(rows + static_cast<std::int64_t>(kMaxTxnOperations));
+}
+
+SqliteStatus Engine::trim(std::int64_t rows) {
+  const Use use(trim_history_);
+  trim_history_.bind(1, (state_.compacted + 1) * kPlaces);
+  trim_history_.bind(2, rows);
+  if (auto s = trim_history_.step(); !s) return std::unexpected(s.error());
+  state_.history_rows -= db_.changes();
+  trim_pending_ = db_.changes() == rows;
+  return {};
+}
+
+Engine::Step<Written> Engine::apply_grant(Duration ttl) {
+  const Use use(add_lease_);
+  add_lease_.bind(1, state_.next_lease);
+  add_lease_.bind(2, ttl.count());
+  if (auto s = add_lease_.step(); !s) return std::unexpected(Failure{{}, s.error()});
+  return Written{.lease = state_.next_lease++};
+}
+
+Engine::Step<Written> Engine::apply_revoke(LeaseId lease) {
+  const auto known = lease_exists(lease);
+  if (!known) return std::unexpected(Failure{{}, known.error()});
+  if (!*known) return std::unexpected(Failure{lease_not_found(lease), {}});
+  Written written;
+  while (true) {
+    std::vector<Remove> removes;
+    {
+      const Use use(lease_keys_);
+      lease_keys_.bind(1, lease);
+      lease_keys_.bind(2, kLeaseKeysPerCommit);
+      while (true) {
+        const auto row = lease_keys_.step();
+        if (!row) return std::unexpected(Failure{{}, row.error()});
+        if (!*row) break;
+        removes.push_back({std::string(lease_keys_.bytes(0))});
+      }
+    }
+    if (removes.empty()) break;
+    auto event = change({}, removes);
+    if (!event) return std::unexpected(event.error());
+    written.events.push_back(std::move(*event));
+  }
+  const Use use(drop_lease_);
+  drop_lease_.bind(1, lease);
+  if (auto s = drop_lease_.step(); !s) return std::unexpected(Failure{{}, s.error()});
+  return written;
+}
+
+Engine::Step<Written> Engine::apply_compact(Revision revision) {
+  if (revision > state_.revision) {
+    return std::unexpected(
+        Failure{Error{Code::invalid_argument,
+                      fmt::format("compact to revision {}: the newest one is {}", revision, state_.revision)},
+                {}});
+  }
+  if (revision <= state_.compacted) return Written{};
+  state_.compacted = revision;
+  if (auto s = trim(kTrimRows); !s) return std::unexpected(Failure{{}, s.error()});
+  return Written{};
+}
+
+SqliteStatus Engine::save_state(const State& before) {
+  const std::tuple<const char*, std::int64_t, std::int64_t> numbers[] = {
+      {"revision", before.revision, state_.revision},
+      {"compacted", before.compacted, state_.compacted},
+      {"next_lease", before.next_lease, state_.next_lease},
+      {"history_rows", before.history_rows, state_.history_rows},
+  };
+  for (const auto& [name, old_value, value] : numbers) {
+    if (old_value == value) continue;
+    const Use use(save_);
+    save_.bind_text(1, name);
+    save_.bind(2, value);
+    if (auto s = save_.step(); !s) return std::unexpected(s.error());
+  }
+  return {};
+}
+
+bool Engine::maintain() {
+  if (broken_) return false;
+  if (db_.log_pages() >= kLogPagesBeforeCheckpoint) {
+    if (auto s = db_.checkpoint(); !s) {
+      // No space: the log stays as it is and grows; the next write will say so.
+      if (s.error().damage == Damage::io || s.error().damage == Damage::corrupt) lose_group(s.error(), false);
+      return false;
+    }
+    ++checkpoints_;
+    return trim_pending_;
+  }
+  if (!trim_pending_) return false;
+  const State before = state_;
+  const auto lose = [&](const SqliteError& error, bool committing) {
+    state_ = before;
+    lose_group(error, committing);
+    return false;
+  };
+  if (auto s = db_.exec("BEGIN IMMEDIATE"); !s) return lose(s.error(), false);
+  if (auto s = trim(kTrimRows); !s) return lose(s.error(), false);
+  if (auto s = save_state(before); !s) return lose(s.error(), false);
+  if (auto s = db_.exec("COMMIT"); !s) return lose(s.error(), true);
+  return trim_pending_;
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+SqliteResult<std::optional<Entry>> Engine::read(const std::string& key, bool with_value) {
+  Statement& statement = with_value ? get_ : get_meta_;
+  const Use use(statement);
+  statement.bind_blob(1, key);
+  const auto row = statement.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return std::nullopt;
+  return Entry{key, with_value ? copy_bytes(statement.bytes(3)) : nullptr, statement.integer(0), statement.integer(1),
+               statement.integer(2)};
+}
+
+SqliteResult<bool> Engine::lease_exists(LeaseId lease) {
+  const Use use(has_lease_);
+  has_lease_.bind(1, lease);
+  return has_lease_.step();
+}
+
+Result<std::optional<Entry>> Engine::get(const std::string& key) {
+  auto entry = read(key, true);
+  if (!entry) return fail(describe(entry.error(), "reading failed"));
+  return std::move(*entry);
+}
+
+Result<Listing> Engine::list(const std::string& prefix, const ListOptions& options) {
+  const auto range = key_range(prefix, options.after);
+  Listing listing{.revision = state_.revision};
+  Statement& statement = range.end ? list_below_ : list_;
+  const Use use(statement);
+  statement.bind_blob(1, range.first);
+  if (range.end) statement.bind_blob(2, *range.end);
+  const bool limited = options.limit > 0 && options.limit < static_cast<std::size_t>(INT64_MAX);
+  statement.bind(3, limited ? static_cast<std::int64_t>(options.limit) + 1 : -1);
+  while (true) {
+    const auto row = statement.step();
+    if (!row) return fail(describe(row.error(), "reading failed"));
+    if (!*row) return listing;
+    if (limited && listing.entries.size() == options.limit) {
+      listing.more = true;
+      return listing;
+    }
+    listing.entries.push_back({std::string(statement.bytes(0)), copy_bytes(statement.bytes(4)), statement.integer(1),
+                               statement.integer(2), statement.integer(3)});
+  }
+}
+
+Result<HistoryChunk> Engine::history(const std::string& prefix, Revision after) {
+  if (after < state_.compacted) return fail(compacted_error(prefix, after, state_.compacted));
+  HistoryChunk chunk{.covered = after};
+  CommitEvent event;
+  const auto finish_event = [&] {
+    if (event.revision == 0) return;
+    chunk.covered = event.revision;
+    if (!event.changes.empty()) chunk.events.push_back(std::move(event));
+    event = {};
+  };
+  const Use use(read_history_);
+  read_history_.bind(1, (after + 1) * kPlaces);
+  std::size_t rows = 0;
+  std::size_t bytes = 0;
+  while (true) {
+    const auto row = read_history_.step();
+    if (!row) return fail(describe(row.error(), "reading failed"));
+    if (!*row) break;
+    const Revision revision = read_history_.integer(0) / kPlaces;
+    if (revision != event.revision) {
+      finish_event();
+      if (rows >= kChunkRows || bytes >= kChunkBytes) return chunk;  // the rest of it is for the next one
+      event.revision = revision;
+    }
+    ++rows;
+    const auto key = read_history_.bytes(3);
+    if (!key.starts_with(prefix)) continue;
+    Change change{std::string(key), nullptr, read_history_.integer(1), read_history_.integer(2)};
+    if (!read_history_.is_null(4)) change.value = copy_bytes(read_history_.bytes(4));
+    bytes += key.size() + (change.value ? change.value->size() : 0);
+    event.changes.push_back(std::move(change));
+  }
+  finish_event();
+  chunk.covered = std::max(chunk.covered, state_.revision);
+  return chunk;
+}
+
+Status Engine::copy_to(const std::string& path) {
+  auto statement = db_.prepare("VACUUM INTO ?1");
+  if (!statement) return fail(describe(statement.error(), "copying failed"));
+  create_private_file(path);
+  statement->bind_text(1, path);
+  if (auto s = statement->step(); !s) return fail(describe(s.error(), "copying to " + path + " failed"));
+  return {};
+}
+
+SqliteCounters Engine::counters() const { return {commits_, groups_, checkpoints_}; }
+
+}  // namespace krake::store

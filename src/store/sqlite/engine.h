@@ -1,0 +1,134 @@
+// The store's file: tables, transactions, failure. Blocking; knows no coroutines and no time.
+//   live     what is: one row per key
+//   history  what changed: the watch window. position = revision * 2^20 + place in the commit
+//   lease    which leases exist and how long they last
+//   meta     id, revision, compacted, next_lease, history_rows
+// Thread: one at a time (the worker's, once it runs); counters() from any.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/sqlite/database.h"
+#include "store/store.h"
+
+namespace krake::store {
+
+struct EngineOptions {
+  std::string path;
+  std::size_t history_changes = 100'000;  // rows of history kept at most
+  std::string new_id;                     // for a file that has none yet
+  bool renew_id = false;                  // take new_id anyhow: the file was restored
+  std::string vfs;                        // SQLite's name of the file system layer; empty: the default
+};
+
+struct Write {
+  enum class Kind : std::uint8_t { commit, grant, revoke, compact };
+  Kind kind = Kind::commit;
+  Txn txn;                // commit; has passed check_txn()
+  Duration ttl{};         // grant
+  LeaseId lease = 0;      // revoke
+  Revision revision = 0;  // compact
+};
+struct Written {
+  CommitResult result = Committed{};                       // commit
+  LeaseId lease = 0;                                       // grant
+  std::vector<std::shared_ptr<const CommitEvent>> events;  // what watches see, in order
+};
+using WriteResult = Result<Written>;
+
+// Commits read back from the file.
+struct HistoryChunk {
+  std::vector<CommitEvent> events;
+  Revision covered = 0;  // nothing up to here is missing from `events`
+};
+
+struct SqliteCounters {
+  std::uint64_t commits = 0;      // transactions that changed something
+  std::uint64_t groups = 0;       // synced groups they went into: one fsync each
+  std::uint64_t checkpoints = 0;  // of the log into the file; two fsyncs each, after the acknowledgement
+};
+
+class Engine {
+ public:
+  // Errors name the file: unavailable (in use, cannot be opened), invalid_argument (not ours, or of a newer version),
+  // internal (damaged).
+  static Result<std::unique_ptr<Engine>> open(EngineOptions options);
+
+  // All of `group` in one SQLite transaction with one sync, in order, each with its own revision. Either the whole
+  // group reached the disk or none of it did; a lost guard or an unknown lease fails only its own transaction.
+  std::vector<WriteResult> run(const std::vector<Write>& group);
+
+  Result<std::optional<Entry>> get(const std::string& key);
+  Result<Listing> list(const std::string& prefix, const ListOptions& options);
+  Result<HistoryChunk> history(const std::string& prefix, Revision after);
+  // A consistent copy of the whole store in a new file.
+  Status copy_to(const std::string& path);
+
+  // One bounded step of what may be done later: deleting forgotten history, moving the log into the file. True: call
+  // again.
+  bool maintain();
+
+  const std::string& id() const { return id_; }
+  Revision revision() const { return state_.revision; }
+  Revision compacted() const { return state_.compacted; }
+  const std::map<LeaseId, Duration>& leases_at_open() const { return leases_; }
+  SqliteCounters counters() const;
+
+ private:
+  // What a rolled back group must not have changed.
+  struct State {
+    Revision revision = 0;
+    Revision compacted = 0;
+    LeaseId next_lease = 1;
+    std::int64_t history_rows = 0;
+  };
+  // Failure inside a group: of one write (the group goes on) or of SQLite (the group is lost).
+  struct Failure {
+    std::optional<Error> own;
+    SqliteError sqlite;
+  };
+  template <class T>
+  using Step = std::expected<T, Failure>;
+
+  Engine(EngineOptions options, Database db) : options_(std::move(options)), db_(std::move(db)) {}
+  SqliteStatus prepare_all();
+  Status set_up();
+  SqliteStatus create_tables();
+  SqliteStatus load();
+
+  Step<Written> apply(const Write& write);
+  Step<Written> apply_commit(const Txn& txn);
+  Step<Written> apply_grant(Duration ttl);
+  Step<Written> apply_revoke(LeaseId lease);
+  Step<Written> apply_compact(Revision revision);
+  Step<std::shared_ptr<const CommitEvent>> change(const std::vector<Put>& puts, const std::vector<Remove>& removes);
+  SqliteResult<std::optional<Entry>> read(const std::string& key, bool with_value);
+  SqliteResult<bool> lease_exists(LeaseId lease);
+  SqliteStatus record(const CommitEvent& event);
+  SqliteStatus limit_history(std::int64_t added);
+  SqliteStatus trim(std::int64_t rows);
+  SqliteStatus save_state(const State& before);
+
+  Error describe(const SqliteError& error, std::string_view what) const;
+  Error lose_group(const SqliteError& error, bool committing);
+
+  EngineOptions options_;
+  Database db_;
+  Statement begin_, commit_, rollback_, get_, get_meta_, put_, remove_, has_lease_, add_lease_, drop_lease_,
+      lease_keys_, add_history_, read_history_, nth_history_, trim_history_, list_, list_below_, save_;
+  std::string id_;
+  State state_;
+  std::map<LeaseId, Duration> leases_;
+  std::optional<Error> broken_;  // writes are refused with it
+  bool trim_pending_ = true;
+  std::atomic<std::uint64_t> commits_{0};
+  std::atomic<std::uint64_t> groups_{0};
+  std::atomic<std::uint64_t> checkpoints_{0};
+};
+
+}  // namespace krake::store

@@ -1,0 +1,273 @@
+#include "store/sqlite/sqlite_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "store/sqlite/sqlite_test_backend.h"
+
+namespace krake::store {
+
+namespace {
+
+using conformance::bytes;
+using conformance::Pending;
+using conformance::register_cases;
+using conformance::Rig;
+using testing::HasSubstr;
+
+[[maybe_unused]] const bool registered =
+    register_cases("SqliteStoreConformance", sqlite_factory({})) &&
+    register_cases("SqliteStoreInlineConformance", sqlite_factory({.run_inline = true})) &&
+    // Every watch reads from the file.
+    register_cases("SqliteStoreNoRingConformance", sqlite_factory({.ring_commits = 1, .ring_bytes = 1}));
+
+SqliteBackend& backend_of(Rig& rig) { return static_cast<SqliteBackend&>(rig.backend()); }
+
+Error open_error(Rig& rig, SqliteOptions options) {
+  auto& backend = backend_of(rig);
+  auto opened = rig.run(open_sqlite_store(backend.loop().get_executor(), backend.clock, Random(9), std::move(options)));
+  EXPECT_FALSE(opened);
+  return opened ? Error{} : opened.error();
+}
+
+TEST(SqliteStore, CommitsThatWaitTogetherShareOneSync) {
+  Rig rig(sqlite_factory({}));
+  const auto before = backend_of(rig).sqlite->counters();
+  std::vector<Pending<Result<CommitResult>>> commits;
+  for (int i = 0; i < 512; ++i) {
+    commits.push_back(rig.start(rig.store().commit({.puts = {{"k" + std::to_string(i), bytes("v")}}})));
+  }
+  for (const auto& commit : commits) ASSERT_TRUE(rig.finish(commit));
+  const auto after = backend_of(rig).sqlite->counters();
+  EXPECT_EQ(after.commits - before.commits, 512u);
+  EXPECT_LE(after.groups - before.groups, 512u / 16);
+}
+
+Awaitable<bool> write_many(Store* store, int writer, int count) {
+  for (int i = 0; i < count; ++i) {
+    Txn txn{.puts = {{fmt::format("{}/{}", writer, i), bytes(std::string(500, 'x'))}}};
+    const auto result = co_await store->commit(std::move(txn));
+    if (!result) co_return false;
+  }
+  co_return true;
+}
+
+TEST(SqliteStore, SixtyFourWritersInALoopShareTheirSyncs) {
+  Rig rig(sqlite_factory({.linger = std::chrono::milliseconds(50)}));
+  std::vector<Pending<bool>> writers;
+  for (int i = 0; i < 64; ++i) writers.push_back(rig.start(write_many(&rig.store(), i, 20)));
+  for (const auto& writer : writers) ASSERT_TRUE(rig.finish(writer));
+  const auto counters = backend_of(rig).sqlite->counters();
+  EXPECT_EQ(counters.commits, 64u * 20u);
+  EXPECT_LE(counters.groups, counters.commits / 16);
+}
+
+TEST(SqliteStore, ALostGuardFailsAloneInItsGroup) {
+  Rig rig(sqlite_factory({}));
+  std::vector<Pending<Result<CommitResult>>> commits;
+  for (int i = 0; i < 50; ++i) {
+    commits.push_back(
+        rig.start(rig.store().commit({.guards = {Guard::absent("one")}, .puts = {{"one", bytes(std::to_string(i))}}})));
+  }
+  int won = 0;
+  for (const auto& commit : commits) {
+    const auto result = rig.finish(commit);
+    ASSERT_TRUE(result);
+    if (const auto* conflict = std::get_if<Conflict>(&*result)) {
+      EXPECT_TRUE(conflict->current);
+    } else {
+      ++won;
+    }
+  }
+  EXPECT_EQ(won, 1);
+  EXPECT_EQ(rig.current(), 1);
+}
+
+TEST(SqliteStore, ASecondOpenOfTheFileNamesIt) {
+  for (const bool run_inline : {false, true}) {
+    Rig rig(sqlite_factory({.run_inline = run_inline}));
+    rig.put("k", "1");
+    const auto error = open_error(rig, backend_of(rig).options);
+    EXPECT_EQ(error.code, Code::unavailable);
+    EXPECT_THAT(error.message, HasSubstr(backend_of(rig).options.path));
+    EXPECT_THAT(error.message, HasSubstr("in use by another process"));
+    rig.put("k", "2");
+  }
+}
+
+TEST(SqliteStore, FilesThatAreNotOursAreRefused) {
+  Rig rig(sqlite_factory({}));
+  auto& folder = backend_of(rig).folder;
+  std::ofstream(folder.file("text")) << std::string(4096, 'x');
+  auto error = open_error(rig, {.path = folder.file("text")});
+  EXPECT_EQ(error.code, Code::internal);
+  EXPECT_THAT(error.message, HasSubstr(folder.file("text")));
+
+  error = open_error(rig, {.path = folder.file("no/such/folder")});
+  EXPECT_EQ(error.code, Code::unavailable);
+  EXPECT_THAT(error.message, HasSubstr("folder exists"));
+
+  auto foreign = Database::open(folder.file("foreign"), "");
+  ASSERT_TRUE(foreign && foreign->exec("CREATE TABLE t(x)"));
+  error = open_error(rig, {.path = folder.file("foreign")});
+  EXPECT_EQ(error.code, Code::invalid_argument);
+  EXPECT_THAT(error.message, HasSubstr("another program"));
+}
+
+TEST(SqliteStore, AFileOfANewerVersionIsRefused) {
+  Rig rig(sqlite_factory({}));
+  rig.put("k", "1");
+  rig.close();
+  const auto options = backend_of(rig).options;
+  {
+    auto db = Database::open(options.path, "");
+    ASSERT_TRUE(db);
+    EXPECT_EQ(db->pragma("user_version"), "1");
+    ASSERT_TRUE(db->exec("PRAGMA user_version = 2"));
+  }
+  const auto error = open_error(rig, options);
+  EXPECT_EQ(error.code, Code::invalid_argument);
+  EXPECT_THAT(error.message, HasSubstr("version 2"));
+}
+
+TEST(SqliteStore, TheFileIsReadableByItsOwnerOnly) {
+  Rig rig(sqlite_factory({}));
+  rig.put("k", "1");
+  for (const char* name : {"store.db", "store.db-wal"}) {
+    struct stat info{};
+    ASSERT_EQ(::stat(backend_of(rig).folder.file(name).c_str(), &info), 0) << name;
+    EXPECT_EQ(info.st_mode & 0777, 0600u) << name;
+  }
+}
+
+TEST(SqliteStore, CloseAnswersWhatWasBegunAndRefusesTheRest) {
+  Rig rig(sqlite_factory({}));
+  auto& sqlite = *backend_of(rig).sqlite;
+  std::vector<Pending<Result<CommitResult>>> begun;
+  for (int i = 0; i < 20; ++i) {
+    begun.push_back(rig.start(sqlite.commit({.puts = {{"k" + std::to_string(i), bytes("v")}}})));
+  }
+  const auto first = rig.start(sqlite.current());
+  rig.finish(first);
+  bool closed = false;
+  const auto close = [](SqliteStore* store, bool* done) -> Awaitable<bool> {
+    co_await store->close();
+    co_return * done = true;
+  };
+  const auto one = rig.start(close(&sqlite, &closed));
+  const auto two = rig.start(close(&sqlite, &closed));
+  rig.finish(one);
+  rig.finish(two);
+  for (const auto& commit : begun) EXPECT_TRUE(rig.finish(commit));
+  const auto late = rig.try_commit({.puts = {{"late", bytes("v")}}});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, Code::unavailable);
+  EXPECT_EQ(sqlite.counters().commits, 20u);
+  rig.reopen();
+  EXPECT_EQ(rig.keys("").size(), 20u);
+}
+
+TEST(SqliteStore, DestroyingItAnswersEverythingTruly) {
+  Rig rig(sqlite_factory({}));
+  std::vector<Pending<Result<CommitResult>>> begun;
+  for (int i = 0; i < 300; ++i) {
+    begun.push_back(rig.start(rig.store().commit({.puts = {{"k" + std::to_string(i), bytes("v")}}})));
+  }
+  rig.current();
+  rig.close();
+  std::set<std::string> acknowledged;
+  for (std::size_t i = 0; i < begun.size(); ++i) {
+    const auto result = rig.finish(begun[i]);
+    if (result) acknowledged.insert("k" + std::to_string(i));
+    if (!result) EXPECT_EQ(result.error().code, Code::unavailable);
+  }
+  rig.reopen();
+  const auto keys = rig.keys("");
+  EXPECT_EQ(std::set<std::string>(keys.begin(), keys.end()), acknowledged) << "unavailable means not applied";
+}
+
+TEST(SqliteStore, OldHistoryIsForgottenByAge) {
+  Rig rig(sqlite_factory({.history_age = std::chrono::minutes(10), .ring_commits = 1}));
+  const auto start = rig.current();
+  rig.put("k", "1");
+  rig.backend().elapse(std::chrono::minutes(9));
+  const auto middle = rig.put("k", "2");
+  EXPECT_EQ(rig.watch("", start).next().revision, start + 1);
+  rig.backend().elapse(std::chrono::minutes(3));
+  rig.list("");  // the compaction is done before
+  auto old = rig.run(rig.store().watch("", start));
+  ASSERT_FALSE(old);
+  EXPECT_EQ(old.error().code, Code::compacted);
+  EXPECT_EQ(rig.watch("", start + 1).next().revision, middle);
+  rig.backend().elapse(std::chrono::minutes(30));
+  rig.list("");
+  EXPECT_FALSE(rig.run(rig.store().watch("", start + 1)));
+  rig.backend().elapse(std::chrono::minutes(1));
+  EXPECT_EQ(backend_of(rig).clock.pending(), 0u) << "nothing to forget, nothing to wait for";
+}
+
+TEST(SqliteStore, TheHistoryTableStaysBounded) {
+  for (const bool run_inline : {false, true}) {
+    Rig rig(sqlite_factory({.run_inline = run_inline}), {.history = 100});
+    for (int i = 0; i < 60; ++i) {
+      Txn txn;
+      for (int j = 0; j < 17; ++j) txn.puts.push_back({"k" + std::to_string(j), bytes("v")});
+      rig.committed(std::move(txn));
+    }
+    rig.close();
+    auto db = Database::open(backend_of(rig).options.path, "");
+    ASSERT_TRUE(db);
+    auto count = db->prepare("SELECT count(*), (SELECT value FROM meta WHERE name = 'history_rows') FROM history");
+    ASSERT_TRUE(count && count->step());
+    EXPECT_LE(count->integer(0), 100);
+    EXPECT_GE(count->integer(0), 100 - 34);
+    EXPECT_EQ(count->integer(0), count->integer(1));
+  }
+}
+
+TEST(SqliteStore, TheLogIsMovedIntoTheFileNowAndThen) {
+  Rig rig(sqlite_factory({.run_inline = true}));
+  for (int i = 0; i < 60; ++i) rig.put("k", std::string(200'000, 'x'));
+  EXPECT_GE(backend_of(rig).sqlite->counters().checkpoints, 3u);
+  struct stat info{};
+  ASSERT_EQ(::stat(backend_of(rig).folder.file("store.db-wal").c_str(), &info), 0);
+  EXPECT_LT(info.st_size, 10'000'000);
+}
+
+TEST(SqliteStore, ACopyIsAStoreWithANewIdOnDemand) {
+  Rig rig(sqlite_factory({}));
+  const auto revision = rig.put("k", "1");
+  const auto id = rig.store().id();
+  auto& backend = backend_of(rig);
+  const auto path = backend.folder.file("copy.db");
+  ASSERT_TRUE(rig.run(backend.sqlite->copy_to(path)));
+  const auto again = rig.run(backend.sqlite->copy_to(path));
+  EXPECT_FALSE(again) << "a copy is not overwritten";
+  rig.put("k", "2");
+  rig.close();
+  backend.options.path = path;
+  backend.options.renew_id = true;
+  rig.reopen();
+  EXPECT_NE(rig.store().id(), id);
+  EXPECT_EQ(*rig.get("k")->value, "1");
+  EXPECT_EQ(rig.current(), revision);
+}
+
+TEST(SqliteStore, LeasesOfAnEndedProcessGoAtOnceOnDemand) {
+  Rig rig(sqlite_factory({}));
+  const auto lease = rig.grant(std::chrono::hours(1));
+  rig.put("k", "1", lease);
+  const auto last = rig.put("stays", "1");
+  rig.close();
+  backend_of(rig).options.drop_leases = true;
+  rig.reopen();
+  EXPECT_EQ(conformance::show(rig.watch("", last).next()), "-k");
+  EXPECT_FALSE(rig.run(rig.store().keep_alive(lease)));
+}
+
+}  // namespace
+
+}  // namespace krake::store
