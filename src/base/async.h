@@ -3,12 +3,15 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -41,14 +44,14 @@ Awaitable<void> yield();
 template <class T>
 Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what, Awaitable<Result<T>> operation) {
   using namespace boost::asio::experimental::awaitable_operators;
-  std::variant<Result<T>, std::monostate> outcome;
+  std::optional<std::variant<Result<T>, std::monostate>> outcome;
   try {
     outcome = co_await (std::move(operation) || sleep_for(clock, limit));
   } catch (const boost::asio::multiple_exceptions& both) {
     // Both branches were cancelled with us: go on as the one exception everybody expects.
     std::rethrow_exception(both.first_exception());
   }
-  if (outcome.index() == 0) co_return std::move(std::get<0>(outcome));
+  if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
   co_return fail(Code::timeout, what + " did not finish within " +
                                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) + " ms");
 }

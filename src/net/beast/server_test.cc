@@ -312,15 +312,12 @@ TEST(HttpServer, MayDieWithItsLoop) {
   bool reached = false;
   auto served = std::make_unique<Served>();
   served->server = served->make_server(Bench::plain());
-  TaskGroup tasks(served->io.get_executor());
-  tasks.spawn("test", serve_during(*served, [](Served&) -> Awaitable<void> { co_return; }));
-  served->io.run();
-  served->server = served->make_server(Bench::plain());
-  served->io.restart();
-  tasks.spawn("start", [](Served& s) -> Awaitable<void> { co_await s.server->start(); }(*served));
-  tasks.spawn("peer", stay(*served, &reached));
+  auto tasks = std::make_unique<TaskGroup>(served->io.get_executor());
+  tasks->spawn("start", [](Served& s) -> Awaitable<void> { co_await s.server->start(); }(*served));
+  tasks->spawn("peer", stay(*served, &reached));
   served->io.run();
   EXPECT_TRUE(reached);
+  tasks.reset();
   served.reset();  // the server first, then the loop with every coroutine
 }
 

@@ -79,7 +79,7 @@ Status Engine::set_up() {
                             "{}): use a local disk",
                             options_.path, *mode));
   }
-  for (const char* setting : {"synchronous = NORMAL", "journal_size_limit = 67108864", "cache_size = -32768"}) {
+  for (const char* setting : {"synchronous = FULL", "journal_size_limit = 67108864", "cache_size = -32768"}) {
     if (auto s = db_.pragma(setting); !s) return failed(s.error());
   }
   if (auto s = db_.exec("BEGIN IMMEDIATE"); !s) return failed(s.error());

@@ -319,6 +319,37 @@ std::vector<Acknowledged> kill_after(const std::string& path, int round, std::si
   return lines;
 }
 
+// Tries to open `path` when told to by a byte; made before this process opens it, so that nothing but the file is
+// shared.
+pid_t fork_opener(const std::string& path, int go) {
+  const auto child = ::fork();
+  if (child != 0) return child;
+  char byte = 0;
+  if (::read(go, &byte, 1) != 1) ::_exit(9);
+  const auto engine = Engine::open({.path = path, .new_id = "other"});
+  if (engine) ::_exit(1);
+  ::_exit(engine.error().code == Code::unavailable && engine.error().message.contains("in use by another process") ? 0
+                                                                                                                   : 2);
+}
+
+TEST(SqliteFailure, ASecondProcessIsKeptOut) {
+  TempFolder folder;
+  int go[2];
+  ASSERT_EQ(::pipe(go), 0);
+  const auto child = fork_opener(folder.file(), go[0]);
+  auto first = Engine::open({.path = folder.file(), .new_id = "mine"});
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(Engine::open({.path = folder.file(), .new_id = "mine too"})) << "this must not give up the lock either";
+  ASSERT_EQ(::write(go[1], "x", 1), 1);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: it got in, 2: with another error";
+  EXPECT_TRUE((*first)->run({{.txn = {.puts = {{"k", bytes("v")}}}}}).front());
+  ::close(go[0]);
+  ::close(go[1]);
+}
+
 TEST(SqliteFailure, NothingAcknowledgedIsLostWhenTheProcessIsKilled) {
   Random random(42);
   TempFolder folder;

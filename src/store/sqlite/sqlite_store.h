@@ -27,10 +27,10 @@ struct SqliteOptions {
   // The newest commits are kept in memory too: watches that keep up never touch the disk.
   std::size_t ring_commits = 4'096;
   std::size_t ring_bytes = std::size_t{16} << 20;
-  Duration linger = std::chrono::microseconds(1500);  // see WorkerOptions
-  bool renew_id = false;                              // the file was restored: its revisions mean something else now
-  bool drop_leases = false;                           // every holder lived in the process that has ended
-  std::string vfs;                                    // SQLite's name of the file system layer; empty: the default
+  Duration linger = std::chrono::milliseconds(2);  // see WorkerOptions
+  bool renew_id = false;                           // the file was restored: its revisions mean something else now
+  bool drop_leases = false;                        // every holder lived in the process that has ended
+  std::string vfs;                                 // SQLite's name of the file system layer; empty: the default
 };
 
 class SqliteStore : public Store {

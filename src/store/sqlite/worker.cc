@@ -14,8 +14,11 @@ constexpr std::size_t kMaxQueued = 20'000;
 constexpr std::size_t kMaxQueuedBytes = std::size_t{256} << 20;
 constexpr std::size_t kMaxGroup = 1'000;
 constexpr std::size_t kMaxGroupBytes = std::size_t{32} << 20;
-// Below this many writers at once a sync each is quick enough.
-constexpr std::size_t kManyWriters = 8;
+// See linger().
+constexpr std::size_t kWorthWaiting = 3;
+constexpr std::size_t kMaxTarget = 256;
+constexpr std::size_t kMaxBackoff = 127;
+constexpr std::size_t kHold = 16;
 }  // namespace
 
 Worker::Worker(boost::asio::any_io_executor executor, std::unique_ptr<Engine> engine, WorkerOptions options)
@@ -102,19 +105,42 @@ bool Worker::wait_for_work() {
   return !stopping_;
 }
 
-// The writers of the last group have just been answered; most of them will write again in a moment. Those that queued
-// up meanwhile wait for them, briefly: that makes one sync of two.
+// A quick disk and a busy loop would make a sync of every commit although many writers are at work. So the worker waits
+// a moment for more of them, and learns from what that brings: it asks for twice as many while they come in time, for
+// as many as came when they do not, and stops waiting for a while when hardly anybody came - a lone writer.
 void Worker::linger() {
-  const std::size_t writers = last_group_ + queue_.size();
-  if (queue_.empty() || last_group_ == 0 || writers < kManyWriters) return;
-  wanted_ = writers - writers / 4;
-  for (const auto& job : queue_) {
-    if (job.read) wanted_ = 0;
+  if (queue_.empty() || options_.linger <= Duration::zero()) return;
+  if (skip_ > 0) {
+    --skip_;
+    return;
   }
+  const auto before = queue_.size();
+  wanted_ = target_;
+  if (std::ranges::any_of(queue_, [](const Job& job) { return static_cast<bool>(job.read); })) wanted_ = 0;
   const auto end = std::chrono::steady_clock::now() + options_.linger;
-  while (!stopping_ && queue_.size() < wanted_) {
+  bool waited = false;
+  bool in_time = true;
+  while (in_time && !stopping_ && queue_.size() < wanted_) {
+    waited = true;
     const auto left = end - std::chrono::steady_clock::now();
-    if (left <= left.zero() || !wake_.wait_for(mutex_, left)) break;
+    in_time = left > left.zero() && wake_.wait_for(mutex_, left);
+  }
+  if (wanted_ == 0 || stopping_) return;  // cut short: nothing to learn
+  const auto reached = queue_.size();
+  if (waited && reached < before + kWorthWaiting) {
+    backoff_ = std::min(kMaxBackoff, 2 * backoff_ + 1);
+    skip_ = backoff_;
+    target_ = kFirstTarget;
+    return;
+  }
+  backoff_ = 0;
+  if (!in_time) {
+    target_ = std::clamp(reached, kWorthWaiting, kMaxTarget);
+    hold_ = kHold;
+  } else if (hold_ > 0) {
+    --hold_;
+  } else {
+    target_ = std::min(2 * reached, kMaxTarget);
   }
 }
 
@@ -138,7 +164,6 @@ Worker::Batch Worker::take() {
 }
 
 void Worker::process(Batch batch) {
-  last_group_ = batch.writes.size();
   if (!batch.writes.empty()) {
     auto results = engine_->run(batch.writes);
     boost::asio::post(executor_, [dones = std::move(batch.dones), results = std::move(results)]() mutable {

@@ -18,9 +18,9 @@ namespace krake::store {
 
 struct WorkerOptions {
   bool run_inline = false;
-  // How long a group waits, at most, for the writers that were just answered to come back with their next commit. Only
-  // when many write at once: a lone writer never waits.
-  Duration linger = std::chrono::microseconds(1500);
+  // How long a group waits, at most, for more writers to join it. Only while that brings some: a lone writer waits once
+  // in a hundred commits.
+  Duration linger = std::chrono::milliseconds(2);
 };
 
 class Worker {
@@ -63,7 +63,12 @@ class Worker {
   std::unique_ptr<Engine> engine_;  // the worker's
   WorkerOptions options_;
   bool more_maintenance_ = true;  // the worker's
-  std::size_t last_group_ = 0;    // the worker's
+  // What linger() has learnt; the worker's.
+  static constexpr std::size_t kFirstTarget = 8;
+  std::size_t target_ = kFirstTarget;  // writers worth waiting for
+  std::size_t hold_ = 0;               // groups until the target may grow again
+  std::size_t skip_ = 0;               // groups that do not wait
+  std::size_t backoff_ = 0;
 
   Mutex mutex_;
   CondVar wake_;

@@ -1,0 +1,34 @@
+// An informer of any kind that keeps the metadata alone: for readers that treat all kinds alike. Same promises as
+// client/informer.h. Thread: the loop.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "client/informer.h"
+
+namespace krake {
+
+class MetadataInformer final : public InformerBase {
+ public:
+  using Ptr = std::shared_ptr<const Versioned<ObjectMeta>>;
+  // `kind` must outlive the informer.
+  MetadataInformer(Env& env, Client& client, const Kind& kind, InformerOptions options = {})
+      : InformerBase(env, client, kind, std::move(options)) {}
+
+  // Null when there is none.
+  Ptr find(const ObjectKey& key) const {
+    const auto it = objects_.find(key);
+    return it == objects_.end() ? nullptr : it->second;
+  }
+  const std::map<ObjectKey, Ptr>& objects() const { return objects_; }
+
+ private:
+  bool put(const json::Value& object, std::int64_t& revision) override;
+  bool erase(const ObjectKey& key) override;
+  std::vector<ObjectKey> keys() const override;
+
+  std::map<ObjectKey, Ptr> objects_;
+};
+
+}  // namespace krake
