@@ -16,7 +16,7 @@ deps: ## install what building and testing needs
 
 build: deps ## release binaries: build/release/bin/{krake,krakectl,kubesim}
 	@cmake --preset release -DKRAKE_BENCH=OFF >build/.cmake.log 2>&1 || { mkdir -p build; cmake --preset release -DKRAKE_BENCH=OFF; }
-	@ninja -C build/release -j$(JOBS) krake krakectl kubesim
+	@ninja -C build/release -j$(JOBS) krake_program krakectl_program kubesim_program
 
 demo: build ## the main job on three simulated clusters (CLUSTERS=real: real kube-apiservers; KEEP=1 STATE=dir: leave it running)
 	@tools/demo

@@ -235,7 +235,7 @@ Result<DevFiles> make_dev_files(const std::string& dir, Wall now) {
   ASSIGN_OR_RETURN(const auto ca, make_ca("krake-dev-ca", now));
   const std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
   ASSIGN_OR_RETURN(const auto server, issue(ca, "system:api-server", hosts, {.server = true, .client = false}, now));
-  ASSIGN_OR_RETURN(const auto admin, issue(ca, "system:admin", {}, {.server = false, .client = true}, now));
+  ASSIGN_OR_RETURN(const auto admin, issue(ca, "system:admin", std::span<const std::string>{}, {.server = false, .client = true}, now));
   RETURN_IF_ERROR(write_file(dir + "/ca.pem", ca.cert_pem, 0644));
   RETURN_IF_ERROR(write_file(dir + "/system:admin.pem", admin.cert_pem, 0644));
   RETURN_IF_ERROR(write_file(dir + "/system:admin-key.pem", admin.key_pem, 0600));

@@ -1,8 +1,8 @@
-// One Kubernetes cluster, spoken to over its HTTP API: discovery, objects, apply, watch. Every call has a timeout and every
-// error says what was tried on which object of which server, and what the server answered.
-// Codes: those of the HTTP status, except that 409 AlreadyExists is already_exists, an expired resourceVersion is
-// compacted, and any 5xx or an answer that is not Kubernetes' JSON is unavailable (504: timeout).
-// Ownership: Env and Dialer outlive the client; the client outlives its calls and its watches. Thread: the loop.
+// One Kubernetes cluster, spoken to over its HTTP API: discovery, objects, apply, watch. Every call has a timeout and
+// every error says what was tried on which object of which server, and what the server answered. Codes: those of the
+// HTTP status, except that 409 AlreadyExists is already_exists, an expired resourceVersion is compacted, and any 5xx or
+// an answer that is not Kubernetes' JSON is unavailable (504: timeout). Ownership: Env and Dialer outlive the client;
+// the client outlives its calls and its watches. Thread: the loop.
 #pragma once
 
 #include <compare>
@@ -104,9 +104,9 @@ class ObjectWatch {
 };
 
 struct ClientOptions {
-  Duration timeout = std::chrono::seconds(30);           // of one request
-  Duration probe_timeout = std::chrono::seconds(5);      // of ready()
-  Duration watch_period = std::chrono::seconds(280);     // after which the server ends a watch
+  Duration timeout = std::chrono::seconds(30);        // of one request
+  Duration probe_timeout = std::chrono::seconds(5);   // of ready()
+  Duration watch_period = std::chrono::seconds(280);  // after which the server ends a watch
   std::size_t body_limit = std::size_t{64} << 20;
   std::string field_manager = "krake";
 };
@@ -121,8 +121,8 @@ class KubeClient {
   const ClusterAccess& access() const { return access_; }
   const std::string& server() const { return access_.endpoint.url; }
 
-  // The type behind an object's apiVersion and kind. Cached; an unknown one is looked up again before it is refused with
-  // not_found ("the server has no kind ..."). invalid_argument when either is empty or malformed.
+  // The type behind an object's apiVersion and kind. Cached; an unknown one is looked up again before it is refused
+  // with not_found ("the server has no kind ..."). invalid_argument when either is empty or malformed.
   Awaitable<Result<ResourceType>> resolve(std::string api_version, std::string kind);
   // Where `manifest` lives: its type, its namespace or else `default_namespace` (empty: the kubeconfig's), its name.
   Awaitable<Result<ObjectRef>> locate(json::Value manifest, std::string default_namespace = {});
@@ -132,7 +132,8 @@ class KubeClient {
   Awaitable<Result<ObjectList>> list(ResourceType type, ListOptions options = {});
   // The namespace is `ns` for namespaced types; the name comes from the object.
   Awaitable<Result<json::Value>> create(ResourceType type, std::string ns, json::Value object);
-  // Server-side apply as field manager `krake`; where the server refuses the media type (405, 415): create, or merge patch.
+  // Server-side apply as field manager `krake`; where the server refuses the media type (405, 415): create, or merge
+  // patch.
   Awaitable<Result<Applied>> apply(ObjectRef ref, json::Value object, ApplyOptions options = {});
   // `subresource` e.g. "status"; empty: the object itself.
   Awaitable<Result<json::Value>> json_patch(ObjectRef ref, json::Array operations, std::string subresource = {});
@@ -157,7 +158,8 @@ class KubeClient {
   // exchange(), and any status but 2xx is an error.
   Awaitable<Result<HttpResponse>> call(HttpRequest request, std::string what);
   Awaitable<Result<json::Value>> call_json(HttpRequest request, std::string what);
-  Awaitable<Result<json::Value>> patch(ObjectRef ref, std::string subresource, std::string media_type, std::string body);
+  Awaitable<Result<json::Value>> patch(ObjectRef ref, std::string subresource, std::string media_type,
+                                       std::string body);
   Awaitable<Result<Kinds>> discover(std::string api_version);
   Awaitable<Result<Applied>> apply_without_ownership(ObjectRef ref, json::Value object, ApplyOptions options);
   std::string describe(std::string_view verb, const ObjectRef& ref) const;
@@ -169,8 +171,8 @@ class KubeClient {
   std::map<std::string, Kinds, std::less<>> discovery_;  // by apiVersion
 };
 
-// The error for an answer with a status other than 2xx. `what` begins its message. With `conceal` (Secrets) the server's
-// message, which may quote values, is left out.
+// The error for an answer with a status other than 2xx. `what` begins its message. With `conceal` (Secrets) the
+// server's message, which may quote values, is left out.
 Error error_of_response(const HttpResponse& response, std::string_view what, bool conceal = false);
 
 }  // namespace krake::kube

@@ -21,8 +21,9 @@ struct ClusterAccess {
   bool operator==(const ClusterAccess&) const = default;
 };
 
-// Takes the context `current-context`, or the only one when that is missing. Code::invalid_argument with the place and the
-// remedy for: missing or dangling entries, wrong types, files instead of data, exec and auth-provider plug-ins, bad URLs.
+// Takes the context `current-context`, or the only one when that is missing. Code::invalid_argument with the place and
+// the remedy for: missing or dangling entries, wrong types, files instead of data, exec and auth-provider plug-ins, bad
+// URLs.
 Result<ClusterAccess> parse_kubeconfig(const json::Value& kubeconfig);
 
 }  // namespace krake::kube

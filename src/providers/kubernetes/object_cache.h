@@ -1,9 +1,9 @@
-// The live objects of one cluster that carry a label, kept in memory by list and watch. One watch per type in use over all
-// namespaces; where the user may not list those, one per namespace; where the user may not watch, a poll.
-// A lost connection leaves the objects as they were (stale, see `last_contact`); an expired watch lists again and reports
-// what is gone as deleted. A full comparison runs now and then even if nothing seems wrong.
-// Ownership: Env and client outlive it. start(), then stop() before it dies (except when the loop dies too).
-// Thread: the loop. Callbacks run on it, must not block, and may call find() and by_application().
+// The live objects of one cluster that carry a label, kept in memory by list and watch. One watch per type in use over
+// all namespaces; where the user may not list those, one per namespace; where the user may not watch, a poll. A lost
+// connection leaves the objects as they were (stale, see `last_contact`); an expired watch lists again and reports what
+// is gone as deleted. A full comparison runs now and then even if nothing seems wrong. Ownership: Env and client
+// outlive it. start(), then stop() before it dies (except when the loop dies too). Thread: the loop. Callbacks run on
+// it, must not block, and may call find() and by_application().
 #pragma once
 
 #include <functional>
@@ -85,13 +85,18 @@ class LabelledObjects {
   Awaitable<void> run(Feed* feed);
   Awaitable<Status> list_once(Feed* feed);
   Awaitable<Status> watch_once(Feed* feed);
-  Awaitable<void> poll(Feed* feed, Mono until);
-  bool go_narrow(Feed* feed, const Error& error);
-  void take_event(Feed* feed, WatchEvent event);
+  Awaitable<Status> one_round(Feed* feed);
+  Duration after_failure(Feed* feed, const Error& error);
+  void go_narrow(Feed* feed);
+  void go_wide(Feed* feed);
+  Status take_list(Feed* feed, ObjectList list);
+  Status take_event(Feed* feed, WatchEvent event);
   void put(const ObjectRef& ref, json::Value object);
   void erase(const ObjectRef& ref);
+  void erase_scope(const Feed& feed, const std::set<ObjectRef>& except, std::string_view list_version);
+  bool covers(const Feed& feed, const ObjectRef& ref) const;
   std::string application_of(const json::Value& object) const;
-  void mark_listed(Feed* feed);
+  void unindex(const ObjectRef& ref, const json::Value& object);
 
   Env& env_;
   KubeClient& client_;
@@ -104,7 +109,10 @@ class LabelledObjects {
   std::vector<std::unique_ptr<Feed>> closing_;
   std::map<ObjectRef, LiveObject> objects_;
   std::map<std::string, std::set<ObjectRef>, std::less<>> applications_;
+  // Known from an answer to a write only: what watches say may still be older.
+  std::set<ObjectRef> noted_;
   std::optional<Mono> last_contact_;
+  Random random_;
   Notifier changed_;
 };
 

@@ -1,0 +1,223 @@
+#include "cli/config.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "cli/args.h"
+#include "cli/yaml.h"
+#include "net/url.h"
+
+namespace krake::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t kMaxInput = std::size_t{64} << 20;
+
+std::string env_or(const CliIo& io, const std::string& name, std::string otherwise = {}) {
+  auto value = io.env(name);
+  return value && !value->empty() ? *value : std::move(otherwise);
+}
+
+// Where the file is looked for, in order.
+std::vector<std::string> places(const CliIo& io) {
+  std::vector<std::string> out{absolute_path(io, "krakectl.yaml")};
+  if (auto xdg = env_or(io, "XDG_CONFIG_HOME"); !xdg.empty()) {
+    out.push_back(xdg + "/krakectl.yaml");
+  } else if (auto home = env_or(io, "HOME"); !home.empty()) {
+    out.push_back(home + "/.config/krakectl.yaml");
+  }
+  out.push_back(io.system_config);
+  return out;
+}
+
+// Reads the keys of one document (the file, or one of its contexts).
+class Reader {
+ public:
+  Reader(const CliIo& io, const json::Value& document, std::string source)
+      : io_(io), document_(document), source_(std::move(source)) {}
+
+  Outcome<Config> read() {
+    Config config;
+    config.source = source_;
+    TRY(config.endpoint.url, required({"api_url"}));
+    TRY(config.user, required({"user"}));
+    TRY(config.token, text({"token"}));
+    TRY(config.endpoint.insecure_skip_verify, boolean("insecure_skip_verify"));
+    if (const auto* timeout = document_.at_path({"timeout"}); timeout && !timeout->is_null()) {
+      const auto* number = timeout->if_number();
+      if (!number || number->as_double() <= 0 || number->as_double() > 86'400)
+        return bad("timeout", "want seconds, more than 0, at most 86400");
+      config.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(number->as_double() * 1000));
+    }
+    TRY(const std::string command, text({"token_command"}));
+    if (!command.empty() && config.token.empty()) {
+      if (!io_.run_command) return bad("token_command", "commands cannot be run here");
+      auto token = io_.run_command(command);
+      if (!token) return stop(fmt::format("{}: token_command: {}", source_, token.error().message));
+      config.token = *std::move(token);
+      while (!config.token.empty() && std::isspace(static_cast<unsigned char>(config.token.back())))
+        config.token.pop_back();
+      if (config.token.empty()) return bad("token_command", "the command printed no token");
+    }
+    if (auto tls = read_tls(config); !tls) return stop(std::move(tls).error());
+    return config;
+  }
+
+ private:
+  std::unexpected<Failure> bad(std::string_view key, std::string_view what) const {
+    return stop(fmt::format("{}: {}: {}", source_, key, what),
+                "krakectl.yaml needs at least api_url and user; see the user guide");
+  }
+  static std::string join(std::initializer_list<std::string_view> path) {
+    std::string out;
+    for (const auto step : path) out += (out.empty() ? "" : ".") + std::string(step);
+    return out;
+  }
+  Outcome<std::string> text(std::initializer_list<std::string_view> path) const {
+    const auto* value = document_.at_path(path);
+    if (!value || value->is_null()) return std::string();
+    if (!value->is_string()) return bad(join(path), "want a text");
+    return *value->if_string();
+  }
+  Outcome<std::string> required(std::initializer_list<std::string_view> path) const {
+    TRY(std::string value, text(path));
+    if (value.empty()) return bad(join(path), "missing");
+    return value;
+  }
+  Outcome<bool> boolean(std::string_view key) const {
+    const auto* value = document_.at_path({key});
+    if (!value || value->is_null()) return false;
+    if (!value->is_bool()) return bad(key, "want true or false");
+    return *value->if_bool();
+  }
+  Outcome<std::string> pem(std::string_view key, bool needed) const {
+    TRY(const std::string path, text({"tls", key}));
+    if (path.empty()) {
+      if (needed) return bad(fmt::format("tls.{}", key), "missing");
+      return std::string();
+    }
+    auto content = read_input(io_, absolute_path(io_, path));
+    if (!content) return bad(fmt::format("tls.{}", key), fmt::format("'{}': {}", path, content.error().message));
+    return *std::move(content);
+  }
+  Outcome<bool> read_tls(Config& config) {
+    const auto* tls = document_.at_path({"tls"});
+    if (!tls || tls->is_null()) return false;  // as the URL says
+    if (!tls->is_object()) return bad("tls", "want a mapping");
+    const auto* enabled = tls->at_path({"enabled"});
+    if (!enabled || !enabled->is_bool()) return bad("tls.enabled", enabled ? "want true or false" : "missing");
+    const bool on = *enabled->if_bool();
+    const std::string_view scheme = on ? "https" : "http";
+    auto& url = config.endpoint.url;
+    const auto end = url.find("://");
+    if (end == std::string::npos) return bad("api_url", fmt::format("'{}' is not a URL like https://host:8080", url));
+    if (url.substr(0, end) != scheme) {
+      config.warnings.push_back(
+          fmt::format("api_url {} has the wrong scheme for tls.enabled: {}; using {}", url, on, scheme));
+      url = std::string(scheme) + url.substr(end);
+    }
+    if (!on) return true;
+    // A token may stand in for the certificate.
+    const bool needed = config.token.empty();
+    TRY(config.endpoint.client_cert_pem, pem("client_cert", needed));
+    TRY(config.endpoint.client_key_pem, pem("client_key", needed));
+    TRY(config.endpoint.ca_pem, pem("client_ca", false));
+    return true;
+  }
+
+  const CliIo& io_;
+  const json::Value& document_;
+  std::string source_;
+};
+
+// The document to read: the file itself, or what its current context names.
+Outcome<json::Value> choose_context(const CliIo& io, json::Value document, const std::string& source) {
+  const auto* contexts = document.at_path({"contexts"});
+  std::string name = env_or(io, "KRAKE_CONTEXT", std::string(document.string_at({"current-context"})));
+  if (name.empty()) name = document.string_at({"current_context"});
+  if (name.empty()) return document;
+  const json::Value* chosen = contexts ? contexts->at_path({name}) : nullptr;
+  if (const auto* list = contexts ? contexts->if_array() : nullptr) {
+    for (const auto& item : *list) {
+      if (item.string_at({"name"}) == name) chosen = &item;
+    }
+  }
+  if (!chosen || !chosen->is_object())
+    return stop(fmt::format("{}: there is no context '{}' under contexts", source, name));
+  // What the context does not say stands beside the contexts.
+  json::Value merged = document;
+  for (const auto& [key, value] : *chosen->if_object()) merged.if_object()->set(key, value);
+  return merged;
+}
+
+Outcome<Config> read_file(const CliIo& io, const std::string& path) {
+  auto text = read_input(io, path);
+  if (!text) return stop(fmt::format("{}: {}", path, text.error().message));
+  auto documents = parse_yaml(*text, path);
+  if (!documents) return stop(documents.error().message, "the configuration must be a YAML mapping");
+  if (documents->size() != 1 || !documents->front().is_object())
+    return stop(fmt::format("{}: want one mapping of keys to values", path));
+  TRY(const json::Value chosen, choose_context(io, std::move(documents->front()), path));
+  return Reader(io, chosen, path).read();
+}
+
+Outcome<Config> find_and_read(const CliIo& io, const std::optional<std::string>& explicit_path) {
+  std::string path = explicit_path.value_or(env_or(io, "KRAKECTL_CONFIG"));
+  if (!path.empty()) {
+    path = absolute_path(io, path);
+    std::error_code ec;
+    if (!fs::exists(path, ec)) {
+      return stop(fmt::format("the configuration file '{}' does not exist", path),
+                  explicit_path ? "check --config" : "check KRAKECTL_CONFIG");
+    }
+    return read_file(io, path);
+  }
+  for (const auto& place : places(io)) {
+    std::error_code ec;
+    if (fs::is_regular_file(place, ec)) return read_file(io, place);
+  }
+  return Config{};
+}
+
+}  // namespace
+
+std::string absolute_path(const CliIo& io, const std::string& path) {
+  return path == "-" || fs::path(path).is_absolute() ? path : (fs::path(io.cwd) / path).lexically_normal().string();
+}
+
+Result<std::string> read_input(const CliIo& io, const std::string& path) {
+  if (path == "-") return io.read_stdin();
+  const std::string place = absolute_path(io, path);
+  std::error_code ec;
+  if (fs::is_directory(place, ec)) return fail(Code::invalid_argument, "Is a directory");
+  std::ifstream in(place, std::ios::binary);
+  if (!in) return fail(Code::not_found, std::strerror(errno));
+  std::string text;
+  char buffer[65536];
+  while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
+    text.append(buffer, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > kMaxInput) return fail(Code::too_large, fmt::format("larger than {} bytes", kMaxInput));
+  }
+  return text;
+}
+
+Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& explicit_path) {
+  TRY(Config config, find_and_read(io, explicit_path));
+  if (auto url = env_or(io, "KRAKE_API_URL"); !url.empty()) config.endpoint.url = url;
+  if (auto ns = env_or(io, "KRAKE_NAMESPACE"); !ns.empty()) config.user = ns;
+  if (auto token = env_or(io, "KRAKE_TOKEN"); !token.empty()) config.token = token;
+  if (auto url = parse_url(config.endpoint.url); !url) {
+    return stop(fmt::format("api_url: {}", url.error().message),
+                config.source.empty() ? "check KRAKE_API_URL"
+                                      : fmt::format("check api_url in {}, or KRAKE_API_URL", config.source));
+  }
+  return config;
+}
+
+}  // namespace krake::cli

@@ -1,0 +1,123 @@
+#include "cli/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/testing.h"
+
+namespace krake::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Ran;
+using testing::TestCli;
+
+struct Loader : TestCli {
+  std::string show(std::optional<std::string> path = std::nullopt) {
+    Ran ran;
+    const auto config = load_config(io(ran), path);
+    if (!config) return "E " + config.error().message;
+    std::string out = fmt::format("{} {}", config->endpoint.url, config->user);
+    if (!config->token.empty()) out += " token=" + config->token;
+    if (!config->endpoint.client_cert_pem.empty()) {
+      out += fmt::format(" tls={},{},{}", config->endpoint.client_cert_pem, config->endpoint.client_key_pem,
+                         config->endpoint.ca_pem);
+    }
+    if (config->endpoint.insecure_skip_verify) out += " insecure";
+    if (config->timeout != std::chrono::seconds(30))
+      out += fmt::format(" timeout={}", std::chrono::duration_cast<std::chrono::milliseconds>(config->timeout).count());
+    for (const auto& warning : config->warnings) out += " W " + warning;
+    return out;
+  }
+};
+
+TEST(CliConfig, LooksInUpstreamsPlaces) {
+  Loader cli;
+  EXPECT_EQ(cli.show(), "http://localhost:8080 system:admin");
+  cli.dir.write("etc/krakectl.yaml", "api_url: http://etc:1\nuser: etc\n");
+  EXPECT_EQ(cli.show(), "http://etc:1 etc");
+  cli.env["HOME"] = (cli.dir.path / "home").string();
+  cli.dir.write("home/.config/krakectl.yaml", "api_url: http://home:1\nuser: home\n");
+  EXPECT_EQ(cli.show(), "http://home:1 home");
+  cli.env["XDG_CONFIG_HOME"] = (cli.dir.path / "xdg").string();
+  EXPECT_EQ(cli.show(), "http://etc:1 etc");
+  cli.dir.write("xdg/krakectl.yaml", "api_url: http://xdg:1\nuser: xdg\n");
+  EXPECT_EQ(cli.show(), "http://xdg:1 xdg");
+  cli.dir.write("krakectl.yaml", "api_url: http://here:1\nuser: here\n");
+  EXPECT_EQ(cli.show(), "http://here:1 here");
+  cli.dir.write("other.yaml", "api_url: http://other:1\nuser: other\n");
+  cli.env["KRAKECTL_CONFIG"] = "other.yaml";
+  EXPECT_EQ(cli.show(), "http://other:1 other");
+  EXPECT_EQ(cli.show("krakectl.yaml"), "http://here:1 here");
+  cli.env["KRAKE_API_URL"] = "https://env:2";
+  cli.env["KRAKE_NAMESPACE"] = "env";
+  cli.env["KRAKE_TOKEN"] = "T";
+  EXPECT_EQ(cli.show(), "https://env:2 env token=T");
+  EXPECT_THAT(cli.show("missing.yaml"), HasSubstr("does not exist"));
+  cli.env["KRAKE_API_URL"] = "nonsense";
+  EXPECT_THAT(cli.show(), HasSubstr("E api_url: "));
+}
+
+TEST(CliConfig, ReadsItsKeys) {
+  Loader cli;
+  cli.dir.write("c.pem", "C");
+  cli.dir.write("k.pem", "K");
+  cli.dir.write("ca.pem", "A");
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"api_url: https://h:1/prefix\nuser: u\n", "https://h:1/prefix u"},
+      {"api_url: https://h:1\nuser: u\ntls:\n  enabled: true\n  client_cert: c.pem\n  client_key: k.pem\n  client_ca: "
+       "ca.pem\n",
+       "https://h:1 u tls=C,K,A"},
+      {"api_url: http://h:1\nuser: u\ntls: {enabled: yes, client_cert: c.pem, client_key: k.pem}\n",
+       "https://h:1 u tls=C,K, W api_url http://h:1 has the wrong scheme for tls.enabled: true; using https"},
+      {"api_url: https://h:1\nuser: u\ntls: {enabled: false}\n",
+       "http://h:1 u W api_url https://h:1 has the wrong scheme for tls.enabled: false; using http"},
+      {"api_url: https://h:1\nuser: u\ntoken: T\ntls: {enabled: true}\n", "https://h:1 u token=T"},
+      {"api_url: https://h:1\nuser: u\ntoken_command: login\n", "https://h:1 u token=output of login"},
+      {"api_url: https://h:1\nuser: u\ninsecure_skip_verify: true\ntimeout: 2.5\n",
+       "https://h:1 u insecure timeout=2500"},
+      {"user: u\n", "E FILE: api_url: missing"},
+      {"api_url: http://h:1\n", "E FILE: user: missing"},
+      {"api_url: 5\nuser: u\n", "E FILE: api_url: want a text"},
+      {"api_url: http://h\nuser: u\ntls: {}\n", "E FILE: tls.enabled: missing"},
+      {"api_url: http://h\nuser: u\ntls: {enabled: true, client_key: k.pem}\n", "E FILE: tls.client_cert: missing"},
+      {"api_url: http://h\nuser: u\ntls: {enabled: true, client_cert: no.pem, client_key: k.pem}\n",
+       "E FILE: tls.client_cert: 'no.pem': No such file or directory"},
+      {"api_url: http://h\nuser: u\ntimeout: -1\n", "E FILE: timeout: want seconds, more than 0, at most 86400"},
+      {"- a\n", "E FILE: want one mapping of keys to values"},
+      {"a: [\n", "E FILE:2:1: "},
+      {"current-context: b\nuser: all\ncontexts:\n  a: {api_url: 'http://a'}\n  b: {api_url: 'http://b'}\n",
+       "http://b all"},
+      {"current-context: b\ncontexts:\n- {name: a, api_url: 'http://a', user: ua}\n- {name: b, api_url: 'http://b', "
+       "user: ub}\n",
+       "http://b ub"},
+      {"current-context: x\ncontexts: {}\n", "E FILE: there is no context 'x' under contexts"},
+  };
+  for (const auto& [text, wanted] : cases) {
+    const auto file = cli.dir.write("krakectl.yaml", text);
+    std::string seen = cli.show();
+    for (std::size_t at; (at = seen.find(file)) != std::string::npos;) seen.replace(at, file.size(), "FILE");
+    EXPECT_TRUE(seen == wanted || (wanted.ends_with(": ") && seen.starts_with(wanted))) << text << "\n" << seen;
+  }
+}
+
+TEST(CliConfig, ReachesTheApiAsConfigured) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://krake:9\nuser: demo\ntoken: secret\n");
+  const auto ran = cli.run("kube app list");
+  EXPECT_EQ(cli.dialer->last.url, "http://krake:9");
+  ASSERT_EQ(ran.requests.size(), 1U);
+  EXPECT_EQ(ran.requests[0].target, "/kubernetes/namespaces/demo/applications");
+  EXPECT_EQ(ran.requests[0].headers.get("Authorization"), "Bearer secret");
+}
+
+TEST(CliConfig, TellsAForcedSchemeEvenWithJson) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: https://krake:9\nuser: demo\ntls: {enabled: false}\n");
+  EXPECT_THAT(cli.run("kube app list -o json").err, HasSubstr("WARNING: api_url https://krake:9"));
+  cli.env["PYTHONWARNINGS"] = "ignore";
+  EXPECT_EQ(cli.run("kube app list -o json").err, "");
+}
+
+}  // namespace
+}  // namespace krake::cli

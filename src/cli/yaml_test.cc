@@ -1,0 +1,166 @@
+#include "cli/yaml.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace krake::cli {
+namespace {
+
+std::string one(std::string_view text) {
+  auto documents = parse_yaml(text, "f");
+  if (!documents) return documents.error().message;
+  std::string out;
+  for (const auto& document : *documents) out += (out.empty() ? "" : " | ") + json::print(document);
+  return out;
+}
+
+TEST(Yaml, ResolvesPlainScalarsAsYaml11) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"yes", "true"},
+      {"No", "false"},
+      {"ON", "true"},
+      {"off", "false"},
+      {"True", "true"},
+      {"y", "\"y\""},
+      {"tRue", "\"tRue\""},
+      {"~", "null"},
+      {"null", "null"},
+      {"Null", "null"},
+      {"nUll", "\"nUll\""},
+      {"0", "0"},
+      {"12", "12"},
+      {"-12", "-12"},
+      {"+12", "12"},
+      {"1_000", "1000"},
+      {"0644", "420"},
+      {"-010", "-8"},
+      {"08", "\"08\""},
+      {"0o17", "\"0o17\""},
+      {"0x1F", "31"},
+      {"0b101", "5"},
+      {"00", "0"},
+      {"123456789012345678901234567890", "123456789012345678901234567890"},
+      {"0xFFFFFFFFFFFFFFFFFF", "4722366482869645213695"},
+      {"1.5", "1.5"},
+      {"1.", "1.0"},
+      {".5", "0.5"},
+      {"-1.5", "-1.5"},
+      {"1e3", "\"1e3\""},
+      {"1.0e3", "\"1.0e3\""},
+      {"1.0e+3", "1000.0"},
+      {"1.5E-2", "0.015"},
+      {"1.2.3", "\"1.2.3\""},
+      {".", "\".\""},
+      {"-", "\"-\""},
+      {"+", "\"+\""},
+      {"._5", "\"._5\""},
+      {".inf", "Infinity"},
+      {"-.INF", "-Infinity"},
+      {".NaN", "NaN"},
+      {"12:30", "750"},
+      {"1:02:03", "3723"},
+      {"12:60", "\"12:60\""},
+      {"1:30.5", "90.5"},
+      {"08:30", "\"08:30\""},
+      {"2020-01-02", "\"2020-01-02\""},
+      {"2020-01-02T03:04:05Z", "\"2020-01-02T03:04:05Z\""},
+      {"10Gi", "\"10Gi\""},
+  };
+  for (const auto& [text, wanted] : cases) EXPECT_EQ(json::print(resolve_scalar(text)), wanted) << text;
+}
+
+TEST(Yaml, ReadsDocumentsAsJson) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"", ""},
+      {"# nothing\n", ""},
+      {"a: 1\n---\nb: yes\n", R"({"a":1} | {"b":true})"},
+      {"# text\n---\na: 1\n---\n---\nb: 2\n", R"({"a":1} | null | {"b":2})"},
+      {"a: '1'\nb: \"yes\"\nc: no\n", R"({"a":"1","b":"yes","c":false})"},
+      {"a:\nb: ''\n", R"({"a":null,"b":""})"},
+      {"1: a\ntrue: b\n~: c\n1.5: d\n", R"({"1":"a","true":"b","null":"c","1.5":"d"})"},
+      {"a: |\n  x\n  y\nb: >-\n  x\n  y\n", R"({"a":"x\ny\n","b":"x y"})"},
+      {"a: |2\n    x\n", R"({"a":"  x\n"})"},
+      {"base: &b {x: 1, y: 2}\nc:\n  <<: *b\n  y: 3\n", R"({"base":{"x":1,"y":2},"c":{"y":3,"x":1}})"},
+      {"a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}\n", R"({"a":{"x":1},"b":{"x":2,"y":2},"c":{"x":1,"y":2}})"},
+      {"a: &x [1, 2]\nb: *x\n", R"({"a":[1,2],"b":[1,2]})"},
+      {"a: &x 5\nb: *x\n", R"({"a":5,"b":5})"},
+      {"a: !!str 1\nb: !!int '7'\nc: !!float 3\nd: !custom x\n", R"({"a":"1","b":7,"c":3.0,"d":"x"})"},
+      {R"({"a": "\ud83d\ude00", "b": [1, {"c": null}]})", R"({"a":"😀","b":[1,{"c":null}]})"},
+      {"{a: 1, b: [x, y]}", R"({"a":1,"b":["x","y"]})"},
+      {"- a\n- - b\n  - c\n", R"(["a",["b","c"]])"},
+      {"text", R"("text")"},
+      {"%YAML 1.1\n---\na: 1\n...\n", R"({"a":1})"},
+  };
+  for (const auto& [text, wanted] : cases) EXPECT_EQ(one(text), wanted) << text;
+}
+
+TEST(Yaml, RefusesWithThePlaceOfTheMistake) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"a: 1\nb: 2\na: 3\n", "f:3:1: the key 'a' is given twice"},
+      {"a: 1\n'a': 3\n", "f:2:1: the key 'a' is given twice"},
+      {"a: [1\n", "f:2:1: "},
+      {"a: b: c\n", "f:1:5: "},
+      {"a: *nobody\n", "f:1:4: the referenced anchor is not defined"},
+      {"? [1, 2]\n: x\n", "f:1:3: a list or mapping as key"},
+      {"a: &a [*a]\n", "f:1:8: an alias inside of what it stands for"},
+      {"<<: 5\n", "f:1:5: '<<' wants a mapping"},
+      {"a: !!int x\n", "f:1:4: 'x' is not of the type !!int"},
+      {"a: \xff\n", "f:1:1: not UTF-8 text"},
+  };
+  for (const auto& [text, wanted] : cases) EXPECT_TRUE(one(text).starts_with(wanted)) << text << "\n" << one(text);
+}
+
+TEST(Yaml, BoundsAliasesAndDepth) {
+  std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 12; ++i) {
+    bomb += fmt::format("a{0}: &a{0} [", i);
+    for (int j = 0; j < 10; ++j) bomb += fmt::format("{}*a{}", j ? ", " : "", i - 1);
+    bomb += "]\n";
+  }
+  EXPECT_TRUE(one(bomb).contains("more than 1000000 values")) << one(bomb).substr(0, 200);
+  EXPECT_TRUE(one(std::string(300, '[') + std::string(300, ']')).contains("levels deep"));
+  // Depth through aliases.
+  std::string deep = "a0: &a0 [x]\n";
+  for (int i = 1; i < 300; ++i) deep += fmt::format("a{0}: &a{0} [*a{1}]\n", i, i - 1);
+  EXPECT_TRUE(one(deep).contains("levels deep"));
+  EXPECT_FALSE(parse_yaml(std::string(100'000, '['), "f"));
+}
+
+TEST(Yaml, PrintsSortedBlocks) {
+  const auto value = json::parse(
+      R"({"b":[{"y":1,"x":[]},{"z":{}},[1,[2]],"t"],"a":{"k":null,"j":true},"m":"x\ny\n","n":"x\ny","s":"yes","d":1.0,"e":"","o":"0644","c":"a: b","u":"é"})");
+  EXPECT_EQ(print_yaml(*value),
+            "a:\n  j: true\n  k: null\n"
+            "b:\n- x: []\n  \"y\": 1\n- z: {}\n- - 1\n  - - 2\n- t\n"
+            "c: \"a: b\"\nd: 1.0\ne: \"\"\nm: |\n  x\n  y\n\"n\": \"x\\ny\"\no: \"0644\"\ns: \"yes\"\nu: é\n");
+  EXPECT_EQ(print_yaml(json::Array{}), "[]\n");
+  EXPECT_EQ(print_yaml(json::Value("x")), "x\n");
+}
+
+TEST(Yaml, ReadsBackWhatItPrints) {
+  const std::string_view texts[] = {"",           " ",     "a",        " a",     "a ",        "-",        "- a",
+                                    "?",          "a:",    "a: b",     "a #b",   "#a",        "'a'",      "\"",
+                                    "yes",        "1",     "1.5",      "0x1",    "1e3",       "~",        "null",
+                                    "2020-01-02", "12:30", "a\nb",     "a\nb\n", "\na\n",     "  a\nb\n", "a\n\n",
+                                    "a \nb\n",    "\t",    "a\tb\n",   "*a",     "&a",        "!a",       "%a",
+                                    "@a",         "`a",    "{a",       "[a",     "a]",        "a, b",     "<<",
+                                    "=",          "---",   "...",      "|",      ">",         "é\n漢\n",  "\x7f",
+                                    "\x01\n",     ".inf",  "a\n\nb\n", "\u0085", "\u2028x\n", "y",        "n",
+                                    "+1",         "1_0",   "0o7",      "=x",     "a\\b",      "\r\n"};
+  json::Array all;
+  for (const auto text : texts) {
+    all.emplace_back(text);
+    all.push_back(json::Object{{std::string(text), text}});
+    all.push_back(json::Object{{"k", json::Array{json::Value(text), json::Object{{"m", text}}}}});
+  }
+  for (const auto& value : all) {
+    const auto printed = print_yaml(value);
+    const auto back = parse_yaml(printed, "f");
+    ASSERT_TRUE(back) << back.error().message << "\n" << printed;
+    ASSERT_EQ(back->size(), 1U) << printed;
+    EXPECT_EQ(json::print(back->front()), json::print(value)) << printed;
+  }
+}
+
+}  // namespace
+}  // namespace krake::cli

@@ -1,0 +1,289 @@
+#include "controllers/application/clusters.h"
+
+#include <algorithm>
+
+#include "providers/kubernetes/kubeconfig.h"
+
+namespace krake::application {
+namespace {
+
+std::uint64_t fingerprint(const Cluster& cluster) {
+  return stable_hash(cluster.metadata.uid + json::print(cluster.spec.kubeconfig));
+}
+
+Reason unreachable(const ResourceRef& cluster, const Error& error) {
+  return {ReasonCode::KUBERNETES_ERROR, fmt::format("{}: {}", to_string(cluster), error.message)};
+}
+
+Reason problem_of(const ResourceRef& cluster, const Error& error) {
+  const auto code = error.code == Code::not_found ? ReasonCode::UNSUPPORTED_RESOURCE : ReasonCode::INVALID_RESOURCE;
+  return {code, fmt::format("{}: {}", to_string(cluster), error.message)};
+}
+
+}  // namespace
+
+Connection::Connection(Env& env, Dialer& dialer, kube::ClusterAccess access, kube::LabelledObjects::OnChange on_change,
+                       const ClusterOptions& options)
+    : client(env, dialer, std::move(access), {.timeout = options.request_timeout}),
+      objects(env, client, std::move(on_change)),
+      options_(options),
+      random_(env.random.fork("connection " + client.server())) {}
+
+void Connection::failed(const Error& error, Mono now) {
+  if (now < retry_at_) return;
+  last_error_ = error;
+  retry_at_ = now + options_.breaker.delay(failures_++, random_);
+}
+
+void Connection::want(const ObjectKey& user, std::set<kube::ResourceType> types) {
+  auto& mine = users_[user];
+  // Kinds that are wanted no more are let go with the application, so that their last objects are still seen to go.
+  types.insert(mine.begin(), mine.end());
+  if (types == mine) return;
+  mine = std::move(types);
+  for (const auto& type : mine) objects.add_type(type);
+}
+
+bool Connection::leave(const ObjectKey& user) {
+  if (users_.erase(user) == 0) return users_.empty();
+  std::set<kube::ResourceType> all;
+  for (const auto& [key, types] : users_) all.insert(types.begin(), types.end());
+  objects.set_types(std::move(all));
+  return users_.empty();
+}
+
+Clusters::Clusters(Env& env, Dialer& dialer, const Informer<Cluster>& informer, OnChange on_change,
+                   ClusterOptions options)
+    : env_(env),
+      dialer_(dialer),
+      informer_(informer),
+      on_change_(std::move(on_change)),
+      options_(options),
+      closing_(env.executor) {}
+
+Clusters::Entry& Clusters::open(const ObjectKey& key, const Cluster& cluster) {
+  Entry& entry = entries_[key];
+  const auto now = fingerprint(cluster);
+  entry.deleted = cluster.metadata.deleted.has_value();
+  if (entry.kubeconfig == now) return entry;
+  close(entry);
+  entry.kubeconfig = now;
+  entry.error.reset();
+  auto access = kube::parse_kubeconfig(cluster.spec.kubeconfig);
+  if (!access) {
+    entry.error = std::move(access).error();
+    return entry;
+  }
+  const auto changed = [this, key](const kube::ObjectRef&, const std::string& uid) {
+    // It speaks, so it is there.
+    if (const auto it = entries_.find(key); it != entries_.end() && it->second.connection)
+      it->second.connection->succeeded();
+    if (!uid.empty()) on_change_(uid);
+  };
+  entry.connection = std::make_shared<Connection>(env_, dialer_, std::move(*access), changed, options_);
+  entry.connection->objects.start();
+  return entry;
+}
+
+namespace {
+Awaitable<void> shut(std::shared_ptr<Connection> connection) { co_await connection->objects.stop(); }
+}  // namespace
+
+void Clusters::close(Entry& entry) {
+  if (!entry.connection) return;
+  closing_.spawn("close a cluster", shut(std::move(entry.connection)));
+  entry.connection.reset();
+}
+
+std::shared_ptr<Connection> Clusters::find(const ResourceRef& cluster) const {
+  const auto it = entries_.find(key_of(cluster));
+  return it == entries_.end() ? nullptr : it->second.connection;
+}
+
+std::string Clusters::default_namespace(const ResourceRef& cluster) const {
+  if (const auto connection = find(cluster)) return connection->client.access().default_namespace;
+  if (const auto known = informer_.find(key_of(cluster))) {
+    if (auto access = kube::parse_kubeconfig(known->object.spec.kubeconfig)) return access->default_namespace;
+  }
+  return "default";
+}
+
+void Clusters::keep_only(const ObjectKey& user, const std::vector<ResourceRef>& clusters) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    Entry& entry = it->second;
+    const bool used = std::ranges::any_of(clusters, [&](const ResourceRef& ref) { return key_of(ref) == it->first; });
+    if (!used && entry.users.erase(user) > 0 && entry.connection) entry.connection->leave(user);
+    if (entry.users.empty() && !used) {
+      close(entry);
+      it = entries_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+std::set<ObjectKey> Clusters::changed(const ObjectKey& cluster) {
+  const auto it = entries_.find(cluster);
+  if (it == entries_.end()) return {};
+  Entry& entry = it->second;
+  const auto known = informer_.find(cluster);
+  if (!known) {
+    close(entry);
+    entry.kubeconfig = 0;
+    return entry.users;
+  }
+  if (entry.kubeconfig == fingerprint(known->object) && entry.deleted == known->object.metadata.deleted.has_value())
+    return {};
+  open(cluster, known->object);
+  return entry.users;
+}
+
+Awaitable<Place> Clusters::observe(ResourceRef cluster, Wanted wanted) {
+  Place place;
+  place.cluster = cluster;
+  const ObjectKey key = key_of(cluster);
+  const auto known = informer_.find(key);
+  if (!known) {
+    place.exists = false;
+    entries_[key].users.insert(wanted.user);  // to hear when it comes
+    co_return place;
+  }
+  place.deleted = known->object.metadata.deleted.has_value();
+  Entry& entry = open(key, known->object);
+  entry.users.insert(wanted.user);
+  if (!entry.connection) {
+    place.error = unreachable(cluster, entry.error.value_or(Error{Code::invalid_argument, "no kubeconfig"}));
+    co_return place;
+  }
+  co_await fill(place, entry.connection, wanted);
+  co_return place;
+}
+
+namespace {
+
+// An Item for each object, as far as the cluster knows its kind. Error: the cluster cannot be asked.
+Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> connection, ResourceRef cluster,
+                                                const json::Array* objects) {
+  std::vector<Item> items;
+  for (const auto& object : *objects) {
+    auto ref = co_await connection->client.locate(object);
+    Item item;
+    if (ref) {
+      item.ref = std::move(*ref);
+    } else if (ref.error().code == Code::not_found || ref.error().code == Code::invalid_argument ||
+               ref.error().code == Code::invalid_object) {
+      item.problem = problem_of(cluster, ref.error());
+    } else {
+      co_return fail(ref.error());
+    }
+    items.push_back(std::move(item));
+  }
+  co_return items;
+}
+
+// What lives there under these names: from the watch, or by asking.
+Awaitable<Status> look_up(std::shared_ptr<Connection> connection, std::vector<Item>* items, bool by_name,
+                          std::map<kube::ObjectRef, kube::LiveObject>* asked) {
+  for (Item& item : *items) {
+    if (item.problem) continue;
+    item.live = connection->objects.find(item.ref);
+    if (item.live || !by_name) continue;
+    if (const auto it = asked->find(item.ref); it != asked->end()) {
+      item.live = it->second;
+      continue;
+    }
+    auto live = co_await connection->client.get(item.ref);
+    if (!live && live.error().code != Code::not_found) co_return fail(live.error());
+    if (live) item.live = std::make_shared<const json::Value>(std::move(*live));
+    (*asked)[item.ref] = item.live;
+  }
+  co_return Status();
+}
+
+Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> connection, Place* place,
+                       Clusters::Wanted wanted) {
+  auto& objects = connection->objects;
+  if (!connection->identity_known) {
+    auto identity = co_await connection->client.kube_system_uid();
+    const bool hidden =
+        !identity && (identity.error().code == Code::forbidden || identity.error().code == Code::not_found);
+    if (!identity && !hidden) co_return fail(identity.error());
+    if (identity) connection->identity = *identity;
+    connection->identity_known = true;
+  }
+  place->identity = connection->identity;
+  ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, place->cluster, wanted.desired));
+  ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, place->cluster, wanted.applied));
+  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, place->cluster, wanted.recorded));
+  std::set<kube::ResourceType> types;
+  for (const auto* items : {&place->desired, &place->applied, &place->recorded}) {
+    for (const Item& item : *items) {
+      if (item.problem) continue;
+      types.insert(item.ref.type);
+      objects.add_namespace(item.ref.ns);
+    }
+  }
+  connection->want(wanted.user, types);
+  const auto all_listed = [&] {
+    return std::ranges::all_of(types, [&](const auto& type) { return objects.synced(type); });
+  };
+  if (!all_listed()) co_await objects.wait_synced(options.first_list);
+  bool doubtful = false;
+  for (const auto& type : types) {
+    const auto problem = objects.problem(type);
+    if (!objects.synced(type)) {
+      co_return fail(
+          problem.value_or(Error{Code::timeout, fmt::format("{} has not been listed within {} s", type.name(),
+                                                            options.first_list / std::chrono::seconds(1))}));
+    }
+    doubtful = doubtful || (problem && is_transient(problem->code));
+  }
+  // A broken watch leaves old copies; see whether anybody is there at all.
+  if (doubtful) CO_RETURN_IF_ERROR(co_await connection->client.ready());
+  std::map<kube::ObjectRef, kube::LiveObject> asked;
+  for (auto* items : {&place->desired, &place->applied, &place->recorded}) {
+    CO_RETURN_IF_ERROR(co_await look_up(connection, items, wanted.by_name, &asked));
+  }
+  place->ours = objects.by_application(wanted.uid);
+  co_return Status();
+}
+
+}  // namespace
+
+Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connection, Wanted wanted) {
+  place.host = connection->client.access().host;
+  if (const Error* error = connection->broken(env_.clock.now())) {
+    place.error = unreachable(place.cluster, *error);
+    co_return;
+  }
+  const Status seen = co_await look(options_, connection, &place, wanted);
+  if (seen) {
+    connection->succeeded();
+    co_return;
+  }
+  connection->failed(seen.error(), env_.clock.now());
+  place.error = unreachable(place.cluster, seen.error());
+  place.desired.clear();
+  place.applied.clear();
+  place.recorded.clear();
+  place.ours.clear();
+}
+
+Awaitable<void> Clusters::stop() {
+  for (auto& [key, entry] : entries_) close(entry);
+  entries_.clear();
+  return closing_.join();
+}
+
+json::Value Clusters::debug() const {
+  json::Object clusters;
+  for (const auto& [key, entry] : entries_) {
+    json::Object one{{"applications", static_cast<std::int64_t>(entry.users.size())}};
+    if (entry.connection) one.set("objects", static_cast<std::int64_t>(entry.connection->objects.size()));
+    if (entry.error) one.set("error", entry.error->message);
+    clusters.set(to_string(key), std::move(one));
+  }
+  return clusters;
+}
+
+}  // namespace krake::application

@@ -1,0 +1,111 @@
+// The workload clusters the applications of this controller live on: one connection each, with a watch on everything
+// that carries Krake's label, made anew when the kubeconfig changes and closed when no application uses it any more.
+// Ownership: Env, Dialer and the informer outlive it. stop() before it dies (except when the loop dies too). Thread:
+// the loop.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/kubernetes/cluster.h"
+#include "base/task_group.h"
+#include "client/informer.h"
+#include "controllers/application/plan.h"
+#include "providers/kubernetes/client.h"
+#include "providers/kubernetes/object_cache.h"
+
+namespace krake::application {
+
+struct ClusterOptions {
+  Duration request_timeout = std::chrono::seconds(15);
+  Duration first_list = std::chrono::seconds(10);  // to wait for the watches of the types in use
+  Backoff breaker{.base = std::chrono::seconds(1), .cap = std::chrono::seconds(30)};
+};
+
+class Connection {
+ public:
+  Connection(Env& env, Dialer& dialer, kube::ClusterAccess access, kube::LabelledObjects::OnChange on_change,
+             const ClusterOptions& options);
+  kube::KubeClient client;
+  kube::LabelledObjects objects;
+
+  // Calls fail fast for a while after one that could not reach the cluster.
+  const Error* broken(Mono now) const { return now < retry_at_ ? &last_error_ : nullptr; }
+  void failed(const Error& error, Mono now);
+  void succeeded() { failures_ = 0, retry_at_ = {}; }
+
+  // The types each application needs to see.
+  void want(const ObjectKey& user, std::set<kube::ResourceType> types);
+  bool leave(const ObjectKey& user);  // true: nobody is left
+  const std::map<ObjectKey, std::set<kube::ResourceType>>& users() const { return users_; }
+
+  std::string identity;
+  bool identity_known = false;
+
+ private:
+  ClusterOptions options_;
+  Random random_;
+  std::map<ObjectKey, std::set<kube::ResourceType>> users_;
+  int failures_ = 0;
+  Mono retry_at_{};
+  Error last_error_;
+};
+
+class Clusters {
+ public:
+  // Something of the application with that uid has changed on a cluster.
+  using OnChange = std::function<void(const std::string& application_uid)>;
+  Clusters(Env& env, Dialer& dialer, const Informer<Cluster>& informer, OnChange on_change,
+           ClusterOptions options = {});
+
+  struct Wanted {
+    ObjectKey user;
+    std::string uid;
+    const json::Array* desired;  // outlive the call
+    const json::Array* applied;
+    const json::Array* recorded;
+    // Unlabelled objects are looked for by name; only for clusters where some may be.
+    bool by_name = true;
+  };
+  // All that make_plan needs to know of one cluster. Failures are part of the answer.
+  Awaitable<Place> observe(ResourceRef cluster, Wanted wanted);
+
+  // Null when there is none; keep it while using it.
+  std::shared_ptr<Connection> find(const ResourceRef& cluster) const;
+  // Of the kubeconfig; "default" when there is none.
+  std::string default_namespace(const ResourceRef& cluster) const;
+  // The application uses only these from now on.
+  void keep_only(const ObjectKey& user, const std::vector<ResourceRef>& clusters);
+  // Compares with the informer; the applications concerned by a change (a cluster that came, went, or got another
+  // kubeconfig).
+  std::set<ObjectKey> changed(const ObjectKey& cluster);
+
+  Awaitable<void> stop();
+  json::Value debug() const;
+
+ private:
+  struct Entry {
+    std::uint64_t kubeconfig = 0;            // fingerprint
+    bool deleted = false;                    // seen last
+    std::shared_ptr<Connection> connection;  // null: see `error`
+    std::optional<Error> error;
+    std::set<ObjectKey> users;
+  };
+  Entry& open(const ObjectKey& key, const Cluster& cluster);
+  void close(Entry& entry);
+  Awaitable<void> fill(Place& place, std::shared_ptr<Connection> connection, Wanted wanted);
+
+  Env& env_;
+  Dialer& dialer_;
+  const Informer<Cluster>& informer_;
+  OnChange on_change_;
+  ClusterOptions options_;
+  std::map<ObjectKey, Entry> entries_;
+  TaskGroup closing_;
+};
+
+}  // namespace krake::application

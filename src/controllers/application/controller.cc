@@ -1,0 +1,429 @@
+#include "controllers/application/controller.h"
+
+#include "controllers/application/status.h"
+#include "manifest/apply.h"
+#include "manifest/diff.h"
+#include "manifest/repair.h"
+#include "runtime/controller_loop.h"
+
+namespace krake::application {
+namespace {
+
+using ApplicationPtr = Informer<Application>::Ptr;
+
+// How many reports an application may write: a bucket that fills by one per interval.
+struct Budget {
+  double tokens = 0;
+  Mono at{};
+};
+
+struct Local {
+  Memory memory;
+  std::optional<Budget> budget;
+  std::string uid;
+  std::vector<ResourceRef> clusters;
+};
+
+// Nodes and metrics of clusters are of no interest here.
+void trim(Cluster& cluster) {
+  cluster.status = {};
+  cluster.spec.metrics.clear();
+  cluster.metadata.labels = {};
+}
+
+class ApplicationController final : public Controller {
+ public:
+  ApplicationController(ControllerContext context, ApplicationOptions options)
+      : env_(context.env),
+        client_(context.client),
+        options_(std::move(options)),
+        log_(env_.log.named("kubernetes-application")),
+        random_(env_.random.fork("application controller")),
+        applications_(env_, client_),
+        clusters_informer_(env_, client_, {}, trim),
+        clusters_(
+            env_, context.dialer, clusters_informer_, [this](const std::string& uid) { wake(uid); }, options_.clusters),
+        loop_(env_,
+              {.name = "kubernetes-application",
+               .workers = options_.workers,
+               .debounce = options_.debounce,
+               .backoff = options_.backoff},
+              [this](ObjectKey key) { return reconcile(std::move(key)); }) {
+    applications_.on_change([this](const ObjectKey& key) { application_changed(key); });
+    clusters_informer_.on_change([this](const ObjectKey& key) {
+      for (const auto& user : clusters_.changed(key)) loop_.add(user);
+    });
+  }
+
+  std::string_view name() const override { return "kubernetes-application"; }
+  void start() override {
+    applications_.start();
+    clusters_informer_.start();
+    loop_.start();
+  }
+  Awaitable<void> stop() override {
+    co_await loop_.stop();
+    co_await applications_.stop();
+    co_await clusters_informer_.stop();
+    co_await clusters_.stop();
+  }
+  bool ready() const override { return applications_.synced() && clusters_informer_.synced(); }
+  bool idle() const override { return loop_.idle(); }
+  std::string debug() const override {
+    auto queue = json::parse(loop_.debug());
+    return json::print(
+        json::Object{{"queue", queue ? std::move(*queue) : json::Value()}, {"clusters", clusters_.debug()}});
+  }
+
+ private:
+  void wake(const std::string& uid) {
+    if (const auto it = keys_.find(uid); it != keys_.end()) loop_.add(it->second);
+  }
+  void application_changed(const ObjectKey& key) {
+    if (const auto known = applications_.find(key)) keys_[known->object.metadata.uid] = key;
+    loop_.add(key);
+  }
+
+  Awaitable<Result<Outcome>> reconcile(ObjectKey key);
+  Awaitable<Observed> observe(ObjectKey key, ApplicationPtr application);
+  Awaitable<Result<Outcome>> act(ObjectKey key, ApplicationPtr application, Plan plan);
+  void forget(const ObjectKey& key);
+
+  // Each carries out one action. `revision`: of the stored application, moves on with our writes.
+  Awaitable<Status> patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision);
+  Awaitable<Status> patch_status(ObjectKey key, json::Object fields, std::int64_t* revision);
+  Awaitable<Status> apply(ObjectKey key, Apply action);
+  Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
+  Awaitable<Status> remove(ObjectKey key, Remove action);
+  Awaitable<void> note_poison(ObjectKey key, ApplicationPtr application, Action action, Error error,
+                              std::int64_t* revision);
+  Awaitable<void> report_failure(ObjectKey key, ApplicationPtr application, Error error, std::int64_t* revision);
+
+  PlanOptions plan_options() const {
+    return {.installation = options_.installation,
+            .migration_health_wait = options_.migration_health_wait,
+            .migration_retry = options_.migration_retry};
+  }
+  Mono next_report(const Local& local) const;
+  void spend_report(Local& local);
+  void prune(Local& local) const;
+
+  Env& env_;
+  Client& client_;
+  ApplicationOptions options_;
+  Log log_;
+  Random random_;
+  Informer<Application> applications_;
+  Informer<Cluster> clusters_informer_;
+  Clusters clusters_;
+  std::map<std::string, ObjectKey> keys_;  // by uid
+  std::map<ObjectKey, Local> local_;
+  ControllerLoop loop_;
+};
+
+// ---- observe
+
+Awaitable<Result<Outcome>> ApplicationController::reconcile(ObjectKey key) {
+  co_await applications_.wait_synced();
+  co_await clusters_informer_.wait_synced();
+  const auto application = applications_.find(key);
+  if (!application) {
+    forget(key);
+    co_return Outcome{};
+  }
+  Local& local = local_[key];
+  if (local.uid != application->object.metadata.uid) {
+    // Deleted and made again: nothing remembered holds.
+    keys_.erase(local.uid);
+    local = Local{.uid = application->object.metadata.uid};
+  }
+  const Observed observed = co_await observe(key, application);
+  const Plan plan = make_plan(observed, env_.clock.now());
+  if (!plan.empty()) log_.debug("plan", {{"application", krake::to_string(key)}, {"actions", to_string(plan)}});
+  co_return co_await act(key, application, plan);
+}
+
+void ApplicationController::forget(const ObjectKey& key) {
+  clusters_.keep_only(key, {});
+  if (const auto it = local_.find(key); it != local_.end()) {
+    keys_.erase(it->second.uid);
+    local_.erase(it);
+  }
+  loop_.forget(key);
+}
+
+Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr application) {
+  const Application& app = application->object;
+  Observed observed;
+  observed.application = std::shared_ptr<const Application>(application, &app);
+  observed.options = plan_options();
+  if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
+  const auto clusters = clusters_of(app);
+  const auto here = app.status.scheduled_to ? app.status.scheduled_to : app.status.running_on;
+  observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default");
+  const auto applied = as_array(app.status.last_applied_manifest);
+  const auto recorded = as_array(app.status.last_observed_manifest);
+  for (const auto& cluster : clusters) {
+    const bool at_home =
+        cluster == app.status.scheduled_to || cluster == app.status.running_on || app.metadata.deleted.has_value();
+    observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
+                                                                   .uid = app.metadata.uid,
+                                                                   .desired = &observed.desired.objects,
+                                                                   .applied = &applied,
+                                                                   .recorded = &recorded,
+                                                                   .by_name = at_home}));
+  }
+  Local& local = local_[key];
+  if (local.clusters != clusters) {
+    local.clusters = clusters;
+    clusters_.keep_only(key, clusters);
+  }
+  prune(local);
+  observed.memory = local.memory;
+  observed.memory.status_allowed_at = next_report(local);
+  co_return observed;
+}
+
+// ---- act
+
+// Errors that only mean that what was planned on is no longer so.
+bool is_stale(const Error& error) { return error.code == Code::conflict || error.code == Code::precondition_failed; }
+
+Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, ApplicationPtr application, Plan plan) {
+  std::int64_t revision = application->revision;
+  const std::int64_t read = revision;
+  Duration wait = std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
+  std::optional<Error> failure;
+  for (const Action& action : plan) {
+    Status done;
+    bool on_cluster = false;
+    if (const auto* meta = std::get_if<PatchMeta>(&action)) {
+      done = co_await patch_meta(key, *meta, &revision);
+    } else if (const auto* status = std::get_if<PatchStatus>(&action)) {
+      if (status->limited) spend_report(local_[key]);
+      done = co_await patch_status(key, status->fields, &revision);
+    } else if (const auto* object = std::get_if<Apply>(&action)) {
+      on_cluster = true;
+      done = co_await apply(key, *object);
+    } else if (const auto* gone = std::get_if<Remove>(&action)) {
+      on_cluster = true;
+      done = co_await remove(key, *gone);
+    } else if (std::holds_alternative<Again>(action)) {
+      wait = {};
+    } else if (const auto* pause = std::get_if<Wait>(&action)) {
+      wait = std::min(wait, pause->time);
+    } else if (const auto* retry = std::get_if<Retry>(&action)) {
+      failure = Error{Code::unavailable, retry->why};
+    } else {
+      remember(local_[key].memory, action, plan_options(), env_.clock.now());
+    }
+    if (done) continue;
+    if (is_stale(done.error())) {
+      wait = std::chrono::milliseconds(20);
+      break;
+    }
+    const bool poison = on_cluster && is_permanent(reason_of(done.error()).code);
+    if (poison && !std::exchange(failure, done.error())) {
+      co_await note_poison(key, application, action, done.error(), &revision);
+    }
+    // One object that the cluster does not take does not keep the others waiting.
+    if (poison) continue;
+    // The application may be gone meanwhile; then there is nothing to report to.
+    if (done.error().code == Code::not_found && !on_cluster) co_return Outcome{.look_again = Duration{}};
+    if (on_cluster) co_await report_failure(key, application, done.error(), &revision);
+    failure = done.error();
+    break;
+  }
+  // No acting on what was there before our own writes.
+  if (revision != read) co_await applications_.wait_for(revision);
+  if (failure) co_return fail(std::move(*failure));
+  co_return Outcome{.look_again = wait};
+}
+
+Awaitable<Status> ApplicationController::patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision) {
+  json::Object metadata;
+  if (action.finalizers) {
+    json::Array finalizers;
+    for (auto& finalizer : *action.finalizers) finalizers.emplace_back(std::move(finalizer));
+    metadata.set("finalizers", std::move(finalizers));
+  }
+  if (action.owners) {
+    json::Array owners;
+    for (const auto& owner : *action.owners) owners.push_back(to_value(owner));
+    metadata.set("owners", std::move(owners));
+  }
+  auto answer = co_await client_.patch<Application>(key, json::Object{{"metadata", std::move(metadata)}},
+                                                    {.revision = *revision});
+  if (!answer) co_return fail(answer.error());
+  *revision = answer->revision;
+  co_return Status();
+}
+
+Awaitable<Status> ApplicationController::patch_status(ObjectKey key, json::Object fields, std::int64_t* revision) {
+  auto answer = co_await client_.patch_status<Application>(key, std::move(fields), {.revision = *revision});
+  if (!answer) co_return fail(answer.error());
+  *revision = answer->revision;
+  co_return Status();
+}
+
+// What upstream wrote by plain updates becomes ours, so that applying without a field removes it.
+Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref) {
+  auto live = co_await connection->client.get(ref);
+  if (!live) {
+    if (live.error().code == Code::not_found) co_return Status();
+    co_return fail(live.error());
+  }
+  const json::Value* fields = live->at_path({"metadata", "managedFields"});
+  const json::Value* version = live->at_path({"metadata", "resourceVersion"});
+  if (!fields || !fields->is_array() || !version) co_return Status();
+  auto adopted = manifest::adopt_updates(*fields->if_array(), "OpenAPI-Generator", kManager);
+  if (adopted == *fields->if_array()) co_return Status();
+  json::Array operations{
+      json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}},
+      json::Object{{"op", "replace"}, {"path", "/metadata/managedFields"}, {"value", std::move(adopted)}},
+  };
+  auto patched = co_await connection->client.json_patch(ref, std::move(operations));
+  if (!patched) co_return fail(patched.error());
+  co_return Status();
+}
+
+Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
+  const auto connection = clusters_.find(action.cluster);
+  if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
+  if (action.adopt) CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
+  auto applied = co_await connection->client.apply(action.ref, action.body);
+  json::Value reply;
+  if (applied) {
+    reply = std::move(applied->object);
+    auto surplus = manifest::surplus_patch(action.desired, reply, action.entry,
+                                           action.previous.is_null() ? nullptr : &action.previous);
+    if (!surplus.empty()) {
+      auto patched = co_await connection->client.json_patch(action.ref, std::move(surplus));
+      if (patched) {
+        reply = std::move(*patched);
+      } else if (patched.error().code != Code::invalid_object) {  // a failed test: somebody was faster
+        co_return fail(patched.error());
+      }
+    }
+  } else {
+    if (is_stale(applied.error())) {
+      // Our copy is old: read it, so that the next plan is made on the present one.
+      if (auto live = co_await connection->client.get(action.ref)) connection->objects.note(action.ref, *live);
+    } else if (applied.error().code == Code::not_found) {
+      connection->client.forget_discovery();
+    } else if (applied.error().code == Code::unavailable || applied.error().code == Code::timeout) {
+      connection->failed(applied.error(), env_.clock.now());
+    }
+    co_return fail(with_context(std::move(applied).error(), krake::to_string(action.cluster)));
+  }
+  connection->objects.note(action.ref, reply);
+  Memory& memory = local_[key].memory;
+  memory.applied[action.key] = action.fingerprint;
+  const auto left = manifest::diff(action.desired, reply, action.entry);
+  if (action.difference != 0) {
+    note_repair(memory, action.key, action.difference, !left.empty(), env_.clock.now());
+    log_.info("drift put right", {{"application", krake::to_string(key)},
+                                  {"cluster", krake::to_string(action.cluster)},
+                                  {"object", kube::to_string(action.ref)}});
+  }
+  if (!left.empty()) note_repair(memory, action.key, difference_of(left), true, env_.clock.now());
+  co_return Status();
+}
+
+Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
+  const auto connection = clusters_.find(action.cluster);
+  if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
+  auto removed = co_await connection->client.remove(action.ref, {.uid = action.uid});
+  if (!removed) {
+    if (is_stale(removed.error())) {
+      // Another object by now has that name; the watch will tell whose.
+      connection->objects.note_removed(action.ref, action.uid);
+      co_return Status();
+    }
+    if (removed.error().code == Code::unavailable || removed.error().code == Code::timeout) {
+      connection->failed(removed.error(), env_.clock.now());
+    }
+    co_return fail(with_context(std::move(removed).error(), krake::to_string(action.cluster)));
+  }
+  // What counts is that it is gone, not that somebody has answered so.
+  auto live = co_await connection->client.get(action.ref);
+  if (live) {
+    if (uid_of(*live) != action.uid) connection->objects.note_removed(action.ref, action.uid);
+    connection->objects.note(action.ref, *live);
+  } else if (live.error().code == Code::not_found) {
+    connection->objects.note_removed(action.ref, action.uid);
+  } else {
+    co_return fail(with_context(std::move(live).error(), krake::to_string(action.cluster)));
+  }
+  std::erase_if(local_[key].memory.applied,
+                [&](const auto& entry) { return entry.first.ends_with('|' + kube::to_string(action.ref)); });
+  co_return Status();
+}
+
+// The cluster refuses what it is given. At the target of a migration that is the end of the attempt, not of the
+// application.
+Awaitable<void> ApplicationController::note_poison(ObjectKey key, ApplicationPtr application, Action action,
+                                                   Error error, std::int64_t* revision) {
+  const auto& status = application->object.status;
+  const auto* object = std::get_if<Apply>(&action);
+  const bool moving = status.running_on && status.running_on != status.scheduled_to;
+  if (object && moving && object->cluster == status.scheduled_to) {
+    remember(local_[key].memory, GiveUpMigration{object->cluster, error.message}, plan_options(), env_.clock.now());
+    co_return;
+  }
+  co_await report_failure(key, application, error, revision);
+}
+
+// The reason of a change that did not succeed. Best effort: it is found again at the next try.
+Awaitable<void> ApplicationController::report_failure(ObjectKey key, ApplicationPtr application, Error error,
+                                                      std::int64_t* revision) {
+  co_await applications_.wait_for(*revision);
+  Local& local = local_[key];
+  if (env_.clock.now() < next_report(local)) co_return;
+  auto current = applications_.find(key);
+  if (!current || current->object.metadata.uid != application->object.metadata.uid) co_return;
+  StatusView view{.reason = reason_of(error)};
+  if (current->object.metadata.deleted) view.reason->code = ReasonCode::DELETE_FAILED;
+  auto fields = status_patch(current->object, view);
+  if (fields.empty()) co_return;
+  spend_report(local);
+  if (auto written = co_await patch_status(key, std::move(fields), revision); !written) {
+    log_.debug("reason not written", {{"application", krake::to_string(key)}, {"why", written.error().message}});
+  }
+}
+
+// ---- the pace of reports
+
+Mono ApplicationController::next_report(const Local& local) const {
+  const Mono now = env_.clock.now();
+  if (!local.budget) return now;
+  const double filled =
+      local.budget->tokens + std::chrono::duration<double>(now - local.budget->at) / options_.status_interval;
+  if (filled >= 1) return now;
+  return now + std::chrono::duration_cast<Duration>(options_.status_interval * (1 - filled)) +
+         std::chrono::milliseconds(1);
+}
+
+void ApplicationController::spend_report(Local& local) {
+  const Mono now = env_.clock.now();
+  const double burst = options_.status_burst;
+  if (!local.budget) local.budget = Budget{.tokens = burst, .at = now};
+  const double filled =
+      local.budget->tokens + std::chrono::duration<double>(now - local.budget->at) / options_.status_interval;
+  local.budget = Budget{.tokens = std::max(0.0, std::min(burst, filled) - 1), .at = now};
+}
+
+void ApplicationController::prune(Local& local) const {
+  const Mono old = env_.clock.now() - std::chrono::minutes(15);
+  std::erase_if(local.memory.repairs, [&](const auto& entry) { return entry.second.last < old; });
+  constexpr std::size_t kMaxRemembered = 10'000;
+  if (local.memory.applied.size() > kMaxRemembered) local.memory.applied.clear();
+}
+
+}  // namespace
+
+std::unique_ptr<Controller> make_application_controller(ControllerContext context, ApplicationOptions options) {
+  return std::make_unique<ApplicationController>(context, std::move(options));
+}
+
+}  // namespace krake::application

@@ -1,0 +1,49 @@
+// What is remembered between two reconciles: the pace of repairs and of migrations.
+#include <algorithm>
+
+#include "controllers/application/plan.h"
+
+namespace krake::application {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr int kFreeRepairs = 5;  // of one difference before the pace slows
+constexpr Duration kForgetRepairs = std::chrono::minutes(2);
+
+}  // namespace
+
+Mono RepairRecord::allowed_at() const {
+  if (!stuck && count < kFreeRepairs) return last;
+  const int step = std::clamp(stuck ? count : count - kFreeRepairs, 0, 6);
+  return last + std::min<Duration>(seconds(5) * (1 << step), std::chrono::minutes(5));
+}
+
+void note_repair(Memory& memory, const std::string& key, std::uint64_t difference, bool stuck, Mono now) {
+  auto& record = memory.repairs[key];
+  const bool same = record.difference == difference && now < record.allowed_at() + kForgetRepairs;
+  record = {.difference = difference, .count = same ? record.count + 1 : 1, .stuck = stuck, .last = now};
+}
+
+void remember(Memory& memory, const Action& action, const PlanOptions& options, Mono now) {
+  auto& migration = memory.migration;
+  const auto of = [&](const ResourceRef& target) -> Migration& {
+    if (!migration || migration->target != target) migration = Migration{.target = target};
+    return *migration;
+  };
+  if (const auto* begin = std::get_if<BeginHealthWait>(&action)) {
+    auto& at = of(begin->target);
+    at.waiting_since = now;
+    at.retry_at.reset();
+  } else if (const auto* give_up = std::get_if<GiveUpMigration>(&action)) {
+    auto& at = of(give_up->target);
+    at.waiting_since.reset();
+    at.why = give_up->why;
+    at.retry_at = now + options.migration_retry * (1 << std::min(at.failures, 5));
+    ++at.failures;
+  } else if (std::holds_alternative<ForgetMigration>(action)) {
+    migration.reset();
+  }
+}
+
+}  // namespace krake::application

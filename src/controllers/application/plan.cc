@@ -1,0 +1,662 @@
+#include "controllers/application/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "controllers/application/status.h"
+#include "manifest/desired.h"
+#include "manifest/diff.h"
+#include "manifest/repair.h"
+#include "manifest/schema.h"
+
+namespace krake::application {
+namespace {
+
+using State = ApplicationState;
+using std::chrono::seconds;
+
+constexpr std::uint64_t kAbsent = 1;  // the difference of an object that is not there
+
+// Namespaces and custom resource definitions before what needs them.
+constexpr int kRanks = 3;
+int apply_rank(std::string_view kind) { return kind == "Namespace" ? 0 : kind == "CustomResourceDefinition" ? 1 : 2; }
+
+bool defines(const json::Value& crd, const json::Value& object) {
+  if (crd.string_at({"kind"}) != "CustomResourceDefinition") return false;
+  const auto api_version = object.string_at({"apiVersion"});
+  return crd.string_at({"spec", "names", "kind"}) == object.string_at({"kind"}) &&
+         crd.string_at({"spec", "group"}) == api_version.substr(0, api_version.find('/'));
+}
+
+bool delete_first_kind(const json::Value& object) {
+  const auto kind = object.string_at({"kind"});
+  return kind == "StatefulSet" || kind == "Job" || kind == "PersistentVolumeClaim";
+}
+
+bool shares_objects(const Place& a, const Place& b) {
+  return std::ranges::any_of(a.ours, [&](const auto& mine) {
+    return std::ranges::any_of(b.ours,
+                               [&](const auto& other) { return uid_of(*mine.second) == uid_of(*other.second); });
+  });
+}
+
+// Two Cluster entries for one real cluster. Where kube-system cannot be read, objects seen through both tell.
+bool same_place(const Place& a, const Place& b) {
+  if (a.cluster == b.cluster) return true;
+  if (!a.identity.empty() && !b.identity.empty()) return a.identity == b.identity;
+  return shares_objects(a, b);
+}
+
+// What has to be done about the objects of one manifest at one place.
+struct Settlement {
+  std::vector<Apply> applies;
+  std::vector<Reason> problems;
+  std::vector<Duration> waits;
+  bool blocked = false;  // something is not as it should be and cannot be put right now
+  bool done() const { return applies.empty() && !blocked; }
+};
+
+class Planner {
+ public:
+  Planner(const Observed& observed, Mono now)
+      : observed_(observed),
+        app_(*observed.application),
+        status_(app_.status),
+        applied_(as_array(status_.last_applied_manifest)),
+        who_{app_.metadata.uid, observed.options.installation},
+        now_(now) {}
+
+  Plan run() {
+    if (app_.metadata.deleted) {
+      if (our_turn_to_delete(app_)) deletion();
+      return take();
+    }
+    const Place* source = status_.running_on ? place(*status_.running_on) : found_place();
+    if (source && !source->exists) source = nullptr;
+    const bool forgotten = !status_.running_on && applied_.empty();
+    if (source && forgotten) {
+      recover(*source);
+    } else if (!confirmed(app_) || !status_.scheduled_to) {
+      if (source) keep(*source, std::nullopt, std::nullopt);
+    } else if (app_.spec.manifest.empty()) {
+      keep_without_manifest(source);
+    } else {
+      settle_places(source, *place(*status_.scheduled_to));
+    }
+    const bool blind = std::ranges::any_of(observed_.places, [](const Place& p) { return p.error.has_value(); });
+    if (forgotten && !source && blind && !status_.scheduled_to) add(Wait{seconds(10)});
+    put_meta(std::ranges::any_of(plan_, mutates_cluster));
+    return take();
+  }
+
+ private:
+  Plan take() { return std::move(plan_); }
+
+  const Place* place(const ResourceRef& cluster) const {
+    const auto found = std::ranges::find(observed_.places, cluster, &Place::cluster);
+    return found == observed_.places.end() ? nullptr : &*found;
+  }
+  // The status knows nothing: where objects of ours are.
+  const Place* found_place() const {
+    if (!applied_.empty()) return nullptr;
+    const auto found = std::ranges::find_if(observed_.places, [](const Place& p) { return !p.ours.empty(); });
+    return found == observed_.places.end() ? nullptr : &*found;
+  }
+
+  void add(Action action) { plan_.push_back(std::move(action)); }
+  void add_status(json::Object fields) {
+    if (!fields.empty()) add(PatchStatus{std::move(fields)});
+  }
+  // A status that only reports: it may have to wait its turn.
+  void report(const StatusView& view) {
+    auto fields = status_patch(app_, view);
+    if (fields.empty()) return;
+    if (now_ < observed_.memory.status_allowed_at) {
+      add(Wait{observed_.memory.status_allowed_at - now_});
+    } else {
+      add(PatchStatus{std::move(fields), true});
+    }
+  }
+  void report_problem(Reason reason) {
+    StatusView view;
+    view.reason = std::move(reason);
+    report(view);
+  }
+
+  // ---- finalizer and owners
+
+  bool has_finalizer() const {
+    return std::ranges::find(app_.metadata.finalizers, kKubernetesResourcesDeletion) != app_.metadata.finalizers.end();
+  }
+  // `pending`: clusters that are not known to be clean yet and so stay owners.
+  std::optional<std::vector<ResourceRef>> owners_patch(const std::vector<ResourceRef>& pending) const {
+    std::vector<ResourceRef> wanted;
+    const auto stays = [&](const ResourceRef& ref) {
+      return ref == status_.scheduled_to || ref == status_.running_on ||
+             std::ranges::find(pending, ref) != pending.end();
+    };
+    for (const auto& owner : app_.metadata.owners) {
+      if (owner.kind != kClusterKind || stays(owner)) wanted.push_back(owner);
+    }
+    const auto ensure = [&](const std::optional<ResourceRef>& ref) {
+      const Place* at = ref ? place(*ref) : nullptr;
+      if (at && at->exists && std::ranges::find(wanted, *ref) == wanted.end()) wanted.push_back(*ref);
+    };
+    ensure(status_.scheduled_to);
+    ensure(status_.running_on);
+    if (wanted == app_.metadata.owners) return std::nullopt;
+    return wanted;
+  }
+  void put_meta(bool before_mutation) {
+    PatchMeta meta;
+    meta.owners = owners_;
+    if (before_mutation && !has_finalizer()) {
+      meta.finalizers = app_.metadata.finalizers;
+      meta.finalizers->emplace_back(kKubernetesResourcesDeletion);
+      plan_.insert(plan_.begin(), std::move(meta));
+    } else if (meta.owners) {
+      plan_.push_back(std::move(meta));  // nothing waits for it, not even while the API is away
+    }
+  }
+
+  // ---- objects at a place
+
+  const json::Value* previous_of(const Place& at, const kube::ObjectRef& ref) const {
+    for (std::size_t i = 0; i < at.applied.size(); ++i) {
+      if (!at.applied[i].problem && at.applied[i].ref == ref) return &applied_[i];
+    }
+    return nullptr;
+  }
+
+  Reason foreign_reason(const Place& at, const Item& item) const {
+    return {ReasonCode::INVALID_RESOURCE,
+            fmt::format("{} on {} belongs to {}; it is left alone. Rename the object or remove it there",
+                        kube::to_string(item.ref), krake::to_string(at.cluster), owner_text(*item.live, who_))};
+  }
+
+  // `trust`: the stored status says that everything was applied.
+  void settle_item(const Place& at, const Item& item, const json::Value& object, const json::Value& entry, bool trust,
+                   Settlement& out) const {
+    Apply apply{.cluster = at.cluster, .ref = item.ref};
+    apply.desired = labelled(object, who_);
+    apply.entry = labelled_entry(entry);
+    apply.key = memory_key(at, item.ref);
+    apply.fingerprint = fingerprint_of(apply.desired);
+    const auto memory = observed_.memory.applied.find(apply.key);
+    const bool known = memory != observed_.memory.applied.end();
+    const json::Value* previous = previous_of(at, item.ref);
+    const bool changed = known ? memory->second != apply.fingerprint : !trust || !previous || !(*previous == object);
+    if (item.live) {
+      const auto whose = ownership(*item.live, who_);
+      if (whose == Ownership::foreign) {
+        out.problems.push_back(foreign_reason(at, item));
+        out.blocked = true;
+        return;
+      }
+      if (being_deleted(*item.live)) {
+        out.blocked = true;
+        out.waits.push_back(seconds(5));
+        return;
+      }
+      apply.adopt = whose == Ownership::unlabelled;
+    }
+    if (changed || apply.adopt) {
+      if (previous && !(*previous == object)) apply.previous = *previous;
+      apply.body = manifest::apply_body(apply.desired);
+      out.applies.push_back(std::move(apply));
+      return;
+    }
+    const auto differences =
+        item.live ? manifest::diff(apply.desired, *item.live, apply.entry) : std::vector<manifest::Difference>();
+    if (item.live && differences.empty()) return;
+    apply.difference = item.live ? difference_of(differences) : kAbsent;
+    if (!may_repair(at, item, apply, differences, out)) return;
+    apply.body =
+        item.live ? manifest::repair_body(apply.desired, *item.live, apply.entry) : manifest::apply_body(apply.desired);
+    out.applies.push_back(std::move(apply));
+  }
+
+  bool may_repair(const Place& at, const Item& item, const Apply& apply,
+                  const std::vector<manifest::Difference>& differences, Settlement& out) const {
+    const auto found = observed_.memory.repairs.find(apply.key);
+    if (found == observed_.memory.repairs.end() || found->second.difference != apply.difference) return true;
+    const Mono allowed = found->second.allowed_at();
+    if (now_ >= allowed) return true;
+    out.blocked = true;
+    out.waits.push_back(allowed - now_);
+    const std::string what = item.live ? "differs again at " + manifest::describe(differences) : "is gone again";
+    out.problems.push_back(
+        {ReasonCode::RECONCILE_FAILED,
+         fmt::format("not converging: {} on {} {} right after it was put right; something else keeps changing it, "
+                     "or the cluster does not take the value. Trying more slowly",
+                     kube::to_string(item.ref), krake::to_string(at.cluster), what)});
+    return false;
+  }
+
+  Settlement settle(const Place& at, const std::vector<Item>& items, const json::Array& objects,
+                    const json::Array& schema, bool trust) const {
+    Settlement result;
+    const auto entries = manifest::entries_for(objects, schema);
+    std::vector<std::size_t> order;
+    for (int rank = 0; rank < kRanks; ++rank) {
+      for (std::size_t i = 0; i < std::min(objects.size(), items.size()); ++i) {
+        if (apply_rank(objects[i].string_at({"kind"})) == rank) order.push_back(i);
+      }
+    }
+    for (const auto i : order) {
+      if (const auto& problem = items[i].problem) {
+        result.blocked = true;
+        if (std::ranges::any_of(objects, [&](const auto& crd) { return defines(crd, objects[i]); })) {
+          result.waits.push_back(seconds(1));  // its definition is being taken in
+        } else {
+          result.problems.push_back(*problem);
+        }
+        continue;
+      }
+      const json::Value fallback = entries[i] ? json::Value() : manifest::default_entry(objects[i]);
+      settle_item(at, items[i], objects[i], entries[i] ? *entries[i] : fallback, trust, result);
+    }
+    return result;
+  }
+
+  // Ours at that place: by label, and what the status has recorded and nobody else claims.
+  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> inventory(const Place& at) const {
+    auto all = at.ours;
+    std::erase_if(all, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
+    const auto take = [&](const std::vector<Item>& items) {
+      for (const Item& item : items) {
+        if (item.problem || !item.live || ownership(*item.live, who_) == Ownership::foreign) continue;
+        if (std::ranges::none_of(all, [&](const auto& one) { return one.first == item.ref; }))
+          all.emplace_back(item.ref, item.live);
+      }
+    };
+    take(at.applied);
+    take(at.recorded);
+    // Backwards: what others need goes last.
+    decltype(all) ordered;
+    for (int rank = kRanks; rank-- > 0;) {
+      for (auto one = all.rbegin(); one != all.rend(); ++one) {
+        if (apply_rank(one->first.type.kind) == rank) ordered.push_back(*one);
+      }
+    }
+    return ordered;
+  }
+
+  // Removes those of `objects` that are not on their way out already. True when nothing of them is left.
+  bool remove_all(const Place& at, const std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>& objects) {
+    for (const auto& [ref, live] : objects) {
+      if (!being_deleted(*live)) {
+        add(Remove{at.cluster, ref, std::string(uid_of(*live))});
+        removing_ = true;
+      }
+    }
+    if (!objects.empty()) add(Wait{seconds(10)});
+    return objects.empty();
+  }
+
+  void add_all(std::vector<Apply> applies) {
+    for (auto& apply : applies) add(std::move(apply));
+  }
+
+  static std::optional<Reason> worst(const std::vector<Reason>& problems) {
+    if (problems.empty()) return std::nullopt;
+    const auto permanent = std::ranges::find_if(problems, [](const Reason& r) { return is_permanent(r.code); });
+    Reason reason = permanent == problems.end() ? problems.front() : *permanent;
+    if (problems.size() > 1) reason.message += fmt::format(" (and {} more)", problems.size() - 1);
+    return reason;
+  }
+  void add_waits(const Settlement& settlement) {
+    for (const auto wait : settlement.waits) add(Wait{wait});
+  }
+  // What repeats until somebody mends it outside: by back-off.
+  void add_retry(const std::optional<Reason>& reason) {
+    if (reason && reason->code != ReasonCode::RECONCILE_FAILED) add(Retry{reason->message});
+  }
+
+  // ---- the situations
+
+  // The status is lost, the objects are there: only look, and write down what is so.
+  void recover(const Place& at) {
+    StatusView view{
+        .place = &at, .items = at.desired, .objects = &observed_.desired.objects, .schema = &observed_.desired.schema};
+    view.running_on = at.cluster;
+    view.state = State::RUNNING;
+    add_status(status_patch(app_, view));
+  }
+
+  // That of what was applied last.
+  json::Array stored_schema() const {
+    if (!status_.mangled_observer_schema.empty()) return as_array(status_.mangled_observer_schema);
+    return manifest::mangle(as_array(app_.spec.observer_schema), applied_);
+  }
+
+  // Holds up what was last confirmed. `reason` and `state` instead of what would follow.
+  void keep(const Place& at, std::optional<Reason> reason, std::optional<State> state) {
+    if (at.error) {
+      report_problem(reason ? *reason : *at.error);
+      add(Retry{at.error->message});
+      return;
+    }
+    const json::Array schema = stored_schema();
+    const auto settlement = settle(at, at.applied, applied_, schema, true);
+    // With no place decided on, somebody is still finding out: nothing is touched.
+    if (status_.scheduled_to && !settlement.applies.empty()) {
+      add_all(settlement.applies);
+      add(Again{});
+      return;
+    }
+    StatusView view{.place = &at, .items = at.applied, .objects = &applied_, .schema = &schema, .write_objects = false};
+    view.reason = reason ? reason : worst(settlement.problems);
+    view.state = state;
+    // What was being applied when the spec changed again is still not known to be applied.
+    const bool unfinished = status_.state == State::CREATING || status_.state == State::RECONCILING;
+    if (!state && unfinished && !confirmed(app_)) view.state = status_.state;
+    report(view);
+    add_waits(settlement);
+    if (!reason) add_retry(view.reason);
+  }
+
+  void keep_without_manifest(const Place* source) {
+    Reason reason{
+        ReasonCode::INVALID_TOSCA_MANIFEST,
+        "spec.manifest is empty, and this controller does not translate TOSCA templates or CSAR archives; put the "
+        "Kubernetes objects into spec.manifest"};
+    if (source) return keep(*source, reason, std::nullopt);
+    report_problem(std::move(reason));
+  }
+
+  void settle_places(const Place* source, const Place& target) {
+    auto others = clean_others(source, target);
+    owners_ = owners_patch(others);
+    if (source && !same_place(*source, target)) {
+      migrate(*source, target);
+    } else {
+      reconcile_at(target);
+    }
+    if (removing_ && (plan_.empty() || !std::holds_alternative<Again>(plan_.back()))) add(Again{});
+  }
+
+  // Clusters the application has left. The answer: those that may still have objects of ours.
+  std::vector<ResourceRef> clean_others(const Place* source, const Place& target) {
+    std::vector<ResourceRef> pending;
+    for (const Place& other : observed_.places) {
+      if (other.cluster == target.cluster || (source && other.cluster == source->cluster)) continue;
+      if (other.cluster == status_.running_on || !other.exists || other.deleted) continue;
+      if (other.error) {
+        pending.push_back(other.cluster);
+        add(Wait{seconds(30)});
+        continue;
+      }
+      if (same_place(other, target) || (source && same_place(other, *source))) continue;
+      // Not before it is certain that this is not the same cluster under another name.
+      if (target.exists && target.error) {
+        if (!other.ours.empty()) pending.push_back(other.cluster);
+        continue;
+      }
+      if (!remove_all(other, other.ours)) pending.push_back(other.cluster);
+    }
+    return pending;
+  }
+
+  Reason unknown_cluster(const Place& at) const {
+    return {ReasonCode::KUBERNETES_ERROR,
+            fmt::format("{} does not exist; register it, or let the application be scheduled elsewhere",
+                        krake::to_string(at.cluster))};
+  }
+
+  void reconcile_at(const Place& at) {
+    if (observed_.memory.migration) add(ForgetMigration{});
+    if (!at.exists || at.error) {
+      const Reason reason = at.exists ? *at.error : unknown_cluster(at);
+      report_problem(reason);
+      add(Retry{reason.message});
+      return;
+    }
+    const auto& desired = observed_.desired;
+    const bool trust = status_.state == State::RUNNING || status_.state == State::DEGRADED ||
+                       status_.state == State::RESTARTING || status_.state == State::COMPLETED ||
+                       scheduler_owns_state(app_);
+    auto settlement = settle(at, at.desired, desired.objects, desired.schema, trust);
+    const bool intent = !(desired.objects == applied_);
+    if (intent) add_status(intent_fields(status_.running_on ? State::RECONCILING : State::CREATING));
+    const bool applying = !settlement.applies.empty();
+    add_all(std::move(settlement.applies));
+    remove_all(at, dropped(at));
+    if (intent || applying) {
+      add(Again{});
+      return;
+    }
+    StatusView view{.place = &at, .items = at.desired, .objects = &desired.objects, .schema = &desired.schema};
+    view.reason = worst(settlement.problems);
+    // Not everything is there yet: the application does not run here so far.
+    if (settlement.blocked && !trust) view.state = status_.running_on ? State::RECONCILING : State::CREATING;
+    if (!settlement.blocked || status_.running_on) view.running_on = at.cluster;
+    if (!removing_) report(view);
+    add_waits(settlement);
+    add_retry(view.reason);
+  }
+
+  // Written before the first change, so that a crash leaves a record of what may be there.
+  json::Object intent_fields(State state) const {
+    json::Object fields{{"last_applied_manifest", observed_.desired.objects},
+                        {"mangled_observer_schema", observed_.desired.schema}};
+    if (!scheduler_owns_state(app_) && status_.state != state) fields.set("state", std::string(enum_name(state)));
+    return fields;
+  }
+
+  // What fell out of the manifest.
+  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> dropped(const Place& at) const {
+    auto all = inventory(at);
+    std::erase_if(all, [&](const auto& one) {
+      return std::ranges::any_of(at.desired, [&](const Item& item) { return !item.problem && item.ref == one.first; });
+    });
+    return all;
+  }
+
+  // ---- migration
+
+  std::optional<Reason> migration_obstacle(const Place& target, const Settlement& there) const {
+    if (!target.exists) return unknown_cluster(target);
+    if (target.error) return target.error;
+    const auto permanent = std::ranges::find_if(there.problems, [](const Reason& r) { return is_permanent(r.code); });
+    if (permanent != there.problems.end()) return *permanent;
+    return std::nullopt;
+  }
+
+  void migrate(const Place& source, const Place& target) {
+    const auto& memory = observed_.memory.migration;
+    const Migration* running = memory && memory->target == target.cluster ? &*memory : nullptr;
+    const bool looked = target.exists && !target.error;
+    auto there = looked ? settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false)
+                        : Settlement{};
+    if (auto obstacle = migration_obstacle(target, there)) {
+      if (running && running->waiting_since) add(ForgetMigration{});
+      keep(source,
+           Reason{ReasonCode::KUBERNETES_ERROR,
+                  fmt::format("migration from {} to {} waits: {}", krake::to_string(source.cluster),
+                              krake::to_string(target.cluster), obstacle->message)},
+           std::nullopt);
+      if (plan_.empty() || !std::holds_alternative<Again>(plan_.back())) add(Retry{obstacle->message});
+      return;
+    }
+    if (running && running->retry_at && now_ < *running->retry_at) return stay(source, target, *running);
+    const bool delete_first = std::ranges::any_of(observed_.desired.objects, delete_first_kind) ||
+                              std::ranges::any_of(applied_, delete_first_kind);
+    if (delete_first && !source.error) {
+      if (const auto left = inventory(source); !left.empty()) {
+        begin_migration();
+        remove_all(source, left);
+        return;
+      }
+    }
+    // While the source is there to fall back on, the attempt has an end.
+    const bool bounded = !delete_first && !source.error;
+    const bool begun = running && running->waiting_since;
+    const Mono end = (begun ? *running->waiting_since : now_) + observed_.options.migration_health_wait;
+    const bool ready = there.done() && healthy(target.desired);
+    if (bounded && !ready) {
+      if (now_ >= end) {
+        add(GiveUpMigration{target.cluster,
+                            fmt::format("{} there within {} s",
+                                        there.applies.empty() ? "not healthy" : "not everything could be created",
+                                        observed_.options.migration_health_wait / seconds(1))});
+        add(Again{});
+        return;
+      }
+      if (!begun) add(BeginHealthWait{target.cluster});
+    }
+    if (!there.applies.empty()) {
+      begin_migration();
+      if (bounded) add_all(settle(source, source.applied, applied_, stored_schema(), true).applies);
+      add_all(std::move(there.applies));
+      add(Again{});
+      return;
+    }
+    if (bounded && !ready) {
+      keep(source, std::nullopt, State::MIGRATING);
+      add(Wait{end - now_});
+      return;
+    }
+    if (there.blocked) {
+      add_waits(there);
+      add(Wait{seconds(10)});
+      return;
+    }
+    StatusView view{.place = &target,
+                    .items = target.desired,
+                    .objects = &observed_.desired.objects,
+                    .schema = &observed_.desired.schema};
+    view.running_on = target.cluster;
+    view.state = State::RUNNING;
+    add_status(status_patch(app_, view));
+    add(ForgetMigration{});
+    add(Again{});
+  }
+
+  void begin_migration() {
+    if (scheduler_owns_state(app_) || status_.state == State::MIGRATING) return;
+    json::Object fields{{"state", std::string(enum_name(State::MIGRATING))}};
+    add_status(std::move(fields));
+  }
+
+  // After a failed attempt: nothing stays at the target, the source goes on.
+  void stay(const Place& source, const Place& target, const Migration& failed) {
+    auto left = target.ours;
+    std::erase_if(left, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
+    remove_all(target, left);
+    Reason reason{
+        ReasonCode::CREATE_FAILED,
+        fmt::format(
+            "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
+            krake::to_string(target.cluster), failed.why, krake::to_string(source.cluster))};
+    // Back to what the source's health says.
+    std::optional<State> state;
+    if (status_.state == State::MIGRATING) state = State::RUNNING;
+    keep(source, std::move(reason), state);
+    add(Wait{*failed.retry_at - now_});
+  }
+
+  // ---- deletion
+
+  void deletion() {
+    if (status_.state != State::DELETING) add_status({{"state", std::string(enum_name(State::DELETING))}});
+    std::set<std::string, std::less<>> seen;
+    std::optional<Reason> blocked;
+    bool clean = true;
+    for (const Place& at : observed_.places) {
+      if (!at.exists) continue;  // nobody can be asked any more
+      if (at.error) {
+        blocked = Reason{at.error->code,
+                         fmt::format("waiting to delete on {}: {}", krake::to_string(at.cluster), at.error->message)};
+        continue;
+      }
+      auto objects = inventory(at);
+      std::erase_if(objects, [&](const auto& one) { return !seen.insert(std::string(uid_of(*one.second))).second; });
+      clean = remove_all(at, objects) && clean;
+    }
+    if (blocked) {
+      StatusView view{.reason = blocked};
+      view.state = State::DELETING;
+      report(view);
+      add(Retry{blocked->message});
+    } else if (!clean) {
+      if (removing_) add(Again{});
+    } else {
+      auto finalizers = app_.metadata.finalizers;
+      finalizers.pop_back();
+      add(PatchMeta{.finalizers = std::move(finalizers)});
+    }
+  }
+
+  static constexpr std::string_view kClusterKind = "Cluster";
+
+  const Observed& observed_;
+  const Application& app_;
+  const ApplicationStatus& status_;
+  const json::Array applied_;
+  const Identity who_;
+  const Mono now_;
+  Plan plan_;
+  std::optional<std::vector<ResourceRef>> owners_;
+  bool removing_ = false;
+};
+
+}  // namespace
+
+std::uint64_t difference_of(const std::vector<manifest::Difference>& differences) {
+  std::string paths;
+  for (const auto& difference : differences) paths += difference.path + '\n';
+  return std::max<std::uint64_t>(stable_hash(paths), kAbsent + 1);
+}
+
+Desired desired_of(const Application& application, std::string_view default_namespace) {
+  Desired desired;
+  const auto manifest = as_array(application.spec.manifest);
+  desired.schema = manifest::mangle(as_array(application.spec.observer_schema), manifest);
+  desired.objects = manifest::last_applied_manifest(
+      manifest, desired.schema, as_array(application.status.last_applied_manifest), default_namespace);
+  return desired;
+}
+
+Plan make_plan(const Observed& observed, Mono now) { return Planner(observed, now).run(); }
+
+bool mutates_cluster(const Action& action) {
+  return std::holds_alternative<Apply>(action) || std::holds_alternative<Remove>(action);
+}
+
+bool confirmed(const Application& application) {
+  const auto& triggered = application.status.kube_controller_triggered;
+  return triggered && triggered->wall() >= application.metadata.modified.wall();
+}
+
+std::vector<ResourceRef> clusters_of(const Application& application) {
+  std::vector<ResourceRef> clusters;
+  const auto add = [&](const ResourceRef& ref) {
+    if (std::ranges::find(clusters, ref) == clusters.end()) clusters.push_back(ref);
+  };
+  if (application.status.scheduled_to) add(*application.status.scheduled_to);
+  if (application.status.running_on) add(*application.status.running_on);
+  for (const auto& owner : application.metadata.owners) {
+    if (owner.kind == "Cluster") add(owner);
+  }
+  return clusters;
+}
+
+bool our_turn_to_delete(const Application& application) {
+  const auto& meta = application.metadata;
+  return meta.deleted && !meta.finalizers.empty() && meta.finalizers.back() == kKubernetesResourcesDeletion;
+}
+
+std::string memory_key(const Place& place, const kube::ObjectRef& ref) {
+  const std::string where = place.identity.empty() ? krake::to_string(place.cluster) : place.identity;
+  return where + '|' + kube::to_string(ref);
+}
+
+std::uint64_t fingerprint_of(const json::Value& desired) { return stable_hash(json::print(desired)); }
+
+json::Array as_array(const std::vector<json::Object>& objects) { return {objects.begin(), objects.end()}; }
+
+}  // namespace krake::application

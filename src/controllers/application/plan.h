@@ -1,0 +1,177 @@
+// The decisions of the application controller as a function of what was observed. Pure: no clock, no I/O; the plan is a
+// list of small actions that controller.cc carries out in order and stops at the first that fails.
+//
+// A plan that changes a cluster ends with Again: what came of it is looked at before anything is reported. Only a plan
+// with nothing left to do on clusters writes the observed status, so planning on the result of a plan ends in silence.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "api/kubernetes/application.h"
+#include "base/clock.h"
+#include "controllers/application/ownership.h"
+#include "manifest/diff.h"
+#include "providers/kubernetes/object_cache.h"
+
+namespace krake::application {
+
+// ---- what was observed
+
+// One object of a manifest at one cluster.
+struct Item {
+  kube::ObjectRef ref;            // meaningless with a problem
+  std::optional<Reason> problem;  // it cannot live there: no identity, unknown kind
+  kube::LiveObject live;          // null: not there
+};
+
+// One cluster the application has to do with.
+struct Place {
+  ResourceRef cluster;
+  bool exists = true;           // Krake knows the cluster
+  bool deleted = false;         // and is deleting it
+  std::optional<Reason> error;  // it cannot be looked at just now; then the lists below are empty
+  std::string identity;         // uid of namespace kube-system; empty: unknown or not readable
+  std::string host;             // of its API server
+  std::vector<Item> desired;    // parallel to Desired::objects
+  std::vector<Item> applied;    // parallel to status.last_applied_manifest
+  std::vector<Item> recorded;   // parallel to status.last_observed_manifest
+  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> ours;  // all that carry our uid
+};
+
+struct Desired {
+  json::Array objects;  // what status.last_applied_manifest is to say
+  json::Array schema;   // status.mangled_observer_schema
+};
+// `default_namespace`: of the cluster the application is scheduled to.
+Desired desired_of(const Application& application, std::string_view default_namespace);
+
+// ---- what is remembered between two reconciles; losing it costs repeated work, never correctness
+
+struct RepairRecord {
+  std::uint64_t difference = 0;
+  int count = 0;       // of repairs of this difference in short order
+  bool stuck = false;  // the difference was still there in the answer to the repair
+  Mono last{};
+  // When the next repair may be made.
+  Mono allowed_at() const;
+  bool operator==(const RepairRecord&) const = default;
+};
+struct Migration {
+  ResourceRef target;
+  std::optional<Mono> waiting_since;  // the present attempt is under way
+  int failures = 0;
+  std::string why;               // of the last one
+  std::optional<Mono> retry_at;  // after a failure
+  bool operator==(const Migration&) const = default;
+};
+struct Memory {
+  std::map<std::string, std::uint64_t> applied;  // memory_key -> fingerprint of what this process has applied
+  std::map<std::string, RepairRecord> repairs;   // by memory_key
+  std::optional<Migration> migration;
+  Mono status_allowed_at{};  // the rate limit of status writes
+};
+// `difference` was put right just now; `stuck`: it is still there.
+void note_repair(Memory& memory, const std::string& key, std::uint64_t difference, bool stuck, Mono now);
+
+struct PlanOptions {
+  std::string installation = "krake";
+  Duration migration_health_wait = std::chrono::seconds(60);
+  Duration migration_retry = std::chrono::minutes(1);  // doubled at each failure, up to 32 times that
+};
+
+struct Observed {
+  std::shared_ptr<const Application> application;
+  Desired desired;
+  std::vector<Place> places;  // scheduled_to, running_on and the owners, each once
+  Memory memory;
+  PlanOptions options;
+};
+
+// ---- what is to be done
+
+struct PatchMeta {
+  std::optional<std::vector<std::string>> finalizers;
+  std::optional<std::vector<ResourceRef>> owners;
+  bool operator==(const PatchMeta&) const = default;
+};
+struct PatchStatus {
+  json::Object fields;   // a merge patch of the status
+  bool limited = false;  // counts towards the rate limit
+  friend bool operator==(const PatchStatus& a, const PatchStatus& b) {
+    return a.fields == b.fields && a.limited == b.limited;
+  }
+};
+struct Apply {
+  ResourceRef cluster;
+  kube::ObjectRef ref;
+  json::Value body;     // what is sent
+  json::Value desired;  // labelled; for comparing the answer
+  json::Value entry;
+  json::Value previous;  // what was applied before; null: unknown
+  std::string key;       // into Memory
+  std::uint64_t fingerprint = 0;
+  std::uint64_t difference = 0;  // 0: not a repair
+  bool adopt = false;            // a live object without our labels
+  bool operator==(const Apply&) const = default;
+};
+struct Remove {
+  ResourceRef cluster;
+  kube::ObjectRef ref;
+  std::string uid;
+  bool operator==(const Remove&) const = default;
+};
+struct BeginHealthWait {
+  ResourceRef target;
+  bool operator==(const BeginHealthWait&) const = default;
+};
+struct GiveUpMigration {
+  ResourceRef target;
+  std::string why;
+  bool operator==(const GiveUpMigration&) const = default;
+};
+struct ForgetMigration {
+  bool operator==(const ForgetMigration&) const = default;
+};
+struct Again {  // look at once at what came of it
+  bool operator==(const Again&) const = default;
+};
+struct Wait {  // look again even if nothing happens
+  Duration time{};
+  bool operator==(const Wait&) const = default;
+};
+struct Retry {  // ends the plan as a failure: back-off
+  std::string why;
+  bool operator==(const Retry&) const = default;
+};
+using Action = std::variant<PatchMeta, PatchStatus, Apply, Remove, BeginHealthWait, GiveUpMigration, ForgetMigration,
+                            Again, Wait, Retry>;
+using Plan = std::vector<Action>;
+
+std::string to_string(const Action& action);
+std::string to_string(const Plan& plan);
+
+Plan make_plan(const Observed& observed, Mono now);
+// What BeginHealthWait, GiveUpMigration and ForgetMigration mean; other actions leave the memory alone.
+void remember(Memory& memory, const Action& action, const PlanOptions& options, Mono now);
+
+// ---- for controller.cc and tests
+
+bool mutates_cluster(const Action& action);
+// Whether the scheduler has confirmed the present spec (control-plane-contract 1.5).
+bool confirmed(const Application& application);
+// The clusters to look at, each once.
+std::vector<ResourceRef> clusters_of(const Application& application);
+// Deleted, and it is our turn.
+bool our_turn_to_delete(const Application& application);
+std::string memory_key(const Place& place, const kube::ObjectRef& ref);
+std::uint64_t fingerprint_of(const json::Value& desired);
+// Which places differ, not how. Never 0.
+std::uint64_t difference_of(const std::vector<manifest::Difference>& differences);
+json::Array as_array(const std::vector<json::Object>& objects);
+
+}  // namespace krake::application

@@ -1,0 +1,715 @@
+#include "controllers/application/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/kubernetes/cluster.h"
+#include "controllers/application/status.h"
+#include "manifest/testing.h"
+
+namespace krake::application {
+namespace {
+
+using manifest::object_of;
+using manifest::value_of;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+using State = ApplicationState;
+
+constexpr std::string_view kUid = "uid-of-web";
+
+ResourceRef cluster(std::string name) {
+  return {.api = "kubernetes", .namespace_ = "demo", .kind = "Cluster", .name = std::move(name)};
+}
+
+json::Object config_map(const std::string& name, const std::string& value = "1") {
+  return object_of("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'" + name + "'},'data':{'x':'" + value +
+                   "'}}");
+}
+json::Object deployment(const std::string& name) {
+  return object_of("{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'" + name +
+                   "'},'spec':{'replicas':1}}");
+}
+
+kube::ObjectRef ref_of(const json::Value& object) {
+  const auto kind = object.string_at({"kind"});
+  const auto api_version = std::string(object.string_at({"apiVersion"}));
+  const auto slash = api_version.find('/');
+  kube::ObjectRef ref;
+  ref.type.group = slash == std::string::npos ? "" : api_version.substr(0, slash);
+  ref.type.version = slash == std::string::npos ? api_version : api_version.substr(slash + 1);
+  ref.type.kind = kind;
+  ref.type.plural = std::string(kind) + "s";
+  ref.type.namespaced = kind != "Namespace" && kind != "CustomResourceDefinition";
+  if (ref.type.namespaced)
+    ref.ns =
+        object.string_at({"metadata", "namespace"}).empty() ? "default" : object.string_at({"metadata", "namespace"});
+  ref.name = object.string_at({"metadata", "name"});
+  return ref;
+}
+
+// A world small enough to be a value: clusters are maps, applying merges, removing erases.
+struct Model {
+  struct Site {
+    std::map<kube::ObjectRef, json::Value> objects;
+    std::string identity;
+    std::optional<Reason> error;
+    bool exists = true;
+    bool pods_ready = true;
+  };
+  Application app;
+  std::map<std::string, Site> sites;
+  Memory memory;
+  PlanOptions options;
+  Mono now{seconds(1000)};
+  int next_uid = 0;
+  bool status_rate_limited = false;
+  std::vector<std::string> unknown_kinds;
+  int mutations = 0;
+
+  Model() {
+    app.metadata.name = "web";
+    app.metadata.namespace_ = "demo";
+    app.metadata.uid = kUid;
+    app.metadata.modified = DateTime::from_wall(Wall(seconds(100)));
+    app.spec.manifest = {config_map("a"), deployment("d")};
+    for (const auto* name : {"one", "two"}) sites[name].identity = std::string("id-") + name;
+  }
+  void bind(const std::string& name) {
+    app.status.scheduled_to = cluster(name);
+    app.status.kube_controller_triggered = app.metadata.modified;
+    if (std::ranges::find(app.metadata.owners, cluster(name)) == app.metadata.owners.end())
+      app.metadata.owners.push_back(cluster(name));
+  }
+
+  std::vector<Item> items(const Site& site, const json::Array& objects) const {
+    std::vector<Item> result;
+    for (const auto& object : objects) {
+      Item item{.ref = ref_of(object)};
+      if (std::ranges::find(unknown_kinds, item.ref.type.kind) != unknown_kinds.end()) {
+        item.problem = Reason{ReasonCode::UNSUPPORTED_RESOURCE, "no kind " + item.ref.type.kind};
+      } else if (const auto it = site.objects.find(item.ref); it != site.objects.end()) {
+        item.live = std::make_shared<const json::Value>(it->second);
+      }
+      result.push_back(std::move(item));
+    }
+    return result;
+  }
+  Observed observe() const {
+    Observed observed;
+    observed.application = std::make_shared<const Application>(app);
+    observed.desired = desired_of(app, "default");
+    observed.memory = memory;
+    if (!status_rate_limited) observed.memory.status_allowed_at = now;
+    observed.options = options;
+    for (const auto& ref : clusters_of(app)) {
+      Place place{.cluster = ref, .host = "10.0.0.1"};
+      const auto it = sites.find(ref.name);
+      if (it == sites.end() || !it->second.exists) {
+        place.exists = false;
+      } else if (it->second.error) {
+        place.error = it->second.error;
+      } else {
+        place.identity = it->second.identity;
+        place.desired = items(it->second, observed.desired.objects);
+        place.applied = items(it->second, as_array(app.status.last_applied_manifest));
+        place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
+        for (const auto& [key, live] : it->second.objects) {
+          if (live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
+            place.ours.emplace_back(key, std::make_shared<const json::Value>(live));
+        }
+      }
+      observed.places.push_back(std::move(place));
+    }
+    return observed;
+  }
+  Plan plan() const { return make_plan(observe(), now); }
+
+  void carry_out(const Plan& plan) {
+    for (const auto& action : plan) {
+      remember(memory, action, options, now);
+      if (const auto* meta = std::get_if<PatchMeta>(&action)) {
+        if (meta->finalizers) app.metadata.finalizers = *meta->finalizers;
+        if (meta->owners) app.metadata.owners = *meta->owners;
+      } else if (const auto* status = std::get_if<PatchStatus>(&action)) {
+        auto value = to_value(app.status);
+        json::merge_patch(value, status->fields);
+        app.status = *decode_json<ApplicationStatus>(value, Form::stored);
+      } else if (const auto* object = std::get_if<Apply>(&action)) {
+        ++mutations;
+        apply(*object);
+      } else if (const auto* gone = std::get_if<Remove>(&action)) {
+        ++mutations;
+        auto& site = sites.at(gone->cluster.name);
+        EXPECT_EQ(uid_of(site.objects.at(gone->ref)), gone->uid);
+        site.objects.erase(gone->ref);
+      }
+    }
+  }
+  void apply(const Apply& action) {
+    auto& site = sites.at(action.cluster.name);
+    auto& live = site.objects[action.ref];
+    const bool fresh = live.is_null();
+    json::merge_patch(live, action.body);
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.erase("resourceVersion");
+    if (fresh) metadata.set("uid", "object-" + std::to_string(next_uid++));
+    if (action.ref.type.kind == "Deployment") {
+      live.make_object().set("status", json::Object{{"replicas", 1}, {"readyReplicas", site.pods_ready ? 1 : 0}});
+    }
+    memory.applied[action.key] = action.fingerprint;
+    if (action.difference != 0) note_repair(memory, action.key, action.difference, false, now);
+  }
+  // Plans and carries out until there is nothing to do but to wait. The number of rounds, or -1.
+  int settle(int limit = 30) {
+    for (int round = 0; round < limit; ++round) {
+      const Plan next = plan();
+      const bool quiet = std::ranges::all_of(
+          next, [](const Action& a) { return std::holds_alternative<Wait>(a) || std::holds_alternative<Retry>(a); });
+      if (quiet) return round;
+      carry_out(next);
+    }
+    return -1;
+  }
+  json::Value& live(const std::string& site, const json::Value& object) {
+    return sites.at(site).objects.at(ref_of(object));
+  }
+  bool has(const std::string& site, const json::Value& object) const {
+    return sites.at(site).objects.contains(ref_of(object));
+  }
+};
+
+TEST(Plan, CreatesWithFinalizerAndIntentFirst) {
+  Model model;
+  model.bind("one");
+  const Plan plan = model.plan();
+  ASSERT_GE(plan.size(), 5u) << to_string(plan);
+  EXPECT_EQ(std::get<PatchMeta>(plan[0]).finalizers, std::vector<std::string>{"kubernetes_resources_deletion"});
+  const auto& intent = std::get<PatchStatus>(plan[1]).fields;
+  EXPECT_EQ(*intent.find("state"), json::Value("CREATING"));
+  EXPECT_EQ(intent.find("last_applied_manifest")->if_array()->size(), 2u);
+  EXPECT_EQ(std::get<Apply>(plan[2]).ref.name, "a");
+  EXPECT_EQ(std::get<Apply>(plan[2]).body.string_at({"metadata", "labels", kApplicationUid}), kUid);
+  EXPECT_TRUE(std::holds_alternative<Again>(plan.back()));
+}
+
+TEST(Plan, RunsAndThenSaysHowHealthyItIs) {
+  Model model;
+  model.bind("one");
+  model.sites["one"].pods_ready = false;
+  model.carry_out(model.plan());
+  EXPECT_EQ(model.app.status.state, State::CREATING);
+  model.carry_out(model.plan());
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  model.carry_out(model.plan());
+  EXPECT_EQ(model.app.status.state, State::DEGRADED);
+  EXPECT_EQ(model.app.status.container_health.desired_pods, Integer(1));
+  EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
+}
+
+TEST(Plan, StoredManifestsCarryNoLabelsOfOurs) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  EXPECT_EQ(encode_json(model.app).find("krake/"), std::string::npos);
+}
+
+TEST(Plan, LeavesApplicationsAloneThatAreNotTheirTurn) {
+  struct Case {
+    const char* name;
+    void (*arrange)(Model&);
+  };
+  const Case cases[] = {
+      {"never triggered", [](Model& m) { m.app.status.kube_controller_triggered.reset(); }},
+      {"changed since", [](Model& m) { m.app.metadata.modified = DateTime::from_wall(Wall(seconds(200))); }},
+      {"not scheduled", [](Model& m) { m.app.status.scheduled_to.reset(); }},
+      {"deleted, another finalizer first",
+       [](Model& m) {
+         m.app.metadata.deleted = m.app.metadata.modified;
+         m.app.metadata.finalizers = {"kubernetes_resources_deletion", "cascade_deletion"};
+       }},
+      {"deleted without our finalizer", [](Model& m) { m.app.metadata.deleted = m.app.metadata.modified; }},
+  };
+  for (const auto& c : cases) {
+    Model model;
+    model.bind("one");
+    c.arrange(model);
+    EXPECT_TRUE(model.plan().empty()) << c.name << ": " << to_string(model.plan());
+  }
+}
+
+TEST(Plan, FailedIsNotTheEnd) {
+  Model model;
+  model.bind("one");
+  model.app.status.state = State::FAILED;
+  model.app.status.reason = Reason{ReasonCode::KUBERNETES_ERROR, "refused"};
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  EXPECT_FALSE(model.app.status.reason);
+}
+
+TEST(Plan, PutsDriftRightWithoutTouchingTheStatus) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.live("one", config_map("a")).make_object()["data"].make_object().set("x", "2");
+  const Plan plan = model.plan();
+  ASSERT_EQ(plan.size(), 2u) << to_string(plan);
+  EXPECT_NE(std::get<Apply>(plan[0]).difference, 0u);
+  model.carry_out(plan);
+  EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
+}
+
+TEST(Plan, RepairsWhatIsGoneEvenBeforeTheSchedulerHasConfirmed) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.spec.manifest = {config_map("other")};
+  model.app.metadata.modified = DateTime::from_wall(Wall(seconds(200)));
+  model.sites["one"].objects.erase(ref_of(deployment("d")));
+  model.settle();
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  EXPECT_FALSE(model.has("one", config_map("other")));
+}
+
+TEST(Plan, SlowsDownWhenTheSameDifferenceComesBack) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  int repairs = 0;
+  for (int i = 0; i < 20; ++i) {
+    model.live("one", config_map("a")).make_object()["data"].make_object().set("x", "2");
+    const Plan plan = model.plan();
+    repairs += static_cast<int>(std::ranges::count_if(plan, mutates_cluster));
+    model.carry_out(plan);
+    model.now += std::chrono::milliseconds(50);
+  }
+  EXPECT_LE(repairs, 6);
+  ASSERT_TRUE(model.app.status.reason);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::RECONCILE_FAILED);
+  EXPECT_THAT(model.app.status.reason->message, HasSubstr("not converging"));
+  EXPECT_THAT(model.app.status.reason->message, HasSubstr("/data/x"));
+  // And takes it up again.
+  model.now += std::chrono::minutes(6);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.live("one", config_map("a")).string_at({"data", "x"}), "1");
+  EXPECT_FALSE(model.app.status.reason);
+}
+
+TEST(Plan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.spec.manifest = {deployment("d"), config_map("b")};
+  const Plan plan = model.plan();
+  ASSERT_EQ(plan.size(), 5u) << to_string(plan);
+  EXPECT_EQ(*std::get<PatchStatus>(plan[0]).fields.find("state"), json::Value("RECONCILING"));
+  EXPECT_EQ(std::get<Apply>(plan[1]).ref.name, "b");
+  EXPECT_EQ(std::get<Remove>(plan[2]).ref.name, "a");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.has("one", config_map("a")));
+  EXPECT_EQ(model.app.status.last_observed_manifest.size(), 2u);
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+}
+
+TEST(Plan, AppliesAgainWhatACrashMayHaveLeftUnapplied) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.spec.manifest = {config_map("a", "7"), deployment("d")};
+  const Plan plan = model.plan();
+  model.carry_out({plan[0]});  // the intent is written, then the process dies
+  model.memory = {};
+  const Plan next = model.plan();
+  EXPECT_EQ(std::ranges::count_if(next, mutates_cluster), 2) << to_string(next);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.live("one", config_map("a")).string_at({"data", "x"}), "7");
+}
+
+TEST(Plan, RefusesForeignObjectsAndAppliesTheOthers) {
+  for (const auto* label : {"krake/application-uid", "krake/installation"}) {
+    Model model;
+    model.bind("one");
+    auto foreign = value_of("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a','uid':'x','labels':{}}}");
+    foreign.make_object()["metadata"].make_object()["labels"].make_object().set(label, "somebody");
+    model.sites["one"].objects[ref_of(config_map("a"))] = foreign;
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(model.live("one", config_map("a")), foreign) << label;
+    EXPECT_TRUE(model.has("one", deployment("d")));
+    EXPECT_EQ(model.app.status.state, State::FAILED);
+    EXPECT_THAT(model.app.status.reason->message, HasSubstr("somebody"));
+    EXPECT_TRUE(std::ranges::any_of(model.plan(), [](const Action& a) { return std::holds_alternative<Retry>(a); }));
+  }
+}
+
+TEST(Plan, AdoptsWhatUpstreamApplied) {
+  Model model;
+  model.bind("one");
+  model.app.metadata.finalizers = {"kubernetes_resources_deletion"};
+  model.app.status.state = State::RUNNING;
+  model.app.status.running_on = cluster("one");
+  for (const auto& object : model.app.spec.manifest) {
+    model.app.status.last_applied_manifest.push_back(object);
+    json::Value live = object;
+    live.make_object()["metadata"].make_object().set("uid", "u" + std::to_string(model.next_uid++));
+    model.sites["one"].objects[ref_of(object)] = live;
+  }
+  const Plan plan = model.plan();
+  ASSERT_EQ(std::ranges::count_if(plan, mutates_cluster), 2) << to_string(plan);
+  EXPECT_TRUE(std::ranges::all_of(
+      plan, [](const Action& a) { return !std::holds_alternative<Apply>(a) || std::get<Apply>(a).adopt; }));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.live("one", deployment("d")).string_at({"metadata", "labels", kApplicationUid}), kUid);
+}
+
+TEST(Plan, NamesUnknownKindsAndWaitsForDefinitionsOfItsOwn) {
+  Model model;
+  model.bind("one");
+  model.unknown_kinds = {"Widget"};
+  model.app.spec.manifest.push_back(
+      object_of("{'apiVersion':'example.org/v1','kind':'Widget','metadata':{'name':'w'}}"));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::UNSUPPORTED_RESOURCE);
+  EXPECT_EQ(model.app.status.state, State::FAILED);
+  model.app.spec.manifest.push_back(
+      object_of("{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':"
+                "{'name':'widgets.example.org'},'spec':{'group':'example.org','names':{'kind':'Widget'}}}"));
+  const Plan plan = model.plan();
+  const auto first = std::ranges::find_if(plan, mutates_cluster);
+  EXPECT_EQ(std::get<Apply>(*first).ref.type.kind, "CustomResourceDefinition");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.app.status.reason);
+  EXPECT_EQ(model.app.status.state, State::CREATING);
+  model.unknown_kinds.clear();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+}
+
+TEST(Plan, UnreachableIsAReasonAndARetryNotAState) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  model.carry_out(model.plan());
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::KUBERNETES_ERROR);
+  const Plan plan = model.plan();
+  ASSERT_EQ(plan.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<Retry>(plan[0]));
+  model.sites["one"].error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.app.status.reason);
+}
+
+TEST(Plan, WithoutAManifestSaysWhatIsMissing) {
+  Model model;
+  model.bind("one");
+  model.app.spec.manifest.clear();
+  model.app.spec.tosca.value = "http://example.org/t.yaml";
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::INVALID_TOSCA_MANIFEST);
+  EXPECT_EQ(model.app.status.state, State::FAILED);
+}
+
+TEST(Plan, TheSchedulerKeepsItsStateWhileNothingSuits) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.status.state = State::DEGRADED;
+  model.app.status.reason = Reason{ReasonCode::NO_SUITABLE_RESOURCE, "none"};
+  model.live("one", deployment("d")).make_object().set("status", value_of("{'replicas':1,'readyReplicas':0}"));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::DEGRADED);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::NO_SUITABLE_RESOURCE);
+  EXPECT_EQ(model.app.status.container_health.running_pods, Integer(0));
+}
+
+// ---- migration
+
+TEST(Plan, MigrationCreatesWaitsForHealthThenDeletes) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].pods_ready = false;
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::MIGRATING);
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  EXPECT_TRUE(model.has("two", deployment("d")));
+  model.live("two", deployment("d")).make_object().set("status", value_of("{'replicas':1,'readyReplicas':1}"));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+}
+
+TEST(Plan, MigrationThatDoesNotGetHealthyIsTakenBack) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].pods_ready = false;
+  model.bind("two");
+  model.settle();
+  model.now += seconds(61);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::CREATE_FAILED);
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  // Later it is tried again, and succeeds.
+  model.sites["two"].pods_ready = true;
+  model.now += seconds(61);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_FALSE(model.app.status.reason);
+}
+
+TEST(Plan, MigrationOfWhatMustNotRunTwiceDeletesFirst) {
+  for (const auto* kind : {"StatefulSet", "Job", "PersistentVolumeClaim"}) {
+    Model model;
+    auto object = object_of("{'apiVersion':'v1','kind':'" + std::string(kind) + "','metadata':{'name':'s'}}");
+    model.app.spec.manifest = {object};
+    model.bind("one");
+    model.settle();
+    model.bind("two");
+    for (int i = 0; i < 10; ++i) {
+      model.carry_out(model.plan());
+      EXPECT_FALSE(model.has("one", object) && model.has("two", object)) << kind;
+    }
+    EXPECT_TRUE(model.has("two", object)) << kind;
+    EXPECT_EQ(model.app.status.running_on, cluster("two")) << kind;
+  }
+}
+
+TEST(Plan, MigrationLeavesADeadClusterAndCleansItWhenItIsBack) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_EQ(model.app.metadata.owners, (std::vector{cluster("one"), cluster("two")}));
+  EXPECT_EQ(model.sites["one"].objects.size(), 2u);
+  model.sites["one"].error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+}
+
+TEST(Plan, MigrationWaitsForATargetThatCannotTakeIt) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  model.bind("two");
+  model.sites["one"].objects.erase(ref_of(deployment("d")));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.has("one", deployment("d"))) << "the source is still looked after";
+  EXPECT_THAT(model.app.status.reason->message, HasSubstr("no route"));
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+}
+
+TEST(Plan, TwoEntriesForOneClusterMoveNothing) {
+  for (const bool readable : {true, false}) {
+    Model model;
+    model.bind("one");
+    model.settle();
+    model.sites["two"] = model.sites["one"];
+    if (!readable) model.sites["one"].identity = model.sites["two"].identity = "";
+    const int before = model.mutations;
+    model.bind("two");
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0);
+    EXPECT_LE(model.mutations - before, readable ? 0 : 2);  // unreadable: applied once more under the other name
+    EXPECT_EQ(model.app.status.running_on, cluster("two"));
+    EXPECT_EQ(model.sites["one"].objects.size(), 2u);
+    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+  }
+}
+
+// ---- amnesia and deletion
+
+TEST(Plan, RecoversALostStatusWithoutTouchingAnything) {
+  for (const bool rebound : {false, true}) {
+    Model model;
+    model.bind("one");
+    model.settle();
+    const auto before = model.app.status;
+    model.app.status = {};
+    model.memory = {};
+    model.mutations = 0;
+    if (rebound) model.bind("one");
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(model.app.status.running_on, cluster("one"));
+    EXPECT_EQ(model.app.status.state, State::RUNNING);
+    EXPECT_EQ(as_array(model.app.status.last_applied_manifest), as_array(before.last_applied_manifest));
+    EXPECT_EQ(as_array(model.app.status.last_observed_manifest), as_array(before.last_observed_manifest));
+    model.bind("one");
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(model.mutations, 0);
+  }
+}
+
+TEST(Plan, WithAnOwnerButNoPlaceOnlyLooks) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.status = {};
+  model.sites["one"].objects.erase(ref_of(deployment("d")));
+  model.mutations = 0;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.mutations, 0);
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("one")});
+}
+
+TEST(Plan, DeletesEverywhereThenLetsGo) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.metadata.deleted = model.app.metadata.modified;
+  model.app.metadata.owners.push_back(cluster("two"));
+  auto stray = value_of(
+      "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'stray','uid':'s','labels':{'krake/"
+      "application-uid':'uid-of-web',"
+      "'app.kubernetes.io/managed-by':'krake'}}}");
+  model.sites["two"].objects[ref_of(stray)] = stray;
+  auto other = value_of(
+      "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'other','uid':'o','labels':{'krake/"
+      "application-uid':'x'}}}");
+  model.sites["two"].objects[ref_of(other)] = other;
+  const Plan plan = model.plan();
+  EXPECT_FALSE(std::ranges::any_of(plan, [](const Action& a) { return std::holds_alternative<PatchMeta>(a); }))
+      << to_string(plan);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_EQ(model.sites["two"].objects.size(), 1u);
+  EXPECT_TRUE(model.app.metadata.finalizers.empty());
+}
+
+TEST(Plan, DeletionWaitsForAnUnreachableCluster) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.metadata.deleted = model.app.metadata.modified;
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::DELETING);
+  EXPECT_FALSE(model.app.metadata.finalizers.empty());
+  model.sites["one"].exists = false;  // nobody can be asked any more
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.app.metadata.finalizers.empty());
+}
+
+TEST(Plan, HoldsBackReportsButNotRepairs) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.status_rate_limited = true;
+  model.memory.status_allowed_at = model.now + seconds(1);
+  model.live("one", deployment("d")).make_object().set("status", value_of("{'replicas':1,'readyReplicas':0}"));
+  EXPECT_EQ(model.plan(), Plan{Wait{seconds(1)}});
+  model.sites["one"].objects.erase(ref_of(config_map("a")));
+  EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 1);
+}
+
+TEST(Plan, KeepsTheLastValueOfAFieldNamedOnlyInTheSchema) {
+  Model model;
+  model.app.spec.manifest = {config_map("a")};
+  model.app.spec.observer_schema = {
+      object_of("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a'},'data':{'x':null,'y':null}}")};
+  model.bind("one");
+  model.settle();
+  model.live("one", config_map("a")).make_object()["data"].make_object().set("y", "grown");
+  EXPECT_GE(model.settle(), 0);
+  model.live("one", config_map("a")).make_object()["data"].make_object().set("y", "changed");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.live("one", config_map("a")).string_at({"data", "y"}), "grown");
+}
+
+// ---- properties
+
+// Random histories: whatever happens, foreign objects survive, plans are idempotent when all is quiet, and the
+// application ends where it is wanted and nowhere else.
+TEST(PlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    Random random(seed);
+    Model model;
+    json::Value foreign = config_map("foreign");
+    foreign.make_object()["metadata"].make_object().set("labels", json::Object{{"krake/application-uid", "somebody"}});
+    foreign.make_object()["metadata"].make_object().set("uid", "f");
+    for (auto& [name, site] : model.sites) site.objects[ref_of(foreign)] = foreign;
+    model.bind("one");
+    for (int step = 0; step < 25; ++step) {
+      switch (random.below(9)) {
+        case 0:
+          model.app.spec.manifest = {config_map("a", std::to_string(random.below(3))), deployment("d")};
+          break;
+        case 1:
+          model.app.spec.manifest = {deployment("d"), config_map("b")};
+          break;
+        case 2:
+          model.bind(random.chance(0.5) ? "one" : "two");
+          break;
+        case 3:
+          model.memory = {};  // restarted
+          break;
+        case 4: {
+          auto& site = model.sites[random.chance(0.5) ? "one" : "two"];
+          site.error =
+              random.chance(0.5) ? std::optional(Reason{ReasonCode::KUBERNETES_ERROR, "no route"}) : std::nullopt;
+          break;
+        }
+        case 5: {
+          auto& objects = model.sites[random.chance(0.5) ? "one" : "two"].objects;
+          std::erase_if(objects, [&](const auto& entry) { return entry.second != foreign && random.chance(0.5); });
+          break;
+        }
+        case 6: {
+          Plan plan = model.plan();  // dies in the middle
+          plan.resize(random.below(plan.size() + 1));
+          model.carry_out(plan);
+          break;
+        }
+        case 7:
+          model.now += seconds(random.below(90));
+          break;
+        default:
+          model.carry_out(model.plan());
+      }
+    }
+    for (auto& [name, site] : model.sites) site.error.reset();
+    for (int i = 0; i < 8; ++i) {
+      ASSERT_GE(model.settle(), 0) << "seed " << seed << ": " << to_string(model.plan());
+      model.now += std::chrono::minutes(10);
+    }
+    const std::string place = model.app.status.scheduled_to->name;
+    for (auto& [name, site] : model.sites) {
+      ASSERT_EQ(site.objects.at(ref_of(foreign)), foreign) << "seed " << seed;
+      ASSERT_EQ(site.objects.size(), name == place ? 3u : 1u)
+          << "seed " << seed << " at " << name << ": " << to_string(model.plan());
+    }
+    EXPECT_EQ(model.app.status.running_on, cluster(place));
+    EXPECT_EQ(model.app.status.state, State::RUNNING) << "seed " << seed;
+    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster(place)}) << "seed " << seed;
+    EXPECT_TRUE(model.plan().empty()) << "seed " << seed << ": " << to_string(model.plan());
+  }
+}
+
+TEST(Plan, PrintsWhatItWillDo) {
+  Model model;
+  model.bind("one");
+  EXPECT_EQ(
+      to_string(model.plan()),
+      "PatchMeta finalizers=[kubernetes_resources_deletion]; PatchStatus last_applied_manifest mangled_observer_schema "
+      "state=CREATING; "
+      "Apply ConfigMaps default/a on Cluster demo/one; Apply Deployments.apps default/d on Cluster demo/one; Again");
+}
+
+}  // namespace
+}  // namespace krake::application

@@ -1,0 +1,200 @@
+#include "controllers/application/status.h"
+
+#include <algorithm>
+#include <array>
+
+#include "manifest/desired.h"
+#include "manifest/health.h"
+#include "manifest/schema.h"
+#include "manifest/services.h"
+
+namespace krake::application {
+namespace {
+
+using State = ApplicationState;
+
+// States in which the objects' health has something to say.
+bool settled(State state) {
+  return state == State::RUNNING || state == State::DEGRADED || state == State::RESTARTING || state == State::COMPLETED;
+}
+
+State state_of(const Application& application, const StatusView& view, const manifest::Observed& seen) {
+  const State old = application.status.state;
+  if (view.reason && is_permanent(view.reason->code)) return State::FAILED;
+  if (view.state) return *view.state;
+  if (!view.place) return old;
+  // RUNNING means that every call has succeeded; whether the pods are ready is the next look.
+  if (!settled(old)) return State::RUNNING;
+  switch (seen.state) {
+    case manifest::State::completed:
+      return State::COMPLETED;
+    case manifest::State::running:
+      return State::RUNNING;
+    case manifest::State::restarting:
+      return State::RESTARTING;
+    case manifest::State::degraded:
+      return State::DEGRADED;
+    case manifest::State::unknown:
+      break;
+  }
+  return seen.health.desired == 0 ? State::RUNNING : old;
+}
+
+bool reason_is_ours(ReasonCode code) {
+  static constexpr std::array kOurs{ReasonCode::INTERNAL_ERROR,
+                                    ReasonCode::INVALID_RESOURCE,
+                                    ReasonCode::UNSUPPORTED_RESOURCE,
+                                    ReasonCode::INVALID_CUSTOM_RESOURCE,
+                                    ReasonCode::INVALID_TOSCA_MANIFEST,
+                                    ReasonCode::CLUSTER_NOT_REACHABLE,
+                                    ReasonCode::KUBERNETES_ERROR,
+                                    ReasonCode::CREATE_FAILED,
+                                    ReasonCode::RECONCILE_FAILED,
+                                    ReasonCode::RECONFIGURE_FAILED,
+                                    ReasonCode::DELETE_FAILED,
+                                    ReasonCode::RETRIEVE_FAILED,
+                                    ReasonCode::NOT_FOUND};
+  return std::ranges::find(kOurs, code) != kOurs.end();
+}
+
+json::Object identity_fields(const kube::ObjectRef& ref) {
+  json::Object metadata{{"name", ref.name}};
+  if (ref.type.namespaced) metadata.set("namespace", ref.ns);
+  return {{"apiVersion", ref.type.api_version()}, {"kind", ref.type.kind}, {"metadata", std::move(metadata)}};
+}
+
+// What is seen of the wanted objects, then what is still there although no longer wanted.
+json::Array observed_manifest(const Application& application, const StatusView& view) {
+  json::Array seen;
+  std::vector<kube::ObjectRef> named;
+  const auto entries = manifest::entries_for(*view.objects, *view.schema);
+  for (std::size_t i = 0; i < view.items.size(); ++i) {
+    if (view.items[i].problem) continue;
+    named.push_back(view.items[i].ref);
+    if (view.items[i].live && entries[i]) seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
+  }
+  const auto is_named = [&](const kube::ObjectRef& ref) { return std::ranges::find(named, ref) != named.end(); };
+  const auto& recorded = view.place->recorded;
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    if (recorded[i].problem || !recorded[i].live || is_named(recorded[i].ref)) continue;
+    named.push_back(recorded[i].ref);
+    seen.push_back(application.status.last_observed_manifest[i]);
+  }
+  for (const auto& [ref, live] : view.place->ours) {
+    if (!is_named(ref)) seen.push_back(identity_fields(ref));
+  }
+  return seen;
+}
+
+json::Object services_of(const StatusView& view) {
+  json::Object services;
+  for (const Item& item : view.items) {
+    if (!item.live) continue;
+    if (auto endpoint = manifest::service_endpoint(*item.live, view.place->host)) {
+      services.set(item.ref.name, std::move(*endpoint));
+    }
+  }
+  return services;
+}
+
+// A merge patch from one map to another.
+json::Object map_patch(const json::Object& from, const json::Object& to) {
+  json::Object patch;
+  for (const auto& [key, value] : from) {
+    if (!to.contains(key)) patch.set(key, nullptr);
+  }
+  for (const auto& [key, value] : to) {
+    const json::Value* old = from.find(key);
+    if (!old || !(*old == value)) patch.set(key, value);
+  }
+  return patch;
+}
+
+// What the answers of the cluster add to the fields a custom schema observes.
+json::Array completed_objects(const StatusView& view) {
+  json::Array objects = *view.objects;
+  if (!view.place) return objects;
+  const auto entries = manifest::entries_for(objects, *view.schema);
+  for (std::size_t i = 0; i < std::min(objects.size(), view.items.size()); ++i) {
+    if (entries[i] && view.items[i].live) manifest::complete_from_reply(objects[i], *entries[i], *view.items[i].live);
+  }
+  return objects;
+}
+
+void put_observation(const Application& application, const StatusView& view, const manifest::Observed& seen,
+                     json::Object& patch) {
+  const auto& status = application.status;
+  const ContainerHealth health{seen.health.desired, seen.health.running, seen.health.completed, seen.health.failed};
+  if (!(health == status.container_health)) patch.set("container_health", to_value(health));
+  if (auto services = map_patch(status.services, services_of(view)); !services.empty()) {
+    patch.set("services", std::move(services));
+  }
+  if (!view.objects) return;
+  if (auto observed = observed_manifest(application, view); !(observed == as_array(status.last_observed_manifest))) {
+    patch.set("last_observed_manifest", std::move(observed));
+  }
+}
+
+}  // namespace
+
+json::Object status_patch(const Application& application, const StatusView& view) {
+  const auto& status = application.status;
+  json::Object patch;
+  json::Array lives;
+  for (const Item& item : view.items) {
+    if (item.live) lives.push_back(*item.live);
+  }
+  const auto seen = manifest::health_of_all(lives);
+  if (view.place) put_observation(application, view, seen, patch);
+  if (view.objects && view.write_objects) {
+    if (auto objects = completed_objects(view); !(objects == as_array(status.last_applied_manifest))) {
+      patch.set("last_applied_manifest", std::move(objects));
+    }
+    if (!(*view.schema == as_array(status.mangled_observer_schema))) patch.set("mangled_observer_schema", *view.schema);
+  }
+  if (view.running_on && view.running_on != status.running_on) patch.set("running_on", to_value(*view.running_on));
+  if (scheduler_owns_state(application)) return patch;
+  if (const State state = state_of(application, view, seen); state != status.state) {
+    patch.set("state", std::string(enum_name(state)));
+  }
+  if (view.reason) {
+    if (view.reason != status.reason) patch.set("reason", to_value(*view.reason));
+  } else if (status.reason && reason_is_ours(status.reason->code)) {
+    patch.set("reason", nullptr);
+  }
+  return patch;
+}
+
+bool scheduler_owns_state(const Application& application) {
+  return application.status.reason && application.status.reason->code == ReasonCode::NO_SUITABLE_RESOURCE;
+}
+
+bool is_permanent(ReasonCode code) {
+  return code == ReasonCode::INVALID_RESOURCE || code == ReasonCode::UNSUPPORTED_RESOURCE ||
+         code == ReasonCode::INVALID_CUSTOM_RESOURCE || code == ReasonCode::INVALID_TOSCA_MANIFEST;
+}
+
+Reason reason_of(const Error& error) {
+  switch (error.code) {
+    case Code::invalid_object:
+    case Code::invalid_argument:
+    case Code::too_large:
+    case Code::unsupported_media:
+      return {ReasonCode::INVALID_RESOURCE, error.message};
+    default:
+      return {ReasonCode::KUBERNETES_ERROR, error.message};
+  }
+}
+
+bool healthy(std::span<const Item> items) {
+  json::Array lives;
+  for (const Item& item : items) {
+    if (item.problem || !item.live || being_deleted(*item.live)) return false;
+    lives.push_back(*item.live);
+  }
+  const auto seen = manifest::health_of_all(lives);
+  const bool bad = seen.state == manifest::State::degraded || seen.state == manifest::State::restarting;
+  return !bad && seen.health.running + seen.health.completed >= seen.health.desired;
+}
+
+}  // namespace krake::application

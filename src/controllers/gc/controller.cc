@@ -1,0 +1,250 @@
+#include "controllers/gc/controller.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+
+#include "base/check.h"
+#include "client/metadata_informer.h"
+#include "controllers/gc/plan.h"
+#include "graph/graph.h"
+#include "runtime/controller_loop.h"
+
+namespace krake::gc {
+
+namespace {
+
+using graph::Ref;
+
+// Of all kinds in one queue: the kind travels in the name, which cannot hold a slash itself.
+ObjectKey queue_key(const Ref& ref) { return {ref.ns, fmt::format("{}/{}/{}", ref.api, ref.kind, ref.name)}; }
+Ref ref_of(const ObjectKey& key) {
+  const auto first = key.name.find('/');
+  const auto second = key.name.find('/', first + 1);
+  return {key.name.substr(0, first), key.name.substr(first + 1, second - first - 1), key.ns,
+          key.name.substr(second + 1)};
+}
+Ref ref_of(const ResourceRef& ref) { return {ref.api, ref.kind, ref.namespace_.value_or(""), ref.name}; }
+
+constexpr std::size_t kMaxVisits = 20'000;  // of one look for cycles
+
+class GarbageCollector final : public Controller {
+ public:
+  GarbageCollector(ControllerContext context, GcOptions options, const Registry& registry)
+      : context_(context),
+        env_(context.env),
+        options_(options),
+        random_(env_.random.fork("gc")),
+        loop_(env_, {.name = "gc", .workers = options.workers, .debounce = options.debounce},
+              [this](ObjectKey key) { return reconcile(ref_of(key)); }),
+        tasks_(env_.executor) {
+    for (const auto& kind : registry.kinds()) {
+      if (kind->leased) continue;  // they go by themselves
+      auto& informer = informers_[{std::string(kind->group), std::string(kind->name)}];
+      informer =
+          std::make_unique<MetadataInformer>(env_, context_.client, *kind, InformerOptions{.resync = options.resync});
+      informer->on_change([this, from = informer.get()](const ObjectKey& key) { take(*from, key); });
+    }
+  }
+
+  std::string_view name() const override { return "gc"; }
+  void start() override {
+    for (auto& [kind, informer] : informers_) informer->start();
+    tasks_.spawn("gc", run());
+  }
+  Awaitable<void> stop() override {
+    co_await tasks_.stop();
+    co_await loop_.stop();
+    for (auto& [kind, informer] : informers_) co_await informer->stop();
+  }
+  bool ready() const override { return ready_; }
+  bool idle() const override { return ready_ && loop_.idle(); }
+  std::string debug() const override {
+    json::Array cycles;
+    for (const auto& path : cycles_) cycles.emplace_back(path);
+    auto out = json::parse(loop_.debug());
+    CHECK(out.has_value());
+    out->make_object().set("objects", static_cast<std::int64_t>(graph_.size()));
+    out->make_object().set("owner_references", static_cast<std::int64_t>(graph_.edge_count()));
+    out->make_object().set("cycles", std::move(cycles));
+    return json::print(*out);
+  }
+
+ private:
+  // Nothing is collected before everything is known: an owner whose dependents have not been listed looks free.
+  Awaitable<void> run() {
+    for (auto& [kind, informer] : informers_) co_await informer->wait_synced();
+    ready_ = true;
+    loop_.start();
+    for (;;) {
+      co_await sleep_for(env_.clock,
+                         std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
+      for (const auto& [kind, informer] : informers_) {
+        for (const auto& [key, object] : informer->objects()) wake({kind.first, kind.second, key.ns, key.name});
+      }
+    }
+  }
+
+  MetadataInformer* informer(const Ref& ref) const {
+    const auto it = informers_.find({ref.api, ref.kind});
+    return it == informers_.end() ? nullptr : it->second.get();
+  }
+  std::optional<Subject> subject(const Ref& ref) const {
+    const auto* source = informer(ref);
+    const auto object = source ? source->find({ref.ns, ref.name}) : nullptr;
+    if (!object) return std::nullopt;
+    const auto& meta = object->object;
+    return Subject{ref, meta.uid, object->revision, meta.deleted.has_value(), meta.finalizers};
+  }
+  void wake(const Ref& ref) {
+    if (const auto object = subject(ref); object && is_ours(*object)) loop_.add(queue_key(ref));
+  }
+
+  // An event: the graph follows, and whoever waited for this object is looked at.
+  void take(const MetadataInformer& from, const ObjectKey& key) {
+    const Ref ref{std::string(from.kind().group), std::string(from.kind().name), key.ns, key.name};
+    auto owners = graph_.owners(ref);
+    if (const auto object = from.find(key)) {
+      std::vector<graph::Owner> now;
+      for (const auto& owner : object->object.owners) now.push_back({ref_of(owner), {}});
+      if (auto set = graph_.set(ref, object->object.uid, now); !set) {
+        env_.log.error("object left out of the ownership graph",
+                       {{"object", graph::to_string(ref)}, {"why", set.error().message}});
+      }
+      if (now != owners) note_cycle(ref);
+      owners.insert(owners.end(), now.begin(), now.end());
+      wake(ref);
+    } else {
+      graph_.remove(ref);
+      loop_.forget(queue_key(ref));
+    }
+    for (const auto& owner : owners) wake(owner.ref);
+  }
+
+  void note_cycle(const Ref& ref) {
+    const auto found = graph_.find_cycle(ref, kMaxVisits);
+    if (found.path.empty()) return;
+    // From its smallest member on, so that one cycle has one name.
+    auto path = found.path;
+    std::ranges::rotate(path, std::ranges::min_element(path));
+    std::string text;
+    for (const auto& step : path) text += graph::to_string(step) + " owns ";
+    text += graph::to_string(path.front());
+    if (cycles_.size() >= 100 || !cycles_.insert(text).second) return;
+    env_.log.warning("objects own each other in a circle; they are collected together", {{"circle", text}});
+  }
+
+  // See Observed::knotted.
+  bool knotted(const Ref& ref) const {
+    std::set<Ref> below;
+    std::vector<Ref> open{ref};
+    bool back = false;
+    while (!open.empty()) {
+      const Ref next = std::move(open.back());
+      open.pop_back();
+      for (auto& dependent : graph_.dependents(next)) {
+        if (dependent == ref) back = true;
+        const auto object = subject(dependent);
+        if (!object) continue;
+        if (!is_ours(*object)) return false;
+        if (!below.insert(dependent).second) continue;
+        if (below.size() > kMaxVisits) return false;
+        open.push_back(std::move(dependent));
+      }
+    }
+    if (!back) return false;
+    std::set<Ref> above;
+    open.push_back(ref);
+    while (!open.empty()) {
+      const Ref next = std::move(open.back());
+      open.pop_back();
+      for (const auto& owner : graph_.owners(next)) {
+        if (below.contains(owner.ref) && above.insert(owner.ref).second) open.push_back(owner.ref);
+      }
+    }
+    return above.size() == below.size();
+  }
+
+  Observed observe(const Ref& ref) const {
+    Observed observed{.object = subject(ref), .max_deletes = options_.deletes_per_pass};
+    if (!observed.object || !is_ours(*observed.object)) return observed;
+    for (const auto& dependent : graph_.dependents(ref)) {
+      if (auto object = subject(dependent)) observed.dependents.push_back(std::move(*object));
+    }
+    if (!observed.dependents.empty() && std::ranges::all_of(observed.dependents, is_ours))
+      observed.knotted = knotted(ref);
+    return observed;
+  }
+
+  Awaitable<Result<Outcome>> reconcile(Ref ref) { co_return co_await act(make_plan(observe(ref), env_.clock.now())); }
+
+  Awaitable<Result<Outcome>> act(Plan plan) {
+    Outcome outcome;
+    std::map<MetadataInformer*, std::int64_t> written;
+    for (const auto& action : plan) {
+      if (std::holds_alternative<Again>(action)) {
+        outcome.look_again = Duration::zero();
+        continue;
+      }
+      env_.log.info("collecting", {{"action", to_string(action)}});
+      const auto* remove = std::get_if<Delete>(&action);
+      const auto* drop = std::get_if<DropFinalizer>(&action);
+      auto done = remove ? co_await write("DELETE", remove->ref, remove->uid, remove->revision, std::nullopt)
+                         : co_await write("PATCH", drop->ref, drop->uid, drop->revision, finalizers_patch(*drop));
+      if (!done) co_return fail(std::move(done).error());
+      auto& newest = written[informer(remove ? remove->ref : drop->ref)];
+      newest = std::max(newest, *done);
+    }
+    // Planning on what was true before our own writes would repeat them.
+    for (const auto& [informer, revision] : written) co_await informer->wait_for(revision);
+    co_return outcome;
+  }
+
+  static json::Value finalizers_patch(const DropFinalizer& drop) {
+    json::Array rest;
+    for (const auto& finalizer : drop.finalizers) rest.emplace_back(finalizer);
+    return json::Object{{"metadata", json::Object{{"finalizers", std::move(rest)}}}};
+  }
+
+  // The revision that was made; 0 when the object is gone.
+  Awaitable<Result<std::int64_t>> write(std::string method, Ref ref, std::string uid, std::int64_t revision,
+                                        std::optional<json::Value> body) {
+    const auto target = informer(ref)->kind().item_path(ref.ns, ref.name);
+    if (revision ==
+        0) {  // a server without revisions: the least that can be done is to look whether it is still the same
+      auto present = co_await context_.client.call_json("GET", target);
+      if (!present && present.error().code == Code::not_found) co_return 0;
+      if (!present) co_return fail(std::move(present).error());
+      if (present->string_at({"metadata", "uid"}) != uid) co_return 0;
+    }
+    auto answer =
+        co_await context_.client.call_json(std::move(method), target, std::move(body), Precondition{revision});
+    if (!answer && answer.error().code == Code::not_found) co_return 0;
+    if (!answer) co_return fail(std::move(answer).error());
+    const auto text = answer->string_at({"metadata", "resource_version"});
+    std::int64_t made = 0;
+    std::from_chars(text.data(), text.data() + text.size(), made);
+    co_return made;
+  }
+
+  ControllerContext context_;
+  Env& env_;
+  GcOptions options_;
+  Random random_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<MetadataInformer>> informers_;  // by api and kind
+  graph::OwnershipGraph graph_;
+  std::set<std::string> cycles_;  // those that were reported
+  bool ready_ = false;
+  ControllerLoop loop_;
+  TaskGroup tasks_;
+};
+
+}  // namespace
+
+std::unique_ptr<Controller> make_garbage_collector(ControllerContext context, GcOptions options,
+                                                   const Registry& registry) {
+  return std::make_unique<GarbageCollector>(context, options, registry);
+}
+
+}  // namespace krake::gc

@@ -1,0 +1,271 @@
+#include "controllers/gc/controller.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "api/kubernetes/application.h"
+#include "api/kubernetes/cluster.h"
+#include "controllers/test_bench.h"
+
+namespace krake::gc {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+class NoDialer final : public Dialer {
+ public:
+  Result<std::shared_ptr<Transport>> dial(const Endpoint&) override {
+    return fail(Code::unavailable, "nothing to dial");
+  }
+};
+
+struct Bench : testing::ControllerBench {
+  NoDialer dialer;
+  GcOptions options;
+  std::unique_ptr<Controller> gc;
+
+  explicit Bench(GcOptions given = {}) : options(given) { start(); }
+  ~Bench() { stop(); }
+  void start() {
+    gc = make_garbage_collector({api.world.env, client, dialer}, options, krake_registry());
+    gc->start();
+    wait([&] { return gc->ready(); }, seconds(5));
+  }
+  void stop() {
+    if (!gc) return;
+    run(gc->stop());
+    gc.reset();
+  }
+
+  static std::string ref(const std::string& kind, const std::string& name) {
+    return "{'api':'kubernetes','namespace':'demo','kind':'" + kind + "','name':'" + name + "'}";
+  }
+  // An application or a cluster, by its name: c... is a cluster.
+  static bool is_cluster(const std::string& name) { return name.starts_with('c'); }
+  static std::string ref(const std::string& name) { return ref(is_cluster(name) ? "Cluster" : "Application", name); }
+  void add(const std::string& name, const std::vector<std::string>& owners = {}, const std::string& finalizers = "[]") {
+    std::string list;
+    for (const auto& owner : owners) list += (list.empty() ? "" : ",") + ref(owner);
+    const std::string metadata =
+        "{'metadata':{'name':'" + name + "','owners':[" + list + "],'finalizers':" + finalizers + "}";
+    if (is_cluster(name)) {
+      make<Cluster>("demo", metadata + ",'spec':{'kubeconfig':" + testing::kubeconfig_for("http://nowhere") +
+                                ",'constraints':{'cloud':{}}}}");
+    } else {
+      make<Application>("demo", metadata + ",'spec':{'manifest':" + std::string(testing::kManifest) +
+                                    ",'constraints':{'cluster':{}}}}");
+    }
+  }
+  void remove(const std::string& name) {
+    if (is_cluster(name)) {
+      ControllerBench::remove<Cluster>({"demo", name});
+    } else {
+      ControllerBench::remove<Application>({"demo", name});
+    }
+  }
+  bool exists(const std::string& name) {
+    return is_cluster(name) ? get<Cluster>({"demo", name}).has_value() : get<Application>({"demo", name}).has_value();
+  }
+  bool is_deleted(const std::string& name) {
+    if (is_cluster(name)) return get<Cluster>({"demo", name})->metadata.deleted.has_value();
+    return get<Application>({"demo", name})->metadata.deleted.has_value();
+  }
+  bool gone(const std::vector<std::string>& names, Duration limit = seconds(5)) {
+    return wait([&] { return std::ranges::none_of(names, [&](const auto& name) { return exists(name); }); }, limit);
+  }
+};
+
+TEST(GarbageCollector, LetsAnObjectWithoutDependentsGo) {
+  Bench bench;
+  bench.add("a");
+  bench.add("b");
+  bench.remove("a");
+  EXPECT_TRUE(bench.gone({"a"}));
+  EXPECT_TRUE(bench.exists("b"));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, TakesThreeLevelsAlongButNeitherOwnersNorSiblings) {
+  Bench bench;
+  bench.add("c0");
+  bench.add("c1", {"c0"});
+  bench.add("c2", {"c1"});
+  bench.add("a", {"c2"});
+  bench.add("sibling", {"c0"});
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1", "c2", "a"}));
+  EXPECT_TRUE(bench.exists("c0"));
+  EXPECT_TRUE(bench.exists("sibling"));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, WaitsForTheFinalizersOfDependents) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("a", {"c1"}, "['kubernetes_resources_deletion']");
+  bench.remove("c1");
+  ASSERT_TRUE(bench.wait(
+      [&] {
+        return bench.get<Application>({"demo", "a"})->metadata.finalizers ==
+               std::vector<std::string>{"kubernetes_resources_deletion"};
+      },
+      seconds(5)));
+  bench.pass(minutes(30));
+  EXPECT_TRUE(bench.exists("c1")) << "its dependent is not gone yet";
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c1"}));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, CollectsADiamond) {
+  Bench bench;
+  bench.add("c0");
+  bench.add("c1", {"c0"});
+  bench.add("c2", {"c0"});
+  bench.add("a", {"c1", "c2"});
+  bench.remove("c0");
+  EXPECT_TRUE(bench.gone({"c0", "c1", "c2", "a"}));
+  EXPECT_THAT(bench.gc->debug(), HasSubstr("\"cycles\":[]"));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, ReportsAndCollectsACircleAsAWhole) {
+  Bench bench;
+  bench.add("c1", {"c3"});
+  bench.add("c2", {"c1"});
+  bench.add("c3", {"c2"});
+  bench.add("a", {"c2"});
+  bench.pass(seconds(1));
+  EXPECT_THAT(bench.gc->debug(),
+              HasSubstr("Cluster demo/c1 owns Cluster demo/c2 owns Cluster demo/c3 owns Cluster demo/c1"));
+  bench.remove("c2");
+  EXPECT_TRUE(bench.gone({"c1", "c2", "c3", "a"}));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, LeavesACircleAloneUntilAllOfItIsDeleted) {
+  Bench bench;
+  bench.add("c1", {"c2"}, "['mine']");
+  bench.add("c2", {"c1"});
+  bench.remove("c2");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("c1"); }, seconds(5)));
+  // c1 ends with our finalizer too: both wait for the collector alone, c1 then for its own finalizer.
+  EXPECT_TRUE(bench.gone({"c2"}));
+  EXPECT_EQ(bench.get<Cluster>({"demo", "c1"})->metadata.finalizers, std::vector<std::string>{"mine"});
+}
+
+TEST(GarbageCollector, LetsAnObjectGoThatOwnsItself) {
+  Bench bench;
+  bench.add("c1", {"c1"});
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1"}));
+}
+
+TEST(GarbageCollector, LeavesOrphansAlone) {
+  Bench bench;
+  bench.add("a", {"c9"});
+  bench.pass(minutes(30));
+  EXPECT_FALSE(bench.is_deleted("a"));
+  // And they go without their owner (W-28).
+  bench.add("c1");
+  bench.add("b", {"c9", "c1"});
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"b", "c1"}));
+  EXPECT_TRUE(bench.exists("a"));
+}
+
+TEST(GarbageCollector, DependentThatLosesItsOwnerReferenceStays) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("a", {"c1"});
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'owners':[]}}");
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1"}));
+  EXPECT_FALSE(bench.is_deleted("a"));
+}
+
+TEST(GarbageCollector, GoesOnAfterARestartInTheMiddle) {
+  Bench bench;
+  bench.add("c0");
+  bench.add("c1", {"c0"});
+  bench.add("a", {"c1"});
+  int writes = 0;
+  // Stop after each write in turn: whatever was done so far is enough for the next one to go on.
+  bench.line.before_write = [&](const HttpRequest&) { ++writes; };
+  bench.remove("c0");
+  int restarts = 0;
+  while (bench.exists("c0") && restarts < 20) {
+    const int before = writes;
+    bench.wait([&] { return writes > before || !bench.exists("c0"); }, seconds(5));
+    bench.stop();
+    bench.start();
+    ++restarts;
+  }
+  EXPECT_TRUE(bench.gone({"c0", "c1", "a"}));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, FindsWhatItsWatchesHaveLost) {
+  Bench bench({.resync = seconds(30)});
+  bench.add("c1");
+  bench.add("a", {"c1"});
+  bench.pass(seconds(1));
+  bench.line.lose_events = 1;
+  bench.add("b", {"c1"});
+  bench.remove("c1");
+  bench.pass(minutes(1));
+  bench.line.lose_events = 0.5;
+  EXPECT_TRUE(bench.gone({"a", "b", "c1"}, minutes(20)));
+}
+
+TEST(GarbageCollector, GoesOnWhenTheServerIsBack) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("a", {"c1"});
+  bench.pass(seconds(1));
+  bench.line.cut = true;
+  bench.remove("c1");
+  bench.pass(minutes(2));
+  EXPECT_TRUE(bench.exists("c1"));
+  bench.line.cut = false;
+  EXPECT_TRUE(bench.gone({"a", "c1"}, minutes(2)));
+}
+
+TEST(GarbageCollector, DoesNotDeleteWhatHasJustGotAnotherOwner) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("a", {"c1"});
+  bench.pass(seconds(1));
+  // At the moment the collector wants to delete it, somebody moves it elsewhere.
+  bool moved = false;
+  bench.line.before_write = [&](const HttpRequest& request) {
+    if (moved || request.method != "DELETE") return;
+    moved = true;
+    auto send = [](std::shared_ptr<Transport> transport) -> Awaitable<void> {
+      (void)co_await transport->send({"PATCH",
+                                      "/kubernetes/namespaces/demo/applications/a",
+                                      {{"Content-Type", "application/json"}},
+                                      R"({"metadata":{"owners":[]}})"});
+    };
+    TaskGroup group(bench.api.world.env.executor);
+    group.spawn("rival", send(bench.api.transport));
+  };
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1"}));
+  EXPECT_TRUE(moved);
+  EXPECT_TRUE(bench.exists("a"));
+}
+
+TEST(GarbageCollector, CollectsManyDependents) {
+  Bench bench({.deletes_per_pass = 7});
+  bench.add("c1");
+  for (int i = 0; i < 60; ++i) bench.add("a" + std::to_string(i), {"c1"});
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1", "a0", "a59"}, seconds(20)));
+  bench.expect_silence();
+}
+
+}  // namespace
+}  // namespace krake::gc

@@ -1,0 +1,86 @@
+// The simulated network: names instead of sockets, requests handed to handlers inside the process they belong to, with
+// delays, cuts and partitions in between. A crash of the target ends what runs there; the caller sees `unavailable`.
+// Thread: the loop.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/env.h"
+#include "base/task_group.h"
+#include "net/dial.h"
+#include "net/inproc/inproc.h"
+
+namespace krake::sim {
+
+// What happened, one line each; the same seed gives the same lines.
+class Trace {
+ public:
+  explicit Trace(Clock& clock) : clock_(clock) {}
+  void add(std::string line);
+  const std::deque<std::string>& tail() const { return tail_; }
+  std::uint64_t lines() const { return count_; }
+  std::uint64_t hash() const { return hash_; }
+  void keep_all(std::string* sink) { sink_ = sink; }
+
+ private:
+  Clock& clock_;
+  std::deque<std::string> tail_;
+  std::uint64_t count_ = 0;
+  std::uint64_t hash_ = 0xcbf29ce484222325;
+  std::string* sink_ = nullptr;
+};
+
+struct NetFaults {
+  double delay = 0;  // chance that a message is late, by up to max_delay
+  Duration max_delay = std::chrono::milliseconds(800);
+  double lose = 0;  // chance that a request is lost before it arrives
+  double lose_answer = 0;  // the request is carried out, its answer is lost
+  double cut_stream = 0;  // chance per piece that a stream breaks
+};
+
+class Network {
+ public:
+  Network(Env& env, Trace& trace) : env_(env), trace_(trace), random_(env.random.fork("network")) {}
+
+  // A process that answers under `name`. down() cuts everything that runs there.
+  void up(const std::string& name, Handler handler);
+  Awaitable<void> down(const std::string& name);
+  std::shared_ptr<Transport> transport(std::string from, std::string to, Peer peer);
+
+  NetFaults faults;
+  void partition(const std::string& a, const std::string& b) { cut_.insert({a, b}); }
+  void heal() { cut_.clear(); }
+  std::uint64_t messages() const { return messages_; }
+
+ private:
+  friend class SimTransport;
+  struct Host {
+    explicit Host(const boost::asio::any_io_executor& executor) : tasks(executor) {}
+    Handler handler;
+    TaskGroup tasks;
+  };
+  bool reachable(const std::string& from, const std::string& to) const;
+
+  Env& env_;
+  Trace& trace_;
+  Random random_;
+  std::map<std::string, std::shared_ptr<Host>> hosts_;
+  std::set<std::pair<std::string, std::string>> cut_;
+  std::uint64_t messages_ = 0;
+};
+
+// https://NAME reaches the host NAME.
+class SimDialer final : public Dialer {
+ public:
+  SimDialer(Network& network, std::string from) : network_(network), from_(std::move(from)) {}
+  Result<std::shared_ptr<Transport>> dial(const Endpoint& endpoint) override;
+
+ private:
+  Network& network_;
+  std::string from_;
+};
+
+}  // namespace krake::sim

@@ -1,0 +1,36 @@
+// One simulated world: the API server over a store that misbehaves, all controllers, simulated clusters, one thread,
+// simulated time, one seed. A run has two phases: a workload under faults, then everything heals and the world must
+// converge to what was asked for, and then be silent. Same seed, same trace.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/net.h"
+
+namespace krake::sim {
+
+struct WorldOptions {
+  std::uint64_t seed = 1;
+  int clusters = 3;
+  int steps = 40;                 // of the workload
+  bool faults = true;
+  std::string* trace = nullptr;   // gets every line
+};
+
+enum class Broken { nothing, safety, liveness };
+
+struct Verdict {
+  Broken broken = Broken::nothing;
+  std::vector<std::string> problems;  // what was promised and what was seen
+  std::uint64_t messages = 0;
+  std::uint64_t trace_hash = 0;
+  std::uint64_t crashes = 0;
+  double simulated_seconds = 0;
+  std::deque<std::string> tail;
+};
+
+Verdict run_world(const WorldOptions& options);
+
+}  // namespace krake::sim
