@@ -52,8 +52,9 @@ Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what
     std::rethrow_exception(both.first_exception());
   }
   if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
-  co_return fail(Code::timeout, what + " did not finish within " +
-                                    std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) + " ms");
+  co_return fail(Code::timeout,
+                 what + " did not finish within " +
+                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) + " ms");
 }
 
 // Mutual exclusion between coroutines of one loop, first come first served.

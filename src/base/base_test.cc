@@ -23,8 +23,9 @@ TEST(DateTime, AcceptsAndPrintsWhatUpstreamDoes) {
     ASSERT_TRUE(time) << in;
     EXPECT_EQ(to_string(*time), out);
   }
-  for (const auto* bad : {"", "2026-03-01", "1772357400", "2026-03-01T09:30:00z", "2026-02-30T00:00", "2026-03-01T24:00", "2026-03-01T09:30:00.",
-                          "2026-03-01T09:30:00+1", "26-03-01T09:30", "2026-03-01T09:30:00 x"}) {
+  for (const auto* bad :
+       {"", "2026-03-01", "1772357400", "2026-03-01T09:30:00z", "2026-02-30T00:00", "2026-03-01T24:00",
+        "2026-03-01T09:30:00.", "2026-03-01T09:30:00+1", "26-03-01T09:30", "2026-03-01T09:30:00 x"}) {
     EXPECT_FALSE(parse_datetime(bad)) << bad;
   }
   EXPECT_EQ(*parse_datetime("2026-03-01T09:30:00Z"), *parse_datetime("2026-03-01T11:30:00+02:00"));
@@ -55,7 +56,8 @@ TEST(Names, FollowTheAlphabet) {
   EXPECT_TRUE(valid_resource_name(std::string(255, 'x')));
   EXPECT_FALSE(valid_resource_name(std::string(256, 'x')));
   for (const auto* good : {"k", "k.k", "key_one.one", "url.com/name-one"}) EXPECT_FALSE(check_label_key(good)) << good;
-  for (const auto* bad : {"key.", "-key", "-", "url/second/key", "url/", "/key", ""}) EXPECT_TRUE(check_label_key(bad)) << bad;
+  for (const auto* bad : {"key.", "-key", "-", "url/second/key", "url/", "/key", ""})
+    EXPECT_TRUE(check_label_key(bad)) << bad;
   for (const auto* bad : {"value.", "-v", ".", "url.com/value", ""}) EXPECT_TRUE(check_label_value(bad)) << bad;
 }
 
@@ -79,9 +81,11 @@ Awaitable<Result<int>> answer_after(Clock& clock, Duration time) {
 
 TEST(Async, TimeoutCancelsTheOperation) {
   testing::World world;
-  const auto good = world.run(with_timeout(world.clock, std::chrono::seconds(5), "the question", answer_after(world.clock, std::chrono::seconds(1))));
+  const auto good = world.run(with_timeout(world.clock, std::chrono::seconds(5), "the question",
+                                           answer_after(world.clock, std::chrono::seconds(1))));
   EXPECT_EQ(good, 42);
-  const auto late = world.run(with_timeout(world.clock, std::chrono::seconds(5), "the question", answer_after(world.clock, std::chrono::hours(1))));
+  const auto late = world.run(with_timeout(world.clock, std::chrono::seconds(5), "the question",
+                                           answer_after(world.clock, std::chrono::hours(1))));
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Code::timeout);
   EXPECT_EQ(late.error().message, "the question did not finish within 5000 ms");

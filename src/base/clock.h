@@ -51,7 +51,8 @@ class Clock {
   virtual ~Clock() = default;
   virtual Mono now() const = 0;
   virtual Wall wall() const = 0;
-  // Runs `fn` on the loop at `when` (at once, but not before returning, when that has passed), unless the handle dies first.
+  // Runs `fn` on the loop at `when` (at once, but not before returning, when that has passed), unless the handle dies
+  // first.
   [[nodiscard]] virtual TimerHandle at(Mono when, std::function<void()> fn) = 0;
 };
 
@@ -66,13 +67,15 @@ class RealClock final : public Clock {
   boost::asio::any_io_executor executor_;
 };
 
-// Time that moves only when told to. `advance_to_next` fires the earliest timers (posting them to the executor in order of
-// their time, then of their making) and moves the time there.
+// Time that moves only when told to. `advance_to_next` fires the earliest timers (posting them to the executor in order
+// of their time, then of their making) and moves the time there.
 class SimClock final : public Clock {
  public:
   SimClock(boost::asio::any_io_executor executor, Wall start) : executor_(std::move(executor)), start_(start) {}
   Mono now() const override { return now_; }
-  Wall wall() const override { return start_ + std::chrono::duration_cast<std::chrono::microseconds>(now_.time_since_epoch() + skew_); }
+  Wall wall() const override {
+    return start_ + std::chrono::duration_cast<std::chrono::microseconds>(now_.time_since_epoch() + skew_);
+  }
   TimerHandle at(Mono when, std::function<void()> fn) override;
 
   void jump_wall(Duration by) { skew_ += by; }  // what an operator's `date -s` does
@@ -88,7 +91,8 @@ class SimClock final : public Clock {
   Mono now_{};
   Duration skew_{};
   std::uint64_t next_id_ = 0;
-  std::shared_ptr<std::map<Key, std::function<void()>>> timers_ = std::make_shared<std::map<Key, std::function<void()>>>();
+  std::shared_ptr<std::map<Key, std::function<void()>>> timers_ =
+      std::make_shared<std::map<Key, std::function<void()>>>();
 };
 
 }  // namespace krake

@@ -91,8 +91,8 @@ std::string to_string(const DateTime& time) {
   const std::chrono::year_month_day date(day);
   const auto rest = (local - day).count();
   std::string out = fmt::format("{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}", static_cast<int>(date.year()),
-                                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), rest / 3'600'000'000,
-                                rest / 60'000'000 % 60, rest / 1'000'000 % 60);
+                                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                                rest / 3'600'000'000, rest / 60'000'000 % 60, rest / 1'000'000 % 60);
   if (rest % 1'000'000 != 0) out += fmt::format(".{:06d}", rest % 1'000'000);
   if (time.offset_minutes) {
     const int offset = *time.offset_minutes;

@@ -1,4 +1,5 @@
-// Datetimes as upstream exchanges them (api-contract 1.4): microseconds, an offset that is kept as given, or none at all.
+// Datetimes as upstream exchanges them (api-contract 1.4): microseconds, an offset that is kept as given, or none at
+// all.
 #pragma once
 
 #include <compare>
@@ -17,7 +18,9 @@ struct DateTime {
 
   static DateTime from_wall(Wall time) { return {time.time_since_epoch().count(), 0}; }
   // The instant; a value without offset is taken as UTC.
-  Wall wall() const { return Wall(std::chrono::microseconds(local_us - std::int64_t{offset_minutes.value_or(0)} * 60'000'000)); }
+  Wall wall() const {
+    return Wall(std::chrono::microseconds(local_us - std::int64_t{offset_minutes.value_or(0)} * 60'000'000));
+  }
 
   // With offset on both sides: as instants. A value with offset never equals one without.
   friend bool operator==(const DateTime& a, const DateTime& b) {

@@ -9,10 +9,10 @@
 
 namespace krake {
 
-std::string base64_encode(std::string_view bytes);                  // RFC 4648, padded
-std::optional<std::string> base64_decode(std::string_view text);    // white space is ignored
-std::string percent_encode(std::string_view text);                  // all but unreserved characters
-std::optional<std::string> percent_decode(std::string_view text);   // none when an escape is broken; '+' stays
+std::string base64_encode(std::string_view bytes);                 // RFC 4648, padded
+std::optional<std::string> base64_decode(std::string_view text);   // white space is ignored
+std::string percent_encode(std::string_view text);                 // all but unreserved characters
+std::optional<std::string> percent_decode(std::string_view text);  // none when an escape is broken; '+' stays
 
 // "a=1&b&c=" -> {a,1} {b,} {c,}; '+' means blank here.
 std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);

@@ -62,19 +62,19 @@ inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::mo
 #define KRAKE_CONCAT(a, b) KRAKE_CONCAT_(a, b)
 
 // The four early returns. `..._CO_...` are for coroutines.
-#define RETURN_IF_ERROR(expr)                                              \
-  do {                                                                     \
+#define RETURN_IF_ERROR(expr)                                                              \
+  do {                                                                                     \
     if (auto status_ = (expr); !status_) return ::krake::fail(std::move(status_).error()); \
   } while (false)
-#define CO_RETURN_IF_ERROR(expr)                                              \
-  do {                                                                        \
+#define CO_RETURN_IF_ERROR(expr)                                                              \
+  do {                                                                                        \
     if (auto status_ = (expr); !status_) co_return ::krake::fail(std::move(status_).error()); \
   } while (false)
-#define ASSIGN_OR_RETURN(declaration, expr)                                                  \
-  auto KRAKE_CONCAT(result_, __LINE__) = (expr);                                             \
+#define ASSIGN_OR_RETURN(declaration, expr)                                                                       \
+  auto KRAKE_CONCAT(result_, __LINE__) = (expr);                                                                  \
   if (!KRAKE_CONCAT(result_, __LINE__)) return ::krake::fail(std::move(KRAKE_CONCAT(result_, __LINE__)).error()); \
   declaration = std::move(*KRAKE_CONCAT(result_, __LINE__))
-#define ASSIGN_OR_CO_RETURN(declaration, expr)                                                  \
-  auto KRAKE_CONCAT(result_, __LINE__) = (expr);                                                \
+#define ASSIGN_OR_CO_RETURN(declaration, expr)                                                                       \
+  auto KRAKE_CONCAT(result_, __LINE__) = (expr);                                                                     \
   if (!KRAKE_CONCAT(result_, __LINE__)) co_return ::krake::fail(std::move(KRAKE_CONCAT(result_, __LINE__)).error()); \
   declaration = std::move(*KRAKE_CONCAT(result_, __LINE__))

@@ -133,7 +133,8 @@ bool equal(const Object& a, const Object& b) {
 bool equal(const Value& a, const Value& b) {
   if (const auto* x = a.if_string()) return b.if_string() && *x == *b.if_string();
   if (const auto* x = a.if_object()) return b.if_object() && equal(*x, *b.if_object());
-  if (const auto* x = a.if_array()) return b.if_array() && std::ranges::equal(*x, *b.if_array(), [](auto& p, auto& q) { return equal(p, q); });
+  if (const auto* x = a.if_array())
+    return b.if_array() && std::ranges::equal(*x, *b.if_array(), [](auto& p, auto& q) { return equal(p, q); });
   if (const auto* x = a.if_number()) return b.if_number() && same_number(*x, *b.if_number());
   if (const auto* x = a.if_bool()) return b.if_bool() && *x == *b.if_bool();
   return b.is_null();
@@ -145,7 +146,8 @@ namespace {
 
 namespace bj = boost::json;
 
-// Builds Values from SAX events. Boost.JSON hands numbers over as text pieces followed by a converted value; we keep the text.
+// Builds Values from SAX events. Boost.JSON hands numbers over as text pieces followed by a converted value; we keep
+// the text.
 struct Builder {
   static constexpr std::size_t max_array_size = std::size_t(-1);
   static constexpr std::size_t max_object_size = std::size_t(-1);
@@ -183,13 +185,17 @@ struct Builder {
     emit(std::move(value));
     return true;
   }
-  bool on_key_part(bj::string_view part, std::size_t, bj::error_code&) { return text.append(part.data(), part.size()), true; }
+  bool on_key_part(bj::string_view part, std::size_t, bj::error_code&) {
+    return text.append(part.data(), part.size()), true;
+  }
   bool on_key(bj::string_view part, std::size_t, bj::error_code&) {
     text.append(part.data(), part.size());
     stack.back().key = take();
     return true;
   }
-  bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) { return text.append(part.data(), part.size()), true; }
+  bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) {
+    return text.append(part.data(), part.size()), true;
+  }
   bool on_string(bj::string_view part, std::size_t, bj::error_code&) {
     text.append(part.data(), part.size());
     emit(take());
@@ -255,14 +261,36 @@ void print_escaped(std::string_view text, std::string& out, bool ascii) {
       continue;
     }
     switch (c) {
-      case '"': out += "\\\""; ++i; continue;
-      case '\\': out += "\\\\"; ++i; continue;
-      case '\n': out += "\\n"; ++i; continue;
-      case '\r': out += "\\r"; ++i; continue;
-      case '\t': out += "\\t"; ++i; continue;
-      case '\b': out += "\\b"; ++i; continue;
-      case '\f': out += "\\f"; ++i; continue;
-      default: break;
+      case '"':
+        out += "\\\"";
+        ++i;
+        continue;
+      case '\\':
+        out += "\\\\";
+        ++i;
+        continue;
+      case '\n':
+        out += "\\n";
+        ++i;
+        continue;
+      case '\r':
+        out += "\\r";
+        ++i;
+        continue;
+      case '\t':
+        out += "\\t";
+        ++i;
+        continue;
+      case '\b':
+        out += "\\b";
+        ++i;
+        continue;
+      case '\f':
+        out += "\\f";
+        ++i;
+        continue;
+      default:
+        break;
     }
     std::uint32_t point = 0xfffd;
     std::size_t length = decode_utf8(text, i, point);

@@ -1,5 +1,5 @@
-// JSON values that lose nothing: numbers keep their text, objects keep their key order, a repeated key takes its last value.
-// Parsing is by Boost.JSON's SAX parser; limits: depth 256. Printing is compact, UTF-8.
+// JSON values that lose nothing: numbers keep their text, objects keep their key order, a repeated key takes its last
+// value. Parsing is by Boost.JSON's SAX parser; limits: depth 256. Printing is compact, UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct Number {
   std::string text = "0";
   bool is_integer() const { return text.find_first_of(".eE") == std::string::npos; }
   std::optional<std::int64_t> as_int64() const;  // only for integers that fit
-  double as_double() const;                       // nearest; may be infinite
+  double as_double() const;                      // nearest; may be infinite
   bool operator==(const Number&) const = default;
 };
 
@@ -118,7 +118,7 @@ std::string print(const Value& value);
 // Two-space indent, keys sorted, non-ASCII escaped: what `krakectl -o json` shows.
 std::string print_pretty(const Value& value);
 void print_string_to(std::string_view text, std::string& out);  // with quotes; invalid UTF-8 becomes U+FFFD
-std::string print_double(double d);                              // Python's repr: 1.0, 0.1, 1e+30
+std::string print_double(double d);                             // Python's repr: 1.0, 0.1, 1e+30
 bool valid_utf8(std::string_view text);
 
 // RFC 7386.

@@ -9,8 +9,19 @@ namespace {
 
 TEST(Json, KeepsNumbersKeysAndTextAsGiven) {
   const char* texts[] = {
-      "null", "true", "[]", "{}", "123456789012345678901234567890", "1.0", "-0.0", "1e30", "1E+2", "0.1",
-      R"({"b":1,"a":{"c":[1,2.50,"x"]}})", R"("\u0001")", "\"\xC3\xA4\xF0\x9F\x90\x99\"",
+      "null",
+      "true",
+      "[]",
+      "{}",
+      "123456789012345678901234567890",
+      "1.0",
+      "-0.0",
+      "1e30",
+      "1E+2",
+      "0.1",
+      R"({"b":1,"a":{"c":[1,2.50,"x"]}})",
+      R"("\u0001")",
+      "\"\xC3\xA4\xF0\x9F\x90\x99\"",
   };
   for (const auto* text : texts) {
     const auto value = parse(text);
@@ -27,7 +38,9 @@ TEST(Json, RefusesWhatIsNotOneValue) {
   }
 }
 
-TEST(Json, LastOfRepeatedKeysWinsAtTheFirstPlace) { EXPECT_EQ(print(*parse(R"({"a":1,"b":2,"a":3})")), R"({"a":3,"b":2})"); }
+TEST(Json, LastOfRepeatedKeysWinsAtTheFirstPlace) {
+  EXPECT_EQ(print(*parse(R"({"a":1,"b":2,"a":3})")), R"({"a":3,"b":2})");
+}
 
 TEST(Json, DepthIsBounded) {
   const std::size_t fine = kMaxDepth - 1;
@@ -74,11 +87,16 @@ TEST(Json, MergePatchFollowsTheRfc) {
 
 Value random_value(Random& random, int depth) {
   switch (random.below(depth > 0 ? 7 : 5)) {
-    case 0: return nullptr;
-    case 1: return random.chance(0.5);
-    case 2: return static_cast<std::int64_t>(random.next());
-    case 3: return (random.unit() - 0.5) * 1e6;
-    case 4: return std::string(random.below(20), static_cast<char>('a' + random.below(26)));
+    case 0:
+      return nullptr;
+    case 1:
+      return random.chance(0.5);
+    case 2:
+      return static_cast<std::int64_t>(random.next());
+    case 3:
+      return (random.unit() - 0.5) * 1e6;
+    case 4:
+      return std::string(random.below(20), static_cast<char>('a' + random.below(26)));
     case 5: {
       Array array;
       for (auto n = random.below(4); n > 0; --n) array.push_back(random_value(random, depth - 1));
@@ -86,7 +104,8 @@ Value random_value(Random& random, int depth) {
     }
     default: {
       Object object;
-      for (auto n = random.below(4); n > 0; --n) object.set("k" + std::to_string(random.below(9)), random_value(random, depth - 1));
+      for (auto n = random.below(4); n > 0; --n)
+        object.set("k" + std::to_string(random.below(9)), random_value(random, depth - 1));
       return object;
     }
   }

@@ -15,7 +15,8 @@ bool in_alphabet(std::string_view text, std::size_t max, std::string_view inner)
 }
 bool label_part(std::string_view text, std::size_t max) { return in_alphabet(text, max, ".-"); }
 
-constexpr std::string_view kKeyPattern = "^([a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?/)?[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
+constexpr std::string_view kKeyPattern =
+    "^([a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?/)?[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
 constexpr std::string_view kValuePattern = "^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
 }  // namespace
 

@@ -50,12 +50,13 @@ void TaskGroup::spawn(std::string name, Awaitable<void> task) {
   auto& entry = state_->tasks[id];
   entry.name = std::move(name);
   entry.signal = std::make_unique<asio::cancellation_signal>();
-  asio::co_spawn(state_->executor, std::move(task),
-                 asio::bind_cancellation_slot(entry.signal->slot(), [state = state_, id](const std::exception_ptr& error) {
-                   auto node = state->tasks.extract(id);
-                   abort_on_exception(node.mapped().name, error);
-                   state->changed.notify_all();
-                 }));
+  asio::co_spawn(
+      state_->executor, std::move(task),
+      asio::bind_cancellation_slot(entry.signal->slot(), [state = state_, id](const std::exception_ptr& error) {
+        auto node = state->tasks.extract(id);
+        abort_on_exception(node.mapped().name, error);
+        state->changed.notify_all();
+      }));
 }
 
 void TaskGroup::cancel() {
@@ -64,7 +65,8 @@ void TaskGroup::cancel() {
   std::vector<std::uint64_t> ids;
   for (const auto& [id, task] : state_->tasks) ids.push_back(id);
   for (const auto id : ids) {
-    if (auto it = state_->tasks.find(id); it != state_->tasks.end()) it->second.signal->emit(asio::cancellation_type::terminal);
+    if (auto it = state_->tasks.find(id); it != state_->tasks.end())
+      it->second.signal->emit(asio::cancellation_type::terminal);
   }
 }
 

@@ -14,7 +14,8 @@ Error error_of(const std::string& what, const HttpResponse& response) {
   const auto title = problem ? problem->string_at({"title"}) : std::string_view();
   const auto detail = problem ? problem->string_at({"detail"}) : std::string_view();
   if (title == "RESOURCE_ALREADY_EXISTS") error.code = Code::already_exists;
-  error.message = fmt::format("{}: {}{}{}{}{}", what, response.status, title.empty() ? "" : " ", title, detail.empty() ? "" : ": ", detail);
+  error.message = fmt::format("{}: {}{}{}{}{}", what, response.status, title.empty() ? "" : " ", title,
+                              detail.empty() ? "" : ": ", detail);
   return error;
 }
 }  // namespace
@@ -31,9 +32,11 @@ Headers Client::headers(const std::string& method, Precondition precondition) co
   return headers;
 }
 
-Awaitable<Result<HttpResponse>> Client::call(std::string method, std::string target, std::optional<json::Value> body, Precondition precondition) {
+Awaitable<Result<HttpResponse>> Client::call(std::string method, std::string target, std::optional<json::Value> body,
+                                             Precondition precondition) {
   const std::string what = method + " " + target.substr(0, target.find('?'));
-  HttpRequest request{.method = method, .target = std::move(target), .headers = headers(method, precondition), .body = {}};
+  HttpRequest request{
+      .method = method, .target = std::move(target), .headers = headers(method, precondition), .body = {}};
   if (body) request.body = json::print(*body);
   auto response = co_await transport_->send(std::move(request), {.timeout = options_.timeout});
   if (!response) co_return fail(with_context(std::move(response).error(), what));
@@ -41,7 +44,8 @@ Awaitable<Result<HttpResponse>> Client::call(std::string method, std::string tar
   co_return std::move(*response);
 }
 
-Awaitable<Result<json::Value>> Client::call_json(std::string method, std::string target, std::optional<json::Value> body, Precondition precondition) {
+Awaitable<Result<json::Value>> Client::call_json(std::string method, std::string target,
+                                                 std::optional<json::Value> body, Precondition precondition) {
   const std::string what = method + " " + target;
   auto response = co_await call(std::move(method), std::move(target), std::move(body), precondition);
   if (!response) co_return fail(std::move(response).error());
@@ -52,8 +56,9 @@ Awaitable<Result<json::Value>> Client::call_json(std::string method, std::string
 
 Awaitable<Result<HttpStream>> Client::open_watch(std::string target) {
   const std::string what = "watch " + target.substr(0, target.find('?'));
-  auto stream = co_await transport_->open({.method = "GET", .target = std::move(target), .headers = headers("GET", {}), .body = {}},
-                                          {.timeout = options_.timeout});
+  auto stream = co_await transport_->open(
+      {.method = "GET", .target = std::move(target), .headers = headers("GET", {}), .body = {}},
+      {.timeout = options_.timeout});
   if (!stream) co_return fail(with_context(std::move(stream).error(), what));
   if (stream->status >= 400) {
     HttpResponse response{.status = stream->status, .headers = stream->headers, .body = {}};

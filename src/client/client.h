@@ -50,9 +50,10 @@ class Client {
       : transport_(std::move(transport)), options_(std::move(options)) {}
 
   // The untyped core; `body` null: none. Any status below 400 is a success.
-  Awaitable<Result<HttpResponse>> call(std::string method, std::string target, std::optional<json::Value> body = std::nullopt,
-                                       Precondition precondition = {});
-  Awaitable<Result<json::Value>> call_json(std::string method, std::string target, std::optional<json::Value> body = std::nullopt,
+  Awaitable<Result<HttpResponse>> call(std::string method, std::string target,
+                                       std::optional<json::Value> body = std::nullopt, Precondition precondition = {});
+  Awaitable<Result<json::Value>> call_json(std::string method, std::string target,
+                                           std::optional<json::Value> body = std::nullopt,
                                            Precondition precondition = {});
   Awaitable<Result<HttpStream>> open_watch(std::string target);
 
@@ -81,7 +82,8 @@ class Client {
     co_return typed<T>(co_await call_json("PATCH", item<T>(key) + "/status", std::move(body), precondition));
   }
   template <Resource T>
-  Awaitable<Result<Versioned<T>>> put_subresource(ObjectKey key, std::string name, json::Value body, Precondition precondition = {}) {
+  Awaitable<Result<Versioned<T>>> put_subresource(ObjectKey key, std::string name, json::Value body,
+                                                  Precondition precondition = {}) {
     co_return typed<T>(co_await call_json("PUT", item<T>(key) + "/" + name, std::move(body), precondition));
   }
   template <Resource T>

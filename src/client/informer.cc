@@ -31,7 +31,8 @@ Awaitable<void> InformerBase::run() {
       status = co_await list();
       if (status) {
         need_list = !resumable_;
-        next_list = env_.clock.now() + std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
+        next_list =
+            env_.clock.now() + std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
       }
     }
     if (status) {
@@ -44,7 +45,8 @@ Awaitable<void> InformerBase::run() {
       need_list = true;
       continue;
     }
-    env_.log.info("watch broken; resuming", {{"kind", kind_.plural}, {"revision", revision_}, {"why", status.error().message}});
+    env_.log.info("watch broken; resuming",
+                  {{"kind", kind_.plural}, {"revision", revision_}, {"why", status.error().message}});
     co_await sleep_for(env_.clock, backoff.delay(failures++, random_));
   }
 }
@@ -53,7 +55,8 @@ Awaitable<Status> InformerBase::list() {
   auto answer = co_await client_.call_json("GET", kind_.collection_path(options_.ns));
   if (!answer) co_return fail(answer.error());
   const auto* items = answer->at_path({"items"});
-  if (!items || !items->is_array()) co_return fail(Code::unavailable, fmt::format("list of {}: no items in the answer", kind_.plural));
+  if (!items || !items->is_array())
+    co_return fail(Code::unavailable, fmt::format("list of {}: no items in the answer", kind_.plural));
   ++relists_;
   const auto text = answer->string_at({"metadata", "resource_version"});
   std::int64_t revision = 0;
@@ -61,7 +64,8 @@ Awaitable<Status> InformerBase::list() {
   std::from_chars(text.data(), text.data() + text.size(), revision);
   std::set<ObjectKey> listed;
   for (const auto& item : *items->if_array()) {
-    listed.insert({std::string(item.string_at({"metadata", "namespace"})), std::string(item.string_at({"metadata", "name"}))});
+    listed.insert(
+        {std::string(item.string_at({"metadata", "namespace"})), std::string(item.string_at({"metadata", "name"}))});
     std::int64_t ignored = 0;
     put(item, ignored);
   }
@@ -84,7 +88,8 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   if (!resumable_) CO_RETURN_IF_ERROR(co_await list());
   std::string buffer;
   while (env_.clock.now() < until) {
-    auto piece = co_await with_timeout(env_.clock, options_.silence, "the next line of the watch", stream->body->read());
+    auto piece =
+        co_await with_timeout(env_.clock, options_.silence, "the next line of the watch", stream->body->read());
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) co_return fail(Code::unavailable, "the server ended the watch");
     buffer += *piece;
@@ -112,7 +117,8 @@ Status InformerBase::handle_line(std::string_view line) {
     std::int64_t of_object = 0;
     put(*object, of_object);
   } else if (type == "DELETED") {
-    erase({std::string(object->string_at({"metadata", "namespace"})), std::string(object->string_at({"metadata", "name"}))});
+    erase({std::string(object->string_at({"metadata", "namespace"})),
+           std::string(object->string_at({"metadata", "name"}))});
   }
   revision_ = std::max(revision_, revision);
   return {};

@@ -41,7 +41,8 @@ class InformerBase {
   Awaitable<void> wait_synced();
   // The newest revision seen.
   std::int64_t revision() const { return revision_; }
-  // Returns when everything up to `revision` has been seen, or after `limit`: no acting on stale reads after an own write.
+  // Returns when everything up to `revision` has been seen, or after `limit`: no acting on stale reads after an own
+  // write.
   Awaitable<void> wait_for(std::int64_t revision, Duration limit = std::chrono::seconds(5));
   void on_change(std::function<void(const ObjectKey&)> callback) { listeners_.push_back(std::move(callback)); }
   const Kind& kind() const { return kind_; }

@@ -13,8 +13,8 @@ namespace krake {
 // All outlive the controller.
 struct ControllerContext {
   Env& env;
-  Client& client;   // with the controller's own identity
-  Dialer& dialer;   // to workload clusters and metrics providers
+  Client& client;  // with the controller's own identity
+  Dialer& dialer;  // to workload clusters and metrics providers
 };
 
 class Controller {

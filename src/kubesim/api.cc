@@ -41,6 +41,12 @@ bool same_spec(const Value& a, const Value& b) {
   return json::equal(left, right);
 }
 
+bool same_annotations(const Value& a, const Value& b) {
+  const Value* left = a.at_path({"metadata", "annotations"});
+  const Value* right = b.at_path({"metadata", "annotations"});
+  return json::equal(left ? *left : Value(), right ? *right : Value());
+}
+
 // Nulls in maps are "not given" to the real server.
 void drop_nulls(Value& value) {
   if (json::Array* items = value.if_array()) {
@@ -268,7 +274,9 @@ Outcome<ObjectPtr> Api::store(const KindInfo& kind, const ObjectKey& key, const 
   }
   if (before) metadata_of(after).set("resourceVersion", before->string_at({"metadata", "resourceVersion"}));
   if (before && same_but_version(*before, after)) return before;
-  if (before && kind.generation && !same_spec(*before, after)) {
+  // A Deployment's annotations count too: its controller hands them on.
+  const bool annotated = kind.kind == "Deployment" && before && !same_annotations(*before, after);
+  if (before && kind.generation && (annotated || !same_spec(*before, after))) {
     metadata_of(after).set("generation", before->int_at({"metadata", "generation"}).value_or(0) + 1);
   }
   if (options.dry_run) return std::make_shared<const Value>(std::move(after));

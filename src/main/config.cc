@@ -32,7 +32,8 @@ json::Value& at(json::Value& document, const std::vector<std::string>& path) {
 }  // namespace
 
 namespace config_detail {
-void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path, std::vector<std::string>& warnings) {
+void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path,
+                  std::vector<std::string>& warnings) {
   for (const auto& [key, value] : document) {
     const std::string here = path.empty() ? key : path + "." + key;
     // Python's logging dictionary has keys we do not need and that are no mistake.
@@ -86,7 +87,8 @@ Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, 
     }
     const auto eq = arg.find('=');
     const std::string name = arg.substr(2, eq == std::string::npos ? std::string::npos : eq - 2);
-    const auto flag = std::ranges::find_if(flags, [&](const auto& f) { return f.name == name || (f.is_switch && "no-" + f.name == name); });
+    const auto flag = std::ranges::find_if(
+        flags, [&](const auto& f) { return f.name == name || (f.is_switch && "no-" + f.name == name); });
     if (flag == flags.end()) {
       rest.push_back(arg);
       continue;

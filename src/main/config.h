@@ -101,8 +101,8 @@ struct ApiConfig {
   static constexpr FieldMark kMarks[] = {{"authorization", kRequired}};
 };
 BOOST_DESCRIBE_STRUCT(ApiConfig, (),
-                      (host, port, etcd, store, docs, tls, authentication, authorization, default_roles, default_role_bindings,
-                       log, admin))
+                      (host, port, etcd, store, docs, tls, authentication, authorization, default_roles,
+                       default_role_bindings, log, admin))
 
 struct ClientTlsConfig {
   bool enabled = false;
@@ -125,7 +125,8 @@ struct ControllerConfig {
 
   static constexpr FieldMark kMarks[] = {{"token", kSecret}};
 };
-BOOST_DESCRIBE_STRUCT(ControllerConfig, (), (api_endpoint, worker_count, debounce, tls, log, token, reschedule_after, stickiness))
+BOOST_DESCRIBE_STRUCT(ControllerConfig, (),
+                      (api_endpoint, worker_count, debounce, tls, log, token, reschedule_after, stickiness))
 
 // One scalar of a configuration struct, for flags and help.
 struct ConfigFlag {
@@ -145,14 +146,16 @@ void collect(std::vector<std::string> path, std::vector<ConfigFlag>& out) {
       inner.emplace_back(name);
       collect<std::decay_t<decltype(std::declval<T>().*pointer)>>(std::move(inner), out);
     });
-  } else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, Integer> || std::is_same_v<T, double> || std::is_same_v<T, bool>) {
+  } else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, Integer> || std::is_same_v<T, double> ||
+                       std::is_same_v<T, bool>) {
     std::string name;
     for (const auto& step : path) name += (name.empty() ? "" : "-") + step;
     std::ranges::replace(name, '_', '-');
     out.push_back({name, std::move(path), std::is_same_v<T, bool>});
   }
 }
-void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path, std::vector<std::string>& warnings);
+void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path,
+                  std::vector<std::string>& warnings);
 }  // namespace config_detail
 
 template <class T>
@@ -183,7 +186,8 @@ Result<T> decode_config(const ConfigDocument& config, std::vector<std::string>& 
     return fail(Code::invalid_argument, std::move(message));
   }
   const auto known = to_value(out);
-  if (config.document.is_object()) config_detail::warn_unknown(*config.document.if_object(), *known.if_object(), "", warnings);
+  if (config.document.is_object())
+    config_detail::warn_unknown(*config.document.if_object(), *known.if_object(), "", warnings);
   return out;
 }
 

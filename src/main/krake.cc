@@ -25,12 +25,15 @@ options of all commands: -c/--config FILE, -h/--help, --log-level LEVEL, --log-f
 
 template <class T>
 void print_help(std::string_view title, std::string_view program) {
-  fmt::print("{}\n\nusage: krake {} [options]\n\noptions:\n  -h, --help\n  -c, --config FILE (str, default: None)\n", title, program);
+  fmt::print("{}\n\nusage: krake {} [options]\n\noptions:\n  -h, --help\n  -c, --config FILE (str, default: None)\n",
+             title, program);
   const auto defaults = to_value(T{});
   for (const auto& flag : config_flags<T>()) {
     const json::Value* value = &defaults;
     for (const auto& step : flag.path) value = value && value->if_object() ? value->if_object()->find(step) : nullptr;
-    const char* type = flag.is_switch ? "bool" : value && value->is_number() ? (value->if_number()->is_integer() ? "int" : "float") : "str";
+    const char* type = flag.is_switch                ? "bool"
+                       : value && value->is_number() ? (value->if_number()->is_integer() ? "int" : "float")
+                                                     : "str";
     fmt::print("  --{} ({}, default: {})\n", flag.name, type, value ? json::print(*value) : "None");
   }
 }
@@ -61,12 +64,14 @@ int usage_error(std::string_view message) {
 }
 
 LogOptions log_options(const LogConfig& config) {
-  return {.level = parse_log_level(config.level.value_or("info")), .json = config.format == "json", .file = config.output};
+  return {
+      .level = parse_log_level(config.level.value_or("info")), .json = config.format == "json", .file = config.output};
 }
 
 // Loads FILE, applies the flags that are left in `args`, complains about the rest.
 template <class T>
-Result<T> configure(const std::string& path, const std::string& file, std::vector<std::string>& args, std::vector<std::string>& warnings) {
+Result<T> configure(const std::string& path, const std::string& file, std::vector<std::string>& args,
+                    std::vector<std::string>& warnings) {
   ASSIGN_OR_RETURN(auto document, load_config_file(path, file));
   RETURN_IF_ERROR(apply_flags(document.document, config_flags<T>(), args));
   return decode_config<T>(document, warnings);
@@ -110,7 +115,8 @@ int run(std::vector<std::string> args) {
     options.reschedule_after = std::atof(take_option(args, {"--reschedule-after"}).value_or("60").c_str());
     options.stickiness = std::atof(take_option(args, {"--stickiness"}).value_or("0.1").c_str());
     while (auto name = take_option(args, {"--without"})) {
-      if (std::ranges::find(kComponents, *name) == std::end(kComponents)) return usage_error(fmt::format("--without: no component '{}'", *name));
+      if (std::ranges::find(kComponents, *name) == std::end(kComponents))
+        return usage_error(fmt::format("--without: no component '{}'", *name));
       options.without.insert(*name);
     }
     LogConfig log;
@@ -126,7 +132,8 @@ int run(std::vector<std::string> args) {
     for (const auto& warning : warnings) process.env().log.warning(warning);
     return process.run([&](Process& p) { return run_all(p, options); });
   }
-  if (std::ranges::find(kComponents, command) == std::end(kComponents)) return usage_error(fmt::format("unknown command '{}'", command));
+  if (std::ranges::find(kComponents, command) == std::end(kComponents))
+    return usage_error(fmt::format("unknown command '{}'", command));
   if (help) return print_help<ControllerConfig>("Krake " + command, command), 0;
   const std::string file = command == "scheduler"                ? "scheduler.yaml"
                            : command == "gc"                     ? "garbage_collector.yaml"

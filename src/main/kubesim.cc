@@ -22,7 +22,8 @@ Awaitable<int> serve(Process& process, kubesim::ServiceOptions options) {
     fmt::print(stderr, "kubesim: {}\n", started.error().message);
     co_return 1;
   }
-  for (std::size_t i = 0; i < names.size(); ++i) fmt::print("simulated cluster {} at {}\n", names[i], service.urls()[i]);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    fmt::print("simulated cluster {} at {}\n", names[i], service.urls()[i]);
   std::fflush(stdout);
   co_await process.wait_stop();
   co_await service.stop();

@@ -51,7 +51,8 @@ Result<std::vector<std::pair<std::string, std::string>>> read_tokens(const std::
     std::string token;
     std::string user;
     if (!(words >> token) || token.starts_with('#')) continue;
-    if (!(words >> user)) return fail(Code::invalid_argument, fmt::format("{}:{}: want '<token> <user>'", path, number));
+    if (!(words >> user))
+      return fail(Code::invalid_argument, fmt::format("{}:{}: want '<token> <user>'", path, number));
     tokens.emplace_back(std::move(token), std::move(user));
   }
   return tokens;
@@ -61,7 +62,8 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   server::ServerOptions options;
   ASSIGN_OR_RETURN(options.auth.mode, access::parse_authorization(config.authorization));
   options.auth.allow_anonymous = config.authentication.allow_anonymous;
-  if (config.authentication.strategy.static_.enabled) options.auth.static_user = config.authentication.strategy.static_.name;
+  if (config.authentication.strategy.static_.enabled)
+    options.auth.static_user = config.authentication.strategy.static_.name;
   if (config.authentication.strategy.keystone.enabled || config.authentication.strategy.keycloak.enabled) {
     return fail(Code::invalid_argument,
                 "authentication.strategy: keystone and keycloak are not available in this version; "
@@ -92,7 +94,8 @@ Result<HttpServerOptions> listen_options(const ApiConfig& config) {
 }
 
 Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const StoreConfig& config, bool own_holders) {
-  if (config.type == "memory") co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
+  if (config.type == "memory")
+    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
   if (config.type != "sqlite") {
     co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
   }
@@ -103,7 +106,8 @@ Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const Stor
   co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 
-std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context, const ControllerConfig& config) {
+std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context,
+                                            const ControllerConfig& config) {
   const int workers = static_cast<int>(config.worker_count);
   if (name == "scheduler") {
     scheduler::SchedulerOptions options;
@@ -130,9 +134,10 @@ int failed(const Error& error) {
 
 // One controller with its client, in this process.
 struct Component {
-  Component(std::string_view name, Env& process_env, std::shared_ptr<Transport> transport, ClientOptions client_options, Dialer& dialer,
-            const ControllerConfig& config)
-      : env{process_env.executor, process_env.clock, process_env.random.fork(name), process_env.log.named(name), process_env.metrics},
+  Component(std::string_view name, Env& process_env, std::shared_ptr<Transport> transport, ClientOptions client_options,
+            Dialer& dialer, const ControllerConfig& config)
+      : env{process_env.executor, process_env.clock, process_env.random.fork(name), process_env.log.named(name),
+            process_env.metrics},
         client(std::move(transport), std::move(client_options)),
         controller(make_controller(name, {env, client, dialer}, config)) {}
   Env env;
@@ -177,8 +182,9 @@ class Admin {
 };
 
 // Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
-Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_config, std::vector<std::string> names, ControllerConfig controller_config,
-                     std::function<Status(std::uint16_t port)> on_ready, HttpServerOptions listen, server::ServerOptions options) {
+Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_config, std::vector<std::string> names,
+                     ControllerConfig controller_config, std::function<Status(std::uint16_t port)> on_ready,
+                     HttpServerOptions listen, server::ServerOptions options) {
   Env& env = process.env();
   auto store = co_await open_store(env, store_config, !names.empty());
   if (!store) co_return failed(store.error());
@@ -195,8 +201,9 @@ Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_confi
   std::vector<std::unique_ptr<Component>> components;
   for (const auto& name : names) {
     const std::string user = name == "gc" ? "system:gc" : "system:" + name;
-    components.push_back(std::make_unique<Component>(name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock),
-                                                     ClientOptions{}, dialer, controller_config));
+    components.push_back(std::make_unique<Component>(
+        name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{}, dialer,
+        controller_config));
     components.back()->controller->start();
   }
   Admin admin(&api, components, env.metrics);
@@ -235,28 +242,33 @@ Result<DevFiles> make_dev_files(const std::string& dir, Wall now) {
   ASSIGN_OR_RETURN(const auto ca, make_ca("krake-dev-ca", now));
   const std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
   ASSIGN_OR_RETURN(const auto server, issue(ca, "system:api-server", hosts, {.server = true, .client = false}, now));
-  ASSIGN_OR_RETURN(const auto admin, issue(ca, "system:admin", std::span<const std::string>{}, {.server = false, .client = true}, now));
+  ASSIGN_OR_RETURN(const auto admin,
+                   issue(ca, "system:admin", std::span<const std::string>{}, {.server = false, .client = true}, now));
   RETURN_IF_ERROR(write_file(dir + "/ca.pem", ca.cert_pem, 0644));
   RETURN_IF_ERROR(write_file(dir + "/system:admin.pem", admin.cert_pem, 0644));
   RETURN_IF_ERROR(write_file(dir + "/system:admin-key.pem", admin.key_pem, 0600));
-  return DevFiles{.server = {.cert_chain_pem = server.cert_pem, .key_pem = server.key_pem, .client_ca_pem = ca.cert_pem}, .dir = dir};
+  return DevFiles{
+      .server = {.cert_chain_pem = server.cert_pem, .key_pem = server.key_pem, .client_ca_pem = ca.cert_pem},
+      .dir = dir};
 }
 
 }  // namespace
 
 Awaitable<int> run_api(Process& process, ApiConfig config) {
   if (!config.store) {
-    co_return failed({Code::invalid_argument,
-                      config.etcd ? "store: the etcd store is not available in this version; add `store: {type: sqlite, path: FILE}`"
-                                  : "store: the configuration names no store; add `store: {type: sqlite, path: FILE}`"});
+    co_return failed(
+        {Code::invalid_argument,
+         config.etcd ? "store: the etcd store is not available in this version; add `store: {type: sqlite, path: FILE}`"
+                     : "store: the configuration names no store; add `store: {type: sqlite, path: FILE}`"});
   }
   auto options = server_options(config);
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
   const StoreConfig store = *config.store;
-  co_return co_await serve(process, std::move(config), store, {}, {}, [](std::uint16_t) { return Status{}; }, std::move(*listen),
-                           std::move(*options));
+  co_return co_await serve(
+      process, std::move(config), store, {}, {}, [](std::uint16_t) { return Status{}; }, std::move(*listen),
+      std::move(*options));
 }
 
 Awaitable<int> run_all(Process& process, AllOptions options) {
@@ -277,8 +289,9 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
     const StoreConfig store = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
     // Controllers inside this process are known by the name the in-process transport vouches for.
     server->auth.client_certificates = true;
-    co_return co_await serve(process, std::move(config), store, names, controllers, [](std::uint16_t) { return Status{}; },
-                             std::move(*listen), std::move(*server));
+    co_return co_await serve(
+        process, std::move(config), store, names, controllers, [](std::uint16_t) { return Status{}; },
+        std::move(*listen), std::move(*server));
   }
   auto files = make_dev_files(options.state_dir, process.env().clock.wall());
   if (!files) co_return failed(files.error());
@@ -289,7 +302,8 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   auto roles = shipped_roles();
   server.default_roles = std::move(roles.roles);
   server.default_role_bindings = std::move(roles.bindings);
-  HttpServerOptions listen{.host = "127.0.0.1", .port = static_cast<std::uint16_t>(std::max(options.port, 0)), .tls = files->server};
+  HttpServerOptions listen{
+      .host = "127.0.0.1", .port = static_cast<std::uint16_t>(std::max(options.port, 0)), .tls = files->server};
   const std::string dir = options.state_dir;
   co_return co_await serve(
       process, std::move(config), {.type = "sqlite", .path = dir + "/krake.db"}, names, controllers,
@@ -299,9 +313,11 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
             "  client_cert: \"{1}/system:admin.pem\"\n  client_key: \"{1}/system:admin-key.pem\"\n",
             port, dir);
         RETURN_IF_ERROR(write_file(dir + "/krakectl.yaml", yaml, 0600));
-        fmt::print("Krake is ready. In another terminal:\n\n  export KRAKECTL_CONFIG={}/krakectl.yaml\n"
-                   "  krakectl kube cluster register --kubeconfig <kubeconfig>\n  krakectl kube app create --file <manifest> <name>\n\n",
-                   dir);
+        fmt::print(
+            "Krake is ready. In another terminal:\n\n  export KRAKECTL_CONFIG={}/krakectl.yaml\n"
+            "  krakectl kube cluster register --kubeconfig <kubeconfig>\n  krakectl kube app create --file <manifest> "
+            "<name>\n\n",
+            dir);
         return {};
       },
       std::move(listen), std::move(server));
@@ -311,12 +327,14 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
   Env& env = process.env();
   Endpoint endpoint{.url = config.api_endpoint};
   const std::string scheme = config.tls.enabled ? "https" : "http";
-  if (const auto colon = endpoint.url.find("://"); colon != std::string::npos && endpoint.url.substr(0, colon) != scheme) {
+  if (const auto colon = endpoint.url.find("://");
+      colon != std::string::npos && endpoint.url.substr(0, colon) != scheme) {
     env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
     endpoint.url = scheme + endpoint.url.substr(colon);
   }
   if (config.tls.enabled) {
-    for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem}, {&config.tls.client_cert, &endpoint.client_cert_pem},
+    for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem},
+                                {&config.tls.client_cert, &endpoint.client_cert_pem},
                                 {&config.tls.client_key, &endpoint.client_key_pem}}) {
       if (path->empty()) continue;
       auto text = read_file(*path);

@@ -12,12 +12,12 @@ namespace krake {
 
 struct AllOptions {
   bool dev = false;
-  std::string state_dir;            // --dev: CA, identities, database, krakectl.yaml
-  int port = -1;                    // --dev: 0 is a free one
-  double reschedule_after = 60;     // of the scheduler
+  std::string state_dir;         // --dev: CA, identities, database, krakectl.yaml
+  int port = -1;                 // --dev: 0 is a free one
+  double reschedule_after = 60;  // of the scheduler
   double stickiness = 0.1;
-  std::set<std::string> without;    // component names
-  ApiConfig api;                    // unless dev
+  std::set<std::string> without;  // component names
+  ApiConfig api;                  // unless dev
 };
 
 Awaitable<int> run_api(Process& process, ApiConfig config);

@@ -11,8 +11,10 @@ json::Array texts(std::initializer_list<std::string_view> items) {
   for (const auto item : items) array.emplace_back(item);
   return array;
 }
-json::Value rule(std::string_view api, std::initializer_list<std::string_view> resources, std::initializer_list<std::string_view> verbs) {
-  return json::Object{{"api", api}, {"resources", texts(resources)}, {"namespaces", texts({""})}, {"verbs", texts(verbs)}};
+json::Value rule(std::string_view api, std::initializer_list<std::string_view> resources,
+                 std::initializer_list<std::string_view> verbs) {
+  return json::Object{
+      {"api", api}, {"resources", texts(resources)}, {"namespaces", texts({""})}, {"verbs", texts(verbs)}};
 }
 void grant(ShippedRoles& out, std::string_view user, json::Array rules) {
   const std::string role = fmt::format("role:{}", user);
@@ -28,14 +30,18 @@ ShippedRoles shipped_roles() {
   ShippedRoles out;
   const json::Value leases = rule("core", {"leases"}, {"get", "list", "update", "delete"});
   grant(out, "system:admin", {rule("", {""}, {"create", "list", "get", "update", "delete"})});
-  grant(out, "system:gc", {rule("", {""}, {"list", "get"}),
-                           rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders", "roles", "rolebindings"},
-                                {"update", "delete"}),
-                           rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}), leases});
+  grant(
+      out, "system:gc",
+      {rule("", {""}, {"list", "get"}),
+       rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders", "roles", "rolebindings"},
+            {"update", "delete"}),
+       rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}), leases});
   grant(out, "system:scheduler",
         {rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders"}, {"get", "list"}),
          rule("kubernetes", {"applications", "clusters"}, {"get", "list"}),
-         rule("kubernetes", {"applications/binding", "applications/status", "clusters/status", "clusters/binding"}, {"update"}), leases});
+         rule("kubernetes", {"applications/binding", "applications/status", "clusters/status", "clusters/binding"},
+              {"update"}),
+         leases});
   grant(out, "system:kubernetes-application",
         {rule("kubernetes", {"applications", "applications/status"}, {"get", "list", "update"}),
          rule("kubernetes", {"clusters"}, {"get", "list"}), leases});

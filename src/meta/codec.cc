@@ -101,8 +101,10 @@ bool decode_double(const json::Value& in, double& out, FieldErrors& errors) {
 }
 
 bool decode_bool(const json::Value& in, bool& out, FieldErrors& errors) {
-  constexpr std::string_view yes[] = {"1", "t", "T", "true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"};
-  constexpr std::string_view no[] = {"0", "f", "F", "false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"};
+  constexpr std::string_view yes[] = {"1", "t",   "T",   "true", "True", "TRUE", "y",
+                                      "Y", "yes", "Yes", "YES",  "on",   "On",   "ON"};
+  constexpr std::string_view no[] = {"0", "f",  "F",  "false", "False", "FALSE", "n",
+                                     "N", "no", "No", "NO",    "off",   "Off",   "OFF"};
   if (const auto* flag = in.if_bool()) return out = *flag, true;
   if (const auto* number = in.if_number()) {
     const double value = number->as_double();

@@ -1,9 +1,9 @@
-// Structs to and from JSON over Boost.Describe, with the loading rules of api-contract 2.1-2.3: markers, defaults, null,
-// coercions, tagged unions, all errors of a body collected.
+// Structs to and from JSON over Boost.Describe, with the loading rules of api-contract 2.1-2.3: markers, defaults,
+// null, coercions, tagged unions, all errors of a body collected.
 //
 // A type is a described struct. `static constexpr FieldMark kMarks[]` names what is special about its fields;
-// `static void check(const T&, FieldChecks&)` holds its validators; a member `Unknown unknown` keeps keys we do not know.
-// A std::optional member is nullable with default null. A C++ name ending in '_' loses it in JSON (namespace_).
+// `static void check(const T&, FieldChecks&)` holds its validators; a member `Unknown unknown` keeps keys we do not
+// know. A std::optional member is nullable with default null. A C++ name ending in '_' loses it in JSON (namespace_).
 #pragma once
 
 #include <boost/describe.hpp>
@@ -82,12 +82,15 @@ struct StringMap {
   }
 };
 
-// {"type": "<tag>", "<tag>": {...}}: one of several described structs, each with `static constexpr std::string_view kTag`.
+// {"type": "<tag>", "<tag>": {...}}: one of several described structs, each with `static constexpr std::string_view
+// kTag`.
 template <class... Variants>
 struct OneOf {
   std::variant<Variants...> value;
   template <class V>
-  const V* as() const { return std::get_if<V>(&value); }
+  const V* as() const {
+    return std::get_if<V>(&value);
+  }
   friend bool operator==(const OneOf&, const OneOf&) = default;
 };
 
@@ -96,9 +99,7 @@ class FieldChecks {
  public:
   FieldChecks(FieldErrors& errors, Form form) : form(form), errors_(errors) {}
   const Form form;
-  bool loaded(std::string_view field) const {
-    return std::ranges::find(failed_, field) == failed_.end();
-  }
+  bool loaded(std::string_view field) const { return std::ranges::find(failed_, field) == failed_.end(); }
   void error(std::string_view field, std::string message) { errors_.at(std::string(field)).add(std::move(message)); }
   void schema_error(std::string message) { error("_schema", std::move(message)); }
   void mark_failed(std::string_view field) { failed_.push_back(field); }
@@ -159,7 +160,9 @@ void for_each_member(Fn&& fn) {
 
 template <>
 struct Codec<std::string> {
-  static bool decode(const json::Value& in, std::string& out, FieldErrors& e, Form) { return decode_string(in, out, e); }
+  static bool decode(const json::Value& in, std::string& out, FieldErrors& e, Form) {
+    return decode_string(in, out, e);
+  }
   static void encode(const std::string& v, std::string& out) { json::print_string_to(v, out); }
 };
 template <>
@@ -184,7 +187,9 @@ struct Codec<DateTime> {
 };
 template <>
 struct Codec<json::Object> {
-  static bool decode(const json::Value& in, json::Object& out, FieldErrors& e, Form) { return decode_mapping(in, out, e); }
+  static bool decode(const json::Value& in, json::Object& out, FieldErrors& e, Form) {
+    return decode_mapping(in, out, e);
+  }
   static void encode(const json::Object& v, std::string& out) {
     out += '{';
     bool first = true;

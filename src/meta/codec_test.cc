@@ -48,29 +48,38 @@ struct Outer {
 };
 BOOST_DESCRIBE_STRUCT(Outer, (), (name, count, weight, flag, when, colour, free, list, map, shape, stamp))
 
-Result<Outer> load(std::string_view text, Form form = Form::create) { return decode_json<Outer>(*json::parse(text), form); }
+Result<Outer> load(std::string_view text, Form form = Form::create) {
+  return decode_json<Outer>(*json::parse(text), form);
+}
 std::string error(std::string_view text, Form form = Form::create) {
   const auto value = load(text, form);
   return value ? "accepted" : value.error().message;
 }
 
 TEST(Codec, FillsDefaultsAndPrintsAllFields) {
-  EXPECT_EQ(encode_json(*load(R"({"name":"x"})")),
-            R"({"name":"x","count":3,"weight":0.0,"flag":false,"when":null,"colour":"RED","free":{},"list":[],"map":{},"shape":null,"stamp":"server"})");
+  EXPECT_EQ(
+      encode_json(*load(R"({"name":"x"})")),
+      R"({"name":"x","count":3,"weight":0.0,"flag":false,"when":null,"colour":"RED","free":{},"list":[],"map":{},"shape":null,"stamp":"server"})");
 }
 
 TEST(Codec, CoercesAsTheContractSays) {
-  const char* integers[][2] = {{"5", "5"}, {"1.9", "1"}, {"-1.9", "-1"}, {R"(" +5 ")", "5"}, {R"("1_0")", "10"}, {"123456789012345678901234567890", "123456789012345678901234567890"}};
-  for (const auto& [in, out] : integers) EXPECT_EQ(load(fmt::format(R"({{"name":"x","count":{}}})", in))->count.text(), out) << in;
+  const char* integers[][2] = {
+      {"5", "5"},         {"1.9", "1"},       {"-1.9", "-1"},
+      {R"(" +5 ")", "5"}, {R"("1_0")", "10"}, {"123456789012345678901234567890", "123456789012345678901234567890"}};
+  for (const auto& [in, out] : integers)
+    EXPECT_EQ(load(fmt::format(R"({{"name":"x","count":{}}})", in))->count.text(), out) << in;
   for (const auto* bad : {"true", R"("5.0")", R"("1e3")", R"("")", R"("0x1")", "[]", "{}", R"("1__0")", R"("_1")"}) {
     EXPECT_EQ(error(fmt::format(R"({{"name":"x","count":{}}})", bad)), "{'count': ['Not a valid integer.']}") << bad;
   }
   EXPECT_EQ(error(R"({"name":"x","count":1e400})"), "{'count': ['Number too large.']}");
   EXPECT_EQ(load(R"({"name":"x","weight":"1e3"})")->weight, 1000);
-  EXPECT_EQ(error(R"({"name":"x","weight":1e400})"), "{'weight': ['Special numeric values (nan or infinity) are not permitted.']}");
-  EXPECT_EQ(error(R"({"name":"x","weight":"nan"})"), "{'weight': ['Special numeric values (nan or infinity) are not permitted.']}");
+  EXPECT_EQ(error(R"({"name":"x","weight":1e400})"),
+            "{'weight': ['Special numeric values (nan or infinity) are not permitted.']}");
+  EXPECT_EQ(error(R"({"name":"x","weight":"nan"})"),
+            "{'weight': ['Special numeric values (nan or infinity) are not permitted.']}");
   EXPECT_EQ(error(R"({"name":"x","weight":true})"), "{'weight': ['Not a valid number.']}");
-  for (const auto* yes : {"true", "1", "1.0", R"("Yes")", R"("on")"}) EXPECT_TRUE(load(fmt::format(R"({{"name":"x","flag":{}}})", yes))->flag) << yes;
+  for (const auto* yes : {"true", "1", "1.0", R"("Yes")", R"("on")"})
+    EXPECT_TRUE(load(fmt::format(R"({{"name":"x","flag":{}}})", yes))->flag) << yes;
   EXPECT_EQ(error(R"({"name":"x","flag":2})"), "{'flag': ['Not a valid boolean.']}");
   EXPECT_EQ(error(R"({"name":"x","colour":"__doc__"})"), "{'colour': ['Invalid enum member __doc__']}");
   EXPECT_EQ(error(R"({"name":"x","colour":1})"), "{'colour': ['Enum name must be string']}");
@@ -80,11 +89,13 @@ TEST(Codec, ReportsEveryErrorAtItsPlace) {
   EXPECT_EQ(error("[]"), "{'_schema': ['Invalid input type.']}");
   EXPECT_EQ(error("{}"), "{'name': ['Missing data for required field.']}");
   EXPECT_EQ(error(R"({"name":null,"list":[{"text":1},{}],"map":{"a":"b"},"when":"soon"})"),
-            "{'name': ['Field may not be null.'], 'when': ['Not a valid datetime.'], 'list': {0: {'text': ['Not a valid string.']}}, "
+            "{'name': ['Field may not be null.'], 'when': ['Not a valid datetime.'], 'list': {0: {'text': ['Not a "
+            "valid string.']}}, "
             "'map': {'a': {'value': ['Not a valid number.']}}}");
   EXPECT_EQ(error(R"({"name":"x","shape":{"type":"line"}})"), R"({'shape': {'type': ["Unknown type 'line'"]}})");
   EXPECT_EQ(error(R"({"name":"x","shape":{"type":"circle"}})"), "{'shape': {'circle': ['Field is required']}}");
-  EXPECT_EQ(error(R"({"name":"x","shape":{"type":"circle","circle":{}}})"), "{'shape': {'radius': ['Missing data for required field.']}}");
+  EXPECT_EQ(error(R"({"name":"x","shape":{"type":"circle","circle":{}}})"),
+            "{'shape': {'radius': ['Missing data for required field.']}}");
 }
 
 TEST(Codec, ReadonlyFieldsAreSkippedOnCreateAndWantedOnUpdate) {
@@ -146,11 +157,15 @@ TEST(Kind, FollowsFromTheStruct) {
   std::string name;
   EXPECT_TRUE(ship.split_key("/harbour/ships/a/b", ns, name));
   EXPECT_EQ(ns + "+" + name, "a+b");
-  for (const auto* foreign : {"/harbour/ships/a", "/harbour/ships/a/b/c", "/harbour/ships//b", "/harbour/shipsx/a/b", "/harbour/ships/a b/c"}) {
+  for (const auto* foreign : {"/harbour/ships/a", "/harbour/ships/a/b/c", "/harbour/ships//b", "/harbour/shipsx/a/b",
+                              "/harbour/ships/a b/c"}) {
     EXPECT_FALSE(ship.split_key(foreign, ns, name)) << foreign;
   }
   FieldErrors errors;
-  EXPECT_EQ(ship.decode(ship, *json::parse(R"({"kind":"Boat","metadata":{"name":"-x","labels":{"a b":"c","d":1}},"spec":{}})"), Form::create, errors), nullptr);
+  EXPECT_EQ(ship.decode(
+                ship, *json::parse(R"({"kind":"Boat","metadata":{"name":"-x","labels":{"a b":"c","d":1}},"spec":{}})"),
+                Form::create, errors),
+            nullptr);
   const auto text = errors.render();
   EXPECT_NE(text.find("'kind': ['Must be equal to Ship.']"), std::string::npos) << text;
   EXPECT_NE(text.find("'name': ['Invalid character in resource name.']"), std::string::npos) << text;

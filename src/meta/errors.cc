@@ -84,7 +84,8 @@ void FieldErrors::render_to(std::string& out) const {
 }
 
 void FieldErrors::flatten_to(const std::string& path, std::vector<std::pair<std::string, std::string>>& out) const {
-  for (const auto& message : messages_) out.emplace_back(path, message.if_string() ? *message.if_string() : json::print(message));
+  for (const auto& message : messages_)
+    out.emplace_back(path, message.if_string() ? *message.if_string() : json::print(message));
   for (const auto& [key, child] : children_) {
     const auto* name = std::get_if<std::string>(&key);
     const std::string step = name ? *name : std::to_string(std::get<std::size_t>(key));

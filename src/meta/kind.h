@@ -1,5 +1,5 @@
-// A kind: everything the rest of Krake needs to know of one type of resource, in one value. Routes, storage keys, watches,
-// informers, RBAC names, CLI verbs and tables iterate the Registry; nothing outside api/ names a kind.
+// A kind: everything the rest of Krake needs to know of one type of resource, in one value. Routes, storage keys,
+// watches, informers, RBAC names, CLI verbs and tables iterate the Registry; nothing outside api/ names a kind.
 #pragma once
 
 #include <memory>
@@ -49,7 +49,7 @@ struct Subresource {
   std::string_view name;      // last path segment
   std::string_view resource;  // RBAC resource, "applications/binding"
   bool has_body = true;
-  bool load_first = false;    // the object is looked up before the body is read
+  bool load_first = false;  // the object is looked up before the body is read
   // Checks the body alone; errors become a 422. May be null when has_body is false.
   bool (*validate)(const json::Value& body, FieldErrors& errors) = nullptr;
   // Changes the object, or refuses with the code and message of the problem.
@@ -57,14 +57,14 @@ struct Subresource {
 };
 
 struct Kind {
-  std::string_view group;     // "kubernetes"
-  std::string_view name;      // "Application"
-  std::string_view plural;    // "applications"
+  std::string_view group;   // "kubernetes"
+  std::string_view name;    // "Application"
+  std::string_view plural;  // "applications"
   bool namespaced = true;
   bool has_status = false;
-  bool force_delete = false;             // knows ?force=True and ?blocking=
-  bool leased = false;                   // lives on a store lease: written by acquire and release only (api/core/lease.h)
-  bool unchanged_update_is_ok = false;   // PUT of an equal body: 200 instead of 400
+  bool force_delete = false;  // knows ?force=True and ?blocking=
+  bool leased = false;        // lives on a store lease: written by acquire and release only (api/core/lease.h)
+  bool unchanged_update_is_ok = false;  // PUT of an equal body: 200 instead of 400
   std::vector<Subresource> subresources;
   void (*on_delete)(Object& object) = nullptr;  // at the first DELETE
   // status.state, lower case, for ?blocking=; null when the kind has none.

@@ -25,7 +25,8 @@ bool operator==(const Labels& a, const Labels& b) {
 }
 
 void ObjectMeta::check(const ObjectMeta& meta, FieldChecks& checks) {
-  if (checks.loaded("name") && !valid_resource_name(meta.name)) checks.error("name", "Invalid character in resource name.");
+  if (checks.loaded("name") && !valid_resource_name(meta.name))
+    checks.error("name", "Invalid character in resource name.");
   if (checks.loaded("namespace") && meta.namespace_ && !valid_resource_name(*meta.namespace_)) {
     checks.error("namespace", "Invalid character in resource namespace.");
   }

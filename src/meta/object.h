@@ -51,19 +51,20 @@ struct ObjectMeta {
   Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {
-      {"name", kRequired | kImmutable},    {"namespace", kImmutable},           {"uid", kRequired | kReadonly},
-      {"created", kRequired | kReadonly},  {"modified", kRequired | kReadonly}, {"deleted", kReadonly},
+      {"name", kRequired | kImmutable},   {"namespace", kImmutable},           {"uid", kRequired | kReadonly},
+      {"created", kRequired | kReadonly}, {"modified", kRequired | kReadonly}, {"deleted", kReadonly},
   };
   static void check(const ObjectMeta& meta, FieldChecks& checks);
   friend bool operator==(const ObjectMeta&, const ObjectMeta&) = default;
 };
-BOOST_DESCRIBE_STRUCT(ObjectMeta, (), (name, namespace_, labels, inherit_labels, finalizers, uid, created, modified, deleted, owners))
+BOOST_DESCRIBE_STRUCT(ObjectMeta, (),
+                      (name, namespace_, labels, inherit_labels, finalizers, uid, created, modified, deleted, owners))
 
 BOOST_DEFINE_ENUM_CLASS(ReasonCode, INTERNAL_ERROR, INVALID_RESOURCE, UNSUPPORTED_RESOURCE, INVALID_CUSTOM_RESOURCE,
-                        INVALID_TOSCA_MANIFEST, CLUSTER_NOT_REACHABLE, NO_SUITABLE_RESOURCE, KUBERNETES_ERROR, CREATE_FAILED,
-                        RECONCILE_FAILED, RECONFIGURE_FAILED, DELETE_FAILED, RETRIEVE_FAILED, NOT_FOUND, OPENSTACK_ERROR,
-                        INVALID_CLUSTER_TEMPLATE, INVALID_METRIC, UNREACHABLE_METRICS_PROVIDER, UNKNOWN_METRIC,
-                        UNKNOWN_METRICS_PROVIDER)
+                        INVALID_TOSCA_MANIFEST, CLUSTER_NOT_REACHABLE, NO_SUITABLE_RESOURCE, KUBERNETES_ERROR,
+                        CREATE_FAILED, RECONCILE_FAILED, RECONFIGURE_FAILED, DELETE_FAILED, RETRIEVE_FAILED, NOT_FOUND,
+                        OPENSTACK_ERROR, INVALID_CLUSTER_TEMPLATE, INVALID_METRIC, UNREACHABLE_METRICS_PROVIDER,
+                        UNKNOWN_METRIC, UNKNOWN_METRICS_PROVIDER)
 
 struct Reason {
   ReasonCode code = ReasonCode::INTERNAL_ERROR;

@@ -12,9 +12,12 @@ ControllerLoop::ControllerLoop(Env& env, LoopOptions options, Reconcile reconcil
       random_(env.random.fork("loop " + options_.name)),
       queue_(options_.debounce),
       changed_(env.executor),
-      succeeded_(env.metrics.counter("krake_reconciles_total", "reconciles by outcome", {{"controller", options_.name}, {"outcome", "ok"}})),
-      failed_(env.metrics.counter("krake_reconciles_total", "reconciles by outcome", {{"controller", options_.name}, {"outcome", "error"}})),
-      duration_(env.metrics.histogram("krake_reconcile_seconds", "time of one reconcile", {{"controller", options_.name}})),
+      succeeded_(env.metrics.counter("krake_reconciles_total", "reconciles by outcome",
+                                     {{"controller", options_.name}, {"outcome", "ok"}})),
+      failed_(env.metrics.counter("krake_reconciles_total", "reconciles by outcome",
+                                  {{"controller", options_.name}, {"outcome", "error"}})),
+      duration_(
+          env.metrics.histogram("krake_reconcile_seconds", "time of one reconcile", {{"controller", options_.name}})),
       tasks_(env.executor) {}
 
 void ControllerLoop::start() {
@@ -54,7 +57,8 @@ Awaitable<void> ControllerLoop::work() {
       continue;
     }
     const Mono begin = env_.clock.now();
-    auto outcome = co_await with_timeout(env_.clock, options_.slow, options_.name + " reconcile of " + to_string(*key), reconcile_(*key));
+    auto outcome = co_await with_timeout(env_.clock, options_.slow, options_.name + " reconcile of " + to_string(*key),
+                                         reconcile_(*key));
     const Mono now = env_.clock.now();
     duration_.Observe(std::chrono::duration<double>(now - begin).count());
     if (outcome) {
@@ -67,10 +71,11 @@ Awaitable<void> ControllerLoop::work() {
       const Duration delay = options_.backoff.delay(failures_[*key]++, random_);
       last_error_[*key] = outcome.error().message;
       queue_.add_at(*key, now + delay);
-      env_.log.warning("reconcile failed", {{"controller", options_.name},
-                                            {"key", to_string(*key)},
-                                            {"why", outcome.error().message},
-                                            {"retry_ms", std::chrono::duration_cast<std::chrono::milliseconds>(delay).count()}});
+      env_.log.warning("reconcile failed",
+                       {{"controller", options_.name},
+                        {"key", to_string(*key)},
+                        {"why", outcome.error().message},
+                        {"retry_ms", std::chrono::duration_cast<std::chrono::milliseconds>(delay).count()}});
     }
     queue_.done(*key, now);
     changed_.notify_all();

@@ -1,6 +1,6 @@
-// Runs reconciles: of one key one after the other, of different keys concurrently up to `workers`. A failed one is retried
-// with exponential back-off and jitter; nothing is ever dropped; an unexpected exception of one key is that key's failure.
-// Thread: the loop.
+// Runs reconciles: of one key one after the other, of different keys concurrently up to `workers`. A failed one is
+// retried with exponential back-off and jitter; nothing is ever dropped; an unexpected exception of one key is that
+// key's failure. Thread: the loop.
 #pragma once
 
 #include <functional>

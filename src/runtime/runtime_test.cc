@@ -77,8 +77,10 @@ Awaitable<Result<Outcome>> record(Recorder& recorder, Clock& clock, ObjectKey ke
 TEST(ControllerLoop, KeysDoNotOverlapAndFailuresBackOff) {
   testing::World world;
   Recorder recorder{.fail_first = 3};
-  ControllerLoop loop(world.env, {.name = "test", .backoff = {.base = std::chrono::seconds(1), .cap = std::chrono::seconds(60), .jitter = 0}},
-                      [&](ObjectKey key) { return record(recorder, world.clock, std::move(key)); });
+  ControllerLoop loop(
+      world.env,
+      {.name = "test", .backoff = {.base = std::chrono::seconds(1), .cap = std::chrono::seconds(60), .jitter = 0}},
+      [&](ObjectKey key) { return record(recorder, world.clock, std::move(key)); });
   loop.start();
   for (int i = 0; i < 5; ++i) {
     loop.add(kA);

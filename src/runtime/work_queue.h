@@ -1,6 +1,7 @@
 // A queue of keys. A key waits at most once however often it is added; while it is being worked on it is not handed out
-// again, and if it was added meanwhile it comes back. Deadlines are separate from dirtiness: a key added now is not held
-// up by one for later. Keys of different namespaces take turns. Not a coroutine itself: ControllerLoop pulls. Thread: the loop.
+// again, and if it was added meanwhile it comes back. Deadlines are separate from dirtiness: a key added now is not
+// held up by one for later. Keys of different namespaces take turns. Not a coroutine itself: ControllerLoop pulls.
+// Thread: the loop.
 #pragma once
 
 #include <deque>
@@ -16,8 +17,8 @@ namespace krake {
 
 class WorkQueue {
  public:
-  // `debounce`: after a key was worked on, further adds of it within this time are gathered and come at its end. The first
-  // add of a quiet key passes at once.
+  // `debounce`: after a key was worked on, further adds of it within this time are gathered and come at its end. The
+  // first add of a quiet key passes at once.
   explicit WorkQueue(Duration debounce = {}) : debounce_(debounce) {}
 
   void add(const ObjectKey& key, Mono now);

@@ -37,7 +37,8 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
 
 Awaitable<Status> ApiServer::start() {
   CO_RETURN_IF_ERROR(co_await cache_.start());
-  for (const auto& role : options_.default_roles) CO_RETURN_IF_ERROR(co_await create_default(role, registry_.get("core", "Role")));
+  for (const auto& role : options_.default_roles)
+    CO_RETURN_IF_ERROR(co_await create_default(role, registry_.get("core", "Role")));
   for (const auto& binding : options_.default_role_bindings) {
     CO_RETURN_IF_ERROR(co_await create_default(binding, registry_.get("core", "RoleBinding")));
   }
@@ -102,7 +103,8 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http) {
   }
   if (!cache_.ready()) {
     // The index needs no store.
-    if (routed.route->kind) co_return problem(problem_of({Code::unavailable, "the server has not loaded its data yet; try again"}));
+    if (routed.route->kind)
+      co_return problem(problem_of({Code::unavailable, "the server has not loaded its data yet; try again"}));
   }
   Request request{.http = http,
                   .query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1)),
@@ -123,22 +125,34 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http) {
 
 Awaitable<Answer> ApiServer::dispatch(Request& request) {
   switch (request.route.operation) {
-    case Operation::index: co_return json_reply(200, json::print(json::Object{{"version", options_.version}}));
-    case Operation::release: co_return json_reply(202, R"("You released the Krake.")");
+    case Operation::index:
+      co_return json_reply(200, json::print(json::Object{{"version", options_.version}}));
+    case Operation::release:
+      co_return json_reply(202, R"("You released the Krake.")");
     case Operation::me:
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
       co_return me(request);
-    case Operation::list: co_return co_await list(request);
-    case Operation::read: co_return co_await read(request);
-    case Operation::create: co_return co_await create(request);
-    case Operation::update: co_return co_await update(request);
+    case Operation::list:
+      co_return co_await list(request);
+    case Operation::read:
+      co_return co_await read(request);
+    case Operation::create:
+      co_return co_await create(request);
+    case Operation::update:
+      co_return co_await update(request);
     case Operation::patch:
-    case Operation::patch_status: co_return co_await patch(request);
-    case Operation::remove: co_return co_await remove(request);
-    case Operation::status: co_return co_await status(request);
-    case Operation::subresource: co_return co_await subresource(request);
-    case Operation::lease_acquire: co_return co_await acquire_lease(request);
-    case Operation::lease_release: co_return co_await release_lease(request);
+    case Operation::patch_status:
+      co_return co_await patch(request);
+    case Operation::remove:
+      co_return co_await remove(request);
+    case Operation::status:
+      co_return co_await status(request);
+    case Operation::subresource:
+      co_return co_await subresource(request);
+    case Operation::lease_acquire:
+      co_return co_await acquire_lease(request);
+    case Operation::lease_release:
+      co_return co_await release_lease(request);
   }
   co_return refuse(plain_problem(404));
 }
@@ -164,10 +178,12 @@ CachedPtr ApiServer::load(const Request& request) const {
 
 Problem ApiServer::missing(const Request& request) const {
   const auto& route = request.route;
-  return {.status = 404,
-          .detail = route.kind->namespaced ? fmt::format("'{}' '{}' does not exist in namespace '{}'", route.kind->name, route.name, route.ns)
-                                           : fmt::format("'{}' '{}' does not exist in namespace None", route.kind->name, route.name),
-          .title = Title::not_found_error};
+  return {
+      .status = 404,
+      .detail = route.kind->namespaced
+                    ? fmt::format("'{}' '{}' does not exist in namespace '{}'", route.kind->name, route.name, route.ns)
+                    : fmt::format("'{}' '{}' does not exist in namespace None", route.kind->name, route.name),
+      .title = Title::not_found_error};
 }
 
 DateTime ApiServer::stamp(const CachedObject* object) const {

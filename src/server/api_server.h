@@ -1,5 +1,5 @@
-// The API server: one Handler over a store. Stages, one small file each: route -> authenticate -> authorize -> decode and
-// validate -> mutate -> commit -> respond. Thread: the loop.
+// The API server: one Handler over a store. Stages, one small file each: route -> authenticate -> authorize -> decode
+// and validate -> mutate -> commit -> respond. Thread: the loop.
 #pragma once
 
 #include <map>
@@ -21,10 +21,10 @@ struct ServerOptions {
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
   std::size_t body_limit = 1'048'576;
-  std::size_t requests_limit = 2000;      // in flight, watches excluded; above: 429
+  std::size_t requests_limit = 2000;  // in flight, watches excluded; above: 429
   std::size_t watches_limit = 20'000;
   Duration blocking_limit = std::chrono::seconds(60);
-  std::vector<json::Value> default_roles;          // created if absent at start
+  std::vector<json::Value> default_roles;  // created if absent at start
   std::vector<json::Value> default_role_bindings;
 };
 
@@ -64,7 +64,8 @@ class ApiServer {
     bool unchanged = false;          // answer the stored object, write nothing
     std::unique_ptr<Object> answer;  // when other than `object`
   };
-  using Mutate = std::function<std::expected<Mutation, Problem>(const Object& stored, const CachedObject& cached, DateTime now)>;
+  using Mutate =
+      std::function<std::expected<Mutation, Problem>(const Object& stored, const CachedObject& cached, DateTime now)>;
 
   Awaitable<ServerReply> process(ServerRequest& request);
   Awaitable<Answer> dispatch(Request& request);
@@ -82,7 +83,8 @@ class ApiServer {
   Awaitable<Answer> force_remove(Request& request);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request);
-  Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted, ServerReply otherwise);
+  Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
+                                          ServerReply otherwise);
   // lease.cc
   Awaitable<Answer> acquire_lease(Request& request);
   Awaitable<Answer> release_lease(Request& request);

@@ -1,13 +1,13 @@
-#include "server/testing.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "server/testing.h"
 
 namespace krake::server {
 namespace {
 
-using ::testing::HasSubstr;
 using krake::testing::TestServer;
+using ::testing::HasSubstr;
 
 constexpr std::string_view kApps = "/kubernetes/namespaces/demo/applications";
 constexpr std::string_view kMinimal =
@@ -26,8 +26,9 @@ TEST(ApiServer, CreateAnswersTheWholeObject) {
   EXPECT_EQ(value.string_at({"metadata", "namespace"}), "demo");
   EXPECT_EQ(value.string_at({"metadata", "created"}), value.string_at({"metadata", "modified"}));
   EXPECT_EQ(value.string_at({"status", "state"}), "PENDING");
-  EXPECT_EQ(json::print(*value.at_path({"spec"})),
-            R"({"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cfg"}}],"tosca":{},"csar":null,"observer_schema":[],"constraints":{"cluster":{"labels":null,"custom_resources":[],"metrics":null},"migration":true},"hooks":[],"shutdown_grace_time":null,"shutdown_failure_strategy":null,"shutdown_retry_count":null,"backoff":1,"backoff_delay":1,"backoff_limit":-1,"storage_migration":"none","auto_cluster_create":false})");
+  EXPECT_EQ(
+      json::print(*value.at_path({"spec"})),
+      R"({"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cfg"}}],"tosca":{},"csar":null,"observer_schema":[],"constraints":{"cluster":{"labels":null,"custom_resources":[],"metrics":null},"migration":true},"hooks":[],"shutdown_grace_time":null,"shutdown_failure_strategy":null,"shutdown_retry_count":null,"backoff":1,"backoff_delay":1,"backoff_limit":-1,"storage_migration":"none","auto_cluster_create":false})");
   EXPECT_EQ(json::print(t.get(app("web"))), answer.body);
 }
 
@@ -49,21 +50,28 @@ TEST(ApiServer, EveryErrorHasItsStatusTitleAndDetail) {
       {"DELETE", "/core/roles", "", 405, "", "405: Method Not Allowed"},
       {"GET", "/core/roles/none", "", 404, "NOT_FOUND_ERROR", "'Role' 'none' does not exist in namespace None"},
       {"GET", app("none"), "", 404, "NOT_FOUND_ERROR", "'Application' 'none' does not exist in namespace 'demo'"},
-      {"POST", std::string(kApps), std::string(kMinimal), 409, "RESOURCE_ALREADY_EXISTS", "Application 'web' already exists in namespace 'demo'"},
+      {"POST", std::string(kApps), std::string(kMinimal), 409, "RESOURCE_ALREADY_EXISTS",
+       "Application 'web' already exists in namespace 'demo'"},
       {"POST", std::string(kApps), "", 415, "", "415: Unsupported Media Type"},
       {"POST", std::string(kApps), "{} x", 415, "", "415: Unsupported Media Type"},
       {"POST", std::string(kApps), "\xff", 415, "", "415: Unsupported Media Type"},
       {"POST", std::string(kApps), "[]", 422, "", "{'_schema': ['Invalid input type.']}"},
-      {"POST", "/core/roles", R"({"metadata":{},"rules":[{"api":"","resources":[],"namespaces":[],"verbs":["fly"]}]})", 422, "",
-       "{'metadata': {'name': ['Missing data for required field.']}, 'rules': {0: {'verbs': {0: ['Invalid enum member fly']}}}}"},
-      {"POST", "/core/roles", R"({"kind":"Job","metadata":{"name":"x"},"rules":[]})", 422, "", "{'kind': ['Must be equal to Role.']}"},
+      {"POST", "/core/roles", R"({"metadata":{},"rules":[{"api":"","resources":[],"namespaces":[],"verbs":["fly"]}]})",
+       422, "",
+       "{'metadata': {'name': ['Missing data for required field.']}, 'rules': {0: {'verbs': {0: ['Invalid enum member "
+       "fly']}}}}"},
+      {"POST", "/core/roles", R"({"kind":"Job","metadata":{"name":"x"},"rules":[]})", 422, "",
+       "{'kind': ['Must be equal to Role.']}"},
       {"PUT", "/core/roles/none", "", 415, "", "415: Unsupported Media Type"},
       {"PUT", "/core/roles/none", "{}", 422, "", "Missing data for required field."},
       {"GET", "/core/roles?heartbeat=x", "", 422, "", R"({"query":{"heartbeat":["Not a valid integer."]}})"},
-      {"GET", "/core/roles?heartbeat=-1", "", 422, "", R"({"query":{"heartbeat":["Must be greater than or equal to 0."]}})"},
+      {"GET", "/core/roles?heartbeat=-1", "", 422, "",
+       R"({"query":{"heartbeat":["Must be greater than or equal to 0."]}})"},
       {"PUT", app("web") + "/retry", "garbage", 400, "UPDATE_ERROR", "No migration or deletion retry needed"},
-      {"PUT", app("web") + "/complete", R"({"token":null})", 401, "", "401: No token has been provided or the provided one is invalid."},
-      {"POST", "/kubernetes/namespaces/a%2Fb/applications", std::string(kMinimal), 422, "", "Invalid character in resource namespace."},
+      {"PUT", app("web") + "/complete", R"({"token":null})", 401, "",
+       "401: No token has been provided or the provided one is invalid."},
+      {"POST", "/kubernetes/namespaces/a%2Fb/applications", std::string(kMinimal), 422, "",
+       "Invalid character in resource namespace."},
       {"GET", "/kubernetes/namespaces/a%2Fb/applications/web", "", 404, "NOT_FOUND_ERROR", ""},
   };
   for (const auto& c : cases) {
@@ -120,7 +128,8 @@ TEST(ApiServer, DeletionTakesTheFinalizerRoute) {
   more.if_object()->find("metadata")->if_object()->set("finalizers", json::Array{"cascade_deletion", "mine"});
   const auto refused = t.call("PUT", app("web"), json::print(more));
   EXPECT_EQ(refused.status, 409);
-  EXPECT_EQ(TestServer::body_of(refused).string_at({"detail"}), "Finalizers can only be removed if a deletion is in progress.");
+  EXPECT_EQ(TestServer::body_of(refused).string_at({"detail"}),
+            "Finalizers can only be removed if a deletion is in progress.");
   EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"finalizers":[]}})").status, 200);
   EXPECT_EQ(t.call("GET", app("web")).status, 404);
 }
@@ -140,7 +149,8 @@ TEST(ApiServer, BindingSetsTimesOwnerAndPlace) {
 TEST(ApiServer, StatusWritesTouchNothingElse) {
   TestServer t;
   auto object = TestServer::body_of(t.call("POST", std::string(kApps), std::string(kMinimal)));
-  auto patched = TestServer::body_of(t.call("PATCH", app("web") + "/status", R"({"status":{"state":"RUNNING"},"spec":{"backoff":7}})"));
+  auto patched = TestServer::body_of(
+      t.call("PATCH", app("web") + "/status", R"({"status":{"state":"RUNNING"},"spec":{"backoff":7}})"));
   EXPECT_EQ(patched.string_at({"status", "state"}), "RUNNING");
   EXPECT_EQ(patched.int_at({"spec", "backoff"}), 1);
   EXPECT_EQ(patched.string_at({"metadata", "modified"}), object.string_at({"metadata", "modified"}));
@@ -170,7 +180,8 @@ TEST(ApiServer, WatchSendsChangesFromItsStartAndResumes) {
     if (first_revision.empty()) first_revision = event->string_at({"revision"});
   }
   EXPECT_THAT(types, ::testing::ElementsAre("ADDED", "MODIFIED", "DELETED"));
-  auto resumed = t.world.run(t.transport->open({"GET", fmt::format("{}?watch&heartbeat=0&since={}", kApps, first_revision), {}, ""}));
+  auto resumed = t.world.run(
+      t.transport->open({"GET", fmt::format("{}?watch&heartbeat=0&since={}", kApps, first_revision), {}, ""}));
   std::string rest;
   while (std::ranges::count(rest, '\n') < 2) rest += *t.world.run(resumed->body->read());
   EXPECT_EQ(rest, text.substr(text.find('\n') + 1));
@@ -184,7 +195,8 @@ TEST(ApiServer, ListIsInKeyOrderAndCanBePaged) {
   auto list = t.get("/core/roles");
   EXPECT_EQ(list.string_at({"kind"}), "RoleList");
   std::vector<std::string> names;
-  for (const auto& item : *list.at_path({"items"})->if_array()) names.emplace_back(item.string_at({"metadata", "name"}));
+  for (const auto& item : *list.at_path({"items"})->if_array())
+    names.emplace_back(item.string_at({"metadata", "name"}));
   EXPECT_THAT(names, ::testing::ElementsAre("a", "b", "c"));
   auto page = t.get("/core/roles?limit=2");
   EXPECT_EQ(page.at_path({"items"})->if_array()->size(), 2u);
@@ -225,8 +237,10 @@ TEST(ApiServer, RolesDecideUnderRbac) {
   auto options = TestServer::open_to_all();
   options.auth.client_certificates = true;
   options.auth.mode = access::Authorization::rbac;
-  options.default_roles = {*json::parse(R"({"metadata":{"name":"reader"},"rules":[{"api":"core","resources":["roles"],"namespaces":[""],"verbs":["list","create"]}]})")};
-  options.default_role_bindings = {*json::parse(R"({"metadata":{"name":"readers"},"users":["alice"],"roles":["reader"]})")};
+  options.default_roles = {*json::parse(
+      R"({"metadata":{"name":"reader"},"rules":[{"api":"core","resources":["roles"],"namespaces":[""],"verbs":["list","create"]}]})")};
+  options.default_role_bindings = {
+      *json::parse(R"({"metadata":{"name":"readers"},"users":["alice"],"roles":["reader"]})")};
   TestServer t(options);
   EXPECT_EQ(t.call("GET", "/core/roles").status, 200);
   EXPECT_EQ(t.call("GET", "/core/roles/reader").status, 403);

@@ -9,12 +9,18 @@ namespace {
 
 access::Verb verb_of(Verb verb) {
   switch (verb) {
-    case Verb::create: return access::Verb::create;
-    case Verb::list: return access::Verb::list;
-    case Verb::list_all: return access::Verb::list_all;
-    case Verb::get: return access::Verb::get;
-    case Verb::update: return access::Verb::update;
-    case Verb::delete_: return access::Verb::delete_;
+    case Verb::create:
+      return access::Verb::create;
+    case Verb::list:
+      return access::Verb::list;
+    case Verb::list_all:
+      return access::Verb::list_all;
+    case Verb::get:
+      return access::Verb::get;
+    case Verb::update:
+      return access::Verb::update;
+    case Verb::delete_:
+      return access::Verb::delete_;
   }
   return access::Verb::get;
 }
@@ -28,11 +34,12 @@ std::optional<T> decode_cached(const CachedObject& object) {
   return std::move(*value);
 }
 
-// What upstream's role sets do not grant because it did not exist: leases for the controllers, and reading what they watch.
+// What upstream's role sets do not grant because it did not exist: leases for the controllers, and reading what they
+// watch.
 bool implicit_right(const std::string& user, const Route& route) {
-  constexpr std::string_view controllers[] = {"system:scheduler",      "system:gc",
-                                              "system:kubernetes-application", "system:kubernetes-cluster",
-                                              "system:infrastructure", "system:magnum"};
+  constexpr std::string_view controllers[] = {
+      "system:scheduler",      "system:gc",    "system:kubernetes-application", "system:kubernetes-cluster",
+      "system:infrastructure", "system:magnum"};
   if (std::ranges::find(controllers, user) == std::end(controllers)) return false;
   if (route.kind->leased) return true;
   const bool reads = route.verb() == "get" || route.verb() == "list";
@@ -65,7 +72,8 @@ Result<std::string> authenticate(const AuthOptions& options, const ServerRequest
 
 Authorizer::Authorizer(AuthOptions options, Cache& cache, const Registry& registry) : options_(std::move(options)) {
   (void)registry;
-  cache.on_change([this](const Kind& kind, const std::string& name, const CachedPtr& object) { changed(kind, name, object); });
+  cache.on_change(
+      [this](const Kind& kind, const std::string& name, const CachedPtr& object) { changed(kind, name, object); });
 }
 
 void Authorizer::changed(const Kind& kind, const std::string& name, const CachedPtr& object) {
@@ -91,9 +99,12 @@ void Authorizer::changed(const Kind& kind, const std::string& name, const Cached
 
 Status Authorizer::allowed(const std::string& user, const Route& route) const {
   switch (options_.mode) {
-    case access::Authorization::always_allow: return {};
-    case access::Authorization::always_deny: return fail(Code::forbidden, "Forbidden");
-    case access::Authorization::rbac: break;
+    case access::Authorization::always_allow:
+      return {};
+    case access::Authorization::always_deny:
+      return fail(Code::forbidden, "Forbidden");
+    case access::Authorization::rbac:
+      break;
   }
   if (user == kAnonymous) return fail(Code::unauthenticated, "Unauthorized");
   if (options_.implicit_controller_rights && implicit_right(user, route)) return {};

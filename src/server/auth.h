@@ -20,8 +20,8 @@ struct AuthOptions {
   // Additive: bearer tokens, `Authorization: Bearer <token>`; token -> user.
   std::vector<std::pair<std::string, std::string>> tokens;
   access::Authorization mode = access::Authorization::rbac;
-  // Additive: Krake's own controllers (system:*) may keep leases and read what they watch, whatever the stored roles say:
-  // roles written by upstream do not know leases.
+  // Additive: Krake's own controllers (system:*) may keep leases and read what they watch, whatever the stored roles
+  // say: roles written by upstream do not know leases.
   bool implicit_controller_rights = true;
 };
 

@@ -1,7 +1,6 @@
 #include "server/cache.h"
 
 #include "base/backoff.h"
-
 #include "base/check.h"
 
 namespace krake::server {
@@ -28,7 +27,12 @@ CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
 }
 
 Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptions options)
-    : env_(env), store_(store), options_(options), advanced_(env.executor), answered_changed_(env.executor), tasks_(env.executor) {
+    : env_(env),
+      store_(store),
+      options_(options),
+      advanced_(env.executor),
+      answered_changed_(env.executor),
+      tasks_(env.executor) {
   for (const auto& kind : registry.kinds()) {
     auto& cache = kinds_[kind.get()];
     cache = std::make_unique<KindCache>(*kind, env.executor);
@@ -51,8 +55,8 @@ const Kind* Cache::kind_of_key(std::string_view key) const {
   return it == by_prefix_.end() ? nullptr : &it->second->kind;
 }
 
-CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
-                       store::LeaseId lease) {
+CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created,
+                       Revision modified, store::LeaseId lease) {
   auto object = std::make_shared<CachedObject>();
   if (!kind.split_key(key, object->ns, object->name)) return nullptr;
   auto document = json::parse(*value);
@@ -60,8 +64,9 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   auto decoded = document ? kind.decode(kind, *document, Form::stored, errors) : nullptr;
   if (!decoded) {
     ++undecodable_;
-    env_.log.error("stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
-                   {{"key", key}, {"revision", modified}, {"why", document ? errors.render() : document.error().message}});
+    env_.log.error(
+        "stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
+        {{"key", key}, {"revision", modified}, {"why", document ? errors.render() : document.error().message}});
     return nullptr;
   }
   // Values written by another program come in another format: what leaves the server is always ours.
@@ -199,7 +204,8 @@ void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object
   fmt::format_to(std::back_inserter(line), ",\"revision\":\"{}\"}}\n", revision);
   cache.event_bytes += line.size();
   cache.events.push_back({revision, object->ns, object, share_bytes(std::move(line)), type == "DELETED"});
-  while (cache.events.size() > options_.ring_events || (cache.event_bytes > options_.ring_bytes && cache.events.size() > 1)) {
+  while (cache.events.size() > options_.ring_events ||
+         (cache.event_bytes > options_.ring_bytes && cache.events.size() > 1)) {
     cache.complete_after = cache.events.front().revision;
     cache.event_bytes -= cache.events.front().line->size();
     cache.events.pop_front();
@@ -214,13 +220,15 @@ Awaitable<Status> Cache::wait_for(Revision revision) {
     const bool in_time = co_await advanced_.wait_until(env_.clock, deadline);
     if (!in_time) {
       if (env_.clock.now() < deadline) continue;
-      co_return fail(Code::unavailable, fmt::format("the cache is at revision {} and did not reach {} within 10 s", revision_, revision));
+      co_return fail(Code::unavailable,
+                     fmt::format("the cache is at revision {} and did not reach {} within 10 s", revision_, revision));
     }
   }
   co_return Status{};
 }
 
-// Settles the question it stands for however the asking coroutine ends: the others must not wait for one that was cancelled.
+// Settles the question it stands for however the asking coroutine ends: the others must not wait for one that was
+// cancelled.
 struct Cache::Question {
   Cache& cache;
   std::uint64_t number;

@@ -1,7 +1,6 @@
-// The watch cache: every object of every kind in memory, in key order, fed by one watch on the store and by nothing else.
-// Bytes are encoded once per revision and shared by reads, lists and all watchers. A ring of recent events per kind
-// serves watchers by position: no queue per watcher, a laggard falls off the ring and is cut.
-// Thread: the loop.
+// The watch cache: every object of every kind in memory, in key order, fed by one watch on the store and by nothing
+// else. Bytes are encoded once per revision and shared by reads, lists and all watchers. A ring of recent events per
+// kind serves watchers by position: no queue per watcher, a laggard falls off the ring and is cut. Thread: the loop.
 #pragma once
 
 #include <deque>
@@ -22,9 +21,9 @@ using store::Revision;
 // One revision of one object. Immutable.
 struct CachedObject {
   std::string key;
-  std::string ns;    // empty for kinds without namespace
+  std::string ns;  // empty for kinds without namespace
   std::string name;
-  SharedBytes bytes;  // as answered to clients, resource_version included
+  SharedBytes bytes;    // as answered to clients, resource_version included
   store::Bytes stored;  // as in the store
   Revision created = 0;
   Revision modified = 0;
@@ -32,7 +31,7 @@ struct CachedObject {
   // The index: what list filters, the garbage collector and time-stamping need without decoding.
   std::string uid;
   Labels labels;
-  std::string state;  // status.state; empty when the kind has none
+  std::string state;           // status.state; empty when the kind has none
   std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
 };
 using CachedPtr = std::shared_ptr<const CachedObject>;
@@ -75,8 +74,8 @@ class Cache {
   Awaitable<Status> start();
   Awaitable<void> stop() { return tasks_.stop(); }
 
-  // Linearizable: returns when the cache shows everything committed before the call. Concurrent calls share one question
-  // to the store: a call that arrives while one is in flight joins the next.
+  // Linearizable: returns when the cache shows everything committed before the call. Concurrent calls share one
+  // question to the store: a call that arrives while one is in flight joins the next.
   Awaitable<Status> fresh();
   // Waits until the cache has reached `revision`.
   Awaitable<Status> wait_for(Revision revision);
@@ -86,7 +85,9 @@ class Cache {
   KindCache& of(const Kind& kind);
   std::map<const Kind*, std::unique_ptr<KindCache>>& kinds() { return kinds_; }
   // Called for each object that changed, after the cache shows it; null: removed.
-  void on_change(std::function<void(const Kind&, const std::string& name, CachedPtr)> callback) { listeners_.push_back(std::move(callback)); }
+  void on_change(std::function<void(const Kind&, const std::string& name, CachedPtr)> callback) {
+    listeners_.push_back(std::move(callback));
+  }
 
   std::uint64_t undecodable() const { return undecodable_; }
   // How a stored value looks to clients; null when it cannot be decoded. Used by writes too.

@@ -29,16 +29,21 @@ TEST(Declarative, RepeatingAnyWriteChangesNothingMore) {
   const std::string body =
       R"({"metadata":{"name":"web"},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cfg"}}],"hooks":["shutdown"],"constraints":{"cluster":{}}}})";
   ASSERT_EQ(t.call("POST", apps, body).status, 200);
-  ASSERT_EQ(t.call("PATCH", apps + "/web/status", R"({"status":{"complete_token":"t","shutdown_token":"s","state":"DEGRADED"}})").status, 200);
+  ASSERT_EQ(t.call("PATCH", apps + "/web/status",
+                   R"({"status":{"complete_token":"t","shutdown_token":"s","state":"DEGRADED"}})")
+                .status,
+            200);
   auto full = t.get(apps + "/web");
   full.if_object()->find("metadata")->if_object()->set("labels", json::Object{{"a", "b"}});
   const std::vector<Repeated> writes = {
       {"POST", apps, body},
       {"PUT", apps + "/web", json::print(full)},
       {"PATCH", apps + "/web", R"({"spec":{"backoff":4}})"},
-      {"PATCH", apps + "/web/status", R"({"status":{"state":"DEGRADED","reason":{"code":"INTERNAL_ERROR","message":"m"}}})"},
+      {"PATCH", apps + "/web/status",
+       R"({"status":{"state":"DEGRADED","reason":{"code":"INTERNAL_ERROR","message":"m"}}})"},
       {"PUT", apps + "/web/status", json::print(full)},
-      {"PUT", apps + "/web/binding", R"({"cluster":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"c"}})"},
+      {"PUT", apps + "/web/binding",
+       R"({"cluster":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"c"}})"},
       {"PUT", apps + "/web/retry", ""},
       {"PUT", apps + "/web/shutdown", R"({"token":"s"})"},
       {"PUT", apps + "/web/complete", R"({"token":"t"})"},

@@ -29,7 +29,8 @@ struct Ship {
   ShipSpec spec;
   ShipStatus status;
   Unknown unknown;
-  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
+  static constexpr FieldMark kMarks[] = {
+      {"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
   friend bool operator==(const Ship&, const Ship&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Ship, (), (metadata, spec, status))

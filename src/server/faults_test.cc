@@ -57,7 +57,8 @@ TEST(ServerFaults, WatchersMissNothingWhenTheStoreWatchBreaks) {
   auto stream = t.world.run(t.transport->open({"GET", "/core/roles?watch&heartbeat=0", {}, ""}));
   for (int i = 0; i < 6; ++i) {
     if (i % 2 == 0) t.faulty.script(i == 2 ? store::WatchFault::compacted : store::WatchFault::cut);
-    EXPECT_EQ(t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"r{}"}},"rules":[]}})", i)).status, 200);
+    EXPECT_EQ(t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"r{}"}},"rules":[]}})", i)).status,
+              200);
   }
   std::string text;
   while (std::ranges::count(text, '\n') < 6) text += *t.world.run(stream->body->read());
@@ -68,8 +69,10 @@ TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
   testing::TestServer t;
   store::Txn txn;
   txn.puts.push_back({"/core/roles/bad", std::make_shared<const std::string>("not json")});
-  txn.puts.push_back({"/core/roles/odd", std::make_shared<const std::string>(
-                          R"({"metadata": {"name": "odd", "uid": "u", "created": "2026-01-01T00:00:00", "modified": "2026-01-01T00:00:00", "later": 1}, "rules": [], "x": {}})")});
+  txn.puts.push_back(
+      {"/core/roles/odd",
+       std::make_shared<const std::string>(
+           R"({"metadata": {"name": "odd", "uid": "u", "created": "2026-01-01T00:00:00", "modified": "2026-01-01T00:00:00", "later": 1}, "rules": [], "x": {}})")});
   ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
   auto list = t.get("/core/roles");
   ASSERT_EQ(list.at_path({"items"})->if_array()->size(), 1u);
@@ -89,7 +92,8 @@ TEST(ServerFaults, BadBodiesAreRefusedPrecisely) {
   EXPECT_EQ(t.call("POST", "/core/roles", body).status, 200);
   const auto large = t.call("POST", "/core/roles", body + " ");
   EXPECT_EQ(large.status, 413);
-  EXPECT_NE(large.body.find("Maximum request body size 1048576 exceeded, actual body size 1048577"), std::string::npos) << large.body;
+  EXPECT_NE(large.body.find("Maximum request body size 1048576 exceeded, actual body size 1048577"), std::string::npos)
+      << large.body;
 }
 
 TEST(ServerFaults, ClockJumpsDoNotTakeTimesBack) {

@@ -1,8 +1,9 @@
 // The informer against the real server: resume, re-list, self-healing (P7, P12).
+#include "client/informer.h"
+
 #include <gtest/gtest.h>
 
 #include "api/core/role.h"
-#include "client/informer.h"
 #include "server/testing.h"
 
 namespace krake {
@@ -12,7 +13,9 @@ namespace {
 class CuttingTransport final : public Transport {
  public:
   explicit CuttingTransport(std::shared_ptr<Transport> inner) : inner_(std::move(inner)) {}
-  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override { return inner_->send(std::move(request), options); }
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    return inner_->send(std::move(request), options);
+  }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     targets.push_back(request.target);
     auto stream = co_await inner_->open(std::move(request), options);
@@ -24,7 +27,8 @@ class CuttingTransport final : public Transport {
 
  private:
   struct Cut final : ByteStream {
-    Cut(std::unique_ptr<ByteStream> b, std::shared_ptr<int> g) : body(std::move(b)), generation(std::move(g)), mine(*generation) {}
+    Cut(std::unique_ptr<ByteStream> b, std::shared_ptr<int> g)
+        : body(std::move(b)), generation(std::move(g)), mine(*generation) {}
     Awaitable<Result<std::string>> read() override {
       auto piece = co_await body->read();
       if (*generation != mine) co_return fail(Code::unavailable, "cut");  // and the piece is lost
@@ -39,12 +43,17 @@ class CuttingTransport final : public Transport {
 };
 
 struct InformerRig {
-  InformerRig() : transport(std::make_shared<CuttingTransport>(server.transport)), client(transport), informer(server.world.env, client) {
+  InformerRig()
+      : transport(std::make_shared<CuttingTransport>(server.transport)),
+        client(transport),
+        informer(server.world.env, client) {
     informer.start();
     server.world.run(informer.wait_synced());
   }
   ~InformerRig() { server.world.run(informer.stop()); }
-  void create(std::string_view name) { server.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"{}"}},"rules":[]}})", name)); }
+  void create(std::string_view name) {
+    server.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"{}"}},"rules":[]}})", name));
+  }
   void remove(std::string_view name) {
     server.call("DELETE", fmt::format("/core/roles/{}", name));
     server.call("PATCH", fmt::format("/core/roles/{}", name), R"({"metadata":{"finalizers":[]}})");

@@ -25,13 +25,16 @@ std::string holder_of(const CachedObject& lease) {
 }
 }  // namespace
 
-std::string ApiServer::epoch_of(const CachedObject& lease) const { return fmt::format("{}-{}", store_.id(), lease.created); }
+std::string ApiServer::epoch_of(const CachedObject& lease) const {
+  return fmt::format("{}-{}", store_.id(), lease.created);
+}
 
 // Krake-Leader: NAME/EPOCH adds the guard "lease NAME was created at EPOCH" to the write.
 std::expected<std::optional<store::Guard>, Problem> ApiServer::leader_guard(const Request& request) {
   const auto header = request.http.headers.get("Krake-Leader");
   if (!header) return std::nullopt;
-  const Problem lost{.status = 412, .detail = fmt::format("leadership lost: '{}' is not the present lease and epoch", *header)};
+  const Problem lost{.status = 412,
+                     .detail = fmt::format("leadership lost: '{}' is not the present lease and epoch", *header)};
   const auto slash = header->rfind('/');
   const auto dash = header->rfind('-');
   if (slash == std::string_view::npos || dash == std::string_view::npos || dash < slash) return refuse(lost);
@@ -51,7 +54,8 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
   auto wanted = decode_json<LeaseRequest>(*body, Form::full);
   if (!wanted) co_return refuse(Problem{.status = 422, .detail = wanted.error().message});
   if (!request.route.names_valid) {
-    co_return refuse(Problem{.status = 422, .detail = "{'metadata': {'name': ['Invalid character in resource name.']}}"});
+    co_return refuse(
+        Problem{.status = 422, .detail = "{'metadata': {'name': ['Invalid character in resource name.']}}"});
   }
   const auto key = kind.storage_key("", request.route.name);
   for (int attempt = 0; attempt < 3; ++attempt) {
@@ -82,12 +86,14 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     if (!result) co_return refuse(result.error());
     if (const auto* done = std::get_if<store::Committed>(&*result)) {
       if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return refuse(seen.error());
-      if (const auto mine = cache_.of(kind).find("", request.route.name)) co_return lease_reply(200, *mine, epoch_of(*mine));
+      if (const auto mine = cache_.of(kind).find("", request.route.name))
+        co_return lease_reply(200, *mine, epoch_of(*mine));
     } else {
       (void)co_await store_.revoke(*lease);  // somebody was faster; it would run out by itself
     }
   }
-  co_return refuse(Error{Code::unavailable, fmt::format("lease '{}' changes hands too fast; try again", request.route.name)});
+  co_return refuse(
+      Error{Code::unavailable, fmt::format("lease '{}' changes hands too fast; try again", request.route.name)});
 }
 
 Awaitable<Answer> ApiServer::release_lease(Request& request) {
@@ -97,9 +103,10 @@ Awaitable<Answer> ApiServer::release_lease(Request& request) {
   if (!present) co_return refuse(missing(request));
   const auto* holder = find_parameter(request.query, "holder");
   if (!holder || *holder != holder_of(*present)) {
-    co_return refuse(Problem{.status = 409,
-                             .detail = fmt::format("lease '{}' is held by '{}'; name that holder with ?holder= to release it",
-                                                   request.route.name, holder_of(*present))});
+    co_return refuse(
+        Problem{.status = 409,
+                .detail = fmt::format("lease '{}' is held by '{}'; name that holder with ?holder= to release it",
+                                      request.route.name, holder_of(*present))});
   }
   store::Txn txn;
   txn.guards.push_back(store::Guard::modified_at(present->key, present->modified));

@@ -9,11 +9,16 @@ namespace krake::server {
 namespace {
 std::string_view wire_name(Title title) {
   switch (title) {
-    case Title::none: return "";
-    case Title::not_found_error: return "NOT_FOUND_ERROR";
-    case Title::transaction_error: return "TRANSACTION_ERROR";
-    case Title::update_error: return "UPDATE_ERROR";
-    case Title::resource_already_exists: return "RESOURCE_ALREADY_EXISTS";
+    case Title::none:
+      return "";
+    case Title::not_found_error:
+      return "NOT_FOUND_ERROR";
+    case Title::transaction_error:
+      return "TRANSACTION_ERROR";
+    case Title::update_error:
+      return "UPDATE_ERROR";
+    case Title::resource_already_exists:
+      return "RESOURCE_ALREADY_EXISTS";
   }
   return "";
 }
@@ -46,7 +51,8 @@ Problem plain_problem(int status, std::string_view text) {
 ServerReply problem_reply(const Problem& problem, std::string_view base_url) {
   json::Object document;
   const bool titled = problem.title != Title::none;
-  document.set("type", titled && !base_url.empty() ? fmt::format("{}#{}", base_url, anchor(problem.title)) : "about:blank");
+  document.set("type",
+               titled && !base_url.empty() ? fmt::format("{}#{}", base_url, anchor(problem.title)) : "about:blank");
   if (titled) document.set("title", wire_name(problem.title));
   document.set("status", problem.status);
   document.set("detail", problem.detail);

@@ -24,13 +24,15 @@ std::expected<std::optional<Integer>, Problem> heartbeat_of(const Query& query) 
   } else {
     return value;
   }
-  return refuse(Problem{.status = 422,
-                        .detail = json::print(json::Object{{"query", json::Object{{"heartbeat", json::Array{message}}}}})});
+  return refuse(
+      Problem{.status = 422,
+              .detail = json::print(json::Object{{"query", json::Object{{"heartbeat", json::Array{message}}}}})});
 }
 
 Problem query_problem(std::string_view parameter, std::string message) {
   return {.status = 422,
-          .detail = json::print(json::Object{{"query", json::Object{{std::string(parameter), json::Array{std::move(message)}}}}})};
+          .detail = json::print(
+              json::Object{{"query", json::Object{{std::string(parameter), json::Array{std::move(message)}}}}})};
 }
 
 // The additive selection: labels=, fields=.
@@ -62,9 +64,11 @@ std::expected<Selection, Problem> selection_of(const Query& query) {
     } else if (name == "fields") {
       const auto eq = value.find('=');
       const auto field = value.substr(0, eq);
-      const bool known = field == "metadata.name" || field == "metadata.namespace" || field == "metadata.uid" || field == "status.state";
+      const bool known = field == "metadata.name" || field == "metadata.namespace" || field == "metadata.uid" ||
+                         field == "status.state";
       if (eq == std::string::npos || !known) {
-        return refuse(query_problem("fields", "Want metadata.name, metadata.namespace, metadata.uid or status.state, '=' and a value."));
+        return refuse(query_problem(
+            "fields", "Want metadata.name, metadata.namespace, metadata.uid or status.state, '=' and a value."));
       }
       selection.fields.emplace_back(field, value.substr(eq + 1));
     }
@@ -122,7 +126,12 @@ class WatchSource final : public ReplySource {
  public:
   WatchSource(Env& env, Cache& cache, KindCache& kind, WatchOptions options, std::uint64_t position,
               std::optional<std::vector<CachedPtr>> initial, std::shared_ptr<std::size_t> watches)
-      : clock_(env.clock), cache_(cache), kind_(kind), options_(std::move(options)), position_(position), initial_(std::move(initial)),
+      : clock_(env.clock),
+        cache_(cache),
+        kind_(kind),
+        options_(std::move(options)),
+        position_(position),
+        initial_(std::move(initial)),
         watches_(std::move(watches)) {
     ++*watches_;
     beat();
@@ -135,7 +144,8 @@ class WatchSource final : public ReplySource {
       if (!batch.empty()) co_return true;
     }
     for (;;) {
-      if (position_ < kind_.first_event) co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
+      if (position_ < kind_.first_event)
+        co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
       std::size_t size = 0;
       while (position_ < kind_.end_event() && size < kSliceBytes) {
         const auto& event = kind_.events[position_++ - kind_.first_event];
@@ -162,7 +172,8 @@ class WatchSource final : public ReplySource {
   SharedBytes heartbeat_line() const {
     static const SharedBytes empty = share_bytes("\n");
     if (!options_.bookmarks) return empty;
-    return share_bytes(fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", cache_.revision()));
+    return share_bytes(
+        fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", cache_.revision()));
   }
   void send_initial(std::vector<SharedBytes>& batch) {
     for (const auto& object : *initial_) {
@@ -244,8 +255,10 @@ Awaitable<Answer> ApiServer::list(Request& request) {
     it->second.expires = env_.clock.now() + std::chrono::seconds(60);
   } else {
     const auto& kind = cache_.of(*request.route.kind);
-    const auto prefix = request.route.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + request.route.ns + "/";
-    if (request.route.ns.empty() && selection->labels.empty() && selection->fields.empty()) objects.reserve(kind.objects.size());
+    const auto prefix =
+        request.route.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + request.route.ns + "/";
+    if (request.route.ns.empty() && selection->labels.empty() && selection->fields.empty())
+      objects.reserve(kind.objects.size());
     for (auto it = kind.objects.lower_bound(prefix); it != kind.objects.end() && it->first.starts_with(prefix); ++it) {
       if (selection->admits(*it->second)) objects.push_back(it->second);
     }
@@ -254,11 +267,13 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   if (limit > 0 && objects.size() > begin + limit) {
     if (token.empty()) {
       std::erase_if(snapshots_, [&](const auto& entry) { return entry.second.expires < env_.clock.now(); });
-      if (snapshots_.size() >= 64) co_return refuse(Error{Code::too_many_requests, "too many paged lists in progress; try again later"});
+      if (snapshots_.size() >= 64)
+        co_return refuse(Error{Code::too_many_requests, "too many paged lists in progress; try again later"});
       token = secret_token(12);
       snapshots_[token] = {objects, revision, env_.clock.now() + std::chrono::seconds(60)};
     }
-    fmt::format_to(std::back_inserter(metadata), R"(,"continue":"{}.{}","remaining":{})", token, begin + limit, objects.size() - begin - limit);
+    fmt::format_to(std::back_inserter(metadata), R"(,"continue":"{}.{}","remaining":{})", token, begin + limit,
+                   objects.size() - begin - limit);
     objects.resize(begin + limit);
   }
   objects.erase(objects.begin(), objects.begin() + static_cast<std::ptrdiff_t>(begin));
@@ -289,7 +304,8 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   auto& kind = cache_.of(*request.route.kind);
-  WatchOptions options{.ns = request.route.ns, .bookmarks = flag(request.query, "bookmarks"), .selection = *selection_of(request.query)};
+  WatchOptions options{
+      .ns = request.route.ns, .bookmarks = flag(request.query, "bookmarks"), .selection = *selection_of(request.query)};
   const auto heartbeat = *heartbeat_of(request.query);
   const std::int64_t seconds = heartbeat ? std::min<std::int64_t>(*heartbeat, 1'000'000) : 10;
   if (seconds > 0) options.heartbeat = std::chrono::seconds(seconds);
@@ -299,9 +315,11 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   if (const auto* since = find_parameter(request.query, "since")) {
     Revision revision = 0;
     const auto [end, ec] = std::from_chars(since->data(), since->data() + since->size(), revision);
-    if (ec != std::errc() || end != since->data() + since->size()) co_return refuse(query_problem("since", "Want a revision."));
+    if (ec != std::errc() || end != since->data() + since->size())
+      co_return refuse(query_problem("since", "Want a revision."));
     if (revision < kind.complete_after || revision > cache_.revision()) {
-      co_return refuse(Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
+      co_return refuse(
+          Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
     }
     position = kind.first_event;
     while (position < kind.end_event() && kind.events[position - kind.first_event].revision <= revision) ++position;
@@ -314,7 +332,8 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   }
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");
-  reply.source = std::make_unique<WatchSource>(env_, cache_, kind, std::move(options), position, std::move(initial), watches_);
+  reply.source =
+      std::make_unique<WatchSource>(env_, cache_, kind, std::move(options), position, std::move(initial), watches_);
   co_return reply;
 }
 

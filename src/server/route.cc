@@ -22,7 +22,7 @@ std::vector<std::string_view> split(std::string_view path) {
 
 struct Target {
   const Kind* kind = nullptr;
-  std::string_view ns;    // still encoded
+  std::string_view ns;  // still encoded
   std::string_view name;
   std::string_view sub;
   bool has_ns = false;
@@ -41,7 +41,8 @@ std::optional<Target> match(const Registry& registry, const std::vector<std::str
   if (parts.size() > base + 1) target.name = parts[base + 1];
   if (parts.size() > base + 2) target.sub = parts[base + 2];
   // A namespaced kind has only its all-namespaces collection without a namespace; the others know no namespace.
-  if (target.has_ns != target.kind->namespaced && !(target.kind->namespaced && target.name.empty())) return std::nullopt;
+  if (target.has_ns != target.kind->namespaced && !(target.kind->namespaced && target.name.empty()))
+    return std::nullopt;
   return target;
 }
 
@@ -57,13 +58,18 @@ const Subresource* find_subresource(const Kind& kind, std::string_view name) {
 std::optional<Methods> methods_of(const Target& target) {
   const Kind& kind = *target.kind;
   if (!target.sub.empty()) {
-    if (target.sub == "status" && kind.has_status) return Methods{{"PUT", Operation::status}, {"PATCH", Operation::patch_status}};
+    if (target.sub == "status" && kind.has_status)
+      return Methods{{"PUT", Operation::status}, {"PATCH", Operation::patch_status}};
     if (find_subresource(kind, target.sub)) return Methods{{"PUT", Operation::subresource}};
     return std::nullopt;
   }
   if (!target.name.empty()) {
-    if (kind.leased) return Methods{{"GET", Operation::read}, {"PUT", Operation::lease_acquire}, {"DELETE", Operation::lease_release}};
-    return Methods{{"GET", Operation::read}, {"PUT", Operation::update}, {"PATCH", Operation::patch}, {"DELETE", Operation::remove}};
+    if (kind.leased)
+      return Methods{{"GET", Operation::read}, {"PUT", Operation::lease_acquire}, {"DELETE", Operation::lease_release}};
+    return Methods{{"GET", Operation::read},
+                   {"PUT", Operation::update},
+                   {"PATCH", Operation::patch},
+                   {"DELETE", Operation::remove}};
   }
   if (kind.leased || (kind.namespaced && !target.has_ns)) return Methods{{"GET", Operation::list}};
   return Methods{{"GET", Operation::list}, {"POST", Operation::create}};
@@ -82,7 +88,8 @@ std::string allow_of(const Methods& methods) {
 }  // namespace
 
 std::string Route::resource() const {
-  if (operation == Operation::status || operation == Operation::patch_status) return std::string(kind->plural) + "/status";
+  if (operation == Operation::status || operation == Operation::patch_status)
+    return std::string(kind->plural) + "/status";
   if (subresource) return std::string(subresource->resource);
   return std::string(kind->plural);
 }
@@ -91,18 +98,24 @@ std::string_view Route::verb() const {
   switch (operation) {
     case Operation::index:
     case Operation::me:
-    case Operation::release: return "";
-    case Operation::create: return "create";
-    case Operation::list: return "list";
-    case Operation::read: return "get";
+    case Operation::release:
+      return "";
+    case Operation::create:
+      return "create";
+    case Operation::list:
+      return "list";
+    case Operation::read:
+      return "get";
     case Operation::update:
     case Operation::patch:
     case Operation::status:
     case Operation::patch_status:
     case Operation::subresource:
-    case Operation::lease_acquire: return "update";
+    case Operation::lease_acquire:
+      return "update";
     case Operation::remove:
-    case Operation::lease_release: return "delete";
+    case Operation::lease_release:
+      return "delete";
   }
   return "";
 }

@@ -11,25 +11,40 @@
 
 namespace krake::server {
 
-enum class Operation { index, me, release, create, list, read, update, patch, remove, status, patch_status, subresource, lease_acquire, lease_release };
+enum class Operation {
+  index,
+  me,
+  release,
+  create,
+  list,
+  read,
+  update,
+  patch,
+  remove,
+  status,
+  patch_status,
+  subresource,
+  lease_acquire,
+  lease_release
+};
 
 struct Route {
   Operation operation = Operation::index;
   const Kind* kind = nullptr;  // null for the miscellaneous routes
   const Subresource* subresource = nullptr;
-  std::string ns;    // decoded; empty on routes without
+  std::string ns;  // decoded; empty on routes without
   std::string name;
   bool names_valid = true;  // ns and name keep the alphabet of names
 
   bool on_object() const { return !name.empty(); }
-  std::string resource() const;    // RBAC: "applications", "applications/status"
-  std::string_view verb() const;   // RBAC; empty when only authentication is asked for
+  std::string resource() const;   // RBAC: "applications", "applications/status"
+  std::string_view verb() const;  // RBAC; empty when only authentication is asked for
 };
 
 struct Routed {
   std::optional<Route> route;
-  int status = 404;         // when there is none: 404, or 405 with
-  std::string allow;        // the Allow header
+  int status = 404;   // when there is none: 404, or 405 with
+  std::string allow;  // the Allow header
 };
 
 Routed route(const Registry& registry, std::string_view method, std::string_view path);

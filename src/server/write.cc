@@ -22,7 +22,8 @@ std::expected<std::optional<Revision>, Problem> wanted_revision(const Headers& h
   Revision revision = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), revision);
   if (ec != std::errc() || end != text.data() + text.size()) {
-    return refuse(Problem{.status = 400, .detail = fmt::format("If-Match: want the ETag of an earlier answer, got {}", *header)});
+    return refuse(
+        Problem{.status = 400, .detail = fmt::format("If-Match: want the ETag of an earlier answer, got {}", *header)});
   }
   return revision;
 }
@@ -32,8 +33,8 @@ bool finalizers_subset(const std::vector<std::string>& body, const std::vector<s
 }
 
 // What the body of a PUT makes of the stored object (3.5).
-std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, const Object& body, const Object& stored, DateTime now,
-                                                             bool stamp_modified) {
+std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, const Object& body, const Object& stored,
+                                                             DateTime now, bool stamp_modified) {
   if (stored.meta().deleted && !finalizers_subset(body.meta().finalizers, stored.meta().finalizers)) {
     return refuse(update_error(409, "Finalizers can only be removed if a deletion is in progress."));
   }
@@ -67,8 +68,8 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   co_return std::move(*value);
 }
 
-CachedPtr ApiServer::committed_object(const Kind& kind, const std::string& key, const Object&, store::Bytes stored, Revision created,
-                                      Revision modified) {
+CachedPtr ApiServer::committed_object(const Kind& kind, const std::string& key, const Object&, store::Bytes stored,
+                                      Revision created, Revision modified) {
   return cache_.admit(kind, key, std::move(stored), created, modified, 0);
 }
 
@@ -109,7 +110,8 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
     if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
     co_return refuse(Problem{.status = 409,
-                             .detail = kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'", kind.name, meta.name, request.route.ns)
+                             .detail = kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'",
+                                                                     kind.name, meta.name, request.route.ns)
                                                        : fmt::format("{} '{}' already exists", kind.name, meta.name),
                              .title = Title::resource_already_exists});
   }
@@ -119,13 +121,15 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   cache_.expect(cached);
   if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
   ServerReply reply = object_reply(*cached);
-  if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr; blocking && *blocking != "False") {
+  if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
+      blocking && *blocking != "False") {
     co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
   }
   co_return reply;
 }
 
-// Load, compute, commit under the revision that was loaded; again when somebody was faster and the client set no precondition.
+// Load, compute, commit under the revision that was loaded; again when somebody was faster and the client set no
+// precondition.
 Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
   const Kind& kind = *request.route.kind;
   const auto precondition = wanted_revision(request.http.headers);
@@ -137,9 +141,10 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     const auto cached = load(request);
     if (!cached) co_return refuse(missing(request));
     if (*precondition && **precondition != cached->modified) {
-      co_return refuse(Problem{.status = 412,
-                               .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again", kind.name,
-                                                     request.route.name, **precondition, cached->modified)});
+      co_return refuse(
+          Problem{.status = 412,
+                  .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again",
+                                        kind.name, request.route.name, **precondition, cached->modified)});
     }
     const auto stored = decode_stored(*cached, kind);
     CHECK(stored != nullptr, "cached objects can be decoded");
@@ -164,10 +169,13 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
       if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
       if (*precondition) {
-        co_return refuse(Problem{.status = 412, .detail = fmt::format("{} '{}' has changed meanwhile; read it again", kind.name, request.route.name)});
+        co_return refuse(Problem{
+            .status = 412,
+            .detail = fmt::format("{} '{}' has changed meanwhile; read it again", kind.name, request.route.name)});
       }
       if (attempt >= options_.retry_transactions) {
-        co_return refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error});
+        co_return refuse(
+            Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error});
       }
       continue;
     }
@@ -196,17 +204,19 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
   if (!wanted) co_return refuse(invalid(errors));
-  co_return co_await modify(request, [&kind, wanted](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
-    auto merged = merge_update(kind, *wanted, stored, now, true);
-    if (!merged) return refuse(merged.error());
-    if (!*merged) return Mutation{.unchanged = true};
-    const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
-    return Mutation{.object = std::move(*merged), .remove_key = gone};
-  });
+  co_return co_await modify(
+      request,
+      [&kind, wanted](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+        auto merged = merge_update(kind, *wanted, stored, now, true);
+        if (!merged) return refuse(merged.error());
+        if (!*merged) return Mutation{.unchanged = true};
+        const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
+        return Mutation{.object = std::move(*merged), .remove_key = gone};
+      });
 }
 
-// JSON merge patch (RFC 7386) on what GET answers. A patch that changes nothing is an ordinary success; one that changes
-// finalizers and owners alone leaves `modified` alone, so that it wakes no scheduler.
+// JSON merge patch (RFC 7386) on what GET answers. A patch that changes nothing is an ordinary success; one that
+// changes finalizers and owners alone leaves `modified` alone, so that it wakes no scheduler.
 Awaitable<Answer> ApiServer::patch(Request& request) {
   const Kind& kind = *request.route.kind;
   const bool on_status = request.route.operation == Operation::patch_status;
@@ -219,7 +229,9 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
   }
   const auto change = std::make_shared<json::Value>(std::move(*body));
   co_return co_await modify(
-      request, [&kind, change, on_status](const Object& stored, const CachedObject& cached, DateTime now) -> std::expected<Mutation, Problem> {
+      request,
+      [&kind, change, on_status](const Object& stored, const CachedObject& cached,
+                                 DateTime now) -> std::expected<Mutation, Problem> {
         auto document = json::parse(*cached.stored);
         CHECK(document.has_value());
         if (on_status) {
@@ -262,14 +274,15 @@ Awaitable<Answer> ApiServer::status(Request& request) {
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
   if (!wanted) co_return refuse(invalid(errors));
-  co_return co_await modify(request, [wanted](const Object& stored, const CachedObject&, DateTime) -> std::expected<Mutation, Problem> {
-    if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
-      return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
-    }
-    auto merged = stored.clone();
-    merged->take_status(*wanted);
-    return Mutation{.object = std::move(merged)};
-  });
+  co_return co_await modify(
+      request, [wanted](const Object& stored, const CachedObject&, DateTime) -> std::expected<Mutation, Problem> {
+        if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
+          return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+        }
+        auto merged = stored.clone();
+        merged->take_status(*wanted);
+        return Mutation{.object = std::move(merged)};
+      });
 }
 
 Awaitable<Answer> ApiServer::subresource(Request& request) {
@@ -286,15 +299,17 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
     if (!sub.validate(*given, errors)) co_return refuse(invalid(errors));
     body = std::make_shared<json::Value>(std::move(*given));
   }
-  co_return co_await modify(request, [&sub, body](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
-    auto object = stored.clone();
-    auto done = sub.apply(*object, {.body = body.get(), .now = now});
-    if (!done) {
-      if (done.error().code == Code::invalid_argument) return refuse(update_error(400, done.error().message));
-      return refuse(plain_problem(http_status(done.error().code), done.error().message));
-    }
-    return Mutation{.object = std::move(object)};
-  });
+  co_return co_await modify(
+      request,
+      [&sub, body](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+        auto object = stored.clone();
+        auto done = sub.apply(*object, {.body = body.get(), .now = now});
+        if (!done) {
+          if (done.error().code == Code::invalid_argument) return refuse(update_error(400, done.error().message));
+          return refuse(plain_problem(http_status(done.error().code), done.error().message));
+        }
+        return Mutation{.object = std::move(object)};
+      });
 }
 
 Awaitable<Answer> ApiServer::remove(Request& request) {
@@ -303,33 +318,38 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
   const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
   const bool forced = force && (*force == "True" || *force == "true" || *force == "1");
   if (forced) co_return co_await force_remove(request);
-  auto answer = co_await modify(request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
-    if (stored.meta().deleted) return Mutation{.unchanged = true};
-    auto object = stored.clone();
-    if (kind.on_delete) kind.on_delete(*object);
-    object->meta().deleted = now;
-    // At the end, and once: the garbage collector acts on the last finalizer.
-    std::erase(object->meta().finalizers, kCascadeDeletion);
-    object->meta().finalizers.emplace_back(kCascadeDeletion);
-    return Mutation{.object = std::move(object)};
-  });
+  auto answer = co_await modify(
+      request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+        if (stored.meta().deleted) return Mutation{.unchanged = true};
+        auto object = stored.clone();
+        if (kind.on_delete) kind.on_delete(*object);
+        object->meta().deleted = now;
+        // At the end, and once: the garbage collector acts on the last finalizer.
+        std::erase(object->meta().finalizers, kCascadeDeletion);
+        object->meta().finalizers.emplace_back(kCascadeDeletion);
+        return Mutation{.object = std::move(object)};
+      });
   if (!answer || !blocking || *blocking == "False") co_return answer;
-  if (const auto cached = load(request)) co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(*answer));
+  if (const auto cached = load(request))
+    co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(*answer));
   co_return answer;
 }
 
 Awaitable<Answer> ApiServer::force_remove(Request& request) {
   const Kind& kind = *request.route.kind;
-  co_return co_await modify(request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
-    auto answer = stored.clone();
-    answer->meta().deleted = now;
-    (void)kind;
-    return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
-  });
+  co_return co_await modify(
+      request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+        auto answer = stored.clone();
+        answer->meta().deleted = now;
+        (void)kind;
+        return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
+      });
 }
 
-// ?blocking=<state>: waits for this object (by uid) to reach the state, at most a minute; then the ordinary answer (W14).
-Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted, ServerReply otherwise) {
+// ?blocking=<state>: waits for this object (by uid) to reach the state, at most a minute; then the ordinary answer
+// (W14).
+Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted,
+                                                   ServerReply otherwise) {
   auto& kind = cache_.of(*request.route.kind);
   const Mono deadline = env_.clock.now() + options_.blocking_limit;
   while (env_.clock.now() < deadline) {

@@ -5,7 +5,9 @@
 namespace krake::sim {
 
 void Trace::add(std::string line) {
-  line = fmt::format("{:>12} {}", std::chrono::duration_cast<std::chrono::microseconds>(clock_.now().time_since_epoch()).count(), line);
+  line =
+      fmt::format("{:>12} {}",
+                  std::chrono::duration_cast<std::chrono::microseconds>(clock_.now().time_since_epoch()).count(), line);
   hash_ = hash_ * 0x100000001b3 ^ stable_hash(line);
   ++count_;
   if (sink_) *sink_ += line + "\n";
@@ -26,8 +28,12 @@ struct Mailbox {
 // Tells the waiting caller when the task ends without an answer: the process died under it.
 template <class T>
 struct LastWill {
+  explicit LastWill(std::shared_ptr<Mailbox<T>> b) : box(std::move(b)) {}
+  LastWill(LastWill&&) = default;  // only the last holder speaks
+  LastWill& operator=(LastWill&&) = delete;
   std::shared_ptr<Mailbox<T>> box;
   ~LastWill() {
+    if (!box) return;
     if (!box->answer) box->answer = fail(Code::unavailable, "the connection was cut");
     box->changed.notify_all();
   }
@@ -43,8 +49,12 @@ struct Pipe {
 };
 
 struct PipeEnd {
+  explicit PipeEnd(std::shared_ptr<Pipe> p) : pipe(std::move(p)) {}
+  PipeEnd(PipeEnd&&) = default;
+  PipeEnd& operator=(PipeEnd&&) = delete;
   std::shared_ptr<Pipe> pipe;
   ~PipeEnd() {
+    if (!pipe) return;
     if (!pipe->ended && !pipe->error) pipe->error = Error{Code::unavailable, "the connection was cut"};
     pipe->changed.notify_all();
   }
@@ -75,7 +85,8 @@ class PipeStream final : public ByteStream {
   std::shared_ptr<Pipe> pipe_;
 };
 
-Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options, LastWill<HttpResponse> will) {
+Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
+                          LastWill<HttpResponse> will) {
   const auto box = will.box;
   auto answer = co_await inner->send(std::move(request), options);
   box->answer = std::move(answer);
@@ -98,13 +109,17 @@ class SimTransport final : public Transport {
     CO_RETURN_IF_ERROR(co_await arrive(what));
     const auto host = network_.hosts_.at(to_);
     auto box = std::make_shared<Mailbox<HttpResponse>>(network_.env_.executor);
-    host->tasks.spawn(what, carry_out(make_inproc_transport(host->handler, peer_, network_.env_.clock), std::move(request), options, LastWill<HttpResponse>{box}));
+    host->tasks.spawn(what, carry_out(make_inproc_transport(host->handler, peer_, network_.env_.clock),
+                                      std::move(request), options, LastWill<HttpResponse>{box}));
     const Mono deadline = network_.env_.clock.now() + options.timeout;
-    while (!box->answer && network_.env_.clock.now() < deadline) co_await box->changed.wait_until(network_.env_.clock, deadline);
+    while (!box->answer && network_.env_.clock.now() < deadline)
+      co_await box->changed.wait_until(network_.env_.clock, deadline);
     if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
     auto answer = std::move(*box->answer);
-    network_.trace_.add(fmt::format("{} -> {}", what, answer ? std::to_string(answer->status) : answer.error().message));
-    if (network_.random_.chance(network_.faults.lose_answer)) co_return fail(Code::timeout, what + ": the answer was lost");
+    network_.trace_.add(
+        fmt::format("{} -> {}", what, answer ? std::to_string(answer->status) : answer.error().message));
+    if (network_.random_.chance(network_.faults.lose_answer))
+      co_return fail(Code::timeout, what + ": the answer was lost");
     co_await late();
     co_return answer;
   }
@@ -115,13 +130,17 @@ class SimTransport final : public Transport {
     const auto host = network_.hosts_.at(to_);
     auto box = std::make_shared<Mailbox<Opened>>(network_.env_.executor);
     auto pipe = std::make_shared<Pipe>(network_.env_.executor);
-    host->tasks.spawn(what, pump(network_, from_, to_, make_inproc_transport(host->handler, peer_, network_.env_.clock), std::move(request), options, LastWill<Opened>{box}, PipeEnd{pipe}));
+    host->tasks.spawn(what, pump(network_, from_, to_, make_inproc_transport(host->handler, peer_, network_.env_.clock),
+                                 std::move(request), options, LastWill<Opened>{box}, PipeEnd{pipe}));
     const Mono deadline = network_.env_.clock.now() + options.timeout;
-    while (!box->answer && network_.env_.clock.now() < deadline) co_await box->changed.wait_until(network_.env_.clock, deadline);
+    while (!box->answer && network_.env_.clock.now() < deadline)
+      co_await box->changed.wait_until(network_.env_.clock, deadline);
     if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
     if (!*box->answer) co_return fail(box->answer->error());
     network_.trace_.add(fmt::format("{} -> {}", what, (**box->answer).status));
-    co_return HttpStream{.status = (**box->answer).status, .headers = (**box->answer).headers, .body = std::make_unique<PipeStream>(pipe)};
+    co_return HttpStream{.status = (**box->answer).status,
+                         .headers = (**box->answer).headers,
+                         .body = std::make_unique<PipeStream>(pipe)};
   }
 
  private:
@@ -141,12 +160,13 @@ class SimTransport final : public Transport {
   Awaitable<void> late() {
     if (!network_.random_.chance(network_.faults.delay)) co_return;
     const auto us = std::chrono::duration_cast<std::chrono::microseconds>(network_.faults.max_delay).count();
-    co_await sleep_for(network_.env_.clock, std::chrono::microseconds(network_.random_.below(static_cast<std::uint64_t>(us) + 1)));
+    co_await sleep_for(network_.env_.clock,
+                       std::chrono::microseconds(network_.random_.below(static_cast<std::uint64_t>(us) + 1)));
   }
 
   // Lives in the target process: moves pieces until one side is gone.
-  static Awaitable<void> pump(Network& network, std::string from, std::string to, std::shared_ptr<Transport> inner, HttpRequest request,
-                              CallOptions options, LastWill<Opened> will, PipeEnd end) {
+  static Awaitable<void> pump(Network& network, std::string from, std::string to, std::shared_ptr<Transport> inner,
+                              HttpRequest request, CallOptions options, LastWill<Opened> will, PipeEnd end) {
     const auto box = will.box;
     const auto pipe = end.pipe;
     auto stream = co_await inner->open(std::move(request), options);

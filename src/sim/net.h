@@ -36,9 +36,9 @@ class Trace {
 struct NetFaults {
   double delay = 0;  // chance that a message is late, by up to max_delay
   Duration max_delay = std::chrono::milliseconds(800);
-  double lose = 0;  // chance that a request is lost before it arrives
+  double lose = 0;         // chance that a request is lost before it arrives
   double lose_answer = 0;  // the request is carried out, its answer is lost
-  double cut_stream = 0;  // chance per piece that a stream breaks
+  double cut_stream = 0;   // chance per piece that a stream breaks
 };
 
 class Network {

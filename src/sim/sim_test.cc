@@ -1,6 +1,6 @@
-#include "sim/world.h"
-
 #include <gtest/gtest.h>
+
+#include "sim/world.h"
 
 namespace krake::sim {
 namespace {
@@ -9,7 +9,8 @@ std::string explain(const Verdict& verdict) {
   std::string text;
   for (const auto& problem : verdict.problems) text += problem + "\n";
   std::size_t shown = 0;
-  for (auto it = verdict.tail.rbegin(); it != verdict.tail.rend() && shown < 40; ++it, ++shown) text += "  " + *it + "\n";
+  for (auto it = verdict.tail.rbegin(); it != verdict.tail.rend() && shown < 40; ++it, ++shown)
+    text += "  " + *it + "\n";
   return text;
 }
 

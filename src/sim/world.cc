@@ -43,7 +43,8 @@ struct ControllerProcess {
   ControllerProcess(const std::string& name, Env& shared, Network& network)
       : env{shared.executor, shared.clock, shared.random.fork("process " + name), shared.log, shared.metrics},
         dialer(network, name),
-        client(network.transport(name, "api", Peer{.common_name = "system:" + name}), {.timeout = std::chrono::seconds(10)}),
+        client(network.transport(name, "api", Peer{.common_name = "system:" + name}),
+               {.timeout = std::chrono::seconds(10)}),
         controller(make(name)) {
     controller->start();
   }
@@ -161,13 +162,14 @@ class World {
       object.metadata.labels.entries = {{"location", std::string(kLocations[i++ % 3])}};
       object.spec.kubeconfig = *cluster->kubeconfig("https://" + name, "").if_object();
       auto created = wait(client_.create<Cluster>(std::string(kNamespace), std::move(object)));
-      CHECK(created && *created, "clusters are registered before anything misbehaves");
+      CHECK(created && *created, "clusters are registered before anything misbehaves: " +
+                                     (created ? created->error().message : "no answer"));
     }
     pass(std::chrono::seconds(5));
   }
 
   void start_api() {
-    api_ = std::make_unique<ApiProcess>(env_, disk_, options_.faults && !healed_ ? store_faults() : store::FaultRates{});
+    api_ = std::make_unique<ApiProcess>(env_, disk_, misbehaving_ ? store_faults() : store::FaultRates{});
     // The store may refuse the first load: try until it gives in, as a supervisor would.
     for (int attempt = 0; attempt < 100; ++attempt) {
       auto started = wait(api_->server.start());
@@ -218,11 +220,16 @@ class World {
     return rates;
   }
   void misbehave() {
-    network_.faults = {.delay = 0.1, .max_delay = std::chrono::milliseconds(800), .lose = 0.01, .lose_answer = 0.01, .cut_stream = 0.01};
+    misbehaving_ = true;
+    network_.faults = {.delay = 0.1,
+                       .max_delay = std::chrono::milliseconds(800),
+                       .lose = 0.01,
+                       .lose_answer = 0.01,
+                       .cut_stream = 0.01};
     api_->store.set_rates(store_faults());
   }
   void heal() {
-    healed_ = true;
+    misbehaving_ = false;
     network_.faults = {};
     network_.heal();
     if (!api_) start_api();
@@ -240,18 +247,29 @@ class World {
     switch (random_.below(options_.faults ? 14 : 8)) {
       case 0:
       case 1:
-      case 2: return create_application();
-      case 3: return update_image();
-      case 4: return update_place();
-      case 5: return delete_application();
-      case 6: return vandalise(true);
-      case 7: return vandalise(false);
-      case 8: return cut_cluster();
-      case 9: return crash_api();
+      case 2:
+        return create_application();
+      case 3:
+        return update_image();
+      case 4:
+        return update_place();
+      case 5:
+        return delete_application();
+      case 6:
+        return vandalise(true);
+      case 7:
+        return vandalise(false);
+      case 8:
+        return cut_cluster();
+      case 9:
+        return crash_api();
       case 10:
-      case 11: return crash_controller();
-      case 12: return slow_cluster();
-      default: return network_.heal();
+      case 11:
+        return crash_controller();
+      case 12:
+        return slow_cluster();
+      default:
+        return network_.heal();
     }
   }
   static json::Object deployment(const std::string& name, int version) {
@@ -260,9 +278,14 @@ class World {
         {"apiVersion", "apps/v1"},
         {"kind", "Deployment"},
         {"metadata", json::Object{{"name", name}}},
-        {"spec", json::Object{{"selector", json::Object{{"matchLabels", labels}}},
-                              {"template", json::Object{{"metadata", json::Object{{"labels", labels}}},
-                                                        {"spec", json::Object{{"containers", json::Array{json::Object{{"name", "main"}, {"image", fmt::format("image:{}", version)}}}}}}}}}}};
+        {"spec",
+         json::Object{
+             {"selector", json::Object{{"matchLabels", labels}}},
+             {"template", json::Object{{"metadata", json::Object{{"labels", labels}}},
+                                       {"spec", json::Object{{"containers",
+                                                              json::Array{json::Object{
+                                                                  {"name", "main"},
+                                                                  {"image", fmt::format("image:{}", version)}}}}}}}}}}};
   }
   std::vector<expr::LabelConstraint> somewhere() {
     if (random_.chance(0.5)) return {};
@@ -281,7 +304,10 @@ class World {
     app.metadata.name = name;
     app.spec.manifest = {deployment(name, 1)};
     if (random_.chance(0.5)) {
-      app.spec.manifest.push_back(json::Object{{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", json::Object{{"name", name}}}, {"data", json::Object{{"a", "b"}}}});
+      app.spec.manifest.push_back(json::Object{{"apiVersion", "v1"},
+                                               {"kind", "ConfigMap"},
+                                               {"metadata", json::Object{{"name", name}}},
+                                               {"data", json::Object{{"a", "b"}}}});
     }
     app.spec.constraints.cluster.labels = somewhere();
     auto created = wait(client_.create<Application>(std::string(kNamespace), std::move(app)));
@@ -301,7 +327,8 @@ class World {
   }
   void update_image() {
     const int version = next_++;
-    update(some_application(), "updates", [&](Application& app) { app.spec.manifest.front() = deployment(app.metadata.name, version); });
+    update(some_application(), "updates",
+           [&](Application& app) { app.spec.manifest.front() = deployment(app.metadata.name, version); });
   }
   void update_place() {
     update(some_application(), "moves", [&](Application& app) { app.spec.constraints.cluster.labels = somewhere(); });
@@ -311,7 +338,7 @@ class World {
     if (key.name.empty()) return;
     auto removed = wait(client_.remove<Application>(key));
     trace_.add(fmt::format("user deletes {}: {}", key.name, removed && *removed ? "ok" : "no"));
-    if (removed && *removed) wanted_.erase(key.name);
+    wanted_.erase(key.name);  // also without an answer: it may have been carried out
   }
   kubesim::SimCluster& some_cluster() {
     auto it = clusters_.begin();
@@ -328,7 +355,13 @@ class World {
     if (erase) {
       cluster.erase("deployments", "default", name);
     } else {
-      cluster.merge("deployments", "default", name, json::Object{{"spec", json::Object{{"template", json::Object{{"spec", json::Object{{"containers", json::Array{json::Object{{"name", "main"}, {"image", "evil"}}}}}}}}}}});
+      cluster.merge(
+          "deployments", "default", name,
+          json::Object{
+              {"spec", json::Object{{"template",
+                                     json::Object{{"spec", json::Object{{"containers", json::Array{json::Object{
+                                                                                           {"name", "main"},
+                                                                                           {"image", "evil"}}}}}}}}}}});
     }
   }
   void cut_cluster() {
@@ -384,10 +417,18 @@ class World {
       for (const auto& [cluster_name, cluster] : clusters_) {
         const bool here = status.running_on->name == cluster_name;
         const auto live = cluster->find("deployments", "default", name);
-        if (here != (live != nullptr)) return fmt::format("application {} runs on {}; its Deployment on {} is {}", name, status.running_on->name, cluster_name, live ? "there" : "missing");
+        if (here != (live != nullptr))
+          return fmt::format("application {} runs on {}; its Deployment on {} is {}", name, status.running_on->name,
+                             cluster_name, live ? "there" : "missing");
         if (!here) continue;
-        const auto wanted = app.spec.manifest.front().find("spec")->at_path({"template", "spec", "containers"})->if_array()->front().string_at({"image"});
-        const auto seen = live->at_path({"spec", "template", "spec", "containers"})->if_array()->front().string_at({"image"});
+        const auto wanted = app.spec.manifest.front()
+                                .find("spec")
+                                ->at_path({"template", "spec", "containers"})
+                                ->if_array()
+                                ->front()
+                                .string_at({"image"});
+        const auto seen =
+            live->at_path({"spec", "template", "spec", "containers"})->if_array()->front().string_at({"image"});
         if (wanted != seen) return fmt::format("application {}: image {} is wanted, {} is there", name, wanted, seen);
       }
     }
@@ -397,8 +438,10 @@ class World {
           const std::string name(object->string_at({"metadata", "name"}));
           if (!names_.contains(name)) continue;
           const auto app = apps.find(name);
-          if (app == apps.end()) return fmt::format("{} {} is left on {} although its application is gone", plural, name, cluster_name);
-          if (app->second.status.running_on->name != cluster_name) return fmt::format("{} {} is left on {}", plural, name, cluster_name);
+          if (app == apps.end())
+            return fmt::format("{} {} is left on {} although its application is gone", plural, name, cluster_name);
+          if (app->second.status.running_on->name != cluster_name)
+            return fmt::format("{} {} is left on {}", plural, name, cluster_name);
         }
       }
     }
@@ -418,16 +461,19 @@ class World {
   // Nothing more to do means nothing more is done.
   void silence() {
     pass(std::chrono::minutes(3));  // reports that were held back come out
-    if (auto difference = first_difference(); !difference.empty()) return broken(Broken::liveness, "after convergence: " + difference);
+    if (auto difference = first_difference(); !difference.empty())
+      return broken(Broken::liveness, "after convergence: " + difference);
     const auto revision = disk_->revision();
     std::uint64_t mutations = 0;
     for (const auto& [name, cluster] : clusters_) mutations += cluster->mutations();
     pass(std::chrono::minutes(5));
     if (disk_->revision() != revision) {
-      broken(Broken::liveness, fmt::format("silence: {} commits in five minutes in which nothing was to be done", disk_->revision() - revision));
+      broken(Broken::liveness, fmt::format("silence: {} commits in five minutes in which nothing was to be done",
+                                           disk_->revision() - revision));
     }
     for (const auto& [name, cluster] : clusters_) mutations -= cluster->mutations();
-    if (mutations != 0) broken(Broken::liveness, "silence: the clusters were written to although nothing was to be done");
+    if (mutations != 0)
+      broken(Broken::liveness, "silence: the clusters were written to although nothing was to be done");
   }
   void broken(Broken how, std::string what) {
     verdict_.broken = how;
@@ -450,7 +496,7 @@ class World {
   std::map<std::string, bool> wanted_;  // acknowledged and not deleted
   std::set<std::string> names_;         // ever used
   int next_ = 1;
-  bool healed_ = false;
+  bool misbehaving_ = false;
   Verdict verdict_;
 };
 

@@ -14,9 +14,9 @@ namespace krake::sim {
 struct WorldOptions {
   std::uint64_t seed = 1;
   int clusters = 3;
-  int steps = 40;                 // of the workload
+  int steps = 40;  // of the workload
   bool faults = true;
-  std::string* trace = nullptr;   // gets every line
+  std::string* trace = nullptr;  // gets every line
 };
 
 enum class Broken { nothing, safety, liveness };

@@ -1,5 +1,7 @@
-// The provider's conformance cases against a real kube-apiserver over TLS. KRAKE_TEST_KUBECONFIG names the kubeconfig (JSON)
-// of one that is running already; else one is started for the run.
+// The provider's conformance cases against a real kube-apiserver over TLS. KRAKE_TEST_KUBECONFIG names the kubeconfig
+// (JSON) of one that is running already; else one is started for the run.
+#include "providers/conformance/conformance.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -9,7 +11,6 @@
 
 #include "base/task_group.h"
 #include "net/beast/client.h"
-#include "providers/conformance/conformance.h"
 
 namespace krake::kube::conformance {
 

@@ -1,5 +1,5 @@
-// core/Lease: leadership as a resource (additive). PUT /core/leases/NAME with {holder, ttl_seconds} says "I want to hold it";
-// the object lives on a store lease, so it vanishes, with an ordinary DELETED event, when it is not renewed.
+// core/Lease: leadership as a resource (additive). PUT /core/leases/NAME with {holder, ttl_seconds} says "I want to
+// hold it"; the object lives on a store lease, so it vanishes, with an ordinary DELETED event, when it is not renewed.
 #pragma once
 
 #include "meta/kind.h"

@@ -21,7 +21,8 @@ struct MetricSpec {
   MetricSpecProvider provider;
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"allowed_values", kRequired}, {"min", kRequired}, {"max", kRequired}, {"provider", kRequired}};
+  static constexpr FieldMark kMarks[] = {
+      {"allowed_values", kRequired}, {"min", kRequired}, {"max", kRequired}, {"provider", kRequired}};
   friend bool operator==(const MetricSpec&, const MetricSpec&) = default;
 };
 BOOST_DESCRIBE_STRUCT(MetricSpec, (), (allowed_values, min, max, provider))
@@ -66,7 +67,8 @@ struct InfluxProvider {
   std::string org;
   std::string bucket;
 
-  static constexpr FieldMark kMarks[] = {{"url", kRequired}, {"token", kRequired | kSecret}, {"org", kRequired}, {"bucket", kRequired}};
+  static constexpr FieldMark kMarks[] = {
+      {"url", kRequired}, {"token", kRequired | kSecret}, {"org", kRequired}, {"bucket", kRequired}};
   friend bool operator==(const InfluxProvider&, const InfluxProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(InfluxProvider, (), (url, token, org, bucket))
@@ -78,7 +80,8 @@ struct KafkaProvider {
   std::string table;
   std::string url;
 
-  static constexpr FieldMark kMarks[] = {{"comparison_column", kRequired}, {"value_column", kRequired}, {"table", kRequired}, {"url", kRequired}};
+  static constexpr FieldMark kMarks[] = {
+      {"comparison_column", kRequired}, {"value_column", kRequired}, {"table", kRequired}, {"url", kRequired}};
   friend bool operator==(const KafkaProvider&, const KafkaProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(KafkaProvider, (), (comparison_column, value_column, table, url))
@@ -107,7 +110,8 @@ struct MetricsProvider {
 BOOST_DESCRIBE_STRUCT(MetricsProvider, (), (metadata, spec))
 
 struct GlobalMetricsProvider {
-  static constexpr std::string_view kApi = "core", kKindName = "GlobalMetricsProvider", kPlural = "globalmetricsproviders";
+  static constexpr std::string_view kApi = "core", kKindName = "GlobalMetricsProvider",
+                                    kPlural = "globalmetricsproviders";
   static constexpr bool kNamespaced = false;
   ObjectMeta metadata;
   MetricsProviderSpec spec;

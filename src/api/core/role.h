@@ -14,7 +14,8 @@ struct RoleRule {
   std::vector<std::string> namespaces;
   std::vector<Verb> verbs;
 
-  static constexpr FieldMark kMarks[] = {{"api", kRequired}, {"resources", kRequired}, {"namespaces", kRequired}, {"verbs", kRequired}};
+  static constexpr FieldMark kMarks[] = {
+      {"api", kRequired}, {"resources", kRequired}, {"namespaces", kRequired}, {"verbs", kRequired}};
   friend bool operator==(const RoleRule&, const RoleRule&) = default;
 };
 BOOST_DESCRIBE_STRUCT(RoleRule, (), (api, resources, namespaces, verbs))

@@ -32,7 +32,8 @@ bool Codec<ToscaSource>::decode(const json::Value& in, ToscaSource& out, FieldEr
 
 void ApplicationSpec::check(const ApplicationSpec& spec, FieldChecks& checks) {
   if (checks.loaded("manifest")) {
-    for (auto& message : manifest::check_manifest(as_array(spec.manifest))) checks.error("manifest", std::move(message));
+    for (auto& message : manifest::check_manifest(as_array(spec.manifest)))
+      checks.error("manifest", std::move(message));
   }
   if (checks.loaded("tosca")) {
     if (auto message = manifest::check_tosca_application(spec.tosca.value)) checks.error("tosca", *message);

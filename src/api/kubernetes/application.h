@@ -61,8 +61,9 @@ struct ApplicationSpec {
   friend bool operator==(const ApplicationSpec&, const ApplicationSpec&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ApplicationSpec, (),
-                      (manifest, tosca, csar, observer_schema, constraints, hooks, shutdown_grace_time, shutdown_failure_strategy,
-                       shutdown_retry_count, backoff, backoff_delay, backoff_limit, storage_migration, auto_cluster_create))
+                      (manifest, tosca, csar, observer_schema, constraints, hooks, shutdown_grace_time,
+                       shutdown_failure_strategy, shutdown_retry_count, backoff, backoff_delay, backoff_limit,
+                       storage_migration, auto_cluster_create))
 
 struct ContainerHealth {
   Integer desired_pods;
@@ -75,8 +76,8 @@ struct ContainerHealth {
 BOOST_DESCRIBE_STRUCT(ContainerHealth, (), (desired_pods, running_pods, completed_pods, failed_pods))
 
 BOOST_DEFINE_ENUM_CLASS(ApplicationState, PENDING, CREATING, RUNNING, RECONCILING, TRANSLATING, RETRYING, RESTARTING,
-                        WAITING_FOR_CLEANING, READY_FOR_ACTION, MIGRATING, WAITING_FOR_CLUSTER_CREATION, DELETING, DELETED,
-                        DEGRADED, FAILED, COMPLETED)
+                        WAITING_FOR_CLEANING, READY_FOR_ACTION, MIGRATING, WAITING_FOR_CLUSTER_CREATION, DELETING,
+                        DELETED, DEGRADED, FAILED, COMPLETED)
 
 struct ApplicationStatus {
   std::optional<Reason> reason;
@@ -104,15 +105,17 @@ struct ApplicationStatus {
   Integer migration_timeout;
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"complete_token", kSecret}, {"complete_cert", kSecret}, {"complete_key", kSecret},
-                                         {"shutdown_token", kSecret}, {"shutdown_cert", kSecret}, {"shutdown_key", kSecret}};
+  static constexpr FieldMark kMarks[] = {{"complete_token", kSecret}, {"complete_cert", kSecret},
+                                         {"complete_key", kSecret},   {"shutdown_token", kSecret},
+                                         {"shutdown_cert", kSecret},  {"shutdown_key", kSecret}};
   friend bool operator==(const ApplicationStatus&, const ApplicationStatus&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),
-                      (reason, state, container_health, kube_controller_triggered, scheduled, scheduled_to, running_on, retries,
-                       scheduled_retry, services, mangled_observer_schema, last_observed_manifest, last_applied_manifest,
-                       complete_token, complete_cert, complete_key, shutdown_token, shutdown_cert, shutdown_key,
-                       shutdown_grace_period, auto_cluster_create_started, migration_retries, migration_timeout))
+                      (reason, state, container_health, kube_controller_triggered, scheduled, scheduled_to, running_on,
+                       retries, scheduled_retry, services, mangled_observer_schema, last_observed_manifest,
+                       last_applied_manifest, complete_token, complete_cert, complete_key, shutdown_token,
+                       shutdown_cert, shutdown_key, shutdown_grace_period, auto_cluster_create_started,
+                       migration_retries, migration_timeout))
 
 struct Application {
   static constexpr std::string_view kApi = "kubernetes", kKindName = "Application", kPlural = "applications";
@@ -122,7 +125,8 @@ struct Application {
   ApplicationStatus status;
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
+  static constexpr FieldMark kMarks[] = {
+      {"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
   friend bool operator==(const Application&, const Application&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Application, (), (metadata, spec, status))

@@ -41,11 +41,11 @@ struct ClusterSpec {
   friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ClusterSpec, (),
-                      (kubeconfig, tosca, custom_resources, constraints, metrics, inherit_metrics, backoff, backoff_delay,
-                       backoff_limit, auto_generated))
+                      (kubeconfig, tosca, custom_resources, constraints, metrics, inherit_metrics, backoff,
+                       backoff_delay, backoff_limit, auto_generated))
 
-BOOST_DEFINE_ENUM_CLASS(ClusterState, PENDING, ONLINE, CONNECTING, OFFLINE, UNHEALTHY, NOTREADY, FAILING_METRICS, CREATING,
-                        RECONCILING, DELETING, FAILING_RECONCILIATION, FAILED, DEGRADED)
+BOOST_DEFINE_ENUM_CLASS(ClusterState, PENDING, ONLINE, CONNECTING, OFFLINE, UNHEALTHY, NOTREADY, FAILING_METRICS,
+                        CREATING, RECONCILING, DELETING, FAILING_RECONCILIATION, FAILED, DEGRADED)
 
 struct ClusterNodeCondition {
   std::string message;
@@ -53,7 +53,8 @@ struct ClusterNodeCondition {
   std::string status;
   std::string type;
 
-  static constexpr FieldMark kMarks[] = {{"message", kRequired}, {"reason", kRequired}, {"status", kRequired}, {"type", kRequired}};
+  static constexpr FieldMark kMarks[] = {
+      {"message", kRequired}, {"reason", kRequired}, {"status", kRequired}, {"type", kRequired}};
   friend bool operator==(const ClusterNodeCondition&, const ClusterNodeCondition&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ClusterNodeCondition, (), (message, reason, status, type))
@@ -103,8 +104,8 @@ struct ClusterStatus {
   friend bool operator==(const ClusterStatus&, const ClusterStatus&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ClusterStatus, (),
-                      (reason, kube_controller_triggered, state, metrics_reasons, last_applied_tosca, nodes, cluster_id, scheduled,
-                       scheduled_to, running_on, retries))
+                      (reason, kube_controller_triggered, state, metrics_reasons, last_applied_tosca, nodes, cluster_id,
+                       scheduled, scheduled_to, running_on, retries))
 
 struct Cluster {
   static constexpr std::string_view kApi = "kubernetes", kKindName = "Cluster", kPlural = "clusters";
@@ -114,7 +115,8 @@ struct Cluster {
   ClusterStatus status;
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
+  static constexpr FieldMark kMarks[] = {
+      {"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
   friend bool operator==(const Cluster&, const Cluster&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Cluster, (), (metadata, spec, status))

@@ -46,9 +46,7 @@ Status bind_cluster(Object& object, const SubresourceCall& call) {
 bool token_matches(const std::optional<std::string>& stored, const std::optional<std::string>& given) {
   return stored && given && constant_time_equal(*stored, *given);
 }
-Status bad_token() {
-  return fail(Code::unauthenticated, "No token has been provided or the provided one is invalid.");
-}
+Status bad_token() { return fail(Code::unauthenticated, "No token has been provided or the provided one is invalid."); }
 
 Status complete_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
@@ -70,7 +68,8 @@ Status shutdown_application(Object& object, const SubresourceCall& call) {
 
 Status retry_application(Object& object, const SubresourceCall&) {
   auto& app = object.as<Application>();
-  if (app.status.state != ApplicationState::DEGRADED) return fail(Code::invalid_argument, "No migration or deletion retry needed");
+  if (app.status.state != ApplicationState::DEGRADED)
+    return fail(Code::invalid_argument, "No migration or deletion retry needed");
   app.status.state = ApplicationState::WAITING_FOR_CLEANING;
   app.status.shutdown_grace_period.reset();
   return {};
@@ -88,9 +87,18 @@ void register_kubernetes(Registry& registry) {
   application.force_delete = true;
   application.on_delete = delete_application;
   application.subresources = {
-      {.name = "binding", .resource = "applications/binding", .validate = validate_body<ClusterBinding>, .apply = bind_application},
-      {.name = "complete", .resource = "applications/complete", .validate = validate_body<CompleteHook>, .apply = complete_application},
-      {.name = "shutdown", .resource = "applications/shutdown", .validate = validate_body<ShutdownHook>, .apply = shutdown_application},
+      {.name = "binding",
+       .resource = "applications/binding",
+       .validate = validate_body<ClusterBinding>,
+       .apply = bind_application},
+      {.name = "complete",
+       .resource = "applications/complete",
+       .validate = validate_body<CompleteHook>,
+       .apply = complete_application},
+      {.name = "shutdown",
+       .resource = "applications/shutdown",
+       .validate = validate_body<ShutdownHook>,
+       .apply = shutdown_application},
       {.name = "retry", .resource = "applications/status", .has_body = false, .apply = retry_application},
   };
   registry.add(std::move(application));
@@ -98,7 +106,10 @@ void register_kubernetes(Registry& registry) {
   auto cluster = make_kind<Cluster>();
   cluster.force_delete = true;
   cluster.subresources = {
-      {.name = "binding", .resource = "clusters/binding", .validate = validate_body<CloudBinding>, .apply = bind_cluster},
+      {.name = "binding",
+       .resource = "clusters/binding",
+       .validate = validate_body<CloudBinding>,
+       .apply = bind_cluster},
   };
   registry.add(std::move(cluster));
 }

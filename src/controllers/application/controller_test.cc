@@ -96,7 +96,7 @@ struct Bench {
     sites[name].sim = std::make_unique<SimCluster>(api.world.env, kubesim::SimOptions{.name = name});
     dialer.sites[url(name)] = &sites[name];
   }
-  static std::string url(const std::string& name) { return "http://" + name + ".test:80"; }
+  static std::string url(const std::string& name) { return "http://" + name + ".test"; }
   void register_cluster(const std::string& name, const std::string& site) {
     Cluster cluster;
     cluster.metadata.name = name;
@@ -413,6 +413,32 @@ TEST(ApplicationController, SaysWhichKindIsUnknown) {
   EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("Widget"));
   EXPECT_TRUE(bench.sim("one").find("configmaps", "default", "settings"));
   bench.expect_silence();
+}
+
+TEST(ApplicationController, OneInvalidObjectDoesNotKeepTheOthersWaiting) {
+  Bench bench;
+  const auto invalid =
+      object_of("{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'bad'},'spec':{'replicas':1}}");
+  bench.create("web", {invalid, config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.state == State::FAILED; })) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::INVALID_RESOURCE);
+  EXPECT_TRUE(bench.sim("one").find("configmaps", "default", "settings"));
+  bench.update("web", {deployment("web"), config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  // At the target of a migration it ends the attempt, not the application.
+  bench.update("web", {deployment("web"), config_map("settings"), invalid});
+  bench.bind("web", "two");
+  ASSERT_TRUE(bench.wait([&] {
+    const auto reason = bench.get("web")->status.reason;
+    return reason && reason->code == ReasonCode::CREATE_FAILED;
+  })) << bench.show("web");
+  bench.pass(seconds(10));
+  EXPECT_EQ(bench.get("web")->status.running_on, Bench::ref("one"));
+  EXPECT_EQ(bench.get("web")->status.state, State::RUNNING);
+  EXPECT_TRUE(bench.sim("one").find("deployments", "default", "web"));
+  EXPECT_FALSE(bench.sim("two").find("deployments", "default", "web"));
 }
 
 TEST(ApplicationController, ReportsAnUnreachableClusterAndGoesOnWhenItIsBack) {

@@ -179,7 +179,7 @@ struct Model {
   }
 };
 
-TEST(Plan, CreatesWithFinalizerAndIntentFirst) {
+TEST(ApplicationPlan, CreatesWithFinalizerAndIntentFirst) {
   Model model;
   model.bind("one");
   const Plan plan = model.plan();
@@ -193,7 +193,7 @@ TEST(Plan, CreatesWithFinalizerAndIntentFirst) {
   EXPECT_TRUE(std::holds_alternative<Again>(plan.back()));
 }
 
-TEST(Plan, RunsAndThenSaysHowHealthyItIs) {
+TEST(ApplicationPlan, RunsAndThenSaysHowHealthyItIs) {
   Model model;
   model.bind("one");
   model.sites["one"].pods_ready = false;
@@ -208,14 +208,14 @@ TEST(Plan, RunsAndThenSaysHowHealthyItIs) {
   EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
 }
 
-TEST(Plan, StoredManifestsCarryNoLabelsOfOurs) {
+TEST(ApplicationPlan, StoredManifestsCarryNoLabelsOfOurs) {
   Model model;
   model.bind("one");
   model.settle();
   EXPECT_EQ(encode_json(model.app).find("krake/"), std::string::npos);
 }
 
-TEST(Plan, LeavesApplicationsAloneThatAreNotTheirTurn) {
+TEST(ApplicationPlan, LeavesApplicationsAloneThatAreNotTheirTurn) {
   struct Case {
     const char* name;
     void (*arrange)(Model&);
@@ -239,7 +239,7 @@ TEST(Plan, LeavesApplicationsAloneThatAreNotTheirTurn) {
   }
 }
 
-TEST(Plan, FailedIsNotTheEnd) {
+TEST(ApplicationPlan, FailedIsNotTheEnd) {
   Model model;
   model.bind("one");
   model.app.status.state = State::FAILED;
@@ -249,7 +249,7 @@ TEST(Plan, FailedIsNotTheEnd) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
-TEST(Plan, PutsDriftRightWithoutTouchingTheStatus) {
+TEST(ApplicationPlan, PutsDriftRightWithoutTouchingTheStatus) {
   Model model;
   model.bind("one");
   model.settle();
@@ -261,7 +261,7 @@ TEST(Plan, PutsDriftRightWithoutTouchingTheStatus) {
   EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
 }
 
-TEST(Plan, RepairsWhatIsGoneEvenBeforeTheSchedulerHasConfirmed) {
+TEST(ApplicationPlan, RepairsWhatIsGoneEvenBeforeTheSchedulerHasConfirmed) {
   Model model;
   model.bind("one");
   model.settle();
@@ -273,7 +273,7 @@ TEST(Plan, RepairsWhatIsGoneEvenBeforeTheSchedulerHasConfirmed) {
   EXPECT_FALSE(model.has("one", config_map("other")));
 }
 
-TEST(Plan, SlowsDownWhenTheSameDifferenceComesBack) {
+TEST(ApplicationPlan, SlowsDownWhenTheSameDifferenceComesBack) {
   Model model;
   model.bind("one");
   model.settle();
@@ -297,7 +297,7 @@ TEST(Plan, SlowsDownWhenTheSameDifferenceComesBack) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
-TEST(Plan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
+TEST(ApplicationPlan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
   Model model;
   model.bind("one");
   model.settle();
@@ -313,7 +313,7 @@ TEST(Plan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
   EXPECT_EQ(model.app.status.state, State::RUNNING);
 }
 
-TEST(Plan, AppliesAgainWhatACrashMayHaveLeftUnapplied) {
+TEST(ApplicationPlan, AppliesAgainWhatACrashMayHaveLeftUnapplied) {
   Model model;
   model.bind("one");
   model.settle();
@@ -327,7 +327,7 @@ TEST(Plan, AppliesAgainWhatACrashMayHaveLeftUnapplied) {
   EXPECT_EQ(model.live("one", config_map("a")).string_at({"data", "x"}), "7");
 }
 
-TEST(Plan, RefusesForeignObjectsAndAppliesTheOthers) {
+TEST(ApplicationPlan, RefusesForeignObjectsAndAppliesTheOthers) {
   for (const auto* label : {"krake/application-uid", "krake/installation"}) {
     Model model;
     model.bind("one");
@@ -343,7 +343,7 @@ TEST(Plan, RefusesForeignObjectsAndAppliesTheOthers) {
   }
 }
 
-TEST(Plan, AdoptsWhatUpstreamApplied) {
+TEST(ApplicationPlan, AdoptsWhatUpstreamApplied) {
   Model model;
   model.bind("one");
   model.app.metadata.finalizers = {"kubernetes_resources_deletion"};
@@ -363,7 +363,7 @@ TEST(Plan, AdoptsWhatUpstreamApplied) {
   EXPECT_EQ(model.live("one", deployment("d")).string_at({"metadata", "labels", kApplicationUid}), kUid);
 }
 
-TEST(Plan, NamesUnknownKindsAndWaitsForDefinitionsOfItsOwn) {
+TEST(ApplicationPlan, NamesUnknownKindsAndWaitsForDefinitionsOfItsOwn) {
   Model model;
   model.bind("one");
   model.unknown_kinds = {"Widget"};
@@ -386,7 +386,7 @@ TEST(Plan, NamesUnknownKindsAndWaitsForDefinitionsOfItsOwn) {
   EXPECT_EQ(model.app.status.state, State::RUNNING);
 }
 
-TEST(Plan, UnreachableIsAReasonAndARetryNotAState) {
+TEST(ApplicationPlan, UnreachableIsAReasonAndARetryNotAState) {
   Model model;
   model.bind("one");
   model.settle();
@@ -402,7 +402,7 @@ TEST(Plan, UnreachableIsAReasonAndARetryNotAState) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
-TEST(Plan, WithoutAManifestSaysWhatIsMissing) {
+TEST(ApplicationPlan, WithoutAManifestSaysWhatIsMissing) {
   Model model;
   model.bind("one");
   model.app.spec.manifest.clear();
@@ -412,7 +412,7 @@ TEST(Plan, WithoutAManifestSaysWhatIsMissing) {
   EXPECT_EQ(model.app.status.state, State::FAILED);
 }
 
-TEST(Plan, TheSchedulerKeepsItsStateWhileNothingSuits) {
+TEST(ApplicationPlan, TheSchedulerKeepsItsStateWhileNothingSuits) {
   Model model;
   model.bind("one");
   model.settle();
@@ -427,7 +427,7 @@ TEST(Plan, TheSchedulerKeepsItsStateWhileNothingSuits) {
 
 // ---- migration
 
-TEST(Plan, MigrationCreatesWaitsForHealthThenDeletes) {
+TEST(ApplicationPlan, MigrationCreatesWaitsForHealthThenDeletes) {
   Model model;
   model.bind("one");
   model.settle();
@@ -446,7 +446,7 @@ TEST(Plan, MigrationCreatesWaitsForHealthThenDeletes) {
   EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
 }
 
-TEST(Plan, MigrationThatDoesNotGetHealthyIsTakenBack) {
+TEST(ApplicationPlan, MigrationThatDoesNotGetHealthyIsTakenBack) {
   Model model;
   model.bind("one");
   model.settle();
@@ -469,7 +469,7 @@ TEST(Plan, MigrationThatDoesNotGetHealthyIsTakenBack) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
-TEST(Plan, MigrationOfWhatMustNotRunTwiceDeletesFirst) {
+TEST(ApplicationPlan, MigrationOfWhatMustNotRunTwiceDeletesFirst) {
   for (const auto* kind : {"StatefulSet", "Job", "PersistentVolumeClaim"}) {
     Model model;
     auto object = object_of("{'apiVersion':'v1','kind':'" + std::string(kind) + "','metadata':{'name':'s'}}");
@@ -486,7 +486,7 @@ TEST(Plan, MigrationOfWhatMustNotRunTwiceDeletesFirst) {
   }
 }
 
-TEST(Plan, MigrationLeavesADeadClusterAndCleansItWhenItIsBack) {
+TEST(ApplicationPlan, MigrationLeavesADeadClusterAndCleansItWhenItIsBack) {
   Model model;
   model.bind("one");
   model.settle();
@@ -502,7 +502,7 @@ TEST(Plan, MigrationLeavesADeadClusterAndCleansItWhenItIsBack) {
   EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
 }
 
-TEST(Plan, MigrationWaitsForATargetThatCannotTakeIt) {
+TEST(ApplicationPlan, MigrationWaitsForATargetThatCannotTakeIt) {
   Model model;
   model.bind("one");
   model.settle();
@@ -515,7 +515,7 @@ TEST(Plan, MigrationWaitsForATargetThatCannotTakeIt) {
   EXPECT_EQ(model.app.status.running_on, cluster("one"));
 }
 
-TEST(Plan, TwoEntriesForOneClusterMoveNothing) {
+TEST(ApplicationPlan, TwoEntriesForOneClusterMoveNothing) {
   for (const bool readable : {true, false}) {
     Model model;
     model.bind("one");
@@ -535,7 +535,7 @@ TEST(Plan, TwoEntriesForOneClusterMoveNothing) {
 
 // ---- amnesia and deletion
 
-TEST(Plan, RecoversALostStatusWithoutTouchingAnything) {
+TEST(ApplicationPlan, RecoversALostStatusWithoutTouchingAnything) {
   for (const bool rebound : {false, true}) {
     Model model;
     model.bind("one");
@@ -556,7 +556,7 @@ TEST(Plan, RecoversALostStatusWithoutTouchingAnything) {
   }
 }
 
-TEST(Plan, WithAnOwnerButNoPlaceOnlyLooks) {
+TEST(ApplicationPlan, WithAnOwnerButNoPlaceOnlyLooks) {
   Model model;
   model.bind("one");
   model.settle();
@@ -568,7 +568,7 @@ TEST(Plan, WithAnOwnerButNoPlaceOnlyLooks) {
   EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("one")});
 }
 
-TEST(Plan, DeletesEverywhereThenLetsGo) {
+TEST(ApplicationPlan, DeletesEverywhereThenLetsGo) {
   Model model;
   model.bind("one");
   model.settle();
@@ -592,7 +592,7 @@ TEST(Plan, DeletesEverywhereThenLetsGo) {
   EXPECT_TRUE(model.app.metadata.finalizers.empty());
 }
 
-TEST(Plan, DeletionWaitsForAnUnreachableCluster) {
+TEST(ApplicationPlan, DeletionWaitsForAnUnreachableCluster) {
   Model model;
   model.bind("one");
   model.settle();
@@ -606,7 +606,7 @@ TEST(Plan, DeletionWaitsForAnUnreachableCluster) {
   EXPECT_TRUE(model.app.metadata.finalizers.empty());
 }
 
-TEST(Plan, HoldsBackReportsButNotRepairs) {
+TEST(ApplicationPlan, HoldsBackReportsButNotRepairs) {
   Model model;
   model.bind("one");
   model.settle();
@@ -618,7 +618,7 @@ TEST(Plan, HoldsBackReportsButNotRepairs) {
   EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 1);
 }
 
-TEST(Plan, KeepsTheLastValueOfAFieldNamedOnlyInTheSchema) {
+TEST(ApplicationPlan, KeepsTheLastValueOfAFieldNamedOnlyInTheSchema) {
   Model model;
   model.app.spec.manifest = {config_map("a")};
   model.app.spec.observer_schema = {
@@ -636,7 +636,7 @@ TEST(Plan, KeepsTheLastValueOfAFieldNamedOnlyInTheSchema) {
 
 // Random histories: whatever happens, foreign objects survive, plans are idempotent when all is quiet, and the
 // application ends where it is wanted and nowhere else.
-TEST(PlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
+TEST(ApplicationPlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     Random random(seed);
     Model model;
@@ -701,7 +701,7 @@ TEST(PlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
   }
 }
 
-TEST(Plan, PrintsWhatItWillDo) {
+TEST(ApplicationPlan, PrintsWhatItWillDo) {
   Model model;
   model.bind("one");
   EXPECT_EQ(

@@ -71,7 +71,7 @@ struct Bench : testing::ControllerBench {
     dialer.sims[url(name)] = sim.get();
     return *sim;
   }
-  static std::string url(const std::string& name) { return "http://" + name + ".test:80"; }
+  static std::string url(const std::string& name) { return "http://" + name + ".test"; }
   kubesim::SimCluster& sim() { return *sims.at("one"); }
   void start() {
     controller = make_cluster_controller({api.world.env, client, dialer}, {});
@@ -317,7 +317,7 @@ TEST(ClusterController, RefusesAKubeconfigItCannotUse) {
   auto config = to_value(bench.now().spec.kubeconfig);
   ASSERT_TRUE(bench.reaches(State::OFFLINE, seconds(1))) << json::print(config);
   EXPECT_THAT(bench.reason(), HasSubstr("INVALID_RESOURCE"));
-  EXPECT_THAT(bench.reason(), HasSubstr("create a service account"));
+  EXPECT_THAT(bench.reason(), HasSubstr("service account"));
 }
 
 TEST(ClusterController, StopsAtDeletionAndTakesUpANewClusterOfTheSameName) {

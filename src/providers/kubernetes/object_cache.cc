@@ -322,6 +322,7 @@ Awaitable<Status> LabelledObjects::watch_once(Feed* feed) {
       {.ns = feed->ns, .label_selector = options_.label_selector, .resource_version = feed->resource_version});
   if (!watch) co_return fail(std::move(watch).error());
   last_contact_ = env_.clock.now();
+  feed->problem.reset();
   while (env_.clock.now() < feed->next_compare) {
     auto event = co_await (*watch)->next(std::min(kSilence, feed->next_compare - env_.clock.now()));
     feed->resource_version = (*watch)->resource_version();

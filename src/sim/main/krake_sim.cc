@@ -1,5 +1,5 @@
-// krake_sim --seed N [--seeds M] [--trace FILE]: runs worlds, exits 0 when all kept their promises; 2 crash is the shell's,
-// 3 safety, 4 liveness.
+// krake_sim --seed N [--seeds M] [--trace FILE]: runs worlds, exits 0 when all kept their promises; 2 crash is the
+// shell's, 3 safety, 4 liveness.
 #include <fmt/core.h>
 
 #include <cstdlib>
@@ -28,8 +28,9 @@ int main(int argc, char** argv) {
     simulated += verdict.simulated_seconds;
     if (!trace_file.empty()) std::ofstream(trace_file, std::ios::app) << trace;
     if (seeds == 1 || verdict.broken != krake::sim::Broken::nothing) {
-      fmt::print("seed {}: {} messages, {} crashes, {:.0f} simulated seconds, trace {:016x}: {}\n", s, verdict.messages, verdict.crashes,
-                 verdict.simulated_seconds, verdict.trace_hash, verdict.broken == krake::sim::Broken::nothing ? "ok" : "BROKEN");
+      fmt::print("seed {}: {} messages, {} crashes, {:.0f} simulated seconds, trace {:016x}: {}\n", s, verdict.messages,
+                 verdict.crashes, verdict.simulated_seconds, verdict.trace_hash,
+                 verdict.broken == krake::sim::Broken::nothing ? "ok" : "BROKEN");
     }
     if (verdict.broken != krake::sim::Broken::nothing) {
       for (const auto& line : verdict.tail) fmt::print("  {}\n", line);
