@@ -34,6 +34,9 @@ struct LineFaults {
   bool cut = false;        // nothing gets through
   double lose_events = 0;  // probability that a piece of a watch is lost
   std::function<void(const HttpRequest&)> before_write;
+  Clock* clock = nullptr;
+  std::string slow;  // calls whose target ends with this take `delay`; empty: none
+  Duration delay{};
 };
 
 class FaultyStream final : public ByteStream {
@@ -62,6 +65,8 @@ class FaultyTransport final : public Transport {
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     if (faults_.cut) co_return fail(Code::unavailable, "the line is cut");
     if (request.method != "GET" && faults_.before_write) faults_.before_write(request);
+    if (!faults_.slow.empty() && request.target.ends_with(faults_.slow))
+      co_await sleep_for(*faults_.clock, faults_.delay);
     co_return co_await inner_->send(std::move(request), options);
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
@@ -79,7 +84,9 @@ class FaultyTransport final : public Transport {
 };
 
 struct ControllerBench {
-  explicit ControllerBench(const Registry& registry = krake_registry()) : api(TestServer::open_to_all(), registry) {}
+  explicit ControllerBench(const Registry& registry = krake_registry()) : api(TestServer::open_to_all(), registry) {
+    line.clock = &api.world.clock;
+  }
 
   TestServer api;
   LineFaults line;

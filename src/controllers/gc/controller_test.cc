@@ -207,6 +207,22 @@ TEST(GarbageCollector, GoesOnAfterARestartInTheMiddle) {
   bench.expect_silence();
 }
 
+TEST(GarbageCollector, CollectsNothingBeforeEverythingIsKnown) {
+  Bench bench;
+  bench.stop();
+  bench.add("c1");
+  bench.add("a", {"c1"}, "['mine']");
+  bench.remove("c1");
+  // The applications take their time to be listed: c1 looks as if nothing depended on it.
+  bench.line.slow = "/applications";
+  bench.line.delay = seconds(20);
+  bench.start();
+  bench.pass(minutes(1));
+  EXPECT_TRUE(bench.gc->ready());
+  EXPECT_TRUE(bench.exists("c1"));
+  EXPECT_TRUE(bench.is_deleted("a"));
+}
+
 TEST(GarbageCollector, FindsWhatItsWatchesHaveLost) {
   Bench bench({.resync = seconds(30)});
   bench.add("c1");

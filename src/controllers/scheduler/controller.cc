@@ -110,7 +110,10 @@ class Scheduler final : public Controller {
     const auto id = place ? to_string(key_of(*place)) : std::string();
     auto& known = place_of_[key];
     if (known != id) {
-      if (!known.empty()) inputs_.set_applications(known, --load_[known]);
+      if (!known.empty()) {
+        inputs_.set_applications(known, --load_[known]);
+        if (load_[known] == 0) load_.erase(known);
+      }
       if (!id.empty()) inputs_.set_applications(id, ++load_[id]);
       known = id;
     }

@@ -565,6 +565,53 @@ TEST(Scheduler, FollowsAProviderThatFailsAndRecovers) {
   EXPECT_TRUE(bench.placed("web", "a", minutes(3)));
 }
 
+TEST(Scheduler, ForgivesAProviderOneMissedRound) {
+  Bench bench;
+  auto& prometheus = bench.dialer.servers["http://prom"];
+  prometheus.values = {{"load", 0.5}};
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
+  bench.global_metric("load", "p");
+  bench.cluster("a", "{}", Bench::by("load"));
+  bench.app("web");
+  EXPECT_TRUE(bench.placed("web", "a", milliseconds(100))) << "a provider that answers is not waited for";
+  bench.pass(minutes(1));
+  const auto before = bench.revision();
+  for (int i = 0; i < 5; ++i) {
+    // Up again as soon as one round has failed.
+    prometheus.down = true;
+    const int asked = prometheus.requests;
+    ASSERT_TRUE(bench.wait([&] { return prometheus.requests > asked; }, seconds(15)));
+    prometheus.down = false;
+    bench.pass(seconds(25));
+  }
+  EXPECT_EQ(bench.revision(), before);
+}
+
+TEST(Scheduler, AsksADeadProviderOneQuestionOnly) {
+  Bench bench;
+  auto& prometheus = bench.dialer.servers["http://prom"];
+  prometheus.down = true;
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
+  std::string metrics;
+  for (int i = 0; i < 10; ++i) {
+    bench.global_metric("m" + std::to_string(i), "p");
+    metrics += (i ? "," : "") + std::string("{'name':'m") + std::to_string(i) + "','weight':1}";
+    prometheus.values["m" + std::to_string(i)] = 0.5;
+  }
+  bench.cluster("a", "{}", "[" + metrics + "]");
+  ASSERT_TRUE(bench.wait(
+      [&] { return bench.get<Cluster>(bench.key("a"))->status.metrics_reasons.entries.size() == 10; }, seconds(5)));
+  bench.pass(seconds(20));
+  const int before = prometheus.requests;
+  bench.pass(minutes(20));
+  EXPECT_LE(prometheus.requests - before, 20);
+  prometheus.down = false;
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.get<Cluster>(bench.key("a"))->status.state == ClusterState::ONLINE; }, minutes(3)));
+}
+
 TEST(Scheduler, ASlowProviderHoldsNobodyUp) {
   Bench bench;
   bench.dialer.servers["http://slow"].hang = true;
