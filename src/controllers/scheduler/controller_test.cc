@@ -23,6 +23,7 @@ struct FakePrometheus {
   std::map<std::string, double> values;
   bool down = false;
   bool hang = false;
+  Duration latency{};
   int requests = 0;
 };
 
@@ -45,6 +46,7 @@ class FakeDialer final : public Dialer {
         co_await sleep_for(dialer_.clock_, options.timeout);
         co_return fail(Code::timeout, "no answer within the time");
       }
+      if (server.latency > Duration::zero()) co_await sleep_for(dialer_.clock_, server.latency);
       if (server.down) co_return fail(Code::unavailable, "connection refused");
       const auto name = request.target.substr(request.target.find("query=") + 6);
       json::Array result;
@@ -631,13 +633,14 @@ TEST(Scheduler, ASlowProviderHoldsNobodyUp) {
 TEST(Scheduler, WaitsForTheFirstValuesInsteadOfMovingEverything) {
   Bench bench;
   bench.dialer.servers["http://prom"].values = {{"load", 0.9}};
+  bench.dialer.servers["http://prom"].latency = milliseconds(500);
   bench.make<GlobalMetricsProvider>(
       "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
   bench.global_metric("load", "p");
   bench.cluster("a", "{}", Bench::by("load"));
   bench.cluster("b");
   bench.app("web");
-  ASSERT_TRUE(bench.placed("web", "a"));
+  ASSERT_TRUE(bench.placed("web", "a", milliseconds(600))) << "and not longer than it takes";
   bench.pass(minutes(5));
   const auto before = bench.revision();
   for (int i = 0; i < 3; ++i) {

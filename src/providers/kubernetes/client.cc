@@ -403,7 +403,11 @@ Awaitable<Result<Removed>> KubeClient::remove(ObjectRef ref, RemoveOptions optio
   if (response->status == 404) co_return Removed::absent;
   if (response->status < 200 || response->status > 299) co_return fail(error_of_response(*response, what));
   const auto value = json::parse(response->body);
-  const bool lingers = value && !value->string_at({"metadata", "deletionTimestamp"}).empty();
+  if (!value || value->string_at({"kind"}).empty()) {
+    // A proxy's page, say: that the object is gone is not known.
+    co_return fail(Code::unavailable, what + ": the answer is no Kubernetes object");
+  }
+  const bool lingers = !value->string_at({"metadata", "deletionTimestamp"}).empty();
   co_return lingers ? Removed::deleting : Removed::deleted;
 }
 
