@@ -37,8 +37,12 @@ with Processes(sys.argv[1]) as p:
     p.wait("echo-demo to be there again", another, 20)
 
     # Amnesia: the status is wiped, comes back, and nobody touched the workload.
+    def settled():
+        status = p.get("kube", "app", "get", "echo-demo")["status"]
+        return status["state"] == "RUNNING" and status["health"].get("healthy", True) and not status["reason"] and status
+
+    p.wait("echo-demo to be RUNNING again", settled, 60)
     before = json.loads(kubectl("get", "deployment", "echo-demo", "-o", "json"))["metadata"]
-    assert p.get("kube", "app", "get", "echo-demo")["status"]["state"] == "RUNNING"
     import re
     import ssl
     import urllib.request
