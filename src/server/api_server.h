@@ -99,8 +99,6 @@ class ApiServer {
   DateTime stamp(const CachedObject* object) const;
   Awaitable<Status> create_default(json::Value value, const Kind& kind);
   std::unique_ptr<Object> decode_stored(const CachedObject& object, const Kind& kind) const;
-  CachedPtr committed_object(const Kind& kind, const std::string& key, const Object& object, store::Bytes stored,
-                             Revision created, Revision modified);
 
   struct Snapshot {
     std::vector<CachedPtr> objects;

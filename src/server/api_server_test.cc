@@ -187,6 +187,28 @@ TEST(ApiServer, WatchSendsChangesFromItsStartAndResumes) {
   EXPECT_EQ(rest, text.substr(text.find('\n') + 1));
 }
 
+TEST(ApiServer, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
+  TestServer t;
+  auto stream = t.world.run(
+      t.transport->open({"GET", std::string(kApps) + "?watch&heartbeat=0&labels=tier%3Dweb", {}, ""}));
+  t.call("POST", std::string(kApps), std::string(kMinimal));
+  for (const char* tier : {R"("web")", R"("web")", R"("db")", R"("db")", R"("web")"}) {
+    static int step = 0;
+    const auto body = fmt::format(R"({{"metadata":{{"labels":{{"tier":{},"step":"s{}"}}}}}})", tier, ++step);
+    EXPECT_EQ(t.call("PATCH", app("web"), body).status, 200);
+  }
+  std::string text;
+  while (std::ranges::count(text, '\n') < 4) text += *t.world.run(stream->body->read());
+  std::vector<std::string> seen;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto event = json::parse(line);
+    seen.push_back(fmt::format("{} {}", event->string_at({"type"}),
+                               event->string_at({"object", "metadata", "labels", "step"})));
+  }
+  EXPECT_THAT(seen, ::testing::ElementsAre("ADDED s1", "MODIFIED s2", "DELETED s3", "ADDED s5"));
+}
+
 TEST(ApiServer, ListIsInKeyOrderAndCanBePaged) {
   TestServer t;
   for (const auto* name : {"c", "a", "b"}) {

@@ -19,7 +19,35 @@ std::int64_t newest_time(const ObjectMeta& meta) {
   return newest;
 }
 
+// The index part of a cached object.
+void index_object(CachedObject& target, const Object& object) {
+  target.uid = object.meta().uid;
+  target.labels = object.meta().labels;
+  if (object.kind().state) target.state = object.kind().state(object);
+  target.newest_us = newest_time(object.meta());
+}
+
+SharedBytes client_bytes(const Kind& kind, std::string_view encoded, Revision modified) {
+  const std::string head = head_of(kind);
+  CHECK(encoded.starts_with(head), "objects are encoded api, kind, metadata first");
+  std::string bytes;
+  bytes.reserve(encoded.size() + 48);
+  bytes += head;
+  fmt::format_to(std::back_inserter(bytes), R"("resource_version":"{}",)", modified);
+  bytes += encoded.substr(head.size());
+  return share_bytes(std::move(bytes));
+}
+
 }  // namespace
+
+SharedBytes event_line(std::string_view type, const CachedObject& object, Revision revision) {
+  std::string line;
+  line.reserve(object.bytes->size() + 64);
+  fmt::format_to(std::back_inserter(line), R"({{"type":"{}","object":)", type);
+  line += *object.bytes;
+  fmt::format_to(std::back_inserter(line), ",\"revision\":\"{}\"}}\n", revision);
+  return share_bytes(std::move(line));
+}
 
 CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
   const auto it = objects.find(kind.storage_key(ns, name));
@@ -70,32 +98,131 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
     return nullptr;
   }
   // Values written by another program come in another format: what leaves the server is always ours.
-  std::string bytes;
-  bytes.reserve(value->size() + 64);
-  decoded->encode(bytes);
-  const std::string head = head_of(kind);
-  CHECK(bytes.starts_with(head), "objects are encoded api, kind, metadata first");
-  bytes.insert(head.size(), fmt::format(R"("resource_version":"{}",)", modified));
+  std::string encoded;
+  encoded.reserve(value->size());
+  decoded->encode(encoded);
   object->key = key;
-  object->bytes = share_bytes(std::move(bytes));
+  object->bytes = client_bytes(kind, encoded, modified);
   object->stored = std::move(value);
   object->created = created;
   object->modified = modified;
   object->lease = lease;
-  object->uid = decoded->meta().uid;
-  object->labels = decoded->meta().labels;
-  if (kind.state) object->state = kind.state(*decoded);
-  object->newest_us = newest_time(decoded->meta());
+  index_object(*object, *decoded);
   return object;
 }
 
-void Cache::expect(CachedPtr object) {
-  if (object->modified > revision_) expected_[object->modified] = std::move(object);
+Cache::Draft::Draft(Cache& cache, const Object& object) : cache_(cache), kind_(object.kind()) {
+  const auto& meta = object.meta();
+  object_.ns = meta.namespace_.value_or("");
+  object_.name = meta.name;
+  object_.key = kind_.storage_key(object_.ns, object_.name);
+  std::string encoded;
+  object.encode(encoded);
+  object_.stored = std::make_shared<const std::string>(std::move(encoded));
+  index_object(object_, object);
+  place_ = cache_.drafts_.emplace(object_.key, this);
+}
+
+Cache::Draft::~Draft() { cache_.drafts_.erase(place_); }
+
+CachedPtr Cache::Draft::finish(Revision created, Revision modified, store::LeaseId lease) {
+  auto object = std::make_shared<CachedObject>(object_);
+  object->bytes = client_bytes(kind_, *object_.stored, modified);
+  object->created = created;
+  object->modified = modified;
+  object->lease = lease;
+  seen_ = std::move(object);
+  return seen_;
+}
+
+CachedPtr Cache::Draft::committed(Revision created, Revision revision) {
+  if (seen_ && seen_->modified == revision) return seen_;
+  return finish(created, revision, 0);
+}
+
+CachedPtr Cache::from_draft(const store::Change& change, Revision revision) {
+  const auto [first, last] = drafts_.equal_range(change.key);
+  for (auto it = first; it != last; ++it) {
+    // Equal bytes mean the same object, whoever wrote them.
+    const auto& stored = it->second->stored();
+    if (stored == change.value || *stored == *change.value)
+      return it->second->finish(change.created, revision, change.lease);
+  }
+  return nullptr;
+}
+
+// How many commits before the start the store is asked for; the next when it has forgotten that many.
+constexpr Revision kRecalledCommits[] = {8192, 1024, 128, 0};
+
+// Opens the watch, at the start of the server as far back as the ring reaches. Answers after which revision it starts.
+Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
+  for (const Revision commits : kRecalledCommits) {
+    if (ready_ && commits > 0) continue;
+    const Revision after = std::max<Revision>(0, newest - commits);
+    auto watch = co_await store_.watch("/", after);
+    if (watch) {
+      watch_ = std::move(*watch);
+      co_return after;
+    }
+    if (watch.error().code != Code::compacted || commits == 0) co_return fail(watch.error());
+  }
+  co_return newest;
+}
+
+// Fills the rings up to the newest change the listing shows. Removals after it may follow later, in follow().
+Awaitable<Status> Cache::recall_history(const store::Listing& listing) {
+  recalled_.clear();
+  later_.clear();
+  recalled_until_ = listing.revision;
+  auto reached = co_await open_watch(listing.revision);
+  if (!reached) co_return fail(reached.error());
+  for (auto& [kind, cache] : kinds_) forget_events(*cache, *reached);
+  Revision newest = 0;
+  for (const auto& entry : listing.entries) newest = std::max(newest, entry.modified);
+  while (*reached < newest) {
+    auto events = co_await watch_->next();
+    if (!events) co_return fail(events.error());
+    for (auto& event : *events) {
+      *reached = event.revision;
+      if (event.revision <= recalled_until_) {
+        recall(event);
+      } else {
+        later_.push_back(std::move(event));
+      }
+    }
+  }
+  co_return Status{};
+}
+
+// One commit of before the start becomes events; the objects themselves come from the listing.
+void Cache::recall(const store::CommitEvent& event) {
+  for (const auto& change : event.changes) {
+    const auto* kind = kind_of_key(change.key);
+    if (!kind) continue;
+    auto& cache = of(*kind);
+    const auto it = recalled_.find(change.key);
+    CachedPtr before = it == recalled_.end() ? nullptr : it->second;
+    if (!change.value) {
+      // What was removed is not known here: events begin after it.
+      if (!before) {
+        forget_events(cache, event.revision);
+        continue;
+      }
+      push_event(cache, "DELETED", before, event.revision);
+      recalled_.erase(it);
+      continue;
+    }
+    auto object = admit(*kind, change.key, change.value, change.created, event.revision, change.lease);
+    if (!object) continue;
+    recalled_.insert_or_assign(change.key, object);
+    push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, event.revision, before);
+  }
 }
 
 Awaitable<Status> Cache::load() {
   auto listing = co_await store_.list("/");
   if (!listing) co_return fail(listing.error());
+  if (!ready_) CO_RETURN_IF_ERROR(co_await recall_history(*listing));
   // After a gap the difference between old and new content becomes events, so that watchers miss nothing.
   std::map<std::string, const store::Entry*> present;
   for (const auto& entry : listing->entries) present[entry.key] = &entry;
@@ -114,19 +241,23 @@ Awaitable<Status> Cache::load() {
     if (known != cache.objects.end() && known->second->modified == entry.modified) continue;
     if (ready_) {
       apply({.key = entry.key, .value = entry.value, .created = entry.created, .lease = entry.lease}, entry.modified);
-    } else if (auto object = admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease)) {
+    } else {
+      const auto recalled = recalled_.find(entry.key);
+      auto object = recalled != recalled_.end() && recalled->second->modified == entry.modified
+                        ? recalled->second
+                        : admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease);
+      if (!object) continue;
       cache.objects[entry.key] = object;
       for (const auto& listener : listeners_) listener(*kind, object->name, object);
     }
   }
-  for (auto& [kind, cache] : kinds_) {
-    if (!ready_) cache->complete_after = listing->revision;
+  if (ready_) {
+    recalled_.clear();
+    if (auto after = co_await open_watch(listing->revision); !after) co_return fail(after.error());
   }
   revision_ = std::max(revision_, listing->revision);
-  auto watch = co_await store_.watch("/", listing->revision);
-  if (!watch) co_return fail(watch.error());
-  watch_ = std::move(*watch);
   ready_ = true;
+  for (const auto& event : std::exchange(later_, {})) apply(event);
   advanced_.notify_all();
   co_return Status{};
 }
@@ -162,10 +293,13 @@ Awaitable<void> Cache::follow() {
 }
 
 void Cache::apply(const store::CommitEvent& event) {
-  if (event.revision <= revision_) return;  // the overlap of a list and a watch
+  if (event.revision <= revision_) {  // the overlap of a list and a watch
+    if (!recalled_.empty() && event.revision <= recalled_until_) recall(event);
+    return;
+  }
+  recalled_.clear();
   for (const auto& change : event.changes) apply(change, event.revision);
   revision_ = event.revision;
-  while (!expected_.empty() && expected_.begin()->first <= revision_) expected_.erase(expected_.begin());
 }
 
 void Cache::apply(const store::Change& change, Revision revision) {
@@ -181,29 +315,23 @@ void Cache::apply(const store::Change& change, Revision revision) {
     for (const auto& listener : listeners_) listener(*kind, last->name, nullptr);
     return;
   }
-  CachedPtr object;
-  if (const auto known = expected_.find(revision); known != expected_.end() && known->second->key == change.key) {
-    object = known->second;
-  } else {
-    object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
-  }
+  CachedPtr object = from_draft(change, revision);
+  if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
   if (!object) {
     if (it != cache.objects.end()) cache.objects.erase(it);
     return;
   }
+  CachedPtr before = it == cache.objects.end() ? nullptr : it->second;
   cache.objects.insert_or_assign(change.key, object);
-  push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, revision);
+  push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, revision, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
 }
 
-void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Revision revision) {
-  std::string line;
-  line.reserve(object->bytes->size() + 64);
-  fmt::format_to(std::back_inserter(line), R"({{"type":"{}","object":)", type);
-  line += *object->bytes;
-  fmt::format_to(std::back_inserter(line), ",\"revision\":\"{}\"}}\n", revision);
-  cache.event_bytes += line.size();
-  cache.events.push_back({revision, object->ns, object, share_bytes(std::move(line)), type == "DELETED"});
+void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Revision revision, CachedPtr before) {
+  auto line = event_line(type, *object, revision);
+  if (before && before->labels == object->labels && before->state == object->state) before.reset();
+  cache.event_bytes += line->size();
+  cache.events.push_back({revision, object->ns, object, std::move(line), type == "DELETED", std::move(before)});
   while (cache.events.size() > options_.ring_events ||
          (cache.event_bytes > options_.ring_bytes && cache.events.size() > 1)) {
     cache.complete_after = cache.events.front().revision;
@@ -212,6 +340,13 @@ void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object
     ++cache.first_event;
   }
   cache.changed.notify_all();
+}
+
+void Cache::forget_events(KindCache& cache, Revision until) {
+  cache.first_event += cache.events.size();
+  cache.events.clear();
+  cache.event_bytes = 0;
+  cache.complete_after = until;
 }
 
 Awaitable<Status> Cache::wait_for(Revision revision) {

@@ -42,6 +42,7 @@ struct WatchLine {
   CachedPtr object;
   SharedBytes line;  // one JSON line, '\n' included
   bool removed = false;
+  CachedPtr before;  // the object as it was, when something changed that a selection looks at
 };
 
 class KindCache {
@@ -65,6 +66,9 @@ struct CacheOptions {
   std::size_t ring_events = 8192;  // per kind
   std::size_t ring_bytes = std::size_t{32} << 20;
 };
+
+// {"type":TYPE,"object":…,"revision":"N"}\n
+SharedBytes event_line(std::string_view type, const CachedObject& object, Revision revision);
 
 class Cache {
  public:
@@ -90,11 +94,27 @@ class Cache {
   }
 
   std::uint64_t undecodable() const { return undecodable_; }
-  // How a stored value looks to clients; null when it cannot be decoded. Used by writes too.
-  CachedPtr admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
-                  store::LeaseId lease);
-  // A write tells what its bytes mean, so that the event need not be decoded again.
-  void expect(CachedPtr object);
+  // What a write is about to commit, told before it does, so that the event that comes of it need not be decoded.
+  class Draft {
+   public:
+    Draft(Cache& cache, const Object& object);
+    ~Draft();
+    Draft(const Draft&) = delete;
+    Draft& operator=(const Draft&) = delete;
+    const std::string& key() const { return object_.key; }
+    const store::Bytes& stored() const { return object_.stored; }
+    // The object as committed at `revision`. Cheap after the cache has seen that revision.
+    CachedPtr committed(Revision created, Revision revision);
+
+   private:
+    friend class Cache;
+    CachedPtr finish(Revision created, Revision modified, store::LeaseId lease);
+    Cache& cache_;
+    const Kind& kind_;
+    CachedObject object_;  // revisions, lease and client bytes are missing
+    CachedPtr seen_;       // the last one made
+    std::multimap<std::string_view, Draft*>::iterator place_;
+  };
 
  private:
   struct Question;
@@ -102,17 +122,31 @@ class Cache {
   Awaitable<Status> load();
   void apply(const store::CommitEvent& event);
   void apply(const store::Change& change, Revision revision);
-  void push_event(KindCache& kind, std::string_view type, CachedPtr object, Revision revision);
+  void push_event(KindCache& kind, std::string_view type, CachedPtr object, Revision revision,
+                  CachedPtr before = nullptr);
+  void forget_events(KindCache& kind, Revision until);
+  Awaitable<Result<Revision>> open_watch(Revision newest);
+  Awaitable<Status> recall_history(const store::Listing& listing);
+  void recall(const store::CommitEvent& event);
   const Kind* kind_of_key(std::string_view key) const;
+  // How a stored value looks to clients; null when it cannot be decoded.
+  CachedPtr admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
+                  store::LeaseId lease);
+  CachedPtr from_draft(const store::Change& change, Revision revision);
 
   Env& env_;
   store::Store& store_;
   CacheOptions options_;
   std::map<const Kind*, std::unique_ptr<KindCache>> kinds_;
   std::map<std::string, KindCache*, std::less<>> by_prefix_;
-  std::map<Revision, CachedPtr> expected_;
+  std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;
+  // The last commits before the start, read back so that watchers resume across a restart of the server. Objects as
+  // these commits left them, by key; until the watch has passed the revision that was listed then.
+  std::map<std::string, CachedPtr, std::less<>> recalled_;
+  Revision recalled_until_ = 0;
+  std::vector<store::CommitEvent> later_;  // came while the history was read
   Revision revision_ = 0;
   bool ready_ = false;
   std::uint64_t undecodable_ = 0;

@@ -65,6 +65,36 @@ TEST(ServerFaults, WatchersMissNothingWhenTheStoreWatchBreaks) {
   for (int i = 0; i < 6; ++i) EXPECT_NE(text.find(fmt::format(R"("name":"r{}")", i)), std::string::npos) << i;
 }
 
+TEST(ServerFaults, WatchersResumeAcrossARestartOfTheServer) {
+  FaultyServer t;
+  const auto write = [&](std::string method, std::string target, std::string body) {
+    const auto answer = t.call(std::move(method), std::move(target), std::move(body));
+    EXPECT_EQ(answer.status, 200) << answer.body;
+  };
+  write("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})");
+  const auto since = testing::TestServer::body_of(t.call("GET", "/core/roles/a"));
+  write("POST", "/core/roles", R"({"metadata":{"name":"b"},"rules":[]})");
+  write("PATCH", "/core/roles/a", R"({"metadata":{"labels":{"x":"y"}}})");
+  write("DELETE", "/core/roles/b", "");
+  write("PATCH", "/core/roles/b", R"({"metadata":{"finalizers":null}})");
+  const auto watched = [&](server::ApiServer& server) {
+    const auto transport = make_inproc_transport(server.handler(), Peer{}, t.world.clock);
+    const auto from = since.string_at({"metadata", "resource_version"});
+    auto stream =
+        t.world.run(transport->open({"GET", fmt::format("/core/roles?watch&heartbeat=0&since={}", from), {}, ""}));
+    EXPECT_EQ(stream->status, 200);
+    std::string text;
+    while (stream->status == 200 && std::ranges::count(text, '\n') < 4) text += *t.world.run(stream->body->read());
+    return text;
+  };
+  const auto before = watched(t.server);
+  server::ApiServer another(t.world.env, t.faulty, krake_registry(), testing::TestServer::open_to_all());
+  ASSERT_TRUE(t.world.run(another.start()));
+  EXPECT_EQ(watched(another), before);
+  EXPECT_EQ(another.cache().of(krake_registry().get("core", "Role")).objects.size(), 1U);
+  t.world.run(another.stop());
+}
+
 TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
   testing::TestServer t;
   store::Txn txn;

@@ -150,9 +150,10 @@ class WatchSource final : public ReplySource {
       while (position_ < kind_.end_event() && size < kSliceBytes) {
         const auto& event = kind_.events[position_++ - kind_.first_event];
         if (!options_.ns.empty() && event.ns != options_.ns) continue;
-        if (!options_.selection.admits(*event.object)) continue;
-        size += event.line->size();
-        batch.push_back(event.line);
+        const auto line = shown(event);
+        if (!line) continue;
+        size += line->size();
+        batch.push_back(line);
       }
       if (!batch.empty()) co_return true;
       if (!next_beat_) {
@@ -174,6 +175,14 @@ class WatchSource final : public ReplySource {
     if (!options_.bookmarks) return empty;
     return share_bytes(
         fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", cache_.revision()));
+  }
+  // To a watcher with a selection, an object that leaves it is deleted and one that enters it is added.
+  SharedBytes shown(const WatchLine& event) const {
+    const bool now = options_.selection.admits(*event.object);
+    if (event.removed || !event.before) return now ? event.line : nullptr;
+    const bool before = options_.selection.admits(*event.before);
+    if (now == before) return now ? event.line : nullptr;
+    return event_line(now ? "ADDED" : "DELETED", *event.object, event.revision);
   }
   void send_initial(std::vector<SharedBytes>& batch) {
     for (const auto& object : *initial_) {

@@ -68,11 +68,6 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   co_return std::move(*value);
 }
 
-CachedPtr ApiServer::committed_object(const Kind& kind, const std::string& key, const Object&, store::Bytes stored,
-                                      Revision created, Revision modified) {
-  return cache_.admit(kind, key, std::move(stored), created, modified, 0);
-}
-
 Awaitable<Answer> ApiServer::create(Request& request) {
   const Kind& kind = *request.route.kind;
   auto body = co_await read_body(request);
@@ -97,14 +92,11 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   auto guard = leader_guard(request);
   if (!guard) co_return refuse(guard.error());
 
-  std::string encoded;
-  object->encode(encoded);
-  const auto stored = std::make_shared<const std::string>(std::move(encoded));
-  const auto key = kind.storage_key(request.route.ns, meta.name);
+  Cache::Draft draft(cache_, *object);
   store::Txn txn;
-  txn.guards.push_back(store::Guard::absent(key));
+  txn.guards.push_back(store::Guard::absent(draft.key()));
   if (*guard) txn.guards.push_back(**guard);
-  txn.puts.push_back({key, stored});
+  txn.puts.push_back({draft.key(), draft.stored()});
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
@@ -116,10 +108,8 @@ Awaitable<Answer> ApiServer::create(Request& request) {
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
-  auto cached = committed_object(kind, key, *object, stored, revision, revision);
-  CHECK(cached != nullptr, "what we store can be read again");
-  cache_.expect(cached);
   if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
+  const auto cached = draft.committed(revision, revision);
   ServerReply reply = object_reply(*cached);
   if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
       blocking && *blocking != "False") {
@@ -155,14 +145,12 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     store::Txn txn;
     txn.guards.push_back(store::Guard::modified_at(cached->key, cached->modified));
     if (*guard) txn.guards.push_back(**guard);
-    store::Bytes bytes;
+    std::optional<Cache::Draft> draft;
     if (mutation->remove_key) {
       txn.removes.push_back({cached->key});
     } else {
-      std::string encoded;
-      mutation->object->encode(encoded);
-      bytes = std::make_shared<const std::string>(std::move(encoded));
-      txn.puts.push_back({cached->key, bytes});
+      draft.emplace(cache_, *mutation->object);
+      txn.puts.push_back({cached->key, draft->stored()});
     }
     auto result = co_await store_.commit(std::move(txn));
     if (!result) co_return refuse(result.error());
@@ -189,11 +177,8 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       reply.body.push_back(share_bytes(std::move(body)));
       co_return reply;
     }
-    auto answer = committed_object(kind, cached->key, *mutation->object, bytes, cached->created, revision);
-    CHECK(answer != nullptr, "what we store can be read again");
-    cache_.expect(answer);
     if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
-    co_return object_reply(*answer);
+    co_return object_reply(*draft->committed(cached->created, revision));
   }
 }
 
@@ -336,12 +321,10 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
 }
 
 Awaitable<Answer> ApiServer::force_remove(Request& request) {
-  const Kind& kind = *request.route.kind;
   co_return co_await modify(
-      request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+      request, [](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
         auto answer = stored.clone();
         answer->meta().deleted = now;
-        (void)kind;
         return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
       });
 }
