@@ -20,6 +20,28 @@ std::string text_of(const Constraint& constraint) {
 
 std::string number(double value) { return fmt::format("{:.6g}", value); }
 
+// fmt::format parses its text again for each of a thousand candidates.
+std::string joined(std::initializer_list<std::string_view> parts) {
+  std::size_t size = 0;
+  for (const auto part : parts) size += part.size();
+  std::string text;
+  text.reserve(size);
+  for (const auto part : parts) text += part;
+  return text;
+}
+
+// By id. Verdicts are large: their places are sorted first.
+std::vector<Verdict> sorted(std::vector<Verdict> verdicts) {
+  if (std::ranges::is_sorted(verdicts, {}, &Verdict::id)) return verdicts;
+  std::vector<Verdict*> places;
+  for (Verdict& verdict : verdicts) places.push_back(&verdict);
+  std::ranges::sort(places, {}, [](const Verdict* v) -> const std::string& { return v->id; });
+  std::vector<Verdict> result;
+  result.reserve(places.size());
+  for (Verdict* verdict : places) result.push_back(std::move(*verdict));
+  return result;
+}
+
 struct Refusal {
   Filter filter;
   std::string why;
@@ -27,7 +49,10 @@ struct Refusal {
 
 class Judge {
  public:
-  Judge(const Snapshot& snapshot, const Request& request) : snapshot_(snapshot), request_(request) {}
+  Judge(const Snapshot& snapshot, const Request& request) : snapshot_(snapshot), request_(request) {
+    for (const auto& constraint : request.labels) label_texts_.push_back(text_of(constraint));
+    for (const auto& constraint : request.metrics) metric_texts_.push_back(text_of(constraint));
+  }
 
   std::vector<Verdict> verdicts() const {
     std::vector<const Candidate*> fitting;
@@ -43,8 +68,8 @@ class Judge {
     split(fitting, refused, [&](const Candidate& c) { return back_off(c); });
     split(fitting, refused, [&](const Candidate& c) { return lacks_metrics(c); });
     std::vector<Verdict> result = ranked(fitting);
-    std::ranges::sort(refused, {}, &Verdict::id);
-    std::ranges::move(refused, std::back_inserter(result));
+    refused = sorted(std::move(refused));
+    result.insert(result.end(), std::make_move_iterator(refused.begin()), std::make_move_iterator(refused.end()));
     return result;
   }
 
@@ -61,7 +86,8 @@ class Judge {
     std::vector<Row> rows;
     for (const Candidate* c : fitting) {
       Verdict verdict = score(*c);
-      rows.push_back({*verdict.score, !is_current(c->id), failures(*c), c->application_count, c->id, verdict});
+      const double score = *verdict.score;
+      rows.push_back({score, !is_current(c->id), failures(*c), c->application_count, c->id, std::move(verdict)});
     }
     std::ranges::sort(rows, [](const Row& a, const Row& b) {
       return std::tie(b.score, a.elsewhere, a.failures, a.applications, a.id) <
@@ -107,16 +133,16 @@ class Judge {
         if (!has_value(metric)) return Refusal{Filter::metrics_failed, failed(metric)};
       }
     }
-    for (const auto& constraint : request_.labels) {
-      if (!expr::matches(constraint, candidate.labels)) return Refusal{Filter::label, label(constraint, candidate)};
+    for (std::size_t i = 0; i < request_.labels.size(); ++i) {
+      if (!expr::matches(request_.labels[i], candidate.labels)) return Refusal{Filter::label, label(i, candidate)};
     }
     for (const auto& name : request_.custom_resources) {
       if (std::ranges::find(candidate.custom_resources, name) == candidate.custom_resources.end()) {
         return Refusal{Filter::custom_resource, fmt::format("custom resource {}: {} does not offer it", name, noun)};
       }
     }
-    for (const auto& constraint : request_.metrics) {
-      if (auto why = metric_problem(constraint, candidate)) return Refusal{Filter::metric, std::move(*why)};
+    for (std::size_t i = 0; i < request_.metrics.size(); ++i) {
+      if (auto why = metric_problem(i, candidate)) return Refusal{Filter::metric, std::move(*why)};
     }
     return std::nullopt;
   }
@@ -130,19 +156,21 @@ class Judge {
     return fmt::format("metric {} has no usable value or weight", metric.name);
   }
 
-  std::string label(const expr::LabelConstraint& constraint, const Candidate& candidate) const {
+  std::string label(std::size_t index, const Candidate& candidate) const {
+    const auto& constraint = request_.labels[index];
+    const auto& text = label_texts_[index];
     const auto it = std::ranges::find(candidate.labels, constraint.key, &LabelList::value_type::first);
     const std::string& noun = request_.wording.candidate;
     if (it == candidate.labels.end()) {
-      return fmt::format("label {}: {} has no label {}", text_of(constraint), noun, constraint.key);
+      return joined({"label ", text, ": ", noun, " has no label ", constraint.key});
     }
-    return fmt::format("label {}: {} has {}={}", text_of(constraint), noun, it->first, it->second);
+    return joined({"label ", text, ": ", noun, " has ", it->first, "=", it->second});
   }
 
-  std::optional<std::string> metric_problem(const expr::MetricConstraint& constraint,
-                                            const Candidate& candidate) const {
+  std::optional<std::string> metric_problem(std::size_t index, const Candidate& candidate) const {
+    const auto& constraint = request_.metrics[index];
+    const std::string& text = metric_texts_[index];
     const std::string& noun = request_.wording.candidate;
-    const std::string text = text_of(constraint);
     if (!constraint.threshold) return fmt::format("metric {}: '{}' is not a number", text, constraint.value);
     const Metric* named = nullptr;
     for (const Metric& metric : candidate.metrics) {
@@ -154,8 +182,8 @@ class Judge {
     if (!has_value(*named)) return fmt::format("metric {}: {}", text, failed(*named));
     const double weighted = named->weight * *named->normalized_value;
     if (expr::matches(constraint, weighted)) return std::nullopt;
-    return fmt::format("metric {}: {} has {}={} (weight {} x value {})", text, noun, named->name, number(weighted),
-                       number(named->weight), number(*named->normalized_value));
+    return joined({"metric ", text, ": ", noun, " has ", named->name, "=", number(weighted), " (weight ",
+                   number(named->weight), " x value ", number(*named->normalized_value), ")"});
   }
 
   std::optional<Refusal> back_off(const Candidate& candidate) const {
@@ -193,6 +221,8 @@ class Judge {
 
   const Snapshot& snapshot_;
   const Request& request_;
+  std::vector<std::string> label_texts_;  // as the user wrote them
+  std::vector<std::string> metric_texts_;
 };
 
 std::string against(const Decision& decision) {

@@ -189,8 +189,8 @@ TEST(ApiServer, WatchSendsChangesFromItsStartAndResumes) {
 
 TEST(ApiServer, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
   TestServer t;
-  auto stream = t.world.run(
-      t.transport->open({"GET", std::string(kApps) + "?watch&heartbeat=0&labels=tier%3Dweb", {}, ""}));
+  auto stream =
+      t.world.run(t.transport->open({"GET", std::string(kApps) + "?watch&heartbeat=0&labels=tier%3Dweb", {}, ""}));
   t.call("POST", std::string(kApps), std::string(kMinimal));
   for (const char* tier : {R"("web")", R"("web")", R"("db")", R"("db")", R"("web")"}) {
     static int step = 0;
@@ -203,8 +203,8 @@ TEST(ApiServer, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     const auto event = json::parse(line);
-    seen.push_back(fmt::format("{} {}", event->string_at({"type"}),
-                               event->string_at({"object", "metadata", "labels", "step"})));
+    seen.push_back(
+        fmt::format("{} {}", event->string_at({"type"}), event->string_at({"object", "metadata", "labels", "step"})));
   }
   EXPECT_THAT(seen, ::testing::ElementsAre("ADDED s1", "MODIFIED s2", "DELETED s3", "ADDED s5"));
 }

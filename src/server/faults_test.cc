@@ -65,6 +65,43 @@ TEST(ServerFaults, WatchersMissNothingWhenTheStoreWatchBreaks) {
   for (int i = 0; i < 6; ++i) EXPECT_NE(text.find(fmt::format(R"("name":"r{}")", i)), std::string::npos) << i;
 }
 
+TEST(ServerFaults, AGapInTheStoresHistoryIsClosedByListing) {
+  FaultyServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  auto stream = t.world.run(t.transport->open({"GET", "/core/roles?watch&heartbeat=0", {}, ""}));
+  t.faulty.set_away(true);
+  // Another server writes meanwhile, and the store forgets what came before.
+  auto text = *t.world.run(t.inner->get("/core/roles/a"))->value().value;
+  text.replace(text.find(R"("name":"a")"), 10, R"("name":"c")");
+  store::Txn txn;
+  txn.puts.push_back({"/core/roles/c", std::make_shared<const std::string>(std::move(text))});
+  txn.removes.push_back({"/core/roles/a"});
+  ASSERT_TRUE(t.world.run(t.inner->commit(std::move(txn))));
+  ASSERT_TRUE(t.world.run(t.inner->compact(*t.world.run(t.inner->current()))));
+  t.faulty.set_away(false);
+  std::string seen;
+  while (std::ranges::count(seen, '\n') < 2) seen += *t.world.run(stream->body->read());
+  EXPECT_NE(seen.find(R"("type":"DELETED")"), std::string::npos) << seen;
+  EXPECT_NE(seen.find(R"("type":"ADDED")"), std::string::npos) << seen;
+  EXPECT_EQ(t.call("GET", "/core/roles/a").status, 404);
+  EXPECT_EQ(t.call("GET", "/core/roles/c").status, 200);
+}
+
+TEST(ServerFaults, AWriteInFlightIsNotTakenForAnotherOne) {
+  FaultyServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  const auto& kind = krake_registry().get("core", "Role");
+  FieldErrors errors;
+  const auto object =
+      kind.decode(kind, testing::TestServer::body_of(t.call("GET", "/core/roles/a")), Form::full, errors);
+  ASSERT_NE(object, nullptr) << errors.render();
+  object->meta().labels.entries = {{"who", "never-committed"}};
+  const server::Cache::Draft draft(t.server.cache(), *object);
+  EXPECT_EQ(t.call("PATCH", "/core/roles/a", R"({"metadata":{"labels":{"who":"committed"}}})").status, 200);
+  EXPECT_EQ(testing::TestServer::body_of(t.call("GET", "/core/roles/a")).string_at({"metadata", "labels", "who"}),
+            "committed");
+}
+
 TEST(ServerFaults, WatchersResumeAcrossARestartOfTheServer) {
   FaultyServer t;
   const auto write = [&](std::string method, std::string target, std::string body) {

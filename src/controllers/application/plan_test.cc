@@ -592,6 +592,20 @@ TEST(ApplicationPlan, DeletesEverywhereThenLetsGo) {
   EXPECT_TRUE(model.app.metadata.finalizers.empty());
 }
 
+TEST(ApplicationPlan, DoesNotRemoveWhatIsOnItsWayOut) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.metadata.deleted = model.app.metadata.modified;
+  for (auto& [ref, object] : model.sites["one"].objects) {
+    object.make_object()["metadata"].make_object().set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  }
+  const Plan plan = model.plan();
+  EXPECT_TRUE(std::ranges::none_of(plan, [](const Action& a) { return std::holds_alternative<Remove>(a); }))
+      << to_string(plan);
+  EXPECT_FALSE(model.app.metadata.finalizers.empty());
+}
+
 TEST(ApplicationPlan, DeletionWaitsForAnUnreachableCluster) {
   Model model;
   model.bind("one");

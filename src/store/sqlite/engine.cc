@@ -11,7 +11,7 @@ namespace krake::store {
 
 namespace {
 
-constexpr int kLayoutVersion = 1;
+constexpr int kLayoutVersion = 2;
 constexpr int kApplicationId = 0x6b72616b;  // "krak"
 constexpr std::int64_t kPlaces = std::int64_t{1} << 20;
 constexpr int kLeaseKeysPerCommit = 10'000;
@@ -22,13 +22,13 @@ constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
 
 constexpr const char* kTables = R"(
   CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-  CREATE TABLE live(created INTEGER NOT NULL, modified INTEGER NOT NULL, lease INTEGER NOT NULL,
-                    key BLOB NOT NULL UNIQUE, value BLOB NOT NULL);
+  CREATE TABLE live(key BLOB PRIMARY KEY, created INTEGER NOT NULL, position INTEGER NOT NULL,
+                    lease INTEGER NOT NULL) WITHOUT ROWID;
   CREATE INDEX live_lease ON live(lease) WHERE lease <> 0;
   CREATE TABLE history(position INTEGER PRIMARY KEY, created INTEGER NOT NULL, lease INTEGER NOT NULL,
                        key BLOB NOT NULL, value BLOB);
   CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl_ns INTEGER NOT NULL);
-  INSERT INTO meta VALUES ('revision', 0), ('compacted', 0), ('next_lease', 1), ('history_rows', 0);
+  INSERT INTO meta VALUES ('revision', 0), ('compacted', 0), ('trimmed', 0), ('next_lease', 1), ('history_rows', 0);
 )";
 
 Bytes copy_bytes(std::string_view bytes) { return std::make_shared<const std::string>(bytes); }
@@ -104,6 +104,7 @@ SqliteStatus Engine::load() {
   if (!meta) return std::unexpected(meta.error());
   const std::map<std::string_view, std::int64_t*> numbers{{"revision", &state_.revision},
                                                           {"compacted", &state_.compacted},
+                                                          {"trimmed", &state_.trimmed},
                                                           {"next_lease", &state_.next_lease},
                                                           {"history_rows", &state_.history_rows}};
   while (true) {
@@ -137,12 +138,13 @@ SqliteStatus Engine::prepare_all() {
       {&begin_, "BEGIN IMMEDIATE"},
       {&commit_, "COMMIT"},
       {&rollback_, "ROLLBACK"},
-      {&get_, "SELECT created, modified, lease, value FROM live WHERE key = ?1"},
-      {&get_meta_, "SELECT created, modified, lease FROM live WHERE key = ?1"},
+      {&get_,
+       "SELECT live.created, live.position, live.lease, value FROM live JOIN history USING (position) WHERE live.key = "
+       "?1"},
+      {&get_meta_, "SELECT created, position, lease FROM live WHERE key = ?1"},
       {&put_,
-       "INSERT INTO live(created, modified, lease, key, value) VALUES (?1, ?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE "
-       "SET "
-       "modified = excluded.modified, lease = excluded.lease, value = excluded.value RETURNING created"},
+       "INSERT INTO live(key, created, position, lease) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE SET "
+       "position = excluded.position, lease = excluded.lease"},
       {&remove_, "DELETE FROM live WHERE key = ?1"},
       {&has_lease_, "SELECT 1 FROM lease WHERE id = ?1"},
       {&add_lease_, "INSERT INTO lease VALUES (?1, ?2)"},
@@ -151,14 +153,21 @@ SqliteStatus Engine::prepare_all() {
       {&add_history_, "INSERT INTO history(position, created, lease, key, value) VALUES (?1, ?2, ?3, ?4, ?5)"},
       {&read_history_,
        "SELECT position, created, lease, key, value FROM history WHERE position >= ?1 ORDER BY position"},
-      {&nth_history_, "SELECT position FROM history ORDER BY position LIMIT 1 OFFSET ?1"},
+      {&nth_history_, "SELECT position FROM history WHERE position >= ?2 ORDER BY position LIMIT 1 OFFSET ?1"},
+      {&judge_history_,
+       "SELECT count(*), max(position) FROM (SELECT position FROM history WHERE position >= ?1 AND position < ?2 ORDER "
+       "BY position LIMIT ?3)"},
       {&trim_history_,
-       "DELETE FROM history WHERE position IN (SELECT position FROM history WHERE position < ?1 ORDER BY position "
-       "LIMIT ?2)"},
-      {&list_, "SELECT key, created, modified, lease, value FROM live WHERE key >= ?1 ORDER BY key LIMIT ?3"},
+       "DELETE FROM history WHERE position >= ?1 AND position < ?2 AND NOT EXISTS (SELECT 1 FROM live WHERE live.key = "
+       "history.key AND live.position = history.position)"},
+      {&drop_history_, "DELETE FROM history WHERE position = ?1"},
+      {&list_,
+       "SELECT live.key, live.created, live.position, live.lease, value FROM live JOIN history USING (position) WHERE "
+       "live.key >= ?1 ORDER BY live.key LIMIT ?3"},
       {&save_, "UPDATE meta SET value = ?2 WHERE name = ?1"},
       {&list_below_,
-       "SELECT key, created, modified, lease, value FROM live WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"},
+       "SELECT live.key, live.created, live.position, live.lease, value FROM live JOIN history USING (position) WHERE "
+       "live.key >= ?1 AND live.key < ?2 ORDER BY live.key LIMIT ?3"},
   };
   for (const auto& [statement, sql] : statements) {
     auto prepared = db_.prepare(sql);
@@ -285,27 +294,54 @@ Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const std::vecto
                                                                 const std::vector<Remove>& removes) {
   auto event = std::make_shared<CommitEvent>();
   event->revision = state_.revision + 1;
+  std::int64_t position = event->revision * kPlaces;
   for (const auto& put : puts) {
+    const auto old = place(put.key);
+    if (!old) return std::unexpected(Failure{{}, old.error()});
+    if (*old) {
+      if (auto s = forget_value(**old); !s) return std::unexpected(Failure{{}, s.error()});
+    }
+    const Revision created = *old ? (*old)->created : event->revision;
     const Use use(put_);
-    put_.bind(1, event->revision);
-    put_.bind(2, put.lease);
-    put_.bind_blob(3, put.key);
-    put_.bind_blob(4, *put.value);
-    const auto row = put_.step();
-    if (!row) return std::unexpected(Failure{{}, row.error()});
-    event->changes.push_back({put.key, put.value, put_.integer(0), put.lease});
+    put_.bind_blob(1, put.key);
+    put_.bind(2, created);
+    put_.bind(3, position++);
+    put_.bind(4, put.lease);
     if (auto s = put_.step(); !s) return std::unexpected(Failure{{}, s.error()});
+    event->changes.push_back({put.key, put.value, created, put.lease});
   }
   for (const auto& remove : removes) {
+    const auto old = place(remove.key);
+    if (!old) return std::unexpected(Failure{{}, old.error()});
+    if (!*old) continue;
+    if (auto s = forget_value(**old); !s) return std::unexpected(Failure{{}, s.error()});
     const Use use(remove_);
     remove_.bind_blob(1, remove.key);
     if (auto s = remove_.step(); !s) return std::unexpected(Failure{{}, s.error()});
-    if (db_.changes() > 0) event->changes.push_back({.key = remove.key});
+    event->changes.push_back({.key = remove.key});
   }
   if (event->changes.empty()) return nullptr;
   state_.revision = event->revision;
   if (auto s = record(*event); !s) return std::unexpected(Failure{{}, s.error()});
   return event;
+}
+
+SqliteResult<std::optional<Engine::Place>> Engine::place(const std::string& key) {
+  const Use use(get_meta_);
+  get_meta_.bind_blob(1, key);
+  const auto row = get_meta_.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return std::nullopt;
+  return Place{get_meta_.integer(0), get_meta_.integer(1)};
+}
+
+// A value that is live no more. In the window watches still read it; older, nobody does.
+SqliteStatus Engine::forget_value(const Place& old) {
+  if (old.position >= state_.trimmed) return {};
+  const Use use(drop_history_);
+  drop_history_.bind(1, old.position);
+  if (auto s = drop_history_.step(); !s) return std::unexpected(s.error());
+  return {};
 }
 
 SqliteStatus Engine::record(const CommitEvent& event) {
@@ -333,6 +369,7 @@ SqliteStatus Engine::limit_history(std::int64_t added) {
   {
     const Use use(nth_history_);
     nth_history_.bind(1, rows - 1);
+    nth_history_.bind(2, state_.trimmed);
     const auto row = nth_history_.step();
     if (!row) return std::unexpected(row.error());
     if (!*row) return {};
@@ -343,13 +380,28 @@ SqliteStatus Engine::limit_history(std::int64_t added) {
   return trim(rows + static_cast<std::int64_t>(kMaxTxnOperations));
 }
 
+// Judges the next rows of the forgotten part: those that are not live go.
 SqliteStatus Engine::trim(std::int64_t rows) {
+  const std::int64_t end = (state_.compacted + 1) * kPlaces;
+  std::int64_t judged = 0;
+  std::int64_t next = state_.trimmed;
+  {
+    const Use use(judge_history_);
+    judge_history_.bind(1, state_.trimmed);
+    judge_history_.bind(2, end);
+    judge_history_.bind(3, rows);
+    if (auto row = judge_history_.step(); !row) return std::unexpected(row.error());
+    judged = judge_history_.integer(0);
+    if (judged > 0) next = judge_history_.integer(1) + 1;
+  }
+  trim_pending_ = judged == rows;
+  if (judged == 0) return {};
   const Use use(trim_history_);
-  trim_history_.bind(1, (state_.compacted + 1) * kPlaces);
-  trim_history_.bind(2, rows);
+  trim_history_.bind(1, state_.trimmed);
+  trim_history_.bind(2, next);
   if (auto s = trim_history_.step(); !s) return std::unexpected(s.error());
-  state_.history_rows -= db_.changes();
-  trim_pending_ = db_.changes() == rows;
+  state_.trimmed = next;
+  state_.history_rows -= judged;
   return {};
 }
 
@@ -407,6 +459,7 @@ SqliteStatus Engine::save_state(const State& before) {
   const std::tuple<const char*, std::int64_t, std::int64_t> numbers[] = {
       {"revision", before.revision, state_.revision},
       {"compacted", before.compacted, state_.compacted},
+      {"trimmed", before.trimmed, state_.trimmed},
       {"next_lease", before.next_lease, state_.next_lease},
       {"history_rows", before.history_rows, state_.history_rows},
   };
@@ -454,8 +507,8 @@ SqliteResult<std::optional<Entry>> Engine::read(const std::string& key, bool wit
   const auto row = statement.step();
   if (!row) return std::unexpected(row.error());
   if (!*row) return std::nullopt;
-  return Entry{key, with_value ? copy_bytes(statement.bytes(3)) : nullptr, statement.integer(0), statement.integer(1),
-               statement.integer(2)};
+  return Entry{key, with_value ? copy_bytes(statement.bytes(3)) : nullptr, statement.integer(0),
+               statement.integer(1) / kPlaces, statement.integer(2)};
 }
 
 SqliteResult<bool> Engine::lease_exists(LeaseId lease) {
@@ -488,7 +541,7 @@ Result<Listing> Engine::list(const std::string& prefix, const ListOptions& optio
       return listing;
     }
     listing.entries.push_back({std::string(statement.bytes(0)), copy_bytes(statement.bytes(4)), statement.integer(1),
-                               statement.integer(2), statement.integer(3)});
+                               statement.integer(2) / kPlaces, statement.integer(3)});
   }
 }
 

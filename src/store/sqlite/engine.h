@@ -1,8 +1,9 @@
 // The store's file: tables, transactions, failure. Blocking; knows no coroutines and no time.
-//   live     what is: one row per key
-//   history  what changed: the watch window. position = revision * 2^20 + place in the commit
+//   history  every change of the watch window, values included; of older ones only those still live.
+//            position = revision * 2^20 + place in the commit
+//   live     what is: one row per key, with the position of its value. A value is written once.
 //   lease    which leases exist and how long they last
-//   meta     id, revision, compacted, next_lease, history_rows
+//   meta     id, revision, compacted, trimmed, next_lease, history_rows
 // Thread: one at a time (the worker's, once it runs); counters() from any.
 #pragma once
 
@@ -84,8 +85,13 @@ class Engine {
   struct State {
     Revision revision = 0;
     Revision compacted = 0;
+    std::int64_t trimmed = 0;  // positions below were judged: only rows of live values are left there
     LeaseId next_lease = 1;
-    std::int64_t history_rows = 0;
+    std::int64_t history_rows = 0;  // not judged yet
+  };
+  struct Place {
+    Revision created = 0;
+    std::int64_t position = 0;
   };
   // Failure inside a group: of one write (the group goes on) or of SQLite (the group is lost).
   struct Failure {
@@ -108,6 +114,8 @@ class Engine {
   Step<Written> apply_compact(Revision revision);
   Step<std::shared_ptr<const CommitEvent>> change(const std::vector<Put>& puts, const std::vector<Remove>& removes);
   SqliteResult<std::optional<Entry>> read(const std::string& key, bool with_value);
+  SqliteResult<std::optional<Place>> place(const std::string& key);
+  SqliteStatus forget_value(const Place& old);
   SqliteResult<bool> lease_exists(LeaseId lease);
   SqliteStatus record(const CommitEvent& event);
   SqliteStatus limit_history(std::int64_t added);
@@ -120,7 +128,8 @@ class Engine {
   EngineOptions options_;
   Database db_;
   Statement begin_, commit_, rollback_, get_, get_meta_, put_, remove_, has_lease_, add_lease_, drop_lease_,
-      lease_keys_, add_history_, read_history_, nth_history_, trim_history_, list_, list_below_, save_;
+      lease_keys_, add_history_, read_history_, nth_history_, judge_history_, trim_history_, drop_history_, list_,
+      list_below_, save_;
   std::string id_;
   State state_;
   std::map<LeaseId, Duration> leases_;

@@ -150,12 +150,12 @@ TEST(SqliteStore, AFileOfANewerVersionIsRefused) {
   {
     auto db = Database::open(options.path, "");
     ASSERT_TRUE(db);
-    EXPECT_EQ(db->pragma("user_version"), "1");
-    ASSERT_TRUE(db->exec("PRAGMA user_version = 2"));
+    EXPECT_EQ(db->pragma("user_version"), "2");
+    ASSERT_TRUE(db->exec("PRAGMA user_version = 3"));
   }
   const auto error = open_error(rig, options);
   EXPECT_EQ(error.code, Code::invalid_argument);
-  EXPECT_THAT(error.message, HasSubstr("version 2"));
+  EXPECT_THAT(error.message, HasSubstr("version 3"));
 }
 
 TEST(SqliteStore, TheFileIsReadableByItsOwnerOnly) {
@@ -251,6 +251,40 @@ TEST(SqliteStore, TheHistoryTableStaysBounded) {
     EXPECT_GE(count->integer(0), 100 - 34);
     EXPECT_EQ(count->integer(0), count->integer(1));
   }
+}
+
+TEST(SqliteStore, LiveValuesOutlastTheirHistoryAndGoWhenReplaced) {
+  Rig rig(sqlite_factory({.run_inline = true}), {.history = 20});
+  for (const char* key : {"old/a", "old/b", "old/c"}) rig.put(key, std::string("value of ") + key);
+  const auto churn = [&] {
+    for (int i = 0; i < 100; ++i) rig.put("new", std::to_string(i));
+  };
+  churn();
+  rig.reopen();
+  EXPECT_EQ(*rig.get("old/a")->value, "value of old/a");
+  EXPECT_EQ(rig.list("old/").entries.size(), 3U);
+  const auto rows = [&] {
+    rig.close();
+    std::pair<std::int64_t, std::int64_t> counted;
+    {
+      auto db = Database::open(backend_of(rig).options.path, "");
+      auto count =
+          db->prepare("SELECT count(*), (SELECT count(*) FROM history JOIN live USING (position)) FROM history");
+      EXPECT_TRUE(count && count->step());
+      counted = {count->integer(0), count->integer(1)};
+    }
+    rig.reopen();
+    return counted;
+  };
+  EXPECT_LE(rows().first, 20 + 3);
+  rig.put("old/a", "replaced");
+  rig.remove("old/b");
+  churn();
+  EXPECT_EQ(rows().second, 3) << "new, old/a, old/c";
+  EXPECT_LE(rows().first, 20 + 3);
+  EXPECT_EQ(*rig.get("old/a")->value, "replaced");
+  EXPECT_FALSE(rig.get("old/b"));
+  EXPECT_EQ(*rig.get("old/c")->value, "value of old/c");
 }
 
 TEST(SqliteStore, ALongHistoryIsReadInPartsWithoutGaps) {
