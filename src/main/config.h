@@ -93,8 +93,9 @@ struct ApiConfig {
   ServerTlsConfig tls;
   AuthenticationConfig authentication;
   std::string authorization;
-  std::vector<json::Object> default_roles;
-  std::vector<json::Object> default_role_bindings;
+  // Neither key there and authorization RBAC: the shipped ones, so that a fresh store locks nobody out.
+  std::optional<std::vector<json::Object>> default_roles;
+  std::optional<std::vector<json::Object>> default_role_bindings;
   LogConfig log;
   AdminConfig admin;
 

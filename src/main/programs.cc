@@ -73,8 +73,15 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
   options.problem_base_url = config.docs.problem_base_url;
   if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
-  for (const auto& role : config.default_roles) options.default_roles.emplace_back(role);
-  for (const auto& binding : config.default_role_bindings) options.default_role_bindings.emplace_back(binding);
+  if (!config.default_roles && !config.default_role_bindings && options.auth.mode == access::Authorization::rbac) {
+    auto shipped = shipped_roles();
+    options.default_roles = std::move(shipped.roles);
+    options.default_role_bindings = std::move(shipped.bindings);
+    return options;
+  }
+  for (const auto& role : config.default_roles.value_or(std::vector<json::Object>())) options.default_roles.emplace_back(role);
+  for (const auto& binding : config.default_role_bindings.value_or(std::vector<json::Object>()))
+    options.default_role_bindings.emplace_back(binding);
   return options;
 }
 
