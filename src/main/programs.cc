@@ -17,6 +17,7 @@
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "store/memory/memory_store.h"
+#include "store/metered_store.h"
 #include "store/sqlite/sqlite_store.h"
 
 namespace krake {
@@ -79,7 +80,8 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
     options.default_role_bindings = std::move(shipped.bindings);
     return options;
   }
-  for (const auto& role : config.default_roles.value_or(std::vector<json::Object>())) options.default_roles.emplace_back(role);
+  for (const auto& role : config.default_roles.value_or(std::vector<json::Object>()))
+    options.default_roles.emplace_back(role);
   for (const auto& binding : config.default_role_bindings.value_or(std::vector<json::Object>()))
     options.default_role_bindings.emplace_back(binding);
   return options;
@@ -107,8 +109,9 @@ Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const Stor
     co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
   }
   if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
-  auto opened = co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                                  {.path = config.path, .drop_leases = own_holders});
+  auto opened =
+      co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
+                                        {.path = config.path, .drop_leases = own_holders, .metrics = &env.metrics});
   if (!opened) co_return fail(opened.error());
   co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
@@ -195,7 +198,8 @@ Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_confi
   Env& env = process.env();
   auto store = co_await open_store(env, store_config, !names.empty());
   if (!store) co_return failed(store.error());
-  server::ApiServer api(env, **store, krake_registry(), std::move(options));
+  store::MeteredStore metered(**store, env.clock, env.metrics);
+  server::ApiServer api(env, metered, krake_registry(), std::move(options));
   auto loaded = co_await api.start();
   if (!loaded) co_return failed(loaded.error());
   const std::string scheme = listen.tls ? "https" : "http";
@@ -206,20 +210,24 @@ Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_confi
   }
   BeastDialer dialer(env.executor, env.clock);
   std::vector<std::unique_ptr<Component>> components;
-  for (const auto& name : names) {
-    const std::string user = name == "gc" ? "system:gc" : "system:" + name;
-    components.push_back(std::make_unique<Component>(
-        name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{}, dialer,
-        controller_config));
-    components.back()->controller->start();
-  }
   Admin admin(&api, components, env.metrics);
   std::unique_ptr<HttpServer> admin_http;
   if (config.admin.port > 0) {
     admin_http = std::make_unique<HttpServer>(
         env.executor, env.clock, [&admin](ServerRequest& request) { return admin.handle(request); },
         HttpServerOptions{.host = config.admin.host, .port = static_cast<std::uint16_t>(config.admin.port)}, env.log);
-    if (auto started = co_await admin_http->start(); !started) co_return failed(started.error());
+    if (auto started = co_await admin_http->start(); !started) {
+      co_await http.stop();
+      co_await api.stop();
+      co_return failed(started.error());
+    }
+  }
+  for (const auto& name : names) {
+    const std::string user = name == "gc" ? "system:gc" : "system:" + name;
+    components.push_back(std::make_unique<Component>(
+        name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{}, dialer,
+        controller_config));
+    components.back()->controller->start();
   }
   if (auto told = on_ready(http.port()); !told) co_return failed(told.error());
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, config.host, http.port());

@@ -1,6 +1,7 @@
 #include "store/sqlite/sqlite_store.h"
 
 #include <fmt/format.h>
+#include <prometheus/counter.h>
 
 #include <deque>
 #include <set>
@@ -60,6 +61,10 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void start() {
+    if (auto* metrics = options_.metrics) {
+      commits_total_ = &metrics->counter("krake_store_commits_total", "Transactions that changed something");
+      syncs_total_ = &metrics->counter("krake_store_syncs_total", "Groups of them that one fsync made durable");
+    }
     samples_.emplace_back(clock_.now(), current_);
     if (options_.drop_leases) {
       for (const auto lease : leases_.expired(Mono::max())) expire(lease);
@@ -164,6 +169,15 @@ class Core : public std::enable_shared_from_this<Core> {
     ring_.trim(options_.ring_commits, options_.ring_bytes);
     changed.notify_all();
     arm_history();
+    count();
+  }
+
+  void count() {
+    if (!options_.metrics || closed()) return;
+    const auto now = counters();
+    commits_total_->Increment(static_cast<double>(now.commits - counted_.commits));
+    syncs_total_->Increment(static_cast<double>(now.groups - counted_.groups));
+    counted_ = now;
   }
 
   // keep_alive only moves deadlines away: a timer may fire early, never late.
@@ -225,6 +239,9 @@ class Core : public std::enable_shared_from_this<Core> {
                          });
   }
 
+  prometheus::Counter* commits_total_ = nullptr;
+  prometheus::Counter* syncs_total_ = nullptr;
+  SqliteCounters counted_;
   boost::asio::any_io_executor executor_;
   Clock& clock_;
   SqliteOptions options_;

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "store/sqlite/engine.h"
 #include "store/store.h"
@@ -31,6 +32,9 @@ struct SqliteOptions {
   bool renew_id = false;                           // the file was restored: its revisions mean something else now
   bool drop_leases = false;                        // every holder lived in the process that has ended
   std::string vfs;                                 // SQLite's name of the file system layer; empty: the default
+  // krake_store_commits_total, krake_store_syncs_total (groups of commits that reached the disk with one fsync). Null:
+  // nobody counts; else it outlives the store.
+  Metrics* metrics = nullptr;
 };
 
 class SqliteStore : public Store {
