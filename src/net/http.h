@@ -17,9 +17,28 @@
 
 namespace krake {
 
-// Immutable bytes shared by everyone who sends them.
-using SharedBytes = std::shared_ptr<const std::string>;
-inline SharedBytes share_bytes(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
+// Immutable bytes shared by everyone who sends them: a view and what keeps it alive. Copying copies no bytes.
+class SharedBytes {
+ public:
+  SharedBytes() = default;
+  SharedBytes(std::nullptr_t) {}
+  explicit SharedBytes(std::string bytes)
+      : owner_(std::make_shared<const std::string>(std::move(bytes))), view_(*owner_) {}
+  std::string_view operator*() const { return view_; }
+  const std::string_view* operator->() const { return &view_; }
+  explicit operator bool() const { return owner_ != nullptr; }
+  // A part of the same bytes.
+  SharedBytes part(std::size_t offset, std::size_t size) const {
+    SharedBytes result = *this;
+    result.view_ = view_.substr(offset, size);
+    return result;
+  }
+
+ private:
+  std::shared_ptr<const std::string> owner_;
+  std::string_view view_;
+};
+inline SharedBytes share_bytes(std::string bytes) { return SharedBytes(std::move(bytes)); }
 
 // Few and in order; names compare without case.
 class Headers {

@@ -193,9 +193,8 @@ DateTime ApiServer::stamp(const CachedObject* object) const {
 }
 
 std::unique_ptr<Object> ApiServer::decode_stored(const CachedObject& object, const Kind& kind) const {
-  auto document = json::parse(*object.stored);
   FieldErrors errors;
-  return document ? kind.decode(kind, *document, Form::stored, errors) : nullptr;
+  return kind.decode(kind, stored_document(object), Form::stored, errors);
 }
 
 Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {

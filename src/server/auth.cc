@@ -27,9 +27,7 @@ access::Verb verb_of(Verb verb) {
 
 template <class T>
 std::optional<T> decode_cached(const CachedObject& object) {
-  auto document = json::parse(*object.stored);
-  if (!document) return std::nullopt;
-  auto value = decode_json<T>(*document, Form::stored);
+  auto value = decode_json<T>(stored_document(object), Form::stored);
   if (!value) return std::nullopt;
   return std::move(*value);
 }

@@ -27,15 +27,26 @@ void index_object(CachedObject& target, const Object& object) {
   target.newest_us = newest_time(object.meta());
 }
 
-SharedBytes client_bytes(const Kind& kind, std::string_view encoded, Revision modified) {
+// Encodes once what reads, lists and watchers are sent. `encoded` is the object as the store has it.
+void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded) {
   const std::string head = head_of(kind);
   CHECK(encoded.starts_with(head), "objects are encoded api, kind, metadata first");
-  std::string bytes;
-  bytes.reserve(encoded.size() + 48);
-  bytes += head;
-  fmt::format_to(std::back_inserter(bytes), R"("resource_version":"{}",)", modified);
-  bytes += encoded.substr(head.size());
-  return share_bytes(std::move(bytes));
+  const auto modified = fmt::format_int(target.modified);
+  std::string line;
+  line.reserve(encoded.size() + 128);
+  line += target.created == target.modified ? R"({"type":"ADDED","object":)" : R"({"type":"MODIFIED","object":)";
+  const std::size_t begin = line.size();
+  line += head;
+  line += R"("resource_version":")";
+  line.append(modified.data(), modified.size());
+  line += "\",";
+  line += encoded.substr(head.size());
+  const std::size_t size = line.size() - begin;
+  line += R"(,"revision":")";
+  line.append(modified.data(), modified.size());
+  line += "\"}\n";
+  target.line = share_bytes(std::move(line));
+  target.bytes = target.line.part(begin, size);
 }
 
 }  // namespace
@@ -47,6 +58,13 @@ SharedBytes event_line(std::string_view type, const CachedObject& object, Revisi
   line += *object.bytes;
   fmt::format_to(std::back_inserter(line), ",\"revision\":\"{}\"}}\n", revision);
   return share_bytes(std::move(line));
+}
+
+json::Value stored_document(const CachedObject& object) {
+  auto document = json::parse(*object.bytes);
+  CHECK(document && document->is_object(), "cached objects are JSON");
+  (*document->if_object())["metadata"].make_object().erase("resource_version");
+  return std::move(*document);
 }
 
 CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
@@ -102,11 +120,10 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   encoded.reserve(value->size());
   decoded->encode(encoded);
   object->key = key;
-  object->bytes = client_bytes(kind, encoded, modified);
-  object->stored = std::move(value);
   object->created = created;
   object->modified = modified;
   object->lease = lease;
+  set_bytes(*object, kind, encoded);
   index_object(*object, *decoded);
   return object;
 }
@@ -118,7 +135,7 @@ Cache::Draft::Draft(Cache& cache, const Object& object) : cache_(cache), kind_(o
   object_.key = kind_.storage_key(object_.ns, object_.name);
   std::string encoded;
   object.encode(encoded);
-  object_.stored = std::make_shared<const std::string>(std::move(encoded));
+  stored_ = std::make_shared<const std::string>(std::move(encoded));
   index_object(object_, object);
   place_ = cache_.drafts_.emplace(object_.key, this);
 }
@@ -127,10 +144,10 @@ Cache::Draft::~Draft() { cache_.drafts_.erase(place_); }
 
 CachedPtr Cache::Draft::finish(Revision created, Revision modified, store::LeaseId lease) {
   auto object = std::make_shared<CachedObject>(object_);
-  object->bytes = client_bytes(kind_, *object_.stored, modified);
   object->created = created;
   object->modified = modified;
   object->lease = lease;
+  set_bytes(*object, kind_, *stored_);
   seen_ = std::move(object);
   return seen_;
 }
@@ -328,7 +345,7 @@ void Cache::apply(const store::Change& change, Revision revision) {
 }
 
 void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Revision revision, CachedPtr before) {
-  auto line = event_line(type, *object, revision);
+  auto line = type == "DELETED" ? event_line(type, *object, revision) : object->line;
   if (before && before->labels == object->labels && before->state == object->state) before.reset();
   cache.event_bytes += line->size();
   cache.events.push_back({revision, object->ns, object, std::move(line), type == "DELETED", std::move(before)});

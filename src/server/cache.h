@@ -23,8 +23,8 @@ struct CachedObject {
   std::string key;
   std::string ns;  // empty for kinds without namespace
   std::string name;
-  SharedBytes bytes;    // as answered to clients, resource_version included
-  store::Bytes stored;  // as in the store
+  SharedBytes bytes;  // as answered to clients, resource_version included: a part of `line`
+  SharedBytes line;   // the event that told of it: {"type":"ADDED or MODIFIED","object":…,"revision":"N"}\n
   Revision created = 0;
   Revision modified = 0;
   store::LeaseId lease = 0;
@@ -35,12 +35,14 @@ struct CachedObject {
   std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
 };
 using CachedPtr = std::shared_ptr<const CachedObject>;
+// Decodable again: what the store has, without the resource_version clients see.
+json::Value stored_document(const CachedObject& object);
 
 struct WatchLine {
   Revision revision = 0;
   std::string ns;
   CachedPtr object;
-  SharedBytes line;  // one JSON line, '\n' included
+  SharedBytes line;  // the object's own, or another for DELETED
   bool removed = false;
   CachedPtr before;  // the object as it was, when something changed that a selection looks at
 };
@@ -102,7 +104,7 @@ class Cache {
     Draft(const Draft&) = delete;
     Draft& operator=(const Draft&) = delete;
     const std::string& key() const { return object_.key; }
-    const store::Bytes& stored() const { return object_.stored; }
+    const store::Bytes& stored() const { return stored_; }
     // The object as committed at `revision`. Cheap after the cache has seen that revision.
     CachedPtr committed(Revision created, Revision revision);
 
@@ -111,8 +113,9 @@ class Cache {
     CachedPtr finish(Revision created, Revision modified, store::LeaseId lease);
     Cache& cache_;
     const Kind& kind_;
-    CachedObject object_;  // revisions, lease and client bytes are missing
-    CachedPtr seen_;       // the last one made
+    CachedObject object_;  // revisions, lease and bytes are missing
+    store::Bytes stored_;
+    CachedPtr seen_;  // the last one made
     std::multimap<std::string_view, Draft*>::iterator place_;
   };
 

@@ -20,8 +20,7 @@ ServerReply lease_reply(int status, const CachedObject& lease, const std::string
 
 // ?holder=NAME of a release; also accepted as the body of the DELETE by no one: proxies drop it.
 std::string holder_of(const CachedObject& lease) {
-  auto document = json::parse(*lease.stored);
-  return document ? std::string(document->string_at({"spec", "holder"})) : "";
+  return std::string(stored_document(lease).string_at({"spec", "holder"}));
 }
 }  // namespace
 
@@ -97,7 +96,6 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
 }
 
 Awaitable<Answer> ApiServer::release_lease(Request& request) {
-  const Kind& kind = *request.route.kind;
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   const auto present = load(request);
   if (!present) co_return refuse(missing(request));
@@ -117,7 +115,6 @@ Awaitable<Answer> ApiServer::release_lease(Request& request) {
     if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return refuse(seen.error());
     (void)co_await store_.revoke(present->lease);
   }
-  (void)kind;
   co_return lease_reply(200, *present, epoch_of(*present));
 }
 

@@ -217,17 +217,16 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
       request,
       [&kind, change, on_status](const Object& stored, const CachedObject& cached,
                                  DateTime now) -> std::expected<Mutation, Problem> {
-        auto document = json::parse(*cached.stored);
-        CHECK(document.has_value());
+        auto document = stored_document(cached);
         if (on_status) {
           json::Object status;
           if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
-          json::merge_patch(*document, status);
+          json::merge_patch(document, status);
         } else {
-          json::merge_patch(*document, *change);
+          json::merge_patch(document, *change);
         }
         FieldErrors errors;
-        const auto wanted = kind.decode(kind, *document, Form::full, errors);
+        const auto wanted = kind.decode(kind, document, Form::full, errors);
         if (!wanted) return refuse(invalid(errors));
         if (on_status) {
           if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
@@ -341,11 +340,11 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
       if (wanted != "deleted") break;
       if (auto last = decode_stored(*object, kind.kind)) {
         // The last document, with the state no stored object ever has.
-        auto document = json::parse(*object->stored);
-        json::merge_patch(*document, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
+        auto document = stored_document(*object);
+        json::merge_patch(document, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
         ServerReply reply;
         reply.headers.add("Content-Type", "application/json; charset=utf-8");
-        reply.body.push_back(share_bytes(json::print(*document)));
+        reply.body.push_back(share_bytes(json::print(document)));
         co_return reply;
       }
       break;
