@@ -161,46 +161,32 @@ void RbacIndex::remove_role(std::string_view name) {
   release_role(id);
 }
 
-void RbacIndex::grant(const std::string& user, std::string_view role) {
-  const Id id = role_slot(role);
-  std::vector<Use>& uses = users_[user];
-  const auto use = std::ranges::find(uses, id, &Use::role);
-  if (use != uses.end()) {
-    ++use->count;
-    return;
-  }
-  uses.push_back({id, 1});
-  ++roles_[id].uses;
-}
-
-void RbacIndex::revoke(const std::string& user, std::string_view role) {
-  const auto entry = users_.find(user);
-  const Id id = role_ids_.find(role)->second;
-  const auto use = std::ranges::find(entry->second, id, &Use::role);
-  if (--use->count != 0) return;
-  entry->second.erase(use);
-  if (entry->second.empty()) users_.erase(entry);
-  --roles_[id].uses;
-  release_role(id);
-}
-
 void RbacIndex::upsert_binding(std::string_view name, std::span<const std::string> users,
                                std::span<const std::string> roles) {
-  Binding binding{{users.begin(), users.end()}, {roles.begin(), roles.end()}};
+  // The new roles are taken before the old ones go, so that a role in both keeps its slot.
+  Binding binding{.users = {users.begin(), users.end()}, .roles = {}};
   sort_unique(binding.users);
-  sort_unique(binding.roles);
-  for (const std::string& user : binding.users) {
-    for (const std::string& role : binding.roles) grant(user, role);
-  }
+  for (const std::string& role : roles) binding.roles.push_back(role_slot(role));
+  std::ranges::sort(binding.roles);
+  const auto repeated = std::ranges::unique(binding.roles);
+  binding.roles.erase(repeated.begin(), repeated.end());
+  for (const Id role : binding.roles) ++roles_[role].uses;
   remove_binding(name);
-  bindings_.emplace(name, std::move(binding));
+  const Binding& kept = bindings_.emplace(name, std::move(binding)).first->second;
+  for (const std::string& user : kept.users) users_[user].push_back(&kept);
 }
 
 void RbacIndex::remove_binding(std::string_view name) {
   const auto it = bindings_.find(name);
   if (it == bindings_.end()) return;
   for (const std::string& user : it->second.users) {
-    for (const std::string& role : it->second.roles) revoke(user, role);
+    const auto entry = users_.find(user);
+    std::erase(entry->second, &it->second);
+    if (entry->second.empty()) users_.erase(entry);
+  }
+  for (const Id role : it->second.roles) {
+    --roles_[role].uses;
+    release_role(role);
   }
   bindings_.erase(it);
 }
@@ -213,11 +199,13 @@ void RbacIndex::each_match(std::string_view user, const Request& request, Visit 
   const Id api = strings_.find(request.api);
   const Id resource = strings_.find(request.resource);
   const std::uint8_t verb = bit(request.verb);
-  for (const Use& use : entry->second) {
-    for (const CompiledRule& rule : roles_[use.role].rules) {
-      if ((rule.verbs & verb) == 0 || (rule.api != kAny && rule.api != api)) continue;
-      if (!rule.any_resource && !std::ranges::binary_search(rule.resources, resource)) continue;
-      if (visit(rule)) return;
+  for (const Binding* binding : entry->second) {
+    for (const Id role : binding->roles) {
+      for (const CompiledRule& rule : roles_[role].rules) {
+        if ((rule.verbs & verb) == 0 || (rule.api != kAny && rule.api != api)) continue;
+        if (!rule.any_resource && !std::ranges::binary_search(rule.resources, resource)) continue;
+        if (visit(rule)) return;
+      }
     }
   }
 }
@@ -247,9 +235,11 @@ NamespaceScope RbacIndex::namespaces(std::string_view user, const Request& reque
 std::vector<std::string> RbacIndex::roles_of(std::string_view user) const {
   std::vector<std::string> names;
   if (const auto entry = users_.find(user); entry != users_.end()) {
-    for (const Use& use : entry->second) names.push_back(*role_names_[use.role]);
+    for (const Binding* binding : entry->second) {
+      for (const Id role : binding->roles) names.push_back(*role_names_[role]);
+    }
   }
-  std::ranges::sort(names);
+  sort_unique(names);
   return names;
 }
 

@@ -115,23 +115,18 @@ class RbacIndex {
   struct Role {
     std::vector<CompiledRule> rules;
     bool exists = false;
-    std::uint32_t uses = 0;  // by users
+    std::uint32_t uses = 0;  // by bindings
   };
-  struct Use {
-    Id role;
-    std::uint32_t count;  // bindings (and repetitions in them) that grant it
-  };
+  // Users point to their bindings, not to roles: a binding costs users + roles, not their product.
   struct Binding {
     std::vector<std::string> users;
-    std::vector<std::string> roles;
+    std::vector<Id> roles;
   };
 
   Id role_slot(std::string_view name);
   void drop_rules(Role& role);
   void release_role(Id id);
   std::vector<Id> compile(std::span<const std::string> texts, bool& any);
-  void grant(const std::string& user, std::string_view role);
-  void revoke(const std::string& user, std::string_view role);
   template <class Visit>
   void each_match(std::string_view user, const Request& request, Visit visit) const;
 
@@ -141,8 +136,8 @@ class RbacIndex {
   std::vector<const std::string*> role_names_;  // keys of role_ids_
   std::vector<Id> free_roles_;
   std::size_t role_rules_ = 0;
-  ByName<Binding> bindings_;
-  ByName<std::vector<Use>> users_;
+  ByName<Binding> bindings_;  // their addresses are stable
+  ByName<std::vector<const Binding*>> users_;
 };
 
 }  // namespace krake::access

@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,22 +23,43 @@ namespace krake {
 // on the condition itself. The notifier must outlive its waiters.
 class Notifier {
  public:
-  explicit Notifier(const boost::asio::any_io_executor& executor)
-      : timer_(std::make_shared<boost::asio::steady_timer>(executor, boost::asio::steady_timer::time_point::max())) {}
+  explicit Notifier(const boost::asio::any_io_executor& executor) : waiters_(std::make_shared<Waiters>(executor)) {}
 
-  void notify_all() { timer_->cancel(); }
+  void notify_all();
   Awaitable<void> wait();
   // False when `deadline` came first.
   Awaitable<bool> wait_until(Clock& clock, Mono deadline);
 
  private:
-  std::shared_ptr<boost::asio::steady_timer> timer_;
+  // Those without a deadline share a timer; the others have one each, so that a deadline wakes its own waiter only.
+  struct Waiters {
+    explicit Waiters(const boost::asio::any_io_executor& executor)
+        : all(executor, boost::asio::steady_timer::time_point::max()) {}
+    boost::asio::steady_timer all;
+    std::list<boost::asio::steady_timer*> with_deadline;
+  };
+  std::shared_ptr<Waiters> waiters_;
 };
 
 Awaitable<void> sleep_until(Clock& clock, Mono when);
 inline Awaitable<void> sleep_for(Clock& clock, Duration time) { return sleep_until(clock, clock.now() + time); }
 // Lets everything that is ready run first.
 Awaitable<void> yield();
+
+// The result of `operation`; an exception becomes Code::internal. Cancellation passes.
+template <class T>
+Awaitable<Result<T>> caught(Awaitable<Result<T>> operation) {
+  std::string what;
+  try {
+    co_return co_await std::move(operation);
+  } catch (const boost::system::system_error& error) {
+    if (error.code() == boost::asio::error::operation_aborted) throw;
+    what = error.what();
+  } catch (const std::exception& error) {
+    what = error.what();
+  }
+  co_return fail(Code::internal, "unexpected exception: " + what);
+}
 
 // The result of `operation`, or Code::timeout after `limit`; then the operation is cancelled (terminal) and waited for.
 // `what` completes the sentence "... did not finish within 5s".
@@ -46,7 +68,7 @@ Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what
   using namespace boost::asio::experimental::awaitable_operators;
   std::optional<std::variant<Result<T>, std::monostate>> outcome;
   try {
-    outcome = co_await (std::move(operation) || sleep_for(clock, limit));
+    outcome = co_await (caught(std::move(operation)) || sleep_for(clock, limit));
   } catch (const boost::asio::multiple_exceptions& both) {
     // Both branches were cancelled with us: go on as the one exception everybody expects.
     std::rethrow_exception(both.first_exception());

@@ -6,6 +6,8 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/check.h"
 
@@ -70,6 +72,7 @@ Value& Object::operator[](std::string_view key) {
   if (auto* found = find(key)) return *found;
   return entries_.emplace_back(std::string(key), Value()).second;
 }
+void Object::append(std::string key, Value value) { entries_.emplace_back(std::move(key), std::move(value)); }
 void Object::set(std::string_view key, Value value) { (*this)[key] = std::move(value); }
 bool Object::erase(std::string_view key) {
   return std::erase_if(entries_, [&](const Entry& entry) { return entry.first == key; }) > 0;
@@ -118,12 +121,40 @@ std::optional<std::int64_t> Value::int_at(std::initializer_list<std::string_view
   return number ? number->as_int64() : std::nullopt;
 }
 
+namespace {
+
+constexpr std::size_t kSmall = 32;  // up to here linear search does
+
+// Finds members by key, in constant time also in large objects.
+class Finder {
+ public:
+  explicit Finder(const Object& object) : object_(object) {
+    if (object.size() <= kSmall) return;
+    index_.reserve(object.size());
+    for (const auto& [key, value] : object) index_.emplace(key, &value);
+  }
+  const Value* find(std::string_view key) const {
+    if (object_.size() <= kSmall) return object_.find(key);
+    const auto it = index_.find(key);
+    return it == index_.end() ? nullptr : it->second;
+  }
+
+ private:
+  const Object& object_;
+  std::unordered_map<std::string_view, const Value*> index_;
+};
+
+}  // namespace
+
 bool equal(const Object& a, const Object& b) {
   if (a.size() != b.size()) return false;
+  std::optional<Finder> finder;
   auto ib = b.begin();
   for (const auto& [key, value] : a) {
     // Same order is the common case.
-    const Value* other = ib != b.end() && ib->first == key ? &ib->second : b.find(key);
+    const bool here = ib != b.end() && ib->first == key;
+    if (!here && !finder) finder.emplace(b);
+    const Value* other = here ? &ib->second : finder->find(key);
     if (ib != b.end()) ++ib;
     if (!other || !equal(value, *other)) return false;
   }
@@ -156,7 +187,8 @@ struct Builder {
 
   struct Frame {
     Value value;
-    std::string key;  // of the member being read
+    std::string key;                                      // of the member being read
+    std::unordered_map<std::string, std::size_t> places;  // of the keys, once there are many
   };
   std::vector<Frame> stack;
   Value result;
@@ -166,17 +198,30 @@ struct Builder {
     if (stack.empty()) {
       result = std::move(value);
     } else if (auto* object = stack.back().value.if_object()) {
-      object->set(stack.back().key, std::move(value));
+      member(*object, std::move(value));
     } else {
       stack.back().value.if_array()->push_back(std::move(value));
     }
+  }
+  void member(Object& object, Value value) {
+    auto& frame = stack.back();
+    if (object.size() < kSmall) return object.set(frame.key, std::move(value));
+    if (frame.places.empty()) {
+      for (const auto& [key, present] : object) frame.places.emplace(key, frame.places.size());
+    }
+    const auto [place, added] = frame.places.emplace(frame.key, object.size());
+    if (!added) {
+      object.begin()[static_cast<std::ptrdiff_t>(place->second)].second = std::move(value);
+      return;
+    }
+    object.append(std::move(frame.key), std::move(value));
   }
   std::string take() { return std::exchange(text, {}); }
 
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
-  bool on_object_begin(bj::error_code&) { return stack.push_back({Object(), {}}), true; }
-  bool on_array_begin(bj::error_code&) { return stack.push_back({Array(), {}}), true; }
+  bool on_object_begin(bj::error_code&) { return stack.push_back({Object(), {}, {}}), true; }
+  bool on_array_begin(bj::error_code&) { return stack.push_back({Array(), {}, {}}), true; }
   bool on_object_end(std::size_t, bj::error_code&) { return close(); }
   bool on_array_end(std::size_t, bj::error_code&) { return close(); }
   bool close() {
@@ -202,14 +247,18 @@ struct Builder {
     return true;
   }
   bool on_number_part(bj::string_view part, bj::error_code&) { return text.append(part.data(), part.size()), true; }
-  bool number(bj::string_view part) {
+  bool number(bj::string_view part, bj::error_code& ec) {
     text.append(part.data(), part.size());
+    if (text.size() > kMaxNumberSize) {
+      ec = bj::error::exponent_overflow;
+      return false;
+    }
     emit(Number{take()});
     return true;
   }
-  bool on_int64(std::int64_t, bj::string_view part, bj::error_code&) { return number(part); }
-  bool on_uint64(std::uint64_t, bj::string_view part, bj::error_code&) { return number(part); }
-  bool on_double(double, bj::string_view part, bj::error_code&) { return number(part); }
+  bool on_int64(std::int64_t, bj::string_view part, bj::error_code& ec) { return number(part, ec); }
+  bool on_uint64(std::uint64_t, bj::string_view part, bj::error_code& ec) { return number(part, ec); }
+  bool on_double(double, bj::string_view part, bj::error_code& ec) { return number(part, ec); }
   bool on_bool(bool b, bj::error_code&) { return emit(b), true; }
   bool on_null(bj::error_code&) { return emit(nullptr), true; }
   bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
@@ -218,9 +267,9 @@ struct Builder {
 
 }  // namespace
 
-Result<Value> parse(std::string_view text) {
+Result<Value> parse(std::string_view text, std::size_t max_depth) {
   bj::parse_options options;
-  options.max_depth = kMaxDepth;
+  options.max_depth = max_depth;
   bj::basic_parser<Builder> parser(options);
   bj::error_code ec;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
@@ -423,13 +472,36 @@ void merge_patch(Value& target, const Value& patch) {
     return;
   }
   auto& object = target.make_object();
-  for (const auto& [key, change] : *changes) {
-    if (change.is_null()) {
-      object.erase(key);
-    } else {
-      merge_patch(object[key], change);
+  if (changes->size() <= kSmall) {
+    for (const auto& [key, change] : *changes) {
+      if (change.is_null()) {
+        object.erase(key);
+      } else {
+        merge_patch(object[key], change);
+      }
     }
+    return;
   }
+  // Many changes: in two passes over what is there and what comes, each member found in constant time.
+  const Finder finder(*changes);
+  Object merged;
+  std::unordered_set<const Value*> kept;
+  for (auto& [key, value] : object) {
+    const auto* change = finder.find(key);
+    if (change && change->is_null()) continue;
+    if (change) {
+      merge_patch(value, *change);
+      kept.insert(change);
+    }
+    merged.append(key, std::move(value));
+  }
+  for (const auto& [key, change] : *changes) {
+    if (change.is_null() || kept.contains(&change)) continue;
+    Value value;
+    merge_patch(value, change);
+    merged.append(key, std::move(value));
+  }
+  object = std::move(merged);
 }
 
 }  // namespace krake::json

@@ -27,7 +27,8 @@ struct Number {
   bool operator==(const Number&) const = default;
 };
 
-// Ordered map with few keys: linear search beats hashing at these sizes, and keeps the order.
+// Ordered map with few keys: linear search beats hashing at these sizes, and keeps the order. What works on all keys of
+// a large one (parse, equal, merge_patch) indexes them first.
 class Object {
  public:
   using Entry = std::pair<std::string, Value>;
@@ -44,7 +45,8 @@ class Object {
   bool contains(std::string_view key) const { return find(key) != nullptr; }
   Value& operator[](std::string_view key);  // inserts null at the end when absent
   void set(std::string_view key, Value value);
-  bool erase(std::string_view key);  // keeps the order of the others
+  bool erase(std::string_view key);           // keeps the order of the others
+  void append(std::string key, Value value);  // the key must not be there yet
   bool empty() const;
   std::size_t size() const;
   std::vector<Entry>::const_iterator begin() const;
@@ -110,8 +112,10 @@ inline bool operator==(const Object& a, const Object& b) { return equal(a, b); }
 bool same_number(const Number& a, const Number& b);
 
 inline constexpr std::size_t kMaxDepth = 256;
+// What Python's integers print and read at most; longer ones would stop every Python client.
+inline constexpr std::size_t kMaxNumberSize = 4300;
 // Code::unsupported_media with position and cause when `text` is not one JSON value.
-Result<Value> parse(std::string_view text);
+Result<Value> parse(std::string_view text, std::size_t max_depth = kMaxDepth);
 
 void print_to(const Value& value, std::string& out);
 std::string print(const Value& value);

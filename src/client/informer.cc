@@ -67,7 +67,7 @@ Awaitable<Status> InformerBase::list() {
     listed.insert(
         {std::string(item.string_at({"metadata", "namespace"})), std::string(item.string_at({"metadata", "name"}))});
     std::int64_t ignored = 0;
-    put(item, ignored);
+    put(item, ignored, Source::list);
   }
   for (const auto& key : keys()) {
     if (!listed.contains(key)) erase(key);
@@ -115,7 +115,7 @@ Status InformerBase::handle_line(std::string_view line) {
   std::from_chars(text.data(), text.data() + text.size(), revision);
   if (type == "ADDED" || type == "MODIFIED") {
     std::int64_t of_object = 0;
-    put(*object, of_object);
+    put(*object, of_object, Source::event);
   } else if (type == "DELETED") {
     erase({std::string(object->string_at({"metadata", "namespace"})),
            std::string(object->string_at({"metadata", "name"}))});

@@ -50,7 +50,8 @@ class InformerBase {
 
  protected:
   // True when the stored copy changed.
-  virtual bool put(const json::Value& object, std::int64_t& revision) = 0;
+  enum class Source : std::uint8_t { list, event };
+  virtual bool put(const json::Value& object, std::int64_t& revision, Source source) = 0;
   virtual bool erase(const ObjectKey& key) = 0;
   virtual std::vector<ObjectKey> keys() const = 0;
   void changed(const ObjectKey& key) {
@@ -95,7 +96,7 @@ class Informer final : public InformerBase {
   void plant_for_test(const ObjectKey& key, Ptr object) { objects_[key] = std::move(object); }
 
  private:
-  bool put(const json::Value& value, std::int64_t& revision) override {
+  bool put(const json::Value& value, std::int64_t& revision, Source source) override {
     auto decoded = Client::decode_versioned<T>(value);
     if (!decoded) return false;  // undecodable for us: as if it were not there
     revision = decoded->revision;
@@ -103,7 +104,8 @@ class Informer final : public InformerBase {
     const auto key = key_of(decoded->object.metadata);
     auto& slot = objects_[key];
     if (slot && slot->object == decoded->object && slot->revision == decoded->revision) return false;
-    if (slot && decoded->revision != 0 && slot->revision > decoded->revision) return false;  // older than what we have
+    // An event may be older than what we have; a list is what is, whatever we have.
+    if (source == Source::event && slot && decoded->revision != 0 && slot->revision > decoded->revision) return false;
     slot = std::make_shared<const Versioned<T>>(std::move(*decoded));
     changed(key);
     return true;

@@ -4,7 +4,7 @@
 
 namespace krake {
 
-bool MetadataInformer::put(const json::Value& object, std::int64_t& revision) {
+bool MetadataInformer::put(const json::Value& object, std::int64_t& revision, Source source) {
   const auto* metadata = object.at_path({"metadata"});
   if (!metadata) return false;
   auto meta = decode_json<ObjectMeta>(*metadata, Form::stored);
@@ -16,7 +16,7 @@ bool MetadataInformer::put(const json::Value& object, std::int64_t& revision) {
   const auto key = key_of(*meta);
   auto& slot = objects_[key];
   if (slot && slot->object == *meta && slot->revision == revision) return false;
-  if (slot && revision != 0 && slot->revision > revision) return false;  // older than what we have
+  if (source == Source::event && slot && revision != 0 && slot->revision > revision) return false;
   slot = std::make_shared<const Versioned<ObjectMeta>>(Versioned<ObjectMeta>{std::move(*meta), revision});
   changed(key);
   return true;

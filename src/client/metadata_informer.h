@@ -24,7 +24,7 @@ class MetadataInformer final : public InformerBase {
   const std::map<ObjectKey, Ptr>& objects() const { return objects_; }
 
  private:
-  bool put(const json::Value& object, std::int64_t& revision) override;
+  bool put(const json::Value& object, std::int64_t& revision, Source source) override;
   bool erase(const ObjectKey& key) override;
   std::vector<ObjectKey> keys() const override;
 

@@ -1,5 +1,7 @@
 #include "main/process.h"
 
+#include <sys/resource.h>
+
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 
@@ -37,6 +39,14 @@ int Process::run(std::function<Awaitable<int>(Process&)> body) {
   group.spawn("main", main(std::move(body), code));
   context_.run();
   return code;
+}
+
+std::size_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  const auto before = limit.rlim_cur;
+  limit.rlim_cur = limit.rlim_max;
+  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
 }
 
 LogLevel parse_log_level(std::string_view text) {

@@ -32,6 +32,9 @@ class Process {
 };
 
 // INFO, info, 20 ...; unknown text is info.
+// Takes as many file descriptors as this process may have; answers how many that is.
+std::size_t raise_descriptor_limit();
+
 LogLevel parse_log_level(std::string_view text);
 
 }  // namespace krake

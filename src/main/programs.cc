@@ -203,6 +203,8 @@ Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_confi
   auto loaded = co_await api.start();
   if (!loaded) co_return failed(loaded.error());
   const std::string scheme = listen.tls ? "https" : "http";
+  // The other half is for controllers, clusters and the store.
+  listen.max_connections = std::min(listen.max_connections, raise_descriptor_limit() / 2);
   HttpServer http(env.executor, env.clock, api.handler(), std::move(listen), env.log);
   if (auto started = co_await http.start(); !started) {
     co_await api.stop();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_set>
 
 #include "manifest/schema.h"
 
@@ -246,26 +247,29 @@ Message check_identity(const json::Object& entry) {
   return std::nullopt;
 }
 
-bool same_resource(const json::Value& entry, const json::Value& resource) {
-  const auto same = [&](std::initializer_list<std::string_view> path) {
-    const json::Value* other = resource.at_path(path);
-    return other && equal(*entry.at_path(path), *other);
-  };
-  return same({"apiVersion"}) && same({"kind"}) && same({"metadata", "name"});
+// What identifies a resource in a manifest, as one text.
+std::string identity(const json::Value& resource) {
+  std::string text;
+  for (const auto path : {std::initializer_list<std::string_view>{"apiVersion"}, {"kind"}, {"metadata", "name"}}) {
+    if (const json::Value* value = resource.at_path(path)) json::print_to(*value, text);
+    text += '\n';
+  }
+  return text;
 }
 
 }  // namespace
 
 Message check_observer_schema(const json::Array& schema, const json::Array& manifest) {
   if (manifest.empty()) return std::nullopt;
+  std::unordered_set<std::string> known;
+  for (const json::Value& resource : manifest) known.insert(identity(resource));
   for (const json::Value& value : schema) {
     const json::Object* entry = value.if_object();
     if (!entry) return "Observed resource must be a dictionary";
     if (auto error = check_identity(*entry)) return error;
     if (auto error = check_leaves(*entry, {"apiVersion", "kind", "metadata"})) return error;
     if (auto error = check_leaves(*entry->find("metadata")->if_object(), {"name"})) return error;
-    const auto same = [&](const json::Value& resource) { return same_resource(value, resource); };
-    if (std::ranges::none_of(manifest, same)) return "Observed resource must be in manifest";
+    if (!known.contains(identity(value))) return "Observed resource must be in manifest";
   }
   return std::nullopt;
 }

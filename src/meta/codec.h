@@ -6,6 +6,7 @@
 // know. A std::optional member is nullable with default null. A C++ name ending in '_' loses it in JSON (namespace_).
 #pragma once
 
+#include <algorithm>
 #include <boost/describe.hpp>
 #include <boost/mp11.hpp>
 #include <concepts>
@@ -52,6 +53,20 @@ class Integer {
   std::string big_;  // canonical digits, when out of range
 };
 
+// The same keys with equal values, in any order.
+template <class T>
+bool same_entries(const std::vector<std::pair<std::string, T>>& a, const std::vector<std::pair<std::string, T>>& b) {
+  if (a.size() != b.size()) return false;
+  if (a == b) return true;
+  const auto sorted = [](const auto& entries) {
+    std::vector<const std::pair<std::string, T>*> order;
+    for (const auto& entry : entries) order.push_back(&entry);
+    std::ranges::sort(order, {}, [](const auto* entry) -> const std::string& { return entry->first; });
+    return order;
+  };
+  return std::ranges::equal(sorted(a), sorted(b), [](const auto* x, const auto* y) { return *x == *y; });
+}
+
 // Ordered map from string to T; equality does not look at the order.
 template <class T>
 struct StringMap {
@@ -72,14 +87,7 @@ struct StringMap {
     return std::erase_if(entries, [&](const auto& entry) { return entry.first == key; }) > 0;
   }
   bool empty() const { return entries.empty(); }
-  friend bool operator==(const StringMap& a, const StringMap& b) {
-    if (a.entries.size() != b.entries.size()) return false;
-    for (const auto& [key, value] : a.entries) {
-      const auto* other = b.find(key);
-      if (!other || !(*other == value)) return false;
-    }
-    return true;
-  }
+  friend bool operator==(const StringMap& a, const StringMap& b) { return same_entries(a.entries, b.entries); }
 };
 
 // {"type": "<tag>", "<tag>": {...}}: one of several described structs, each with `static constexpr std::string_view

@@ -45,12 +45,18 @@ FieldErrors& FieldErrors::at(Key key) {
   for (auto& [k, child] : children_) {
     if (k == key) return child;
   }
+  if (children_.size() >= kMost) {
+    if (rest_.empty()) rest_.emplace_back();
+    return rest_.front();
+  }
   return children_.emplace_back(std::move(key), FieldErrors()).second;
 }
 
 void FieldErrors::prune() {
   for (auto& [key, child] : children_) child.prune();
   std::erase_if(children_, [](const auto& entry) { return entry.second.empty(); });
+  for (auto& rest : rest_) rest.prune();
+  std::erase_if(rest_, [](const auto& rest) { return rest.empty(); });
 }
 
 void FieldErrors::render_to(std::string& out) const {
@@ -80,6 +86,7 @@ void FieldErrors::render_to(std::string& out) const {
     out += ", '_schema': ";
     list();
   }
+  if (!rest_.empty()) out += ", '...': ['More fields are wrong.']";
   out += '}';
 }
 

@@ -14,11 +14,15 @@ namespace krake {
 class FieldErrors {
  public:
   using Key = std::variant<std::string, std::size_t>;  // field name or list index
+  static constexpr std::size_t kMost = 100;            // messages, and fields with some, kept at one place
 
-  bool empty() const { return messages_.empty() && children_.empty(); }
-  void add(std::string message) { messages_.emplace_back(std::move(message)); }
-  void add_value(json::Value message) { messages_.push_back(std::move(message)); }  // e.g. {"<label>": "<message>"}
-  FieldErrors& at(Key key);  // made when absent; drop empty ones by prune()
+  bool empty() const { return messages_.empty() && children_.empty() && rest_.empty(); }
+  void add(std::string message) { add_value(std::move(message)); }
+  void add_value(json::Value message) {  // e.g. {"<label>": "<message>"}
+    if (messages_.size() < kMost) messages_.push_back(std::move(message));
+  }
+  // Made when absent; drop empty ones by prune(). Beyond kMost fields all share one place that is not shown.
+  FieldErrors& at(Key key);
   void prune();
 
   // One line for each message: "dotted.path", "message".
@@ -32,6 +36,7 @@ class FieldErrors {
   void flatten_to(const std::string& path, std::vector<std::pair<std::string, std::string>>& out) const;
   std::vector<json::Value> messages_;
   std::vector<std::pair<Key, FieldErrors>> children_;
+  std::vector<FieldErrors> rest_;  // none or one
 };
 
 }  // namespace krake

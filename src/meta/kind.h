@@ -69,6 +69,8 @@ struct Kind {
   void (*on_delete)(Object& object) = nullptr;  // at the first DELETE
   // status.state, lower case, for ?blocking=; null when the kind has none.
   std::string (*state)(const Object& object) = nullptr;
+  // The newest server-made time outside the metadata, e.g. of a binding; null when the kind has none.
+  std::optional<DateTime> (*newest_time)(const Object& object) = nullptr;
 
   std::unique_ptr<Object> (*decode)(const Kind& kind, const json::Value& in, Form form, FieldErrors& errors) = nullptr;
 

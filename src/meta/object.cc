@@ -15,14 +15,7 @@ const std::string* Labels::find(std::string_view key) const {
   return nullptr;
 }
 
-bool operator==(const Labels& a, const Labels& b) {
-  if (a.entries.size() != b.entries.size()) return false;
-  for (const auto& [key, value] : a.entries) {
-    const auto* other = b.find(key);
-    if (!other || *other != value) return false;
-  }
-  return true;
-}
+bool operator==(const Labels& a, const Labels& b) { return same_entries(a.entries, b.entries); }
 
 void ObjectMeta::check(const ObjectMeta& meta, FieldChecks& checks) {
   if (checks.loaded("name") && !valid_resource_name(meta.name))

@@ -79,7 +79,7 @@ ServerReply text(int status, std::string body) {
 Awaitable<ServerReply> read_body(ServerRequest& request, std::size_t limit) {
   auto body = co_await request.body->read(limit);
   if (body) co_return text(200, std::move(*body));
-  const int status = body.error().code == Code::unavailable ? 408 : http_status(body.error().code);
+  const int status = body.error().code == Code::timeout ? 408 : http_status(body.error().code);
   co_return text(status, body.error().message);
 }
 

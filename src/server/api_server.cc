@@ -16,6 +16,16 @@ struct Counted {
   std::size_t& count;
 };
 
+// RFC 9112 3.2.2: http://host/path means /path.
+std::string_view origin_form(std::string_view target) {
+  if (target.starts_with('/')) return target;
+  const auto authority = target.find("://");
+  if (authority == std::string_view::npos) return target;
+  const auto path = target.find_first_of("/?", authority + 3);
+  if (path == std::string_view::npos || target[path] == '?') return "/";
+  return target.substr(path);
+}
+
 ServerReply json_reply(int status, std::string body) {
   ServerReply reply;
   reply.status = status;
@@ -32,7 +42,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       registry_(registry),
       options_(std::move(options)),
       cache_(env, store, registry),
-      authorizer_(options_.auth, cache_, registry),
+      authorizer_(options_.auth, cache_),
       tasks_(env.executor) {}
 
 Awaitable<Status> ApiServer::start() {
@@ -85,16 +95,19 @@ Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
 
 Awaitable<ServerReply> ApiServer::process(ServerRequest& http) {
   const auto problem = [&](const Problem& p) { return problem_reply(p, options_.problem_base_url); };
-  if (in_flight_ >= options_.requests_limit) {
+  const std::string_view target = origin_form(http.target);
+  const auto question = target.find('?');
+  auto routed = route(registry_, http.method, target.substr(0, question));
+  auto user = authenticate(options_.auth, http);
+  // The last tenth is for leases and for Krake's own components.
+  const bool own = (user && user->starts_with("system:") && *user != kAnonymous) ||
+                   (routed.route && routed.route->kind && routed.route->kind->leased);
+  if (in_flight_ >= (own ? options_.requests_limit : options_.requests_limit - options_.requests_limit / 10)) {
     auto shed = plain_problem(429);
     shed.headers.add("Retry-After", "1");
     co_return problem(shed);
   }
   const Counted counted(in_flight_);
-  const std::string_view target = http.target;
-  const auto question = target.find('?');
-  auto routed = route(registry_, http.method, target.substr(0, question));
-  auto user = authenticate(options_.auth, http);
   if (!user) co_return problem(plain_problem(401, user.error().message));
   if (!routed.route) {
     auto p = plain_problem(routed.status);

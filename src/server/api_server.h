@@ -28,6 +28,9 @@ struct ServerOptions {
   std::vector<json::Value> default_role_bindings;
 };
 
+// Of a request body. Lists, events and stored values nest it deeper; all of them stay below json::kMaxDepth.
+inline constexpr std::size_t kMaxBodyDepth = 220;
+
 // Raised by handlers to end a request with a problem.
 using Answer = std::expected<ServerReply, Problem>;
 inline std::unexpected<Problem> refuse(Problem problem) { return std::unexpected(std::move(problem)); }
@@ -67,6 +70,18 @@ class ApiServer {
   using Mutate =
       std::function<std::expected<Mutation, Problem>(const Object& stored, const CachedObject& cached, DateTime now)>;
 
+  // While a request waits for its sender or for a state it holds up nobody: it does not count.
+  template <class T>
+  Awaitable<T> uncounted(Awaitable<T> wait) {
+    struct Pause {
+      explicit Pause(std::size_t& n) : count(n) { --count; }
+      ~Pause() { ++count; }
+      Pause(const Pause&) = delete;
+      Pause& operator=(const Pause&) = delete;
+      std::size_t& count;
+    } pause(in_flight_);
+    co_return co_await std::move(wait);
+  }
   Awaitable<ServerReply> process(ServerRequest& request);
   Awaitable<Answer> dispatch(Request& request);
   // read.cc
@@ -81,6 +96,8 @@ class ApiServer {
   Awaitable<Answer> status(Request& request);
   Awaitable<Answer> subresource(Request& request);
   Awaitable<Answer> force_remove(Request& request);
+  Awaitable<std::optional<Answer>> remove_unreadable(const Request& request);
+  std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request);
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
@@ -101,10 +118,19 @@ class ApiServer {
   std::unique_ptr<Object> decode_stored(const CachedObject& object, const Kind& kind) const;
 
   struct Snapshot {
+    std::string asked_by;  // user and path: nobody and nothing else may go on with it
     std::vector<CachedPtr> objects;
     Revision revision = 0;
     Mono expires;
   };
+  // A page's place in a pinned list.
+  struct Page {
+    std::string token;
+    std::size_t begin = 0;
+    Snapshot* snapshot = nullptr;
+  };
+  std::expected<Page, Problem> continued(const Request& request, const std::string& token);
+  Result<std::string> pin(const Request& request, std::vector<CachedPtr> objects, Revision revision);
 
   Env& env_;
   store::Store& store_;

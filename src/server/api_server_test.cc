@@ -273,5 +273,46 @@ TEST(ApiServer, RolesDecideUnderRbac) {
   EXPECT_EQ(t.world.run(anonymous->send({"GET", "/core/roles", {}, ""}))->status, 401);
 }
 
+TEST(ApiServer, ARoleForOneNamespaceShowsThatNamespaceOnly) {
+  auto options = TestServer::open_to_all();
+  options.auth.client_certificates = true;
+  options.auth.mode = access::Authorization::rbac;
+  options.default_roles = {
+      *json::parse(
+          R"({"metadata":{"name":"one"},"rules":[{"api":"kubernetes","resources":["applications"],"namespaces":["testing"],"verbs":["list"]}]})"),
+      *json::parse(
+          R"({"metadata":{"name":"all"},"rules":[{"api":"","resources":[""],"namespaces":[""],"verbs":["list","create","update","delete"]}]})")};
+  options.default_role_bindings = {*json::parse(R"({"metadata":{"name":"one"},"users":["alice"],"roles":["one"]})"),
+                                   *json::parse(R"({"metadata":{"name":"all"},"users":["bob"],"roles":["all"]})")};
+  TestServer t(options);
+  auto bob = make_inproc_transport(t.server.handler(), Peer{.common_name = "bob"}, t.world.clock);
+  const auto as_bob = [&](std::string method, std::string target, std::string body = {}) {
+    return t.world.run(bob->send({std::move(method), std::move(target), {}, std::move(body)}))->status;
+  };
+  const auto names = [](const std::string& text) {
+    std::string found;
+    for (const char* name : {"mine", "other", "late"}) {
+      if (text.find(fmt::format(R"("name":"{}")", name)) != std::string::npos) found += std::string(name) + " ";
+    }
+    return found;
+  };
+  const std::string watch = "/kubernetes/applications?watch&heartbeat=0&initial=true";
+  auto stream = t.world.run(t.transport->open({"GET", watch, {}, ""}));
+  const auto create = [&](const char* ns, const char* name) {
+    std::string body(kMinimal);
+    body.replace(body.find(R"("web")"), 5, fmt::format(R"("{}")", name));
+    EXPECT_EQ(as_bob("POST", fmt::format("/kubernetes/namespaces/{}/applications", ns), body), 200);
+  };
+  create("prod", "other");
+  create("testing", "mine");
+  EXPECT_EQ(names(t.call("GET", "/kubernetes/applications").body), "mine ");
+  EXPECT_EQ(names(*t.world.run(stream->body->read())), "mine ");
+  // The right is taken away: the watch ends before it shows anything more.
+  EXPECT_EQ(as_bob("DELETE", "/core/rolebindings/one"), 200);
+  EXPECT_EQ(as_bob("PATCH", "/core/rolebindings/one", R"({"metadata":{"finalizers":null}})"), 200);
+  create("testing", "late");
+  EXPECT_FALSE(t.world.run(stream->body->read()).has_value());
+}
+
 }  // namespace
 }  // namespace krake::server

@@ -68,14 +68,14 @@ Result<std::string> authenticate(const AuthOptions& options, const ServerRequest
   return fail(Code::unauthenticated, "No user has been authenticated.");
 }
 
-Authorizer::Authorizer(AuthOptions options, Cache& cache, const Registry& registry) : options_(std::move(options)) {
-  (void)registry;
+Authorizer::Authorizer(AuthOptions options, Cache& cache) : options_(std::move(options)) {
   cache.on_change(
       [this](const Kind& kind, const std::string& name, const CachedPtr& object) { changed(kind, name, object); });
 }
 
 void Authorizer::changed(const Kind& kind, const std::string& name, const CachedPtr& object) {
   if (kind.group != Role::kApi) return;
+  ++version_;
   if (kind.name == Role::kKindName) {
     const auto role = object ? decode_cached<Role>(*object) : std::nullopt;
     if (!role) return index_.remove_role(name);
@@ -112,6 +112,15 @@ Status Authorizer::allowed(const std::string& user, const Route& route) const {
   if (!route.ns.empty()) request.ns = route.ns;
   if (verb && index_.allowed(user, request)) return {};
   return fail(Code::forbidden, "Forbidden");
+}
+
+access::NamespaceScope Authorizer::scope(const std::string& user, const Route& route) const {
+  if (options_.mode != access::Authorization::rbac) return {.all = true, .names = {}};
+  if (options_.implicit_controller_rights && implicit_right(user, route)) return {.all = true, .names = {}};
+  const std::string resource = route.resource();
+  const auto verb = access::parse_verb(route.verb());
+  return index_.namespaces(
+      user, {.api = route.kind->group, .resource = resource, .verb = verb.value_or(access::Verb::list), .ns = {}});
 }
 
 }  // namespace krake::server

@@ -31,11 +31,15 @@ Result<std::string> authenticate(const AuthOptions& options, const ServerRequest
 // Rules from the Role and RoleBinding objects in the cache, kept up to date by its events.
 class Authorizer {
  public:
-  Authorizer(AuthOptions options, Cache& cache, const Registry& registry);
+  Authorizer(AuthOptions options, Cache& cache);
   // True when rules decide, so that the cache must be fresh before allowed() is asked.
   bool needs_fresh_roles() const { return options_.mode == access::Authorization::rbac; }
   // Code::forbidden, or Code::unauthenticated for the anonymous user under RBAC.
   Status allowed(const std::string& user, const Route& route) const;
+  // Of a list or watch over all namespaces: those whose objects the user may see (W20).
+  access::NamespaceScope scope(const std::string& user, const Route& route) const;
+  // Grows whenever an earlier answer may have become wrong.
+  std::uint64_t version() const { return version_; }
   std::vector<std::string> roles_of(const std::string& user) const { return index_.roles_of(user); }
   const AuthOptions& options() const { return options_; }
 
@@ -43,6 +47,7 @@ class Authorizer {
   void changed(const Kind& kind, const std::string& name, const CachedPtr& object);
   AuthOptions options_;
   access::RbacIndex index_;
+  std::uint64_t version_ = 0;
 };
 
 }  // namespace krake::server

@@ -1,5 +1,7 @@
 #include "server/cache.h"
 
+#include <set>
+
 #include "base/backoff.h"
 #include "base/check.h"
 
@@ -7,24 +9,33 @@ namespace krake::server {
 
 namespace {
 
+// Lists and events add two levels and must stay below json::kMaxDepth.
+constexpr std::size_t kMaxStoredDepth = 240;
+
 // {"api":"core","kind":"Role","metadata":{  -- after which resource_version is spliced in.
 std::string head_of(const Kind& kind) {
   return fmt::format(R"({{"api":"{}","kind":"{}","metadata":{{)", kind.group, kind.name);
 }
 
-std::int64_t newest_time(const ObjectMeta& meta) {
+std::int64_t newest_time(const Object& object, Wall now) {
   const auto us = [](const DateTime& time) { return time.wall().time_since_epoch().count(); };
+  const auto& meta = object.meta();
   std::int64_t newest = std::max(us(meta.created), us(meta.modified));
   if (meta.deleted) newest = std::max(newest, us(*meta.deleted));
+  if (object.kind().newest_time) {
+    // A status write may set these to anything: what lies in the far future is no clock's doing.
+    const auto other = object.kind().newest_time(object);
+    if (other && other->wall() < now + std::chrono::hours(24)) newest = std::max(newest, us(*other));
+  }
   return newest;
 }
 
 // The index part of a cached object.
-void index_object(CachedObject& target, const Object& object) {
+void index_object(CachedObject& target, const Object& object, Wall now) {
   target.uid = object.meta().uid;
   target.labels = object.meta().labels;
   if (object.kind().state) target.state = object.kind().state(object);
-  target.newest_us = newest_time(object.meta());
+  target.newest_us = newest_time(object, now);
 }
 
 // Encodes once what reads, lists and watchers are sent. `encoded` is the object as the store has it.
@@ -105,11 +116,12 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
                        Revision modified, store::LeaseId lease) {
   auto object = std::make_shared<CachedObject>();
   if (!kind.split_key(key, object->ns, object->name)) return nullptr;
-  auto document = json::parse(*value);
+  auto document = json::parse(*value, kMaxStoredDepth);
   FieldErrors errors;
   auto decoded = document ? kind.decode(kind, *document, Form::stored, errors) : nullptr;
   if (!decoded) {
     ++undecodable_;
+    of(kind).unreadable[key] = modified;
     env_.log.error(
         "stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
         {{"key", key}, {"revision", modified}, {"why", document ? errors.render() : document.error().message}});
@@ -124,7 +136,7 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   object->modified = modified;
   object->lease = lease;
   set_bytes(*object, kind, encoded);
-  index_object(*object, *decoded);
+  index_object(*object, *decoded, env_.clock.wall());
   return object;
 }
 
@@ -136,7 +148,7 @@ Cache::Draft::Draft(Cache& cache, const Object& object) : cache_(cache), kind_(o
   std::string encoded;
   object.encode(encoded);
   stored_ = std::make_shared<const std::string>(std::move(encoded));
-  index_object(object_, object);
+  index_object(object_, object, cache.env_.clock.wall());
   place_ = cache_.drafts_.emplace(object_.key, this);
 }
 
@@ -170,6 +182,7 @@ CachedPtr Cache::from_draft(const store::Change& change, Revision revision) {
 
 // How many commits before the start the store is asked for; the next when it has forgotten that many.
 constexpr Revision kRecalledCommits[] = {8192, 1024, 128, 0};
+constexpr Duration kRecallLimit = std::chrono::seconds(5);
 
 // Opens the watch, at the start of the server as far back as the ring reaches. Answers after which revision it starts.
 Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
@@ -186,23 +199,26 @@ Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
   co_return newest;
 }
 
-// Fills the rings up to the newest change the listing shows. Removals after it may follow later, in follow().
-Awaitable<Status> Cache::recall_history(const store::Listing& listing) {
-  recalled_.clear();
-  later_.clear();
-  recalled_until_ = listing.revision;
+// Fills the rings with what led to the listing.
+Awaitable<Status> Cache::recall_history(const store::Listing& listing, Recalled& recalled) {
   auto reached = co_await open_watch(listing.revision);
   if (!reached) co_return fail(reached.error());
   for (auto& [kind, cache] : kinds_) forget_events(*cache, *reached);
-  Revision newest = 0;
-  for (const auto& entry : listing.entries) newest = std::max(newest, entry.modified);
-  while (*reached < newest) {
-    auto events = co_await watch_->next();
-    if (!events) co_return fail(events.error());
+  while (*reached < listing.revision) {
+    auto events = co_await with_timeout(env_.clock, kRecallLimit, "reading the store's history", watch_->next());
+    if (!events && events.error().code != Code::timeout) co_return fail(events.error());
+    if (!events) {
+      // The newest commits changed nothing of ours: nothing will come. Events begin here.
+      for (auto& [kind, cache] : kinds_) forget_events(*cache, listing.revision);
+      auto watch = co_await store_.watch("/", listing.revision);
+      if (!watch) co_return fail(watch.error());
+      watch_ = std::move(*watch);
+      break;
+    }
     for (auto& event : *events) {
       *reached = event.revision;
-      if (event.revision <= recalled_until_) {
-        recall(event);
+      if (event.revision <= listing.revision) {
+        recall(event, recalled);
       } else {
         later_.push_back(std::move(event));
       }
@@ -212,13 +228,13 @@ Awaitable<Status> Cache::recall_history(const store::Listing& listing) {
 }
 
 // One commit of before the start becomes events; the objects themselves come from the listing.
-void Cache::recall(const store::CommitEvent& event) {
+void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
   for (const auto& change : event.changes) {
     const auto* kind = kind_of_key(change.key);
     if (!kind) continue;
     auto& cache = of(*kind);
-    const auto it = recalled_.find(change.key);
-    CachedPtr before = it == recalled_.end() ? nullptr : it->second;
+    const auto it = recalled.find(change.key);
+    CachedPtr before = it == recalled.end() ? nullptr : it->second;
     if (!change.value) {
       // What was removed is not known here: events begin after it.
       if (!before) {
@@ -226,51 +242,70 @@ void Cache::recall(const store::CommitEvent& event) {
         continue;
       }
       push_event(cache, "DELETED", before, event.revision);
-      recalled_.erase(it);
+      recalled.erase(it);
       continue;
     }
     auto object = admit(*kind, change.key, change.value, change.created, event.revision, change.lease);
     if (!object) continue;
-    recalled_.insert_or_assign(change.key, object);
-    push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, event.revision, before);
+    recalled.insert_or_assign(change.key, object);
+    const bool added = object->created == object->modified;
+    push_event(cache, added ? "ADDED" : "MODIFIED", object, event.revision, before);
+    cache.events.back().before_unknown = !added && !before;
+  }
+}
+
+// After a gap the difference between old and new content becomes events, in the order of revisions; removals, whose
+// revision nobody knows, come last.
+void Cache::apply_difference(const store::Listing& listing) {
+  std::set<std::string_view> present;
+  std::vector<const store::Entry*> changed;
+  for (const auto& entry : listing.entries) {
+    const auto* kind = kind_of_key(entry.key);
+    if (!kind) continue;
+    present.insert(entry.key);
+    const auto& objects = of(*kind).objects;
+    const auto known = objects.find(entry.key);
+    if (known == objects.end() || known->second->modified != entry.modified) changed.push_back(&entry);
+  }
+  std::ranges::sort(changed, {}, [](const store::Entry* entry) { return entry->modified; });
+  for (const auto* entry : changed) {
+    apply({.key = entry->key, .value = entry->value, .created = entry->created, .lease = entry->lease},
+          entry->modified);
+  }
+  for (auto& [kind, cache] : kinds_) {
+    std::vector<std::string> gone;
+    for (const auto& [key, object] : cache->objects) {
+      if (!present.contains(key)) gone.push_back(key);
+    }
+    for (const auto& [key, revision] : cache->unreadable) {
+      if (!present.contains(key)) gone.push_back(key);
+    }
+    for (const auto& key : gone) apply({.key = key, .value = nullptr}, listing.revision);
   }
 }
 
 Awaitable<Status> Cache::load() {
   auto listing = co_await store_.list("/");
   if (!listing) co_return fail(listing.error());
-  if (!ready_) CO_RETURN_IF_ERROR(co_await recall_history(*listing));
-  // After a gap the difference between old and new content becomes events, so that watchers miss nothing.
-  std::map<std::string, const store::Entry*> present;
-  for (const auto& entry : listing->entries) present[entry.key] = &entry;
-  for (auto& [kind, cache] : kinds_) {
-    std::vector<std::string> gone;
-    for (const auto& [key, object] : cache->objects) {
-      if (!present.contains(key)) gone.push_back(key);
-    }
-    for (const auto& key : gone) apply({.key = key, .value = nullptr}, listing->revision);
-  }
-  for (auto& entry : listing->entries) {
-    const auto* kind = kind_of_key(entry.key);
-    if (!kind) continue;
-    auto& cache = of(*kind);
-    const auto known = cache.objects.find(entry.key);
-    if (known != cache.objects.end() && known->second->modified == entry.modified) continue;
-    if (ready_) {
-      apply({.key = entry.key, .value = entry.value, .created = entry.created, .lease = entry.lease}, entry.modified);
-    } else {
-      const auto recalled = recalled_.find(entry.key);
-      auto object = recalled != recalled_.end() && recalled->second->modified == entry.modified
-                        ? recalled->second
+  later_.clear();
+  if (ready_) {
+    apply_difference(*listing);
+    if (auto after = co_await open_watch(listing->revision); !after) co_return fail(after.error());
+  } else {
+    Recalled recalled;
+    CO_RETURN_IF_ERROR(co_await recall_history(*listing, recalled));
+    for (auto& entry : listing->entries) {
+      const auto* kind = kind_of_key(entry.key);
+      if (!kind) continue;
+      auto& cache = of(*kind);
+      const auto it = recalled.find(entry.key);
+      auto object = it != recalled.end() && it->second->modified == entry.modified
+                        ? it->second
                         : admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease);
       if (!object) continue;
       cache.objects[entry.key] = object;
       for (const auto& listener : listeners_) listener(*kind, object->name, object);
     }
-  }
-  if (ready_) {
-    recalled_.clear();
-    if (auto after = co_await open_watch(listing->revision); !after) co_return fail(after.error());
   }
   revision_ = std::max(revision_, listing->revision);
   ready_ = true;
@@ -297,24 +332,21 @@ Awaitable<void> Cache::follow() {
       continue;
     }
     env_.log.warning("store watch ended; resuming", {{"why", events.error().message}, {"revision", revision_}});
+    // At once the first time; slower when the new one fails too.
     for (;;) {
+      if (failures++ > 0) co_await sleep_for(env_.clock, backoff.delay(failures - 2, env_.random));
       auto watch = co_await store_.watch("/", revision_);
       if (watch) {
         watch_ = std::move(*watch);
         break;
       }
       if (watch.error().code == Code::compacted && (co_await load())) break;
-      co_await sleep_for(env_.clock, backoff.delay(failures++, env_.random));
     }
   }
 }
 
 void Cache::apply(const store::CommitEvent& event) {
-  if (event.revision <= revision_) {  // the overlap of a list and a watch
-    if (!recalled_.empty() && event.revision <= recalled_until_) recall(event);
-    return;
-  }
-  recalled_.clear();
+  if (event.revision <= revision_) return;  // the overlap of a list and a watch
   for (const auto& change : event.changes) apply(change, event.revision);
   revision_ = event.revision;
 }
@@ -324,24 +356,24 @@ void Cache::apply(const store::Change& change, Revision revision) {
   if (!kind) return;
   auto& cache = of(*kind);
   const auto it = cache.objects.find(change.key);
-  if (!change.value) {
-    if (it == cache.objects.end()) return;
-    const CachedPtr last = it->second;
-    cache.objects.erase(it);
-    push_event(cache, "DELETED", last, revision);
-    for (const auto& listener : listeners_) listener(*kind, last->name, nullptr);
-    return;
-  }
+  cache.unreadable.erase(change.key);
+  if (!change.value) return lose(cache, change.key, revision);
   CachedPtr object = from_draft(change, revision);
   if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
-  if (!object) {
-    if (it != cache.objects.end()) cache.objects.erase(it);
-    return;
-  }
+  if (!object) return lose(cache, change.key, revision);  // to clients it is gone
   CachedPtr before = it == cache.objects.end() ? nullptr : it->second;
   cache.objects.insert_or_assign(change.key, object);
   push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, revision, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
+}
+
+void Cache::lose(KindCache& cache, const std::string& key, Revision revision) {
+  const auto it = cache.objects.find(key);
+  if (it == cache.objects.end()) return;
+  const CachedPtr last = it->second;
+  cache.objects.erase(it);
+  push_event(cache, "DELETED", last, revision);
+  for (const auto& listener : listeners_) listener(cache.kind, last->name, nullptr);
 }
 
 void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Revision revision, CachedPtr before) {

@@ -45,6 +45,7 @@ struct WatchLine {
   SharedBytes line;  // the object's own, or another for DELETED
   bool removed = false;
   CachedPtr before;  // the object as it was, when something changed that a selection looks at
+  bool before_unknown = false;
 };
 
 class KindCache {
@@ -52,6 +53,7 @@ class KindCache {
   KindCache(const Kind& kind, const boost::asio::any_io_executor& executor) : kind(kind), changed(executor) {}
   const Kind& kind;
   std::map<std::string, CachedPtr, std::less<>> objects;
+  std::map<std::string, Revision, std::less<>> unreadable;  // keys whose value cannot be decoded
   // Events first_event .. first_event + events.size() - 1 are kept.
   std::deque<WatchLine> events;
   std::uint64_t first_event = 0;
@@ -129,8 +131,12 @@ class Cache {
                   CachedPtr before = nullptr);
   void forget_events(KindCache& kind, Revision until);
   Awaitable<Result<Revision>> open_watch(Revision newest);
-  Awaitable<Status> recall_history(const store::Listing& listing);
-  void recall(const store::CommitEvent& event);
+  // Objects as commits before the start left them, by key.
+  using Recalled = std::map<std::string, CachedPtr, std::less<>>;
+  Awaitable<Status> recall_history(const store::Listing& listing, Recalled& recalled);
+  void recall(const store::CommitEvent& event, Recalled& recalled);
+  void apply_difference(const store::Listing& listing);
+  void lose(KindCache& kind, const std::string& key, Revision revision);
   const Kind* kind_of_key(std::string_view key) const;
   // How a stored value looks to clients; null when it cannot be decoded.
   CachedPtr admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
@@ -145,11 +151,7 @@ class Cache {
   std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;
-  // The last commits before the start, read back so that watchers resume across a restart of the server. Objects as
-  // these commits left them, by key; until the watch has passed the revision that was listed then.
-  std::map<std::string, CachedPtr, std::less<>> recalled_;
-  Revision recalled_until_ = 0;
-  std::vector<store::CommitEvent> later_;  // came while the history was read
+  std::vector<store::CommitEvent> later_;  // came while the history before the start was read
   Revision revision_ = 0;
   bool ready_ = false;
   std::uint64_t undecodable_ = 0;

@@ -1,4 +1,5 @@
 // The store misbehaves, clients misbehave: nothing is lost, errors are told.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "server/testing.h"
@@ -148,6 +149,81 @@ TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
   EXPECT_EQ(odd.int_at({"metadata", "later"}), 1);  // unknown fields survive our writes
   EXPECT_NE(odd.at_path({"x"}), nullptr);
   EXPECT_EQ(odd.string_at({"metadata", "created"}), "2026-01-01T00:00:00");
+}
+
+TEST(ServerFaults, AnUnreadableValueIsTakenAwayByForce) {
+  testing::TestServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  auto stream = t.world.run(t.transport->open({"GET", "/core/roles?watch&heartbeat=0", {}, ""}));
+  store::Txn txn;
+  txn.puts.push_back({"/core/roles/a", std::make_shared<const std::string>("not json")});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  EXPECT_THAT(*t.world.run(stream->body->read()), ::testing::HasSubstr(R"("type":"DELETED")"));
+  EXPECT_EQ(t.call("GET", "/core/roles/a").status, 404);
+  const auto taken = t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})");
+  EXPECT_EQ(taken.status, 409);
+  EXPECT_THAT(taken.body, ::testing::HasSubstr("force=True"));
+  EXPECT_EQ(t.call("DELETE", "/core/roles/a").status, 404);
+  EXPECT_EQ(t.call("DELETE", "/core/roles/a?force=True").status, 200);
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+}
+
+TEST(ServerFaults, RemovalsBeforeARestartAreStillTold) {
+  FaultyServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  const auto since = t.server.cache().revision();
+  EXPECT_EQ(t.call("DELETE", "/core/roles/a").status, 200);
+  EXPECT_EQ(t.call("PATCH", "/core/roles/a", R"({"metadata":{"finalizers":null}})").status, 200);
+  server::ApiServer another(t.world.env, t.faulty, krake_registry(), testing::TestServer::open_to_all());
+  ASSERT_TRUE(t.world.run(another.start()));
+  const auto transport = make_inproc_transport(another.handler(), Peer{}, t.world.clock);
+  auto stream =
+      t.world.run(transport->open({"GET", fmt::format("/core/roles?watch&heartbeat=0&since={}", since), {}, ""}));
+  std::string text;
+  while (std::ranges::count(text, '\n') < 2) text += *t.world.run(stream->body->read());
+  EXPECT_THAT(text, ::testing::HasSubstr(R"("type":"DELETED")"));
+  t.world.run(another.stop());
+}
+
+// Lists and events nest an object deeper than its body did: what is taken must be readable there too.
+TEST(ServerFaults, TheDeepestBodyCanBeListed) {
+  testing::TestServer t;
+  const auto body = [](std::size_t depth) {
+    return R"({"metadata":{"name":"d"},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"d"},"x":)" +
+           std::string(depth, '[') + std::string(depth, ']') + "}],\"constraints\":{\"cluster\":{}}}}";
+  };
+  const std::string path = "/kubernetes/namespaces/x/applications";
+  EXPECT_EQ(t.call("POST", path, body(250)).status, 415);
+  EXPECT_EQ(t.call("POST", path, body(server::kMaxBodyDepth - 4)).status, 200);
+  EXPECT_EQ(t.get(path).at_path({"items"})->if_array()->size(), 1U);
+}
+
+// Sizes at which anything quadratic would take minutes.
+TEST(ServerFaults, LargeBodiesCostNoMoreThanTheirSize) {
+  testing::TestServer t;
+  std::string labels;
+  std::string users;
+  for (int i = 0; i < 40'000; ++i) {
+    labels += fmt::format("{}\"k{}\":0", i ? "," : "", i);
+    users += i ? ",0" : "0";
+  }
+  const auto refused =
+      t.call("POST", "/core/roles", R"({"metadata":{"name":"a","labels":{)" + labels + R"(}},"rules":[]})");
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_LT(refused.body.size(), 100'000U);
+  EXPECT_EQ(
+      t.call("POST", "/core/rolebindings", R"({"metadata":{"name":"a"},"roles":[],"users":[)" + users + "]}").status,
+      422);
+  std::string people;
+  std::string roles;
+  for (int i = 0; i < 20'000; ++i) {
+    people += fmt::format("{}\"u{}\"", i ? "," : "", i);
+    roles += fmt::format("{}\"r{}\"", i ? "," : "", i);
+  }
+  EXPECT_EQ(t.call("POST", "/core/rolebindings",
+                   R"({"metadata":{"name":"a"},"roles":[)" + roles + R"(],"users":[)" + people + "]}")
+                .status,
+            200);
 }
 
 TEST(ServerFaults, BadBodiesAreRefusedPrecisely) {

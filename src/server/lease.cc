@@ -8,9 +8,8 @@
 namespace krake::server {
 
 namespace {
-ServerReply lease_reply(int status, const CachedObject& lease, const std::string& epoch) {
+ServerReply lease_reply(const CachedObject& lease, const std::string& epoch) {
   ServerReply reply;
-  reply.status = status;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
   reply.headers.add("ETag", fmt::format("\"{}\"", lease.modified));
   reply.headers.add("Krake-Epoch", epoch);
@@ -22,6 +21,22 @@ ServerReply lease_reply(int status, const CachedObject& lease, const std::string
 std::string holder_of(const CachedObject& lease) {
   return std::string(stored_document(lease).string_at({"spec", "holder"}));
 }
+
+// 409: a problem that carries the present lease.
+ServerReply held_reply(const CachedObject& lease, const std::string& holder, const std::string& epoch) {
+  const auto text = json::Value(fmt::format("lease '{}' is held by '{}'; wait until it runs out", lease.name, holder));
+  ServerReply reply;
+  reply.status = 409;
+  reply.headers.add("Content-Type", "application/problem+json; charset=utf-8");
+  reply.headers.add("ETag", fmt::format("\"{}\"", lease.modified));
+  reply.headers.add("Krake-Epoch", epoch);
+  reply.body.push_back(
+      share_bytes(fmt::format(R"({{"type":"about:blank","status":409,"detail":{},"lease":)", json::print(text))));
+  reply.body.push_back(lease.bytes);
+  reply.body.push_back(share_bytes("}"));
+  return reply;
+}
+
 }  // namespace
 
 std::string ApiServer::epoch_of(const CachedObject& lease) const {
@@ -61,9 +76,10 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
     const auto present = cache_.of(kind).find("", request.route.name);
     if (present) {
-      if (holder_of(*present) != wanted->holder) co_return lease_reply(409, *present, epoch_of(*present));
+      const auto holder = holder_of(*present);
+      if (holder != wanted->holder) co_return held_reply(*present, holder, epoch_of(*present));
       auto renewed = co_await store_.keep_alive(present->lease);
-      if (renewed) co_return lease_reply(200, *present, epoch_of(*present));
+      if (renewed) co_return lease_reply(*present, epoch_of(*present));
       if (renewed.error().code != Code::not_found) co_return refuse(renewed.error());
       // It has just run out; its removal is on the way.
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
@@ -85,8 +101,7 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     if (!result) co_return refuse(result.error());
     if (const auto* done = std::get_if<store::Committed>(&*result)) {
       if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return refuse(seen.error());
-      if (const auto mine = cache_.of(kind).find("", request.route.name))
-        co_return lease_reply(200, *mine, epoch_of(*mine));
+      if (const auto mine = cache_.of(kind).find("", request.route.name)) co_return lease_reply(*mine, epoch_of(*mine));
     } else {
       (void)co_await store_.revoke(*lease);  // somebody was faster; it would run out by itself
     }
@@ -115,7 +130,7 @@ Awaitable<Answer> ApiServer::release_lease(Request& request) {
     if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return refuse(seen.error());
     (void)co_await store_.revoke(present->lease);
   }
-  co_return lease_reply(200, *present, epoch_of(*present));
+  co_return lease_reply(*present, epoch_of(*present));
 }
 
 }  // namespace krake::server

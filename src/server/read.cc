@@ -9,6 +9,8 @@ namespace krake::server {
 namespace {
 
 constexpr std::size_t kSliceBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxPinnedLists = 256;
+constexpr std::ptrdiff_t kMaxPinnedListsOfAUser = 32;
 
 // heartbeat: an integer >= 0 (api-contract 3.4).
 std::expected<std::optional<Integer>, Problem> heartbeat_of(const Query& query) {
@@ -39,8 +41,11 @@ Problem query_problem(std::string_view parameter, std::string message) {
 struct Selection {
   std::vector<expr::LabelConstraint> labels;
   std::vector<std::pair<std::string, std::string>> fields;
+  access::NamespaceScope namespaces{.all = true, .names = {}};  // what the user may see of all
 
+  bool empty() const { return labels.empty() && fields.empty() && namespaces.all; }
   bool admits(const CachedObject& object) const {
+    if (!namespaces.all && !namespaces.contains(object.ns)) return false;
     for (const auto& constraint : labels) {
       if (!expr::matches(constraint, object.labels.entries)) return false;
     }
@@ -116,6 +121,9 @@ class ListSource final : public ReplySource {
 
 struct WatchOptions {
   std::string ns;  // empty: all
+  std::string user;
+  Route route;
+  std::uint64_t authorized = 0;  // the version of the roles that allowed it
   std::optional<Duration> heartbeat;
   bool bookmarks = false;
   Selection selection;
@@ -124,10 +132,12 @@ struct WatchOptions {
 // Events by position in the kind's ring. A watcher the ring has overtaken is cut: its client lists again.
 class WatchSource final : public ReplySource {
  public:
-  WatchSource(Env& env, Cache& cache, KindCache& kind, WatchOptions options, std::uint64_t position,
-              std::optional<std::vector<CachedPtr>> initial, std::shared_ptr<std::size_t> watches)
+  WatchSource(Env& env, Cache& cache, const Authorizer& authorizer, KindCache& kind, WatchOptions options,
+              std::uint64_t position, std::optional<std::vector<CachedPtr>> initial,
+              std::shared_ptr<std::size_t> watches)
       : clock_(env.clock),
         cache_(cache),
+        authorizer_(authorizer),
         kind_(kind),
         options_(std::move(options)),
         position_(position),
@@ -139,11 +149,13 @@ class WatchSource final : public ReplySource {
   ~WatchSource() override { --*watches_; }
 
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
+    CO_RETURN_IF_ERROR(authorize());
     if (initial_) {
       send_initial(batch);
       if (!batch.empty()) co_return true;
     }
     for (;;) {
+      CO_RETURN_IF_ERROR(authorize());
       if (position_ < kind_.first_event)
         co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
       std::size_t size = 0;
@@ -167,18 +179,29 @@ class WatchSource final : public ReplySource {
   }
 
  private:
+  // Roles may have changed since the watch was opened: then the question is asked again.
+  Status authorize() {
+    if (options_.authorized == authorizer_.version()) return {};
+    RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
+    options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
+    options_.authorized = authorizer_.version();
+    return {};
+  }
   void beat() {
     if (options_.heartbeat) next_beat_ = clock_.now() + *options_.heartbeat;
   }
   SharedBytes heartbeat_line() const {
     static const SharedBytes empty = share_bytes("\n");
     if (!options_.bookmarks) return empty;
-    return share_bytes(
-        fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", cache_.revision()));
+    // Everything up to here has been sent.
+    const auto sent =
+        position_ < kind_.end_event() ? kind_.events[position_ - kind_.first_event].revision - 1 : cache_.revision();
+    return share_bytes(fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", sent));
   }
   // To a watcher with a selection, an object that leaves it is deleted and one that enters it is added.
   SharedBytes shown(const WatchLine& event) const {
     const bool now = options_.selection.admits(*event.object);
+    if (event.before_unknown) return now ? event.line : event_line("DELETED", *event.object, event.revision);
     if (event.removed || !event.before) return now ? event.line : nullptr;
     const bool before = options_.selection.admits(*event.before);
     if (now == before) return now ? event.line : nullptr;
@@ -196,6 +219,7 @@ class WatchSource final : public ReplySource {
 
   Clock& clock_;
   Cache& cache_;
+  const Authorizer& authorizer_;
   KindCache& kind_;
   WatchOptions options_;
   std::uint64_t position_;
@@ -246,46 +270,39 @@ Awaitable<Answer> ApiServer::list(Request& request) {
       co_return refuse(query_problem("limit", "Want an integer greater than 0."));
     }
   }
+  selection->namespaces = authorizer_.scope(request.user, request.route);
   Revision revision = cache_.revision();
   std::vector<CachedPtr> objects;
-  std::size_t begin = 0;
-  std::string token;
+  Page page;
   if (const auto* given = find_parameter(request.query, "continue")) {
-    // <snapshot>.<position>: the snapshot is pinned for a minute after its last page.
-    const auto dot = given->rfind('.');
-    token = given->substr(0, dot);
-    const auto it = snapshots_.find(token);
-    if (dot != std::string::npos) std::from_chars(given->data() + dot + 1, given->data() + given->size(), begin);
-    if (it == snapshots_.end() || it->second.expires < env_.clock.now() || begin > it->second.objects.size()) {
-      co_return refuse(Problem{.status = 410, .detail = "the continue token has expired; start the list again"});
-    }
-    objects = it->second.objects;
-    revision = it->second.revision;
-    it->second.expires = env_.clock.now() + std::chrono::seconds(60);
+    auto found = continued(request, *given);
+    if (!found) co_return refuse(found.error());
+    page = std::move(*found);
+    revision = page.snapshot->revision;
+    objects = page.snapshot->objects;
   } else {
     const auto& kind = cache_.of(*request.route.kind);
     const auto prefix =
         request.route.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + request.route.ns + "/";
-    if (request.route.ns.empty() && selection->labels.empty() && selection->fields.empty())
-      objects.reserve(kind.objects.size());
+    if (request.route.ns.empty() && selection->empty()) objects.reserve(kind.objects.size());
     for (auto it = kind.objects.lower_bound(prefix); it != kind.objects.end() && it->first.starts_with(prefix); ++it) {
       if (selection->admits(*it->second)) objects.push_back(it->second);
     }
   }
   std::string metadata = fmt::format(R"({{"resource_version":"{}")", revision);
-  if (limit > 0 && objects.size() > begin + limit) {
-    if (token.empty()) {
-      std::erase_if(snapshots_, [&](const auto& entry) { return entry.second.expires < env_.clock.now(); });
-      if (snapshots_.size() >= 64)
-        co_return refuse(Error{Code::too_many_requests, "too many paged lists in progress; try again later"});
-      token = secret_token(12);
-      snapshots_[token] = {objects, revision, env_.clock.now() + std::chrono::seconds(60)};
+  if (limit > 0 && objects.size() > page.begin + limit) {
+    if (page.token.empty()) {
+      auto pinned = pin(request, objects, revision);
+      if (!pinned) co_return refuse(pinned.error());
+      page.token = std::move(*pinned);
     }
-    fmt::format_to(std::back_inserter(metadata), R"(,"continue":"{}.{}","remaining":{})", token, begin + limit,
-                   objects.size() - begin - limit);
-    objects.resize(begin + limit);
+    fmt::format_to(std::back_inserter(metadata), R"(,"continue":"{}.{}","remaining":{})", page.token,
+                   page.begin + limit, objects.size() - page.begin - limit);
+    objects.resize(page.begin + limit);
+  } else if (!page.token.empty()) {
+    snapshots_.erase(page.token);  // the last page
   }
-  objects.erase(objects.begin(), objects.begin() + static_cast<std::ptrdiff_t>(begin));
+  objects.erase(objects.begin(), objects.begin() + static_cast<std::ptrdiff_t>(page.begin));
   metadata += '}';
 
   ServerReply reply;
@@ -306,6 +323,47 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   co_return reply;
 }
 
+namespace {
+// Who asked for what: a token is good for the same question only.
+std::string question_of(const std::string& user, std::string_view target) {
+  return user + ' ' + std::string(target.substr(0, target.find('?')));
+}
+}  // namespace
+
+// <token>.<position> of a list pinned for a minute.
+std::expected<ApiServer::Page, Problem> ApiServer::continued(const Request& request, const std::string& given) {
+  const Problem expired{.status = 410, .detail = "the continue token has expired; start the list again"};
+  const auto dot = given.rfind('.');
+  if (dot == std::string::npos) return refuse(expired);
+  Page page{.token = given.substr(0, dot)};
+  const auto* last = given.data() + given.size();
+  const auto [end, ec] = std::from_chars(given.data() + dot + 1, last, page.begin);
+  if (ec != std::errc() || end != last) return refuse(expired);
+  const auto it = snapshots_.find(page.token);
+  if (it == snapshots_.end() || it->second.expires < env_.clock.now()) return refuse(expired);
+  page.snapshot = &it->second;
+  if (page.begin > page.snapshot->objects.size() ||
+      page.snapshot->asked_by != question_of(request.user, request.http.target)) {
+    return refuse(expired);
+  }
+  return page;
+}
+
+Result<std::string> ApiServer::pin(const Request& request, std::vector<CachedPtr> objects, Revision revision) {
+  std::erase_if(snapshots_, [&](const auto& entry) { return entry.second.expires < env_.clock.now(); });
+  const auto own = std::ranges::count_if(
+      snapshots_, [&](const auto& entry) { return entry.second.asked_by.starts_with(request.user + ' '); });
+  if (snapshots_.size() >= kMaxPinnedLists || own >= kMaxPinnedListsOfAUser) {
+    return fail(Code::too_many_requests, "too many paged lists in progress; finish one or try again in a minute");
+  }
+  auto token = secret_token(12);
+  snapshots_[token] = {.asked_by = question_of(request.user, request.http.target),
+                       .objects = std::move(objects),
+                       .revision = revision,
+                       .expires = env_.clock.now() + std::chrono::seconds(60)};
+  return token;
+}
+
 Awaitable<Answer> ApiServer::watch(Request& request) {
   if (*watches_ >= options_.watches_limit) {
     co_return refuse(Error{Code::too_many_requests, fmt::format("{} watches are open, which is the limit", *watches_)});
@@ -313,8 +371,13 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   auto& kind = cache_.of(*request.route.kind);
-  WatchOptions options{
-      .ns = request.route.ns, .bookmarks = flag(request.query, "bookmarks"), .selection = *selection_of(request.query)};
+  WatchOptions options{.ns = request.route.ns,
+                       .user = request.user,
+                       .route = request.route,
+                       .authorized = authorizer_.version(),
+                       .bookmarks = flag(request.query, "bookmarks"),
+                       .selection = *selection_of(request.query)};
+  options.selection.namespaces = authorizer_.scope(request.user, request.route);
   const auto heartbeat = *heartbeat_of(request.query);
   const std::int64_t seconds = heartbeat ? std::min<std::int64_t>(*heartbeat, 1'000'000) : 10;
   if (seconds > 0) options.heartbeat = std::chrono::seconds(seconds);
@@ -341,8 +404,8 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   }
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");
-  reply.source =
-      std::make_unique<WatchSource>(env_, cache_, kind, std::move(options), position, std::move(initial), watches_);
+  reply.source = std::make_unique<WatchSource>(env_, cache_, authorizer_, kind, std::move(options), position,
+                                               std::move(initial), watches_);
   co_return reply;
 }
 

@@ -1,4 +1,6 @@
 // POST, PUT, PATCH, DELETE (api-contract 3.2, 3.5-3.9): computed on the cached object, committed under its revision.
+#include <unordered_set>
+
 #include "base/check.h"
 #include "base/encoding.h"
 #include "server/api_server.h"
@@ -29,7 +31,8 @@ std::expected<std::optional<Revision>, Problem> wanted_revision(const Headers& h
 }
 
 bool finalizers_subset(const std::vector<std::string>& body, const std::vector<std::string>& stored) {
-  return std::ranges::all_of(body, [&](const auto& f) { return std::ranges::find(stored, f) != stored.end(); });
+  const std::unordered_set<std::string_view> known(stored.begin(), stored.end());
+  return std::ranges::all_of(body, [&](const auto& f) { return known.contains(f); });
 }
 
 // What the body of a PUT makes of the stored object (3.5).
@@ -59,11 +62,13 @@ std::string lower(std::string text) {
 }  // namespace
 
 Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request) {
-  auto body = co_await request.http.body->read(options_.body_limit);
+  auto body = co_await uncounted(request.http.body->read(options_.body_limit));
+  if (!body && body.error().code == Code::timeout)
+    co_return refuse(Problem{.status = 408, .detail = body.error().message});
   if (!body) co_return refuse(body.error());
   // Text that is not UTF-8 is not JSON.
   if (!json::valid_utf8(*body)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*body);
+  auto value = json::parse(*body, kMaxBodyDepth);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }
@@ -102,9 +107,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
     if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
     co_return refuse(Problem{.status = 409,
-                             .detail = kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'",
-                                                                     kind.name, meta.name, request.route.ns)
-                                                       : fmt::format("{} '{}' already exists", kind.name, meta.name),
+                             .detail = already_there(kind, request.route.ns, meta.name),
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
@@ -116,6 +119,15 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
   }
   co_return reply;
+}
+
+std::string ApiServer::already_there(const Kind& kind, const std::string& ns, const std::string& name) {
+  if (cache_.of(kind).unreadable.contains(kind.storage_key(ns, name))) {
+    return fmt::format("{} '{}' exists, but its stored value cannot be read; DELETE it with ?force=True", kind.name,
+                       name);
+  }
+  return kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'", kind.name, name, ns)
+                         : fmt::format("{} '{}' already exists", kind.name, name);
 }
 
 // Load, compute, commit under the revision that was loaded; again when somebody was faster and the client set no
@@ -298,10 +310,14 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
 
 Awaitable<Answer> ApiServer::remove(Request& request) {
   const Kind& kind = *request.route.kind;
-  const auto* force = kind.force_delete ? find_parameter(request.query, "force") : nullptr;
+  const auto* force = find_parameter(request.query, "force");
   const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
   const bool forced = force && (*force == "True" || *force == "true" || *force == "1");
-  if (forced) co_return co_await force_remove(request);
+  if (forced && kind.force_delete) co_return co_await force_remove(request);
+  if (forced) {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
+  }
   auto answer = co_await modify(
       request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
         if (stored.meta().deleted) return Mutation{.unchanged = true};
@@ -319,7 +335,35 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
   co_return answer;
 }
 
+// A stored value nobody can decode is no object, but it occupies a name: force takes it away (W7). Nothing when the key
+// holds none.
+Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& request) {
+  const Kind& kind = *request.route.kind;
+  if (!request.route.names_valid) co_return std::nullopt;
+  const auto& unreadable = cache_.of(kind).unreadable;
+  const auto it = unreadable.find(kind.storage_key(request.route.ns, request.route.name));
+  if (it == unreadable.end()) co_return std::nullopt;
+  store::Txn txn;
+  txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
+  txn.removes.push_back({it->first});
+  auto result = co_await store_.commit(std::move(txn));
+  if (!result) co_return Answer(refuse(result.error()));
+  const auto* done = std::get_if<store::Committed>(&*result);
+  if (!done) {
+    co_return Answer(
+        refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
+  }
+  if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return Answer(refuse(seen.error()));
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/json; charset=utf-8");
+  reply.body.push_back(share_bytes(json::print(json::Object{
+      {"api", kind.group}, {"kind", kind.name}, {"metadata", json::Object{{"name", request.route.name}}}})));
+  co_return Answer(std::move(reply));
+}
+
 Awaitable<Answer> ApiServer::force_remove(Request& request) {
+  if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   co_return co_await modify(
       request, [](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
         auto answer = stored.clone();
@@ -339,9 +383,12 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
     if (!now || now->uid != object->uid) {
       if (wanted != "deleted") break;
       if (auto last = decode_stored(*object, kind.kind)) {
-        // The last document, with the state no stored object ever has.
+        // The last document, with the state no stored object ever has, where the kind knows it.
         auto document = stored_document(*object);
-        json::merge_patch(document, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
+        auto deleted = document;
+        json::merge_patch(deleted, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
+        FieldErrors unknown_state;
+        if (kind.kind.decode(kind.kind, deleted, Form::stored, unknown_state)) document = std::move(deleted);
         ServerReply reply;
         reply.headers.add("Content-Type", "application/json; charset=utf-8");
         reply.body.push_back(share_bytes(json::print(document)));
@@ -351,7 +398,7 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
     }
     object = now;
     if (lower(now->state) == wanted) co_return object_reply(*now);
-    co_await kind.changed.wait_until(env_.clock, deadline);
+    co_await uncounted(kind.changed.wait_until(env_.clock, deadline));
   }
   co_return otherwise;
 }

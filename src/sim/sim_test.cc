@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "base/check.h"
 #include "sim/world.h"
 
 namespace krake::sim {
@@ -21,6 +24,18 @@ TEST_P(Seeds, ConvergeAndFallSilent) {
   EXPECT_EQ(verdict.broken, Broken::nothing) << "make sim SEED=" << GetParam() << "\n" << explain(verdict);
 }
 INSTANTIATE_TEST_SUITE_P(Fixed, Seeds, ::testing::Range(1, 51));
+
+// "SEED why" a line; # begins a comment.
+std::vector<int> regressions() {
+  std::vector<int> seeds;
+  std::ifstream file(KRAKE_SOURCE_DIR "/src/sim/regressions.txt");
+  CHECK(file.is_open(), "regressions.txt stands beside this file");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.front() != '#') seeds.push_back(std::stoi(line));
+  }
+  return seeds;
+}
+INSTANTIATE_TEST_SUITE_P(Regressions, Seeds, ::testing::ValuesIn(regressions()));
 
 TEST(Simulator, SameSeedSameTrace) {
   const auto first = run_world({.seed = 7});

@@ -396,7 +396,7 @@ class World {
   std::map<std::string, Application> stored() {
     std::map<std::string, Application> all;
     for (const auto& [key, object] : api_->server.cache().of(krake_registry().of<Application>()).objects) {
-      auto decoded = decode_json<Application>(*json::parse(*object->stored), Form::stored);
+      auto decoded = decode_json<Application>(server::stored_document(*object), Form::stored);
       CHECK(decoded.has_value());
       all.emplace(object->name, std::move(*decoded));
     }

@@ -86,6 +86,14 @@ void register_kubernetes(Registry& registry) {
   auto application = make_kind<Application>();
   application.force_delete = true;
   application.on_delete = delete_application;
+  application.newest_time = [](const Object& object) {
+    const auto& status = object.as<Application>().status;
+    if (!status.scheduled || !status.kube_controller_triggered) {
+      return status.scheduled ? status.scheduled : status.kube_controller_triggered;
+    }
+    return status.scheduled->wall() > status.kube_controller_triggered->wall() ? status.scheduled
+                                                                               : status.kube_controller_triggered;
+  };
   application.subresources = {
       {.name = "binding",
        .resource = "applications/binding",

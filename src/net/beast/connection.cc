@@ -134,8 +134,8 @@ class Connection::Body final : public RequestBody {
     c_.body_reader_waits_ = false;
     if (c_.input_.size() != before) co_return Status();
     c_.broken_ = true;
-    if (c_.input_ended_) co_return fail(Code::unavailable, "the sender of the request body broke off");
-    co_return fail(Code::unavailable, "the sender of the request body is too slow");
+    if (c_.input_ended_) co_return fail(Code::invalid_argument, "the sender of the request body broke off");
+    co_return fail(Code::timeout, "the sender of the request body is too slow");
   }
 
   Connection& c_;
@@ -462,6 +462,11 @@ Awaitable<void> Connection::read_ahead() {
       break;
     }
     input_changed_.notify_all();
+  }
+  // Nobody reads on while an answer streams, perhaps for ever; and without reading nobody sees the peer go.
+  if (input_.size() >= kReadAhead && phase_ == Phase::streaming) {
+    broken_ = true;
+    tasks_.cancel();
   }
 }
 

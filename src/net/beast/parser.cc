@@ -64,7 +64,14 @@ struct MessageParser::Beast final : Impl {
         sink.too_large = true;
         return sink.refuse("too many header fields", ec);
       }
-      if (field == http::field::transfer_encoding) sink.transfer_encoding = true;
+      if (field == http::field::transfer_encoding) {
+        // Once, "chunked" alone, and not from HTTP/1.0: everything else frames a body in a way others may read
+        // differently.
+        if (sink.transfer_encoding || !sink.head.http11 || !iequals({value.data(), value.size()}, "chunked")) {
+          return sink.refuse("unknown Transfer-Encoding", ec);
+        }
+        sink.transfer_encoding = true;
+      }
       if (field == http::field::expect && iequals({value.data(), value.size()}, "100-continue")) {
         sink.head.expect_continue = true;
       }
