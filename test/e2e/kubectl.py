@@ -39,7 +39,8 @@ with Processes(sys.argv[1]) as p:
     # Amnesia: the status is wiped, comes back, and nobody touched the workload.
     def settled():
         status = p.get("kube", "app", "get", "echo-demo")["status"]
-        return status["state"] == "RUNNING" and status["health"].get("healthy", True) and not status["reason"] and status
+        pods = status["container_health"] or {}
+        return status["state"] == "RUNNING" and not status["reason"] and pods.get("running_pods") == pods.get("desired_pods") == 1
 
     p.wait("echo-demo to be RUNNING again", settled, 60)
     before = json.loads(kubectl("get", "deployment", "echo-demo", "-o", "json"))["metadata"]
