@@ -1,6 +1,5 @@
 """What the rows of the benchmark share: the table, processes on CPUs of their own, wrk, waiting on conditions."""
 import contextlib
-import functools
 import http.client
 import json
 import os
@@ -11,6 +10,7 @@ import sqlite3
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -65,9 +65,8 @@ class Bench:
         path.mkdir()
         return path
 
-    @functools.cached_property
     def raw_commit_us(self):
-        """What one durable commit costs in SQLite itself: the same settings, the same size."""
+        """What one durable commit costs in SQLite itself, here and now: the same settings, the same size."""
         database = sqlite3.connect(str(self.new_path("raw.db")), isolation_level=None)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
@@ -133,24 +132,39 @@ def rss_anon_mb(pid):
     return int(re.search(r"RssAnon:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
 
+class Memory(threading.Thread):
+    """Watches RssAnon of a process from now on."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.peak = 0.0
+        self.over = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.over.wait(0.02):
+            try:
+                self.peak = max(self.peak, rss_anon_mb(self.pid))
+            except OSError:
+                return
+
+
 def settled_rss_mb(pid, still=1.0, limit=20.0):
-    """RssAnon once it has not moved by more than 1 % for `still` seconds, and the highest seen."""
-    end = time.monotonic() + limit
-    value = peak = rss_anon_mb(pid)
-    since = time.monotonic()
-    while time.monotonic() < end and time.monotonic() - since < still:
-        time.sleep(0.02)
+    """RssAnon once it has not moved by more than 1 % for `still` seconds."""
+    value, since, end = rss_anon_mb(pid), time.monotonic(), time.monotonic() + limit
+    while time.monotonic() < min(end, since + still):
+        time.sleep(0.05)
         now = rss_anon_mb(pid)
-        peak = max(peak, now)
         if abs(now - value) > 0.01 * value:
             value, since = now, time.monotonic()
-    return value, peak
+    return value
 
 
 class Server:
     """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program."""
 
-    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_for_port=True):
+    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True):
         self.admin = free_port()
         self.port = free_port()
         config = bench.new_path("api.yaml")
@@ -162,10 +176,14 @@ class Server:
         self.process = subprocess.Popen(pinned(cpu, *command) if cpu else [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.pid = self.process.pid
         self.url = f"http://127.0.0.1:{self.port}"
-        if wait_for_port:
-            self.wait_ready()
-        if wrapper:
-            self.pid = int(pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0])
+        try:
+            if wait_until_ready:
+                self.wait_ready()
+            if wrapper:
+                self.pid = int(pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0])
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self):
         return self
