@@ -50,18 +50,27 @@ void append_text(std::string& out, std::string_view text) {
 
 Log::Log() = default;
 
-Log::Log(const LogOptions& options) : json_(options.json), level_(options.level) {
+Result<Log> Log::open(const LogOptions& options) {
+  Log log;
+  log.json_ = options.json;
+  log.level_ = options.level;
   std::shared_ptr<spdlog::sinks::sink> sink;
   if (options.file.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
-    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
+    try {
+      sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
+    } catch (const spdlog::spdlog_ex& error) {
+      return fail(Code::unavailable, fmt::format("log.output: cannot write '{}': {}", options.file, error.what()));
+    }
   }
-  sink_ = std::make_shared<spdlog::logger>("krake", std::move(sink));
-  sink_->set_pattern(json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%fZ %-7l %v",
-                     spdlog::pattern_time_type::utc);
-  sink_->set_level(to_spdlog(level_));
-  sink_->flush_on(spdlog::level::debug);
+  log.sink_ = std::make_shared<spdlog::logger>("krake", std::move(sink));
+  log.sink_->set_pattern(
+      log.json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%fZ %-7l %v",
+      spdlog::pattern_time_type::utc);
+  log.sink_->set_level(to_spdlog(log.level_));
+  log.sink_->flush_on(spdlog::level::debug);
+  return log;
 }
 
 Log Log::named(std::string_view name) const {

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace spdlog {
 class logger;
 }
@@ -33,7 +35,8 @@ struct LogOptions {
 class Log {
  public:
   Log();  // discards everything
-  explicit Log(const LogOptions& options);
+  // unavailable when the file cannot be written.
+  static Result<Log> open(const LogOptions& options);
   // The same sink with `component=name` on each line.
   Log named(std::string_view name) const;
 

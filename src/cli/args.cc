@@ -25,8 +25,8 @@ const std::vector<Option>& common_options() {
        0,
        {"table", "wide", "name", "json", "yaml"}},
       {"--config", 0, "PATH", 1, 1, "configuration file (default: krakectl.yaml, see the user guide)"},
-      {"--no-headers", 0, "", 0, 0, "tables without frame and header line"},
-      {"--quiet", 'q', "", 0, 0, "no warnings and no progress"},
+      {.name = "--no-headers", .help = "tables without frame and header line", .ours = true},
+      {.name = "--quiet", .letter = 'q', .help = "no warnings and no progress", .ours = true},
   };
   return options;
 }
@@ -72,6 +72,11 @@ bool negative_number(std::string_view word) {
 }
 bool looks_like_option(std::string_view word) {
   return word.size() > 1 && word[0] == '-' && !negative_number(word) && !word.contains(' ');
+}
+// A short option with its value in the same word, which may have blanks: -L'location is DE'.
+bool is_letter_with_value(std::string_view word, const std::vector<const Option*>& known) {
+  return word.size() > 2 && word[0] == '-' && word[1] != '-' && !negative_number(word) &&
+         std::ranges::any_of(known, [&](const auto* option) { return option->letter == word[1] && option->max > 0; });
 }
 
 std::string value_part(const Option& option) {
@@ -202,7 +207,7 @@ class LeafParser {
         while (next_ < args_.size()) take_positional(args_[next_++]);
       } else if (word.starts_with("--") && (looks_like_option(word) || word.contains('='))) {
         if (auto outcome = long_option(word, parsed)) return outcome;
-      } else if (looks_like_option(word)) {
+      } else if (looks_like_option(word) || is_letter_with_value(word, known_)) {
         if (auto outcome = letters(word, parsed)) return outcome;
       } else {
         take_positional(word);
@@ -234,6 +239,8 @@ class LeafParser {
       for (const auto* option : known_) names.push_back(option->name);
       return error(fmt::format("unrecognized arguments: {}{}", word, suggestion(name, names)));
     }
+    if (std::ranges::any_of(matches, [](const auto* option) { return !option->ours; }))
+      std::erase_if(matches, [](const auto* option) { return option->ours; });
     if (matches.size() > 1) {
       std::vector<std::string_view> names;
       for (const auto* option : matches) names.push_back(option->name);
@@ -274,7 +281,7 @@ class LeafParser {
       values.push_back(*attached);
     } else {
       while (values.size() < option.max && next_ < args_.size() && !looks_like_option(args_[next_]) &&
-             fits(args_[next_])) {
+             !is_letter_with_value(args_[next_], known_) && fits(args_[next_])) {
         values.push_back(args_[next_++]);
       }
     }

@@ -24,6 +24,7 @@ struct Option {
   // False for a word that cannot be the index-th value: ends the values of a greedy option.
   bool (*accepts)(std::size_t index, std::string_view word) = nullptr;
   bool number = false;  // its last value is a floating point number
+  bool ours = false;    // upstream has no such option: a prefix that fits another one means that one
 };
 
 // What was found on the command line.

@@ -76,6 +76,7 @@ TEST(Args, UnderstandsTheCommandLine) {
       {"k app create -n=foo x", "0 x namespace(foo)"},
       {"k app create --namespace=foo=bar x", "0 x namespace(foo=bar)"},
       {"k app create --name foo x", "0 x namespace(foo)"},
+      {"k app create --n foo x", "0 x namespace(foo)"},
       {"k app create --back 3 x", "E ambiguous option: --back could match --backoff, --backoff_delay, --backoff_limit"},
       {"k app create --backoff 3 x", "0 x backoff(3)"},
       {"k app create --backoff-delay 3 x", "0 x backoff_delay(3)"},

@@ -29,6 +29,10 @@ Option required(Option option) {
   option.required = true;
   return option;
 }
+Option ours(Option option) {
+  option.ours = true;
+  return option;
+}
 Option in_group(Option option, int group) {
   option.group = group;
   return option;
@@ -52,8 +56,8 @@ const Option kGlobalMetric{.name = "--global-metric",
                            .number = true};
 const Option kCustomResource =
     value("--custom-resource", "PLURAL.GROUP", "a custom resource the cluster knows; repeatable", 'R');
-const Option kTimeout = value("--timeout", "DURATION", "how long --wait waits, like 30s, 5m, 1h");
-const Option kForce = flag("--force", "remove the record at once, without cleaning up");
+const Option kTimeout = ours(value("--timeout", "DURATION", "how long --wait waits, like 30s, 5m, 1h"));
+const Option kForce = ours(flag("--force", "remove the record at once, without cleaning up"));
 
 Options backoff() {
   return {value("--backoff", "N", "factor between the delays of retries (default: 1)"),
@@ -196,11 +200,12 @@ void add_clusters(Table& table) {
       wait_option("online", "until it is ONLINE", [](std::size_t, std::string_view w) { return one_of(w, kOnline); }),
       kTimeout};
   table.read_verbs(cluster);
-  table.verb(cluster, {"register"}, "add an existing cluster", "",
-             Options{required(kubeconfig), context,
-                     value("--name", "NAME", "its name in Krake (default: that of the cluster in the kubeconfig)")} +
-                 attributes + wait,
-             register_cluster);
+  table.verb(
+      cluster, {"register"}, "add an existing cluster", "",
+      Options{required(kubeconfig), context,
+              ours(value("--name", "NAME", "its name in Krake (default: that of the cluster in the kubeconfig)"))} +
+          attributes + wait,
+      register_cluster);
   table.verb(cluster, {"create"}, "create a cluster from a TOSCA template", "NAME",
              Options{required(value("--file", "FILE", "TOSCA template", 'f')),
                      flag("--inherit-metrics", "use the metrics of the cloud"),

@@ -24,30 +24,43 @@ std::string env_or(const CliIo& io, const std::string& name, std::string otherwi
   return value && !value->empty() ? *value : std::move(otherwise);
 }
 
+// A file that just lies where we happen to be may be anybody's: it can neither run commands nor name who gets the token
+// of the environment.
+enum class Trust : std::uint8_t { named, found };
+
+struct Location {
+  std::string path;
+  Trust trust = Trust::named;
+};
+
 // Where the file is looked for, in order.
-std::vector<std::string> places(const CliIo& io) {
-  std::vector<std::string> out{absolute_path(io, "krakectl.yaml")};
+std::vector<Location> places(const CliIo& io) {
+  std::vector<Location> out{{absolute_path(io, "krakectl.yaml"), Trust::found}};
   if (auto xdg = env_or(io, "XDG_CONFIG_HOME"); !xdg.empty()) {
-    out.push_back(xdg + "/krakectl.yaml");
+    out.push_back({xdg + "/krakectl.yaml"});
   } else if (auto home = env_or(io, "HOME"); !home.empty()) {
-    out.push_back(home + "/.config/krakectl.yaml");
+    out.push_back({home + "/.config/krakectl.yaml"});
   }
-  out.push_back(io.system_config);
+  out.push_back({io.system_config});
   return out;
 }
 
 // Reads the keys of one document (the file, or one of its contexts).
 class Reader {
  public:
-  Reader(const CliIo& io, const json::Value& document, std::string source)
-      : io_(io), document_(document), source_(std::move(source)) {}
+  Reader(const CliIo& io, const json::Value& document, const Location& source)
+      : io_(io), document_(document), source_(source.path), trust_(source.trust) {}
 
   Outcome<Config> read() {
     Config config;
     config.source = source_;
     TRY(config.endpoint.url, required({"api_url"}));
     TRY(config.user, required({"user"}));
-    TRY(config.token, text({"token"}));
+    if (auto from_environment = apply_environment(config); !from_environment)
+      return stop(std::move(from_environment).error());
+    if (config.token.empty()) {
+      TRY(config.token, text({"token"}));
+    }
     TRY(config.endpoint.insecure_skip_verify, boolean("insecure_skip_verify"));
     if (const auto* timeout = document_.at_path({"timeout"}); timeout && !timeout->is_null()) {
       const auto* number = timeout->if_number();
@@ -57,6 +70,10 @@ class Reader {
     }
     TRY(const std::string command, text({"token_command"}));
     if (!command.empty() && config.token.empty()) {
+      if (trust_ == Trust::found) {
+        return stop(fmt::format("{}: token_command: not run from a file found in the working directory", source_),
+                    "name the file with --config or KRAKECTL_CONFIG if it is yours");
+      }
       if (!io_.run_command) return bad("token_command", "commands cannot be run here");
       auto token = io_.run_command(command);
       if (!token) return stop(fmt::format("{}: token_command: {}", source_, token.error().message));
@@ -70,6 +87,18 @@ class Reader {
   }
 
  private:
+  Outcome<bool> apply_environment(Config& config) const {
+    const auto url = env_or(io_, "KRAKE_API_URL");
+    if (!url.empty()) config.endpoint.url = url;
+    if (auto ns = env_or(io_, "KRAKE_NAMESPACE"); !ns.empty()) config.user = ns;
+    auto token = env_or(io_, "KRAKE_TOKEN");
+    if (!token.empty() && url.empty() && trust_ == Trust::found) {
+      return stop(fmt::format("KRAKE_TOKEN is not sent to {}, which {} names", config.endpoint.url, source_),
+                  "set KRAKE_API_URL too, or name the file with --config or KRAKECTL_CONFIG if it is yours");
+    }
+    config.token = std::move(token);
+    return true;
+  }
   std::unexpected<Failure> bad(std::string_view key, std::string_view what) const {
     return stop(fmt::format("{}: {}: {}", source_, key, what),
                 "krakectl.yaml needs at least api_url and user; see the user guide");
@@ -134,6 +163,7 @@ class Reader {
   const CliIo& io_;
   const json::Value& document_;
   std::string source_;
+  Trust trust_;
 };
 
 // The document to read: the file itself, or what its current context names.
@@ -156,7 +186,8 @@ Outcome<json::Value> choose_context(const CliIo& io, json::Value document, const
   return merged;
 }
 
-Outcome<Config> read_file(const CliIo& io, const std::string& path) {
+Outcome<Config> read_file(const CliIo& io, const Location& place) {
+  const std::string& path = place.path;
   auto text = read_input(io, path);
   if (!text) return stop(fmt::format("{}: {}", path, text.error().message));
   auto documents = parse_yaml(*text, path);
@@ -164,7 +195,7 @@ Outcome<Config> read_file(const CliIo& io, const std::string& path) {
   if (documents->size() != 1 || !documents->front().is_object())
     return stop(fmt::format("{}: want one mapping of keys to values", path));
   TRY(const json::Value chosen, choose_context(io, std::move(documents->front()), path));
-  return Reader(io, chosen, path).read();
+  return Reader(io, chosen, place).read();
 }
 
 Outcome<Config> find_and_read(const CliIo& io, const std::optional<std::string>& explicit_path) {
@@ -176,13 +207,17 @@ Outcome<Config> find_and_read(const CliIo& io, const std::optional<std::string>&
       return stop(fmt::format("the configuration file '{}' does not exist", path),
                   explicit_path ? "check --config" : "check KRAKECTL_CONFIG");
     }
-    return read_file(io, path);
+    return read_file(io, {path});
   }
   for (const auto& place : places(io)) {
     std::error_code ec;
-    if (fs::is_regular_file(place, ec)) return read_file(io, place);
+    if (fs::is_regular_file(place.path, ec)) return read_file(io, place);
   }
-  return Config{};
+  Config config;
+  if (auto url = env_or(io, "KRAKE_API_URL"); !url.empty()) config.endpoint.url = url;
+  if (auto ns = env_or(io, "KRAKE_NAMESPACE"); !ns.empty()) config.user = ns;
+  config.token = env_or(io, "KRAKE_TOKEN");
+  return config;
 }
 
 }  // namespace
@@ -209,13 +244,15 @@ Result<std::string> read_input(const CliIo& io, const std::string& path) {
 
 Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& explicit_path) {
   TRY(Config config, find_and_read(io, explicit_path));
-  if (auto url = env_or(io, "KRAKE_API_URL"); !url.empty()) config.endpoint.url = url;
-  if (auto ns = env_or(io, "KRAKE_NAMESPACE"); !ns.empty()) config.user = ns;
-  if (auto token = env_or(io, "KRAKE_TOKEN"); !token.empty()) config.token = token;
-  if (auto url = parse_url(config.endpoint.url); !url) {
+  const auto url = parse_url(config.endpoint.url);
+  if (!url) {
     return stop(fmt::format("api_url: {}", url.error().message),
                 config.source.empty() ? "check KRAKE_API_URL"
                                       : fmt::format("check api_url in {}, or KRAKE_API_URL", config.source));
+  }
+  if (!config.token.empty() && !url->tls && url->host != "localhost" && url->host != "::1" &&
+      !url->host.starts_with("127.")) {
+    config.warnings.push_back(fmt::format("the token goes to {} unencrypted", config.endpoint.url));
   }
   return config;
 }

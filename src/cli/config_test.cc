@@ -58,6 +58,20 @@ TEST(CliConfig, LooksInUpstreamsPlaces) {
   EXPECT_THAT(cli.show(), HasSubstr("E api_url: "));
 }
 
+// Whoever can put a file where we happen to stand is not obeyed, and gets no token.
+TEST(CliConfig, AFileThatWasFoundIsNotTrusted) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://evil:1\nuser: u\ntoken_command: login\n");
+  EXPECT_THAT(cli.show(), HasSubstr("token_command: not run"));
+  EXPECT_EQ(cli.show("krakectl.yaml"),
+            "http://evil:1 u token=output of login W the token goes to http://evil:1 unencrypted");
+  cli.dir.write("krakectl.yaml", "api_url: http://evil:1\nuser: u\n");
+  cli.env["KRAKE_TOKEN"] = "T";
+  EXPECT_THAT(cli.show(), HasSubstr("KRAKE_TOKEN is not sent to http://evil:1"));
+  cli.env["KRAKE_API_URL"] = "https://mine:1";
+  EXPECT_EQ(cli.show(), "https://mine:1 u token=T");
+}
+
 TEST(CliConfig, ReadsItsKeys) {
   Loader cli;
   cli.dir.write("c.pem", "C");
@@ -95,7 +109,7 @@ TEST(CliConfig, ReadsItsKeys) {
   };
   for (const auto& [text, wanted] : cases) {
     const auto file = cli.dir.write("krakectl.yaml", text);
-    std::string seen = cli.show();
+    std::string seen = cli.show("krakectl.yaml");
     for (std::size_t at; (at = seen.find(file)) != std::string::npos;) seen.replace(at, file.size(), "FILE");
     EXPECT_TRUE(seen == wanted || (wanted.ends_with(": ") && seen.starts_with(wanted))) << text << "\n" << seen;
   }

@@ -41,6 +41,13 @@ std::string cell(const json::Value* value) {
   return text_of(*value);
 }
 
+// The empty text is the wildcard of roles.
+std::string any_or_list(const json::Value* value) {
+  const auto* array = value ? value->if_array() : nullptr;
+  const auto is_any = [](const json::Value& item) { return item.is_string() && item.if_string()->empty(); };
+  return array && std::ranges::any_of(*array, is_any) ? "any" : cell(value);
+}
+
 std::string time(const json::Value* value) {
   std::string text = cell(value);
   if (!value || !value->is_string()) return text;
@@ -214,8 +221,9 @@ struct RowMaker {
     const auto* rules = at({"rules"});
     if (rules && rules->is_array()) {
       for (const auto& rule : *rules->if_array()) {
-        out += fmt::format("{}{}: {} in {}: {}", out.empty() ? "" : "\n", rule.string_at({"api"}),
-                           cell(rule.at_path({"resources"})), cell(rule.at_path({"namespaces"})),
+        out += fmt::format("{}{}: {} in {}: {}", out.empty() ? "" : "\n",
+                           rule.string_at({"api"}).empty() ? "any" : rule.string_at({"api"}),
+                           any_or_list(rule.at_path({"resources"})), any_or_list(rule.at_path({"namespaces"})),
                            cell(rule.at_path({"verbs"})));
       }
     }

@@ -32,6 +32,12 @@ std::string reason_of(const json::Value& object) {
   return code.empty() ? std::string() : fmt::format("{}: {}", code, message);
 }
 
+// DEGRADED without a reason is a rollout under way: all has been taken by the cluster, not all of it is ready yet.
+bool rolling_out(const json::Value& object) {
+  const auto* place = object.at_path({"status", "running_on"});
+  return state_of(object) == "DEGRADED" && reason_of(object).empty() && place && !place->is_null();
+}
+
 enum class Verdict : std::uint8_t { wait, done, failed };
 
 class Waiter {
@@ -124,7 +130,9 @@ class Waiter {
 
   std::optional<Outcome<json::Value>> take(json::Value object) {
     const bool news = state_of(object) != state_of(last_) || reason_of(object) != reason_of(last_);
-    if (state_of(object) != state_of(first_)) moved_ = true;
+    // Between these two it goes to and fro with its Pods.
+    const auto taken = [](const json::Value& o) { return state_of(o) == "RUNNING" || rolling_out(o); };
+    if (state_of(object) != state_of(first_) && !(taken(object) && taken(first_))) moved_ = true;
     last_ = std::move(object);
     if (news) report();
     return check();
@@ -152,12 +160,12 @@ class Waiter {
   // FAILED or DEGRADED counts when it came after our change, not when it is what the change is to mend.
   bool failed() const {
     const auto state = state_of(last_);
-    if (state != "FAILED" && state != "DEGRADED") return false;
+    if ((state != "FAILED" && state != "DEGRADED") || rolling_out(last_)) return false;
     return goal_.after == WaitGoal::After::create || moved_ || reason_of(last_) != reason_of(first_);
   }
 
   Verdict verdict() {
-    const std::string state = lower(state_of(last_));
+    const std::string state = rolling_out(last_) ? "running" : lower(state_of(last_));
     if (goal_.after == WaitGoal::After::remove) {
       if (goal_.state == "deleting" && !last_.string_at({"metadata", "deleted"}).empty()) return Verdict::done;
       return failed() ? Verdict::failed : Verdict::wait;

@@ -43,6 +43,26 @@ struct Waiting : TestCli {
   std::vector<std::unique_ptr<TaskGroup>> others;
 };
 
+constexpr std::string_view kPlace =
+    R"(,"running_on":{"api":"kubernetes","kind":"Cluster","namespace":"system:admin","name":"c"})";
+
+// A rollout: the cluster has taken everything, and RUNNING was over before anybody looked.
+TEST(Wait, ARolloutUnderWayIsNoFailure) {
+  Waiting cli;
+  cli.state_later(2s, "CREATING");
+  cli.state_later(5s, "DEGRADED", kPlace);
+  Ran ran;
+  const double seconds = cli.took("kube app create -f app.yaml web --wait", ran);
+  EXPECT_EQ(ran.exit, 0) << ran.all();
+  EXPECT_NEAR(seconds, 5, 0.1);
+  // And the end of that rollout is not yet the update that comes after it.
+  cli.later(1s, "PATCH", std::string(kItem) + "/status", R"({"status":{"state":"RUNNING"}})");
+  cli.state_later(7s, "RECONCILING");
+  cli.state_later(9s, "RUNNING");
+  EXPECT_NEAR(cli.took("kube app update web -l a=b --wait", ran), 9, 0.1) << ran.all();
+  EXPECT_EQ(ran.exit, 0) << ran.all();
+}
+
 TEST(Wait, CreateReturnsWhenTheStateIsReached) {
   Waiting cli;
   cli.terminal = true;

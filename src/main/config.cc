@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "cli/yaml.h"
+#include "main/process.h"
 
 namespace krake {
 
@@ -48,7 +49,54 @@ void warn_unknown(const json::Object& document, const json::Object& known, const
 }
 }  // namespace config_detail
 
+namespace {
+template <class T>
+Status in_range(std::string_view field, T value, double low, double high) {
+  if (static_cast<double>(value) >= low && static_cast<double>(value) <= high) return {};
+  return fail(Code::invalid_argument,
+              fmt::format("Parsing configuration failed with error(s): \n - field '{}': want {} to {}, got {}", field,
+                          low, high, value));
+}
+Status check(const LogConfig& config) {
+  if (config.level && !parse_log_level(*config.level)) {
+    return fail(Code::invalid_argument,
+                fmt::format("Parsing configuration failed with error(s): \n - field 'log.level': want DEBUG, INFO, "
+                            "WARNING, ERROR or CRITICAL, got '{}'",
+                            *config.level));
+  }
+  if (config.format != "text" && config.format != "json") {
+    return fail(Code::invalid_argument,
+                fmt::format("Parsing configuration failed with error(s): \n - field 'log.format': want text or json, "
+                            "got '{}'",
+                            config.format));
+  }
+  return {};
+}
+}  // namespace
+
+Status check(const ApiConfig& config) {
+  RETURN_IF_ERROR(check(config.log));
+  RETURN_IF_ERROR(in_range("port", static_cast<std::int64_t>(config.port), 0, 65535));
+  RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
+  if (config.etcd)
+    RETURN_IF_ERROR(
+        in_range("etcd.retry_transactions", static_cast<std::int64_t>(config.etcd->retry_transactions), 0, 1000));
+  return {};
+}
+
+Status check(const ControllerConfig& config) {
+  RETURN_IF_ERROR(check(config.log));
+  RETURN_IF_ERROR(in_range("worker_count", static_cast<std::int64_t>(config.worker_count), 1, 1000));
+  RETURN_IF_ERROR(in_range("debounce", config.debounce, 0, 3600));
+  RETURN_IF_ERROR(in_range("reschedule_after", config.reschedule_after, 0.1, 31'536'000));
+  RETURN_IF_ERROR(in_range("stickiness", config.stickiness, 0, 1000));
+  return {};
+}
+
 Result<std::string> read_file(const std::string& path) {
+  std::error_code ec;
+  if (std::filesystem::is_directory(path, ec))
+    return fail(Code::invalid_argument, fmt::format("cannot read '{}': it is a folder", path));
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(Code::not_found, fmt::format("cannot read '{}': {}", path, std::strerror(errno)));
   return std::string(std::istreambuf_iterator<char>(in), {});
@@ -62,7 +110,9 @@ Result<ConfigDocument> load_config_file(const std::string& path, const std::stri
     places = {file, "/etc/krake/" + file};
   }
   for (const auto& place : places) {
-    if (!std::filesystem::exists(place)) continue;
+    std::error_code ec;
+    const auto status = std::filesystem::status(place, ec);
+    if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
     ASSIGN_OR_RETURN(const std::string text, read_file(place));
     auto documents = cli::parse_yaml(text, place);
     if (!documents) return fail(with_context(documents.error(), place));
@@ -70,6 +120,11 @@ Result<ConfigDocument> load_config_file(const std::string& path, const std::stri
     if (config.document.is_null()) config.document = json::Object();
     if (!config.document.is_object()) return fail(Code::invalid_argument, place + ": want a mapping of keys to values");
     normalise_keys(config.document);
+    // Python's levels are names or numbers.
+    if (auto* log = config.document.if_object()->find("log"); log && log->is_object()) {
+      auto* level = log->if_object()->find("level");
+      if (level && level->is_number()) *level = level->if_number()->text;
+    }
     return config;
   }
   std::string tried;
@@ -93,8 +148,11 @@ Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, 
       rest.push_back(arg);
       continue;
     }
-    if (flag->is_switch) {
-      at(document, flag->path) = flag->name == name;
+    if (flag->is_switch && flag->name != name) {
+      if (eq != std::string::npos) return fail(Code::invalid_argument, fmt::format("--{}: takes no value", name));
+      at(document, flag->path) = false;
+    } else if (flag->is_switch && eq == std::string::npos) {
+      at(document, flag->path) = true;
     } else if (eq != std::string::npos) {
       at(document, flag->path) = arg.substr(eq + 1);
     } else if (i + 1 < args.size()) {

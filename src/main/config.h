@@ -96,6 +96,8 @@ struct ApiConfig {
   // Neither key there and authorization RBAC: the shipped ones, so that a fresh store locks nobody out.
   std::optional<std::vector<json::Object>> default_roles;
   std::optional<std::vector<json::Object>> default_role_bindings;
+  // Additive: Krake's controllers may keep their leases and read what they watch, whatever the roles say.
+  bool implicit_controller_rights = true;
   LogConfig log;
   AdminConfig admin;
 
@@ -103,7 +105,7 @@ struct ApiConfig {
 };
 BOOST_DESCRIBE_STRUCT(ApiConfig, (),
                       (host, port, etcd, store, docs, tls, authentication, authorization, default_roles,
-                       default_role_bindings, log, admin))
+                       default_role_bindings, implicit_controller_rights, log, admin))
 
 struct ClientTlsConfig {
   bool enabled = false;
@@ -117,7 +119,7 @@ BOOST_DESCRIBE_STRUCT(ClientTlsConfig, (), (enabled, client_ca, client_cert, cli
 struct ControllerConfig {
   std::string api_endpoint = "http://localhost:8080";
   Integer worker_count = 5;
-  double debounce = 1.0;
+  double debounce = 1.0;  // seconds
   ClientTlsConfig tls;
   LogConfig log;
   std::string token;  // additive
@@ -176,6 +178,9 @@ Result<ConfigDocument> load_config_file(const std::string& path, const std::stri
 // Takes the flags of `flags` (--name VALUE, --name=VALUE, --switch, --no-switch) out of `args` and into the document.
 Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
 Result<std::string> read_file(const std::string& path);
+// What a type cannot say of a configuration: ranges. Code::invalid_argument, naming the field.
+Status check(const ApiConfig& config);
+Status check(const ControllerConfig& config);
 
 template <class T>
 Result<T> decode_config(const ConfigDocument& config, std::vector<std::string>& warnings) {
@@ -189,6 +194,7 @@ Result<T> decode_config(const ConfigDocument& config, std::vector<std::string>& 
   const auto known = to_value(out);
   if (config.document.is_object())
     config_detail::warn_unknown(*config.document.if_object(), *known.if_object(), "", warnings);
+  RETURN_IF_ERROR(check(out));
   return out;
 }
 

@@ -14,6 +14,8 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   all [--dev] [--without NAME]    API server and every controller in one process
       --state DIR                 --dev: where CA, identities, database and krakectl.yaml go (default: ./krake-dev)
       --port N                    --dev: the port of the API (default: 8443; 0: a free one)
+      -c FILE and its flags       otherwise: as for `krake api`
+      --reschedule-after SECONDS  of the scheduler; also --stickiness WEIGHT
   api                             the API server (api.yaml)
   scheduler                       the scheduler (scheduler.yaml)
   controller kubernetes-application | kubernetes-cluster
@@ -38,22 +40,30 @@ void print_help(std::string_view title, std::string_view program) {
   }
 }
 
-std::optional<std::string> take_option(std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
-  std::optional<std::string> value;
+// The values of an option, in order; one without its value stays in `args`.
+std::vector<std::string> take_options(std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
+  std::vector<std::string> values;
   for (std::size_t i = 0; i < args.size(); ++i) {
     const auto eq = args[i].find('=');
     const std::string_view name = std::string_view(args[i]).substr(0, eq);
     if (std::ranges::find(names, name) == names.end()) continue;
     if (eq != std::string::npos) {
-      value = args[i].substr(eq + 1);
+      values.push_back(args[i].substr(eq + 1));
       args.erase(args.begin() + static_cast<std::ptrdiff_t>(i--));
     } else if (i + 1 < args.size()) {
-      value = args[i + 1];
+      values.push_back(args[i + 1]);
       args.erase(args.begin() + static_cast<std::ptrdiff_t>(i), args.begin() + static_cast<std::ptrdiff_t>(i) + 2);
       --i;
     }
   }
-  return value;
+  return values;
+}
+
+// The last one counts.
+std::optional<std::string> take_option(std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
+  auto values = take_options(args, names);
+  if (values.empty()) return std::nullopt;
+  return std::move(values.back());
 }
 
 bool take_switch(std::vector<std::string>& args, std::string_view name) { return std::erase(args, name) > 0; }
@@ -64,8 +74,9 @@ int usage_error(std::string_view message) {
 }
 
 LogOptions log_options(const LogConfig& config) {
-  return {
-      .level = parse_log_level(config.level.value_or("info")), .json = config.format == "json", .file = config.output};
+  return {.level = parse_log_level(config.level.value_or("info")).value_or(LogLevel::info),
+          .json = config.format == "json",
+          .file = config.output};
 }
 
 // Loads FILE, applies the flags that are left in `args`, complains about the rest.
@@ -75,6 +86,74 @@ Result<T> configure(const std::string& path, const std::string& file, std::vecto
   ASSIGN_OR_RETURN(auto document, load_config_file(path, file));
   RETURN_IF_ERROR(apply_flags(document.document, config_flags<T>(), args));
   return decode_config<T>(document, warnings);
+}
+
+int failed(const Error& error) {
+  fmt::print(stderr, "krake: {}\n", error.message);
+  return 1;
+}
+
+template <class Run>
+int start(const LogConfig& config, const std::vector<std::string>& warnings, Run run) {
+  auto log = Log::open(log_options(config));
+  if (!log) return failed(log.error());
+  Process process(std::move(*log));
+  for (const auto& warning : warnings) process.env().log.warning(warning);
+  return process.run(run);
+}
+
+// The options of the scheduler that `all` takes, by the rules of scheduler.yaml.
+Result<ControllerConfig> all_controllers(std::vector<std::string>& args) {
+  std::vector<ConfigFlag> flags = config_flags<ControllerConfig>();
+  std::erase_if(flags, [](const auto& flag) { return flag.name != "reschedule-after" && flag.name != "stickiness"; });
+  ConfigDocument document;
+  document.document.make_object().set("debounce", 0.05);
+  RETURN_IF_ERROR(apply_flags(document.document, flags, args));
+  std::vector<std::string> warnings;
+  return decode_config<ControllerConfig>(document, warnings);
+}
+
+// A port of the --dev mode; by the rule of api.yaml.
+Result<int> dev_port(std::vector<std::string>& args) {
+  ConfigDocument document;
+  document.document.make_object().set("port", take_option(args, {"--port"}).value_or("8443"));
+  document.document.make_object().set("authorization", "RBAC");
+  std::vector<std::string> warnings;
+  ASSIGN_OR_RETURN(const auto config, decode_config<ApiConfig>(document, warnings));
+  return static_cast<int>(config.port);
+}
+
+int all(std::vector<std::string> args, const std::string& config_path) {
+  AllOptions options;
+  LogConfig log;
+  std::vector<std::string> warnings;
+  options.dev = take_switch(args, "--dev");
+  for (auto& name : take_options(args, {"--without"})) {
+    if (std::ranges::find(kComponents, name) == std::end(kComponents)) {
+      return usage_error(fmt::format("--without: no component '{}'; there are {}", name, fmt::join(kComponents, ", ")));
+    }
+    options.without.insert(std::move(name));
+  }
+  auto controllers = all_controllers(args);
+  if (!controllers) return failed(controllers.error());
+  options.controllers = std::move(*controllers);
+  if (options.dev) {
+    if (!config_path.empty())
+      return usage_error("all: --dev makes its own configuration; it cannot be given one with -c");
+    options.state_dir = std::filesystem::absolute(take_option(args, {"--state"}).value_or("krake-dev")).string();
+    auto port = dev_port(args);
+    if (!port) return failed(port.error());
+    options.port = *port;
+    log.level = take_option(args, {"--log-level"}).value_or("warning");
+    log.format = take_option(args, {"--log-format"}).value_or("text");
+  } else {
+    auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
+    if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
+    options.api = std::move(*config);
+    log = options.api.log;
+  }
+  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", args[0]));
+  return start(log, warnings, [&](Process& p) { return run_all(p, options); });
 }
 
 int run(std::vector<std::string> args) {
@@ -92,6 +171,7 @@ int run(std::vector<std::string> args) {
     if (args.empty()) return usage_error("controller: which one?");
     command = args[0];
     args.erase(args.begin());
+    if (!command.starts_with("kubernetes-")) return usage_error(fmt::format("controller: there is no '{}'", command));
   }
   const bool help = take_switch(args, "-h") || take_switch(args, "--help");
   const std::string config_path = take_option(args, {"-c", "--config"}).value_or("");
@@ -102,36 +182,9 @@ int run(std::vector<std::string> args) {
     auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
     if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
     if (!args.empty()) return usage_error(fmt::format("api: unknown option '{}'", args[0]));
-    Process process(log_options(config->log));
-    for (const auto& warning : warnings) process.env().log.warning(warning);
-    return process.run([&](Process& p) { return run_api(p, *config); });
+    return start(config->log, warnings, [&](Process& p) { return run_api(p, *config); });
   }
-  if (command == "all") {
-    if (help) return fmt::print("{}", kUsage), 0;
-    AllOptions options;
-    options.dev = take_switch(args, "--dev");
-    options.state_dir = std::filesystem::absolute(take_option(args, {"--state"}).value_or("krake-dev")).string();
-    options.port = std::atoi(take_option(args, {"--port"}).value_or("8443").c_str());
-    options.reschedule_after = std::atof(take_option(args, {"--reschedule-after"}).value_or("60").c_str());
-    options.stickiness = std::atof(take_option(args, {"--stickiness"}).value_or("0.1").c_str());
-    while (auto name = take_option(args, {"--without"})) {
-      if (std::ranges::find(kComponents, *name) == std::end(kComponents))
-        return usage_error(fmt::format("--without: no component '{}'", *name));
-      options.without.insert(*name);
-    }
-    LogConfig log;
-    log.level = take_option(args, {"--log-level"}).value_or(options.dev ? "warning" : "info");
-    log.format = take_option(args, {"--log-format"}).value_or("text");
-    if (!options.dev) {
-      auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
-      if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
-      options.api = std::move(*config);
-    }
-    if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", args[0]));
-    Process process(log_options(log));
-    for (const auto& warning : warnings) process.env().log.warning(warning);
-    return process.run([&](Process& p) { return run_all(p, options); });
-  }
+  if (command == "all") return help ? (fmt::print("{}", kUsage), 0) : all(args, config_path);
   if (std::ranges::find(kComponents, command) == std::end(kComponents))
     return usage_error(fmt::format("unknown command '{}'", command));
   if (help) return print_help<ControllerConfig>("Krake " + command, command), 0;
@@ -142,9 +195,7 @@ int run(std::vector<std::string> args) {
   auto config = configure<ControllerConfig>(config_path, file, args, warnings);
   if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
   if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", command, args[0]));
-  Process process(log_options(config->log));
-  for (const auto& warning : warnings) process.env().log.warning(warning);
-  return process.run([&](Process& p) { return run_controller(p, command, *config); });
+  return start(config->log, warnings, [&](Process& p) { return run_controller(p, command, *config); });
 }
 
 }  // namespace

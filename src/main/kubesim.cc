@@ -48,7 +48,9 @@ int run(const std::vector<std::string>& args) {
     }
   }
   if (options.names.empty() || options.state_dir.empty()) return fmt::print(stderr, "{}", kUsage), 2;
-  Process process({.level = LogLevel::warning});
+  auto log = Log::open({.level = LogLevel::warning});
+  if (!log) return fmt::print(stderr, "kubesim: {}\n", log.error().message), 1;
+  Process process(std::move(*log));
   return process.run([&](Process& p) { return serve(p, options); });
 }
 

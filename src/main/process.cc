@@ -7,9 +7,9 @@
 
 namespace krake {
 
-Process::Process(LogOptions log)
+Process::Process(Log log)
     : clock_(context_.get_executor()),
-      env_{context_.get_executor(), clock_, Random(os_seed()), Log(log), metrics_},
+      env_{context_.get_executor(), clock_, Random(os_seed()), std::move(log), metrics_},
       stopped_(context_.get_executor()) {}
 
 Awaitable<void> Process::wait_stop() {
@@ -28,6 +28,7 @@ Awaitable<void> Process::main(std::function<Awaitable<int>(Process&)> body, int&
 
 int Process::run(std::function<Awaitable<int>(Process&)> body) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // a terminal that closes, or an operator who expects a reload: go on
   boost::asio::signal_set signals(context_, SIGINT, SIGTERM);
   signals.async_wait([this](const boost::system::error_code& ec, int) {
     if (ec) return;
@@ -49,13 +50,15 @@ std::size_t raise_descriptor_limit() {
   return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
 }
 
-LogLevel parse_log_level(std::string_view text) {
+std::optional<LogLevel> parse_log_level(std::string_view text) {
   std::string level(text);
   for (char& c : level) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (level == "debug") return LogLevel::debug;
-  if (level == "warning" || level == "warn") return LogLevel::warning;
-  if (level == "error" || level == "critical") return LogLevel::error;
-  return LogLevel::info;
+  if (level == "debug" || level == "10" || level == "notset" || level == "0") return LogLevel::debug;
+  if (level == "info" || level == "20") return LogLevel::info;
+  if (level == "warning" || level == "warn" || level == "30") return LogLevel::warning;
+  if (level == "error" || level == "critical" || level == "fatal" || level == "40" || level == "50")
+    return LogLevel::error;
+  return std::nullopt;
 }
 
 }  // namespace krake

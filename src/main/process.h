@@ -3,6 +3,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <functional>
+#include <optional>
 
 #include "base/env.h"
 #include "base/task_group.h"
@@ -11,7 +12,7 @@ namespace krake {
 
 class Process {
  public:
-  explicit Process(LogOptions log);
+  explicit Process(Log log);
   Env& env() { return env_; }
   boost::asio::io_context& context() { return context_; }
 
@@ -31,10 +32,10 @@ class Process {
   Notifier stopped_;
 };
 
-// INFO, info, 20 ...; unknown text is info.
 // Takes as many file descriptors as this process may have; answers how many that is.
 std::size_t raise_descriptor_limit();
 
-LogLevel parse_log_level(std::string_view text);
+// INFO, info, 20 ...; nothing when it is no level.
+std::optional<LogLevel> parse_log_level(std::string_view text);
 
 }  // namespace krake

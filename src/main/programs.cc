@@ -63,6 +63,7 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   server::ServerOptions options;
   ASSIGN_OR_RETURN(options.auth.mode, access::parse_authorization(config.authorization));
   options.auth.allow_anonymous = config.authentication.allow_anonymous;
+  options.auth.implicit_controller_rights = config.implicit_controller_rights;
   if (config.authentication.strategy.static_.enabled)
     options.auth.static_user = config.authentication.strategy.static_.name;
   if (config.authentication.strategy.keystone.enabled || config.authentication.strategy.keycloak.enabled) {
@@ -78,6 +79,7 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
     auto shipped = shipped_roles();
     options.default_roles = std::move(shipped.roles);
     options.default_role_bindings = std::move(shipped.bindings);
+    options.defaults_for_fresh_store_only = true;
     return options;
   }
   for (const auto& role : config.default_roles.value_or(std::vector<json::Object>()))
@@ -89,9 +91,10 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
 
 Result<HttpServerOptions> listen_options(const ApiConfig& config) {
   HttpServerOptions options{.host = config.host, .port = static_cast<std::uint16_t>(config.port)};
-  if (config.port < 0 || config.port > 65535) return fail(Code::invalid_argument, "port: want 0 to 65535");
   if (config.tls.enabled) {
     ServerTls tls;
+    if (config.tls.cert.empty() || config.tls.key.empty())
+      return fail(Code::invalid_argument, "tls.enabled is true: tls.cert and tls.key must name files");
     ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.tls.cert));
     ASSIGN_OR_RETURN(tls.key_pem, read_file(config.tls.key));
     if (!config.tls.client_ca.empty()) {
@@ -133,8 +136,16 @@ std::unique_ptr<Controller> make_controller(std::string_view name, ControllerCon
     options.debounce = seconds(config.debounce);
     return application::make_application_controller(context, options);
   }
-  if (name == "kubernetes-cluster") return cluster::make_cluster_controller(context, {});
-  return gc::make_garbage_collector(context, {}, krake_registry());
+  if (name == "kubernetes-cluster") {
+    cluster::ClusterOptions options;
+    options.workers = workers;
+    options.debounce = seconds(config.debounce);
+    return cluster::make_cluster_controller(context, options);
+  }
+  gc::GcOptions options;
+  options.workers = workers;
+  options.debounce = seconds(config.debounce);
+  return gc::make_garbage_collector(context, options, krake_registry());
 }
 
 int failed(const Error& error) {
@@ -192,19 +203,27 @@ class Admin {
 };
 
 // Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
-Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_config, std::vector<std::string> names,
-                     ControllerConfig controller_config, std::function<Status(std::uint16_t port)> on_ready,
-                     HttpServerOptions listen, server::ServerOptions options) {
+struct Serving {
+  std::unique_ptr<store::Store> store;
+  HttpServerOptions listen;
+  server::ServerOptions options;
+  AdminConfig admin;
+  std::vector<std::string> names;  // of the components inside
+  ControllerConfig controllers;
+  std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
+};
+
+Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
-  auto store = co_await open_store(env, store_config, !names.empty());
-  if (!store) co_return failed(store.error());
-  store::MeteredStore metered(**store, env.clock, env.metrics);
-  server::ApiServer api(env, metered, krake_registry(), std::move(options));
+  auto& listen = serving.listen;
+  store::MeteredStore metered(*serving.store, env.clock, env.metrics);
+  server::ApiServer api(env, metered, krake_registry(), std::move(serving.options));
   auto loaded = co_await api.start();
   if (!loaded) co_return failed(loaded.error());
   const std::string scheme = listen.tls ? "https" : "http";
   // The other half is for controllers, clusters and the store.
   listen.max_connections = std::min(listen.max_connections, raise_descriptor_limit() / 2);
+  const std::string host = listen.host;
   HttpServer http(env.executor, env.clock, api.handler(), std::move(listen), env.log);
   if (auto started = co_await http.start(); !started) {
     co_await api.stop();
@@ -214,25 +233,25 @@ Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_confi
   std::vector<std::unique_ptr<Component>> components;
   Admin admin(&api, components, env.metrics);
   std::unique_ptr<HttpServer> admin_http;
-  if (config.admin.port > 0) {
+  if (serving.admin.port > 0) {
     admin_http = std::make_unique<HttpServer>(
         env.executor, env.clock, [&admin](ServerRequest& request) { return admin.handle(request); },
-        HttpServerOptions{.host = config.admin.host, .port = static_cast<std::uint16_t>(config.admin.port)}, env.log);
+        HttpServerOptions{.host = serving.admin.host, .port = static_cast<std::uint16_t>(serving.admin.port)}, env.log);
     if (auto started = co_await admin_http->start(); !started) {
       co_await http.stop();
       co_await api.stop();
       co_return failed(started.error());
     }
   }
-  for (const auto& name : names) {
-    const std::string user = name == "gc" ? "system:gc" : "system:" + name;
+  for (const auto& name : serving.names) {
+    const std::string user = "system:" + name;
     components.push_back(std::make_unique<Component>(
         name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{}, dialer,
-        controller_config));
+        serving.controllers));
     components.back()->controller->start();
   }
-  if (auto told = on_ready(http.port()); !told) co_return failed(told.error());
-  fmt::print("======== Running on {}://{}:{} ========\n", scheme, config.host, http.port());
+  if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
+  fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
   co_await process.wait_stop();
@@ -241,21 +260,25 @@ Awaitable<int> serve(Process& process, ApiConfig config, StoreConfig store_confi
   co_await http.stop();
   co_await api.stop();
   components.clear();
-  store->reset();
   co_return 0;
 }
 
-// A throw-away installation in one folder: CA, identities, krakectl configuration, database.
-struct DevFiles {
-  ServerTls server;
-  std::string dir;
-};
-
-Result<DevFiles> make_dev_files(const std::string& dir, Wall now) {
+// Private to us. One that is there already is left as it is, but must not be everybody's: the keys will lie in it.
+Status make_state_dir(const std::string& dir) {
+  namespace fs = std::filesystem;
   std::error_code ec;
-  std::filesystem::create_directories(dir, ec);
+  const bool made = fs::create_directories(dir, ec);
+  if (!ec && made) fs::permissions(dir, fs::perms::owner_all, ec);
   if (ec) return fail(Code::unavailable, fmt::format("cannot make the folder '{}': {}", dir, ec.message()));
-  ::chmod(dir.c_str(), 0700);
+  if ((fs::status(dir, ec).permissions() & fs::perms::others_write) != fs::perms::none) {
+    return fail(Code::invalid_argument,
+                fmt::format("--state '{}': everybody may write into that folder; name one of your own", dir));
+  }
+  return {};
+}
+
+// A throw-away CA and the identities of the server and the administrator.
+Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
   ASSIGN_OR_RETURN(const auto ca, make_ca("krake-dev-ca", now));
   const std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
   ASSIGN_OR_RETURN(const auto server, issue(ca, "system:api-server", hosts, {.server = true, .client = false}, now));
@@ -264,9 +287,7 @@ Result<DevFiles> make_dev_files(const std::string& dir, Wall now) {
   RETURN_IF_ERROR(write_file(dir + "/ca.pem", ca.cert_pem, 0644));
   RETURN_IF_ERROR(write_file(dir + "/system:admin.pem", admin.cert_pem, 0644));
   RETURN_IF_ERROR(write_file(dir + "/system:admin-key.pem", admin.key_pem, 0600));
-  return DevFiles{
-      .server = {.cert_chain_pem = server.cert_pem, .key_pem = server.key_pem, .client_ca_pem = ca.cert_pem},
-      .dir = dir};
+  return ServerTls{.cert_chain_pem = server.cert_pem, .key_pem = server.key_pem, .client_ca_pem = ca.cert_pem};
 }
 
 }  // namespace
@@ -282,62 +303,92 @@ Awaitable<int> run_api(Process& process, ApiConfig config) {
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  const StoreConfig store = *config.store;
-  co_return co_await serve(
-      process, std::move(config), store, {}, {}, [](std::uint16_t) { return Status{}; }, std::move(*listen),
-      std::move(*options));
+  auto store = co_await open_store(process.env(), *config.store, false);
+  if (!store) co_return failed(store.error());
+  co_return co_await serve(process, {.store = std::move(*store),
+                                     .listen = std::move(*listen),
+                                     .options = std::move(*options),
+                                     .admin = config.admin,
+                                     .names = {},
+                                     .controllers = {}});
 }
 
-Awaitable<int> run_all(Process& process, AllOptions options) {
-  std::vector<std::string> names;
-  for (const auto name : kComponents) {
-    if (!options.without.contains(std::string(name))) names.emplace_back(name);
-  }
-  ControllerConfig controllers;
-  controllers.reschedule_after = options.reschedule_after;
-  controllers.stickiness = options.stickiness;
-  controllers.debounce = 0.05;
-  ApiConfig config = options.api;
-  if (!options.dev) {
-    auto server = server_options(config);
-    if (!server) co_return failed(server.error());
-    auto listen = listen_options(config);
-    if (!listen) co_return failed(listen.error());
-    const StoreConfig store = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
-    // Controllers inside this process are known by the name the in-process transport vouches for.
-    server->auth.client_certificates = true;
-    co_return co_await serve(
-        process, std::move(config), store, names, controllers, [](std::uint16_t) { return Status{}; },
-        std::move(*listen), std::move(*server));
-  }
-  auto files = make_dev_files(options.state_dir, process.env().clock.wall());
-  if (!files) co_return failed(files.error());
-  config.host = "localhost";
+namespace {
+
+std::string shell_quoted(std::string_view text) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:";
+  if (text.find_first_not_of(plain) == std::string_view::npos) return std::string(text);
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// The configuration krakectl needs, and what a newcomer types first.
+Status welcome(const std::string& dir, std::uint16_t port) {
+  const auto path = [&](std::string_view name) { return json::print(json::Value(fmt::format("{}/{}", dir, name))); };
+  const std::string yaml = fmt::format(
+      "api_url: https://localhost:{}\nuser: system:admin\ntls:\n  enabled: true\n  client_ca: {}\n"
+      "  client_cert: {}\n  client_key: {}\n",
+      port, path("ca.pem"), path("system:admin.pem"), path("system:admin-key.pem"));
+  RETURN_IF_ERROR(write_file(dir + "/krakectl.yaml", yaml, 0600));
+  fmt::print(
+      "Krake is ready. In another terminal:\n\n  export KRAKECTL_CONFIG={}\n"
+      "  krakectl kube cluster register --kubeconfig ~/.kube/config --wait\n"
+      "  krakectl kube app create echo-demo --file examples/applications/echo-demo.yaml --wait\n\n",
+      shell_quoted(dir + "/krakectl.yaml"));
+  return {};
+}
+
+Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::string> names) {
+  const std::string dir = options.state_dir;
+  if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
+  // First: as long as another process has the database, its files stay as they are.
+  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, true);
+  if (!store) co_return failed(store.error());
+  auto server_tls = make_dev_files(dir, process.env().clock.wall());
+  if (!server_tls) co_return failed(server_tls.error());
   server::ServerOptions server;
   server.auth.mode = access::Authorization::rbac;
   server.auth.client_certificates = true;
   auto roles = shipped_roles();
   server.default_roles = std::move(roles.roles);
   server.default_role_bindings = std::move(roles.bindings);
-  HttpServerOptions listen{
-      .host = "127.0.0.1", .port = static_cast<std::uint16_t>(std::max(options.port, 0)), .tls = files->server};
-  const std::string dir = options.state_dir;
+  server.defaults_for_fresh_store_only = true;
   co_return co_await serve(
-      process, std::move(config), {.type = "sqlite", .path = dir + "/krake.db"}, names, controllers,
-      [dir](std::uint16_t port) -> Status {
-        const std::string yaml = fmt::format(
-            "api_url: https://localhost:{0}\nuser: system:admin\ntls:\n  enabled: true\n  client_ca: \"{1}/ca.pem\"\n"
-            "  client_cert: \"{1}/system:admin.pem\"\n  client_key: \"{1}/system:admin-key.pem\"\n",
-            port, dir);
-        RETURN_IF_ERROR(write_file(dir + "/krakectl.yaml", yaml, 0600));
-        fmt::print(
-            "Krake is ready. In another terminal:\n\n  export KRAKECTL_CONFIG={}/krakectl.yaml\n"
-            "  krakectl kube cluster register --kubeconfig <kubeconfig>\n  krakectl kube app create --file <manifest> "
-            "<name>\n\n",
-            dir);
-        return {};
-      },
-      std::move(listen), std::move(server));
+      process,
+      {.store = std::move(*store),
+       .listen = {.host = "localhost", .port = static_cast<std::uint16_t>(options.port), .tls = std::move(*server_tls)},
+       .options = std::move(server),
+       .admin = options.api.admin,
+       .names = std::move(names),
+       .controllers = std::move(options.controllers),
+       .on_ready = [dir](std::uint16_t port) { return welcome(dir, port); }});
+}
+
+}  // namespace
+
+Awaitable<int> run_all(Process& process, AllOptions options) {
+  std::vector<std::string> names;
+  for (const auto name : kComponents) {
+    if (!options.without.contains(std::string(name))) names.emplace_back(name);
+  }
+  if (options.dev) co_return co_await run_dev(process, std::move(options), std::move(names));
+  ApiConfig config = std::move(options.api);
+  auto server = server_options(config);
+  if (!server) co_return failed(server.error());
+  auto listen = listen_options(config);
+  if (!listen) co_return failed(listen.error());
+  // Controllers inside this process are known by the name the in-process transport vouches for.
+  server->auth.client_certificates = true;
+  const StoreConfig store_config = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
+  auto store = co_await open_store(process.env(), store_config, !names.empty());
+  if (!store) co_return failed(store.error());
+  co_return co_await serve(process, {.store = std::move(*store),
+                                     .listen = std::move(*listen),
+                                     .options = std::move(*server),
+                                     .admin = config.admin,
+                                     .names = std::move(names),
+                                     .controllers = std::move(options.controllers)});
 }
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {

@@ -12,11 +12,10 @@ namespace krake {
 
 struct AllOptions {
   bool dev = false;
-  std::string state_dir;         // --dev: CA, identities, database, krakectl.yaml
-  int port = -1;                 // --dev: 0 is a free one
-  double reschedule_after = 60;  // of the scheduler
-  double stickiness = 0.1;
+  std::string state_dir;          // --dev: CA, identities, database, krakectl.yaml
+  int port = 0;                   // --dev: 0 is a free one
   std::set<std::string> without;  // component names
+  ControllerConfig controllers;   // of all of them
   ApiConfig api;                  // unless dev
 };
 

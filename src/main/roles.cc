@@ -16,10 +16,12 @@ json::Value rule(std::string_view api, std::initializer_list<std::string_view> r
   return json::Object{
       {"api", api}, {"resources", texts(resources)}, {"namespaces", texts({""})}, {"verbs", texts(verbs)}};
 }
-void grant(ShippedRoles& out, std::string_view user, json::Array rules) {
-  const std::string role = fmt::format("role:{}", user);
+// `name` is the user's but for the administrator, where upstream's role set has another.
+void grant(ShippedRoles& out, std::string_view user, json::Array rules, std::string_view name = {}) {
+  if (name.empty()) name = user;
+  const std::string role = fmt::format("role:{}", name);
   out.roles.emplace_back(json::Object{{"metadata", json::Object{{"name", role}}}, {"rules", std::move(rules)}});
-  out.bindings.emplace_back(json::Object{{"metadata", json::Object{{"name", fmt::format("rolebinding:{}", user)}}},
+  out.bindings.emplace_back(json::Object{{"metadata", json::Object{{"name", fmt::format("rolebinding:{}", name)}}},
                                          {"users", json::Array{user}},
                                          {"roles", json::Array{role}}});
 }
@@ -29,7 +31,7 @@ void grant(ShippedRoles& out, std::string_view user, json::Array rules) {
 ShippedRoles shipped_roles() {
   ShippedRoles out;
   const json::Value leases = rule("core", {"leases"}, {"get", "list", "update", "delete"});
-  grant(out, "system:admin", {rule("", {""}, {"create", "list", "get", "update", "delete"})});
+  grant(out, "system:admin", {rule("", {""}, {"create", "list", "get", "update", "delete"})}, "system");
   grant(
       out, "system:gc",
       {rule("", {""}, {"list", "get"}),

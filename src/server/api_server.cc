@@ -47,12 +47,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
 
 Awaitable<Status> ApiServer::start() {
   CO_RETURN_IF_ERROR(co_await cache_.start());
-  for (const auto& role : options_.default_roles)
-    CO_RETURN_IF_ERROR(co_await create_default(role, registry_.get("core", "Role")));
-  for (const auto& binding : options_.default_role_bindings) {
-    CO_RETURN_IF_ERROR(co_await create_default(binding, registry_.get("core", "RoleBinding")));
-  }
-  co_return Status{};
+  co_return co_await create_defaults();
 }
 
 Awaitable<void> ApiServer::stop() {
@@ -60,24 +55,43 @@ Awaitable<void> ApiServer::stop() {
   co_await cache_.stop();
 }
 
-Awaitable<Status> ApiServer::create_default(json::Value value, const Kind& kind) {
+Result<store::Put> ApiServer::default_object(const json::Value& value, const Kind& kind) {
   FieldErrors errors;
   auto object = kind.decode(kind, value, Form::create, errors);
-  if (!object) co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind.name, errors.render()));
+  if (!object) return fail(Code::invalid_object, fmt::format("default {}: {}", kind.name, errors.render()));
   object->meta().namespace_.reset();
-  if (cache_.of(kind).find("", object->meta().name)) co_return Status{};
   object->meta().uid = env_.random.uuid4();
   object->meta().created = object->meta().modified = stamp(nullptr);
   std::string bytes;
   object->encode(bytes);
-  const auto key = kind.storage_key("", object->meta().name);
-  store::Txn txn;
-  txn.guards.push_back(store::Guard::absent(key));
-  txn.puts.push_back({key, std::make_shared<const std::string>(std::move(bytes))});
-  auto result = co_await store_.commit(std::move(txn));
-  if (!result) co_return fail(result.error());
-  if (const auto* done = std::get_if<store::Committed>(&*result)) co_return co_await cache_.wait_for(done->revision);
-  co_return Status{};  // another server was first
+  return store::Put{kind.storage_key("", object->meta().name), std::make_shared<const std::string>(std::move(bytes))};
+}
+
+// Each transaction is all or nothing. Where one is refused another server, or an administrator, was first.
+Awaitable<Status> ApiServer::create_defaults() {
+  const Kind& role = registry_.get("core", "Role");
+  const Kind& binding = registry_.get("core", "RoleBinding");
+  const bool fresh = cache_.of(role).objects.empty() && cache_.of(binding).objects.empty();
+  if (options_.defaults_for_fresh_store_only && !fresh) co_return Status{};
+  std::vector<store::Txn> transactions;
+  for (const auto& [kind, values] :
+       {std::pair{&role, &options_.default_roles}, {&binding, &options_.default_role_bindings}}) {
+    for (const auto& value : *values) {
+      ASSIGN_OR_CO_RETURN(auto put, default_object(value, *kind));
+      if (cache_.of(*kind).objects.contains(put.key)) continue;
+      if (transactions.empty() || !options_.defaults_for_fresh_store_only) transactions.emplace_back();
+      transactions.back().guards.push_back(store::Guard::absent(put.key));
+      transactions.back().puts.push_back(std::move(put));
+    }
+  }
+  for (auto& txn : transactions) {
+    auto result = co_await store_.commit(std::move(txn));
+    if (!result) co_return fail(result.error());
+    if (const auto* done = std::get_if<store::Committed>(&*result)) {
+      CO_RETURN_IF_ERROR(co_await cache_.wait_for(done->revision));
+    }
+  }
+  co_return Status{};
 }
 
 Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {

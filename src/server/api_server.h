@@ -24,8 +24,11 @@ struct ServerOptions {
   std::size_t requests_limit = 2000;  // in flight, watches excluded; above: 429
   std::size_t watches_limit = 20'000;
   Duration blocking_limit = std::chrono::seconds(60);
-  std::vector<json::Value> default_roles;  // created if absent at start
+  // At start: created if absent; or all at once, and only into a store that has neither roles nor bindings, so that
+  // what an administrator has removed stays removed.
+  std::vector<json::Value> default_roles;
   std::vector<json::Value> default_role_bindings;
+  bool defaults_for_fresh_store_only = false;
 };
 
 // Of a request body. Lists, events and stored values nest it deeper; all of them stay below json::kMaxDepth.
@@ -114,7 +117,8 @@ class ApiServer {
   Problem missing(const Request& request) const;
   // Now, but never before a time already stored in the object.
   DateTime stamp(const CachedObject* object) const;
-  Awaitable<Status> create_default(json::Value value, const Kind& kind);
+  Awaitable<Status> create_defaults();
+  Result<store::Put> default_object(const json::Value& value, const Kind& kind);
   std::unique_ptr<Object> decode_stored(const CachedObject& object, const Kind& kind) const;
 
   struct Snapshot {

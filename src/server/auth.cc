@@ -32,15 +32,16 @@ std::optional<T> decode_cached(const CachedObject& object) {
   return std::move(*value);
 }
 
-// What upstream's role sets do not grant because it did not exist: leases for the controllers, and reading what they
-// watch.
+// What upstream's role sets do not grant because it did not exist: to each controller its own lease, and reading what
+// it watches.
 bool implicit_right(const std::string& user, const Route& route) {
-  constexpr std::string_view controllers[] = {
-      "system:scheduler",      "system:gc",    "system:kubernetes-application", "system:kubernetes-cluster",
-      "system:infrastructure", "system:magnum"};
-  if (std::ranges::find(controllers, user) == std::end(controllers)) return false;
-  if (route.kind->leased) return true;
+  constexpr std::string_view prefix = "system:";
+  constexpr std::string_view controllers[] = {"scheduler", "gc", "kubernetes-application", "kubernetes-cluster"};
+  if (!user.starts_with(prefix)) return false;
+  const std::string_view controller = std::string_view(user).substr(prefix.size());
+  if (std::ranges::find(controllers, controller) == std::end(controllers)) return false;
   const bool reads = route.verb() == "get" || route.verb() == "list";
+  if (route.kind->leased) return reads || route.name == controller;
   return reads && (route.kind->group == "kubernetes" || route.kind->group == "core") && route.kind->plural != "roles" &&
          route.kind->plural != "rolebindings";
 }
@@ -50,10 +51,10 @@ bool implicit_right(const std::string& user, const Route& route) {
 Result<std::string> authenticate(const AuthOptions& options, const ServerRequest& request) {
   if (options.static_user) return *options.static_user;
   if (!options.tokens.empty()) {
-    if (const auto header = request.headers.get("Authorization")) {
+    if (const auto header = request.headers.get("Authorization"); header && !header->empty()) {
       constexpr std::string_view scheme = "Bearer ";
       std::string_view given = *header;
-      if (given.starts_with(scheme)) given.remove_prefix(scheme.size());
+      if (iequals(given.substr(0, scheme.size()), scheme)) given.remove_prefix(scheme.size());
       const std::string* user = nullptr;
       // All are looked at, so that the time does not tell which one nearly matched.
       for (const auto& [token, name] : options.tokens) {
@@ -115,7 +116,8 @@ Status Authorizer::allowed(const std::string& user, const Route& route) const {
 }
 
 access::NamespaceScope Authorizer::scope(const std::string& user, const Route& route) const {
-  if (options_.mode != access::Authorization::rbac) return {.all = true, .names = {}};
+  // Namespaces limit nothing where there are none (api-contract 7.5).
+  if (options_.mode != access::Authorization::rbac || !route.kind->namespaced) return {.all = true, .names = {}};
   if (options_.implicit_controller_rights && implicit_right(user, route)) return {.all = true, .names = {}};
   const std::string resource = route.resource();
   const auto verb = access::parse_verb(route.verb());
