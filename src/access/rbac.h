@@ -46,6 +46,7 @@ struct NamespaceScope {
   std::vector<std::string> names;  // sorted, unique; empty when `all`
 
   bool contains(std::string_view ns) const;
+  bool operator==(const NamespaceScope&) const = default;
 };
 
 // Roles and bindings by name, compiled so that a question costs a few integer comparisons per rule. Follows objects one

@@ -1,5 +1,7 @@
 #include "client/informer.h"
 
+#include "base/encoding.h"
+
 namespace krake {
 
 InformerBase::InformerBase(Env& env, Client& client, const Kind& kind, InformerOptions options)
@@ -61,6 +63,7 @@ Awaitable<Status> InformerBase::list() {
   const auto text = answer->string_at({"metadata", "resource_version"});
   std::int64_t revision = 0;
   resumable_ = !text.empty();
+  store_ = answer->string_at({"metadata", "store"});
   std::from_chars(text.data(), text.data() + text.size(), revision);
   std::set<ObjectKey> listed;
   for (const auto& item : *items->if_array()) {
@@ -82,6 +85,7 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   std::string target = fmt::format("{}?watch&heartbeat={}", kind_.collection_path(options_.ns),
                                    std::chrono::duration_cast<std::chrono::seconds>(options_.heartbeat).count());
   if (resumable_) target += fmt::format("&since={}&bookmarks=true", revision_);
+  if (resumable_ && !store_.empty()) target += "&store=" + percent_encode(store_);
   auto stream = co_await client_.open_watch(std::move(target));
   if (!stream) co_return fail(stream.error());
   // Without revisions what happened between list and watch is only found by listing once more.

@@ -73,6 +73,7 @@ class InformerBase {
   std::int64_t revision_ = 0;
   bool synced_ = false;
   bool resumable_ = false;  // the server gives revisions
+  std::string store_;       // whose revisions these are
   int relists_ = 0;
   Notifier progress_;
   TaskGroup tasks_;

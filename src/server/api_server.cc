@@ -1,7 +1,6 @@
 #include "server/api_server.h"
 
-#include <prometheus/counter.h>
-#include <prometheus/histogram.h>
+#include <prometheus/gauge.h>
 
 #include "base/encoding.h"
 
@@ -43,6 +42,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       options_(std::move(options)),
       cache_(env, store, registry),
       authorizer_(options_.auth, cache_),
+      meter_(env),
       tasks_(env.executor) {}
 
 Awaitable<Status> ApiServer::start() {
@@ -96,23 +96,26 @@ Awaitable<Status> ApiServer::create_defaults() {
 
 Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
   const Mono begin = env_.clock.now();
-  ServerReply reply = co_await process(request);
-  const auto took = env_.clock.now() - begin;
-  if (env_.log.enabled(LogLevel::debug)) {
-    env_.log.debug("request", {{"method", request.method},
-                               {"target", request.target.substr(0, request.target.find('?'))},
-                               {"status", reply.status},
-                               {"us", std::chrono::duration_cast<std::chrono::microseconds>(took).count()}});
-  }
+  Answered answered;
+  ServerReply reply = co_await process(request, answered);
+  answered.status = reply.status;
+  answered.took = env_.clock.now() - begin;
+  meter_.count(request, answered);
   co_return reply;
 }
 
-Awaitable<ServerReply> ApiServer::process(ServerRequest& http) {
+Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answered) {
   const auto problem = [&](const Problem& p) { return problem_reply(p, options_.problem_base_url); };
   const std::string_view target = origin_form(http.target);
   const auto question = target.find('?');
   auto routed = route(registry_, http.method, target.substr(0, question));
   auto user = authenticate(options_.auth, http);
+  if (user) answered.user = *user;
+  if (routed.route) {
+    answered.kind = routed.route->kind;
+    answered.subresource = routed.route->subresource;
+    answered.operation = routed.route->operation;
+  }
   // The last tenth is for leases and for Krake's own components.
   const bool own = (user && user->starts_with("system:") && *user != kAnonymous) ||
                    (routed.route && routed.route->kind && routed.route->kind->leased);
@@ -144,6 +147,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http) {
     if (auto allowed = authorizer_.allowed(request.user, request.route); !allowed) {
       co_return problem(plain_problem(http_status(allowed.error().code)));
     }
+    request.authorized = authorizer_.version();
   }
   auto answer = co_await dispatch(request);
   if (!answer) co_return problem(answer.error());
@@ -182,6 +186,13 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
       co_return co_await release_lease(request);
   }
   co_return refuse(plain_problem(404));
+}
+
+Status ApiServer::still_allowed(Request& request) const {
+  if (request.authorized == authorizer_.version()) return {};
+  RETURN_IF_ERROR(authorizer_.allowed(request.user, request.route));
+  request.authorized = authorizer_.version();
+  return {};
 }
 
 Answer ApiServer::me(const Request& request) const {
@@ -224,6 +235,20 @@ std::unique_ptr<Object> ApiServer::decode_stored(const CachedObject& object, con
   return kind.decode(kind, stored_document(object), Form::stored, errors);
 }
 
+// What is a state, not an event: looked at when somebody asks.
+void ApiServer::measure() {
+  const auto set = [&](const char* name, const char* help, std::size_t value) {
+    env_.metrics.gauge(name, help).Set(static_cast<double>(value));
+  };
+  std::size_t unreadable = 0;
+  for (const auto& [kind, cache] : cache_.kinds()) unreadable += cache->unreadable.size();
+  set("krake_api_requests_in_flight", "Requests being worked on, without watches.", in_flight_);
+  set("krake_api_watches", "Watches that are open.", *watches_);
+  set("krake_api_list_streams", "Large lists being sent.", *list_streams_);
+  set("krake_api_body_bytes", "Bytes announced by the bodies being read.", body_bytes_);
+  set("krake_api_unreadable_values", "Stored values nobody can decode; see the log.", unreadable);
+}
+
 Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
   const auto text = [](int status, std::string body) {
     ServerReply reply;
@@ -239,7 +264,10 @@ Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
     const auto fresh = co_await cache_.fresh();
     co_return fresh ? text(200, "ok\n") : text(503, fresh.error().message + "\n");
   }
-  if (path == "/metrics") co_return text(200, env_.metrics.text());
+  if (path == "/metrics") {
+    measure();
+    co_return text(200, env_.metrics.text());
+  }
   if (path == "/debug/cache") {
     json::Object kinds;
     for (const auto& [kind, cache] : cache_.kinds()) {

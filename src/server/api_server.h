@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "server/auth.h"
 #include "server/cache.h"
+#include "server/meter.h"
 #include "server/problem.h"
 #include "server/route.h"
 #include "store/store.h"
@@ -23,6 +24,8 @@ struct ServerOptions {
   std::size_t body_limit = 1'048'576;
   std::size_t requests_limit = 2000;  // in flight, watches excluded; above: 429
   std::size_t watches_limit = 20'000;
+  std::size_t list_streams_limit = 200;                   // large lists under way
+  std::size_t body_bytes_limit = std::size_t{256} << 20;  // of all bodies being read
   Duration blocking_limit = std::chrono::seconds(60);
   // At start: created if absent; or all at once, and only into a store that has neither roles nor bindings, so that
   // what an administrator has removed stays removed.
@@ -62,6 +65,7 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
+    std::uint64_t authorized = 0;  // the version of the roles that allowed it
   };
   // What a write computes from the current object.
   struct Mutation {
@@ -85,7 +89,8 @@ class ApiServer {
     } pause(in_flight_);
     co_return co_await std::move(wait);
   }
-  Awaitable<ServerReply> process(ServerRequest& request);
+  Awaitable<ServerReply> process(ServerRequest& request, Answered& answered);
+  void measure();
   Awaitable<Answer> dispatch(Request& request);
   // read.cc
   Awaitable<Answer> read(Request& request);
@@ -102,7 +107,11 @@ class ApiServer {
   Awaitable<std::optional<Answer>> remove_unreadable(const Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
-  Awaitable<std::expected<json::Value, Problem>> read_body(Request& request);
+  // `more`: how much the body may exceed the ordinary limit.
+  Awaitable<std::expected<json::Value, Problem>> read_body(Request& request, std::size_t more = 0);
+  // Roles may have changed while the request waited for its sender or for others: then the question is asked again.
+  Status still_allowed(Request& request) const;
+  std::expected<std::optional<Revision>, Problem> wanted_revision(const Request& request) const;
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc
@@ -122,8 +131,10 @@ class ApiServer {
   std::unique_ptr<Object> decode_stored(const CachedObject& object, const Kind& kind) const;
 
   struct Snapshot {
-    std::string asked_by;  // user and path: nobody and nothing else may go on with it
-    std::vector<CachedPtr> objects;
+    std::string user;
+    std::string asked_by;          // user and path: nobody and nothing else may go on with it
+    access::NamespaceScope scope;  // what the user might see then
+    std::shared_ptr<const std::vector<CachedPtr>> objects;
     Revision revision = 0;
     Mono expires;
   };
@@ -133,8 +144,10 @@ class ApiServer {
     std::size_t begin = 0;
     Snapshot* snapshot = nullptr;
   };
-  std::expected<Page, Problem> continued(const Request& request, const std::string& token);
-  Result<std::string> pin(const Request& request, std::vector<CachedPtr> objects, Revision revision);
+  std::expected<Page, Problem> continued(const Request& request, const std::string& token,
+                                         const access::NamespaceScope& scope);
+  std::string pin(const Request& request, std::shared_ptr<const std::vector<CachedPtr>> objects, Revision revision,
+                  access::NamespaceScope scope);
 
   Env& env_;
   store::Store& store_;
@@ -144,7 +157,10 @@ class ApiServer {
   Authorizer authorizer_;
   std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
   std::size_t in_flight_ = 0;
+  std::size_t body_bytes_ = 0;  // announced by the bodies being read
   std::shared_ptr<std::size_t> watches_ = std::make_shared<std::size_t>(0);
+  std::shared_ptr<std::size_t> list_streams_ = std::make_shared<std::size_t>(0);
+  Meter meter_;
   TaskGroup tasks_;
 };
 

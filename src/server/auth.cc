@@ -76,6 +76,7 @@ Authorizer::Authorizer(AuthOptions options, Cache& cache) : options_(std::move(o
 
 void Authorizer::changed(const Kind& kind, const std::string& name, const CachedPtr& object) {
   if (kind.group != Role::kApi) return;
+  if (kind.name != Role::kKindName && kind.name != RoleBinding::kKindName) return;
   ++version_;
   if (kind.name == Role::kKindName) {
     const auto role = object ? decode_cached<Role>(*object) : std::nullopt;
@@ -89,7 +90,7 @@ void Authorizer::changed(const Kind& kind, const std::string& name, const Cached
       for (const auto verb : rule.verbs) compiled.verbs.push_back(verb_of(verb));
     }
     index_.upsert_role(name, rules);
-  } else if (kind.name == RoleBinding::kKindName) {
+  } else {
     const auto binding = object ? decode_cached<RoleBinding>(*object) : std::nullopt;
     if (!binding) return index_.remove_binding(name);
     index_.upsert_binding(name, binding->users, binding->roles);
@@ -112,6 +113,12 @@ Status Authorizer::allowed(const std::string& user, const Route& route) const {
   access::Request request{.api = route.kind->group, .resource = resource, .verb = verb.value_or(access::Verb::get)};
   if (!route.ns.empty()) request.ns = route.ns;
   if (verb && index_.allowed(user, request)) return {};
+  // Upstream grants some sub-resources under another's name; its own does as well (W40).
+  if (verb && route.subresource) {
+    const std::string own = fmt::format("{}/{}", route.kind->plural, route.subresource->name);
+    request.resource = own;
+    if (own != resource && index_.allowed(user, request)) return {};
+  }
   return fail(Code::forbidden, "Forbidden");
 }
 

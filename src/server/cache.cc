@@ -73,7 +73,7 @@ SharedBytes event_line(std::string_view type, const CachedObject& object, Revisi
 
 json::Value stored_document(const CachedObject& object) {
   auto document = json::parse(*object.bytes);
-  CHECK(document && document->is_object(), "cached objects are JSON");
+  if (!document || !document->is_object()) return nullptr;
   (*document->if_object())["metadata"].make_object().erase("resource_version");
   return std::move(*document);
 }
@@ -81,6 +81,35 @@ json::Value stored_document(const CachedObject& object) {
 CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
   const auto it = objects.find(kind.storage_key(ns, name));
   return it == objects.end() ? nullptr : it->second;
+}
+
+std::uint64_t KindCache::position_after(Revision revision) const {
+  const auto it = std::ranges::upper_bound(events, revision, {}, &WatchLine::revision);
+  return first_event + static_cast<std::uint64_t>(it - events.begin());
+}
+
+std::shared_ptr<EventFeed> KindCache::feed(const std::string& ns) {
+  if (ns.empty()) return all_;
+  std::erase_if(feeds_, [](const auto& entry) { return entry.second.expired(); });
+  auto& place = feeds_[ns];
+  auto feed = place.lock();
+  if (!feed) {
+    feed = std::make_shared<EventFeed>(executor_);
+    feed->end = end_event();
+    place = feed;
+  }
+  return feed;
+}
+
+void KindCache::notify(const std::string& ns) {
+  all_->end = end_event();
+  all_->changed.notify_all();
+  if (ns.empty()) return;
+  const auto it = feeds_.find(ns);
+  if (const auto feed = it == feeds_.end() ? nullptr : it->second.lock()) {
+    feed->end = end_event();
+    feed->changed.notify_all();
+  }
 }
 
 Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptions options)
@@ -361,7 +390,10 @@ void Cache::apply(const store::Change& change, Revision revision) {
   CachedPtr object = from_draft(change, revision);
   if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
   if (!object) return lose(cache, change.key, revision);  // to clients it is gone
-  CachedPtr before = it == cache.objects.end() ? nullptr : it->second;
+  // Removed and made again while we did not look: that is told as such.
+  if (it != cache.objects.end() && it->second->created != object->created) lose(cache, change.key, revision);
+  const auto known = cache.objects.find(change.key);
+  CachedPtr before = known == cache.objects.end() ? nullptr : known->second;
   cache.objects.insert_or_assign(change.key, object);
   push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, revision, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
@@ -388,7 +420,7 @@ void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object
     cache.events.pop_front();
     ++cache.first_event;
   }
-  cache.changed.notify_all();
+  cache.notify(cache.events.back().ns);
 }
 
 void Cache::forget_events(KindCache& cache, Revision until) {
@@ -416,9 +448,11 @@ Awaitable<Status> Cache::wait_for(Revision revision) {
 struct Cache::Question {
   Cache& cache;
   std::uint64_t number;
-  Result<Revision> answer = fail(Code::unavailable, "the question was given up");
+  Result<Revision> answer = Revision{0};
+  bool asked = false;
   ~Question() {
     cache.answer_ = std::move(answer);
+    cache.abandoned_ = !asked;  // then the next one asks
     cache.answered_ = number;
     cache.answered_changed_.notify_all();
   }
@@ -427,13 +461,14 @@ struct Cache::Question {
 Awaitable<Status> Cache::fresh() {
   // The answer to a question already in flight may predate this call: ours is the next one.
   const std::uint64_t mine = asking_ + 1;
-  while (answered_ < mine) {
+  while (answered_ < mine || abandoned_) {
     if (asking_ != answered_) {
       co_await answered_changed_.wait();
       continue;
     }
     Question question{*this, ++asking_};
     question.answer = co_await store_.current();
+    question.asked = true;
   }
   const auto answer = answer_;
   if (!answer) co_return fail(with_context(answer.error(), "the store cannot confirm its revision"));

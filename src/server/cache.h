@@ -35,7 +35,7 @@ struct CachedObject {
   std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
 };
 using CachedPtr = std::shared_ptr<const CachedObject>;
-// Decodable again: what the store has, without the resource_version clients see.
+// Decodable again: what the store has, without the resource_version clients see. Null should that ever fail.
 json::Value stored_document(const CachedObject& object);
 
 struct WatchLine {
@@ -48,9 +48,17 @@ struct WatchLine {
   bool before_unknown = false;
 };
 
+// Where those wait who look at one namespace (or at all), so that what happens elsewhere wakes nobody.
+struct EventFeed {
+  explicit EventFeed(const boost::asio::any_io_executor& executor) : changed(executor) {}
+  Notifier changed;
+  std::uint64_t end = 0;  // no event from here on is of this namespace
+};
+
 class KindCache {
  public:
-  KindCache(const Kind& kind, const boost::asio::any_io_executor& executor) : kind(kind), changed(executor) {}
+  KindCache(const Kind& kind, const boost::asio::any_io_executor& executor)
+      : kind(kind), executor_(executor), all_(std::make_shared<EventFeed>(executor)) {}
   const Kind& kind;
   std::map<std::string, CachedPtr, std::less<>> objects;
   std::map<std::string, Revision, std::less<>> unreadable;  // keys whose value cannot be decoded
@@ -60,10 +68,20 @@ class KindCache {
   std::size_t event_bytes = 0;
   // Every event newer than this revision is in the ring.
   Revision complete_after = 0;
-  Notifier changed;
 
   CachedPtr find(std::string_view ns, std::string_view name) const;
   std::uint64_t end_event() const { return first_event + events.size(); }
+  // The first event newer than `revision` that is kept.
+  std::uint64_t position_after(Revision revision) const;
+  // Empty: all namespaces. Lives as long as somebody holds it.
+  std::shared_ptr<EventFeed> feed(const std::string& ns);
+  // The newest event is of this namespace.
+  void notify(const std::string& ns);
+
+ private:
+  boost::asio::any_io_executor executor_;
+  std::shared_ptr<EventFeed> all_;
+  std::map<std::string, std::weak_ptr<EventFeed>> feeds_;  // by namespace
 };
 
 struct CacheOptions {
@@ -159,6 +177,7 @@ class Cache {
   // fresh(): number of the question now asked of the store, and of the last answered one.
   std::uint64_t asking_ = 0;
   std::uint64_t answered_ = 0;
+  bool abandoned_ = false;  // whoever asked last was cancelled
   Result<Revision> answer_ = Revision{0};
   Notifier answered_changed_;
   TaskGroup tasks_;

@@ -198,6 +198,69 @@ TEST(ServerFaults, TheDeepestBodyCanBeListed) {
   EXPECT_EQ(t.get(path).at_path({"items"})->if_array()->size(), 1U);
 }
 
+// Whoever loses a right while his body is on the way does not get it written.
+TEST(ServerFaults, RightsAreAskedAgainWhenTheBodyHasCome) {
+  auto options = testing::TestServer::open_to_all();
+  options.auth.mode = access::Authorization::rbac;
+  options.auth.allow_anonymous = false;
+  options.auth.client_certificates = true;
+  options.default_roles = {*json::parse(
+      R"({"metadata":{"name":"all"},"rules":[{"api":"","resources":[""],"namespaces":[""],"verbs":["create","delete","get","list","update"]}]})")};
+  options.default_role_bindings = {*json::parse(R"({"metadata":{"name":"alice"},"users":["alice"],"roles":["all"]})"),
+                                   *json::parse(R"({"metadata":{"name":"root"},"users":["root"],"roles":["all"]})")};
+  testing::TestServer t(options);
+  struct LateBody final : RequestBody {
+    LateBody(testing::TestServer& server, std::string wanted) : t(server), text(std::move(wanted)) {}
+    Awaitable<Result<std::string>> read(std::size_t) override {
+      const auto root = make_inproc_transport(t.server.handler(), Peer{.common_name = "root"}, t.world.clock);
+      for (const auto* method : {"DELETE", "PATCH"}) {
+        (void)co_await root->send({method,
+                                   "/core/rolebindings/alice",
+                                   {{"Content-Type", "application/json"}},
+                                   R"({"metadata":{"finalizers":null}})"});
+      }
+      co_return text;
+    }
+    testing::TestServer& t;
+    std::string text;
+  } body(t, R"({"metadata":{"name":"back"},"users":["alice"],"roles":["all"]})");
+  ServerRequest request{
+      .method = "POST", .target = "/core/rolebindings", .headers = {}, .peer = {"alice", ""}, .body = &body};
+  EXPECT_EQ(t.world.run(t.server.handle(request)).status, 403);
+}
+
+TEST(ServerFaults, PagesHaveAnEnd) {
+  testing::TestServer t;
+  for (int i = 0; i < 10; ++i)
+    EXPECT_EQ(t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"r{}"}},"rules":[]}})", i)).status,
+              200);
+  const auto first = t.get("/core/roles?limit=5");
+  const std::string token(first.string_at({"metadata", "continue"}));
+  ASSERT_FALSE(token.empty());
+  const auto rest = t.get("/core/roles?limit=18446744073709551615&continue=" + token);
+  EXPECT_EQ(rest.at_path({"items"})->if_array()->size(), 5U);
+  // More lists than are kept: the oldest goes, nobody is refused.
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 40; ++i) {
+    tokens.emplace_back(t.get("/core/roles?limit=1").string_at({"metadata", "continue"}));
+    t.world.clock.advance(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(t.call("GET", "/core/roles?limit=1&continue=" + tokens.front()).status, 410);
+  EXPECT_EQ(t.call("GET", "/core/roles?limit=1&continue=" + tokens.back()).status, 200);
+}
+
+TEST(ServerFaults, RevisionsOfAnotherStoreAreRefused) {
+  testing::TestServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  const auto list = t.get("/core/roles");
+  const std::string since(list.string_at({"metadata", "resource_version"}));
+  const std::string store(list.string_at({"metadata", "store"}));
+  EXPECT_EQ(t.call("GET", "/core/roles?watch&since=" + since + "&store=another").status, 410);
+  EXPECT_EQ(
+      t.world.run(t.transport->open({"GET", "/core/roles?watch&since=" + since + "&store=" + store, {}, ""}))->status,
+      200);
+}
+
 // Sizes at which anything quadratic would take minutes.
 TEST(ServerFaults, LargeBodiesCostNoMoreThanTheirSize) {
   testing::TestServer t;

@@ -101,7 +101,9 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     if (!result) co_return refuse(result.error());
     if (const auto* done = std::get_if<store::Committed>(&*result)) {
       if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return refuse(seen.error());
-      if (const auto mine = cache_.of(kind).find("", request.route.name)) co_return lease_reply(*mine, epoch_of(*mine));
+      // It may have run out already, and be another's by now.
+      const auto mine = cache_.of(kind).find("", request.route.name);
+      if (mine && mine->created == done->revision) co_return lease_reply(*mine, epoch_of(*mine));
     } else {
       (void)co_await store_.revoke(*lease);  // somebody was faster; it would run out by itself
     }

@@ -11,6 +11,9 @@ namespace {
 constexpr std::size_t kSliceBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxPinnedLists = 256;
 constexpr std::ptrdiff_t kMaxPinnedListsOfAUser = 32;
+constexpr std::size_t kMaxPage = 100'000;
+constexpr std::size_t kMaxSelectors = 32;
+constexpr Duration kListLimit = std::chrono::minutes(5);
 
 // heartbeat: an integer >= 0 (api-contract 3.4).
 std::expected<std::optional<Integer>, Problem> heartbeat_of(const Query& query) {
@@ -62,6 +65,8 @@ struct Selection {
 std::expected<Selection, Problem> selection_of(const Query& query) {
   Selection selection;
   for (const auto& [name, value] : query) {
+    if (selection.labels.size() + selection.fields.size() >= kMaxSelectors && (name == "labels" || name == "fields"))
+      return refuse(query_problem(name, fmt::format("At most {} selectors.", kMaxSelectors)));
     if (name == "labels") {
       auto parsed = expr::parse_label_constraint(value);
       if (!parsed) return refuse(query_problem("labels", parsed.error().message + ": '" + value + "'"));
@@ -81,12 +86,22 @@ std::expected<Selection, Problem> selection_of(const Query& query) {
   return selection;
 }
 
-// A list in slices: no step of the loop handles more than kSliceBytes.
+// A list in slices: no step of the loop handles more than kSliceBytes. It keeps the objects as they were, so there is
+// an end to how long a reader may take.
 class ListSource final : public ReplySource {
  public:
-  ListSource(std::string head, std::vector<CachedPtr> objects) : head_(std::move(head)), objects_(std::move(objects)) {}
+  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, std::shared_ptr<std::size_t> count)
+      : clock_(clock),
+        end_(clock.now() + kListLimit),
+        head_(std::move(head)),
+        objects_(std::move(objects)),
+        streams_(std::move(count)) {
+    ++*streams_;
+  }
+  ~ListSource() override { --*streams_; }
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
     if (done_) co_return false;
+    if (clock_.now() > end_) co_return fail(Code::timeout, "the reader of the list is too slow");
     if (at_ == 0) batch.push_back(share_bytes(std::move(head_)));
     std::size_t size = 0;
     while (at_ < objects_.size() && size < kSliceBytes) {
@@ -113,8 +128,11 @@ class ListSource final : public ReplySource {
   }
 
  private:
+  Clock& clock_;
+  Mono end_;
   std::string head_;
   std::vector<CachedPtr> objects_;
+  std::shared_ptr<std::size_t> streams_;
   std::size_t at_ = 0;
   bool done_ = false;
 };
@@ -139,6 +157,7 @@ class WatchSource final : public ReplySource {
         cache_(cache),
         authorizer_(authorizer),
         kind_(kind),
+        feed_(kind.feed(options.ns)),
         options_(std::move(options)),
         position_(position),
         initial_(std::move(initial)),
@@ -156,6 +175,7 @@ class WatchSource final : public ReplySource {
     }
     for (;;) {
       CO_RETURN_IF_ERROR(authorize());
+      if (feed_->end <= position_) position_ = kind_.end_event();  // what came is of other namespaces
       if (position_ < kind_.first_event)
         co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
       std::size_t size = 0;
@@ -167,13 +187,15 @@ class WatchSource final : public ReplySource {
         size += line->size();
         batch.push_back(line);
       }
-      if (!batch.empty()) co_return true;
-      if (!next_beat_) {
-        co_await kind_.changed.wait();
-      } else if (!co_await kind_.changed.wait_until(clock_, *next_beat_) && clock_.now() >= *next_beat_) {
+      if (next_beat_ && clock_.now() >= *next_beat_) {
         beat();
         batch.push_back(heartbeat_line());
-        co_return true;
+      }
+      if (!batch.empty()) co_return true;
+      if (next_beat_) {
+        co_await feed_->changed.wait_until(clock_, *next_beat_);
+      } else {
+        co_await feed_->changed.wait();
       }
     }
   }
@@ -207,12 +229,18 @@ class WatchSource final : public ReplySource {
     if (now == before) return now ? event.line : nullptr;
     return event_line(now ? "ADDED" : "DELETED", *event.object, event.revision);
   }
+  // In slices, like a list.
   void send_initial(std::vector<SharedBytes>& batch) {
-    for (const auto& object : *initial_) {
+    std::size_t size = 0;
+    while (sent_ < initial_->size() && size < kSliceBytes) {
+      const CachedPtr object = std::move((*initial_)[sent_++]);
+      if (!options_.selection.admits(*object)) continue;  // roles may have changed
       batch.push_back(share_bytes(R"({"type":"ADDED","object":)"));
       batch.push_back(object->bytes);
       batch.push_back(share_bytes(fmt::format(",\"revision\":\"{}\"}}\n", object->modified)));
+      size += object->bytes->size();
     }
+    if (sent_ < initial_->size()) return;
     initial_.reset();
     if (options_.bookmarks) batch.push_back(heartbeat_line());
   }
@@ -221,12 +249,29 @@ class WatchSource final : public ReplySource {
   Cache& cache_;
   const Authorizer& authorizer_;
   KindCache& kind_;
+  std::shared_ptr<EventFeed> feed_;
   WatchOptions options_;
   std::uint64_t position_;
   std::optional<std::vector<CachedPtr>> initial_;
+  std::size_t sent_ = 0;  // of initial_
   std::shared_ptr<std::size_t> watches_;
   std::optional<Mono> next_beat_;
 };
+
+// If-None-Match: *, or entity tags, weak or not (RFC 9110 13.1.2).
+bool names_revision(std::string_view header, Revision revision) {
+  const std::string wanted = fmt::format("\"{}\"", revision);
+  while (!header.empty()) {
+    const auto comma = header.find(',');
+    auto tag = header.substr(0, comma);
+    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
+    while (tag.starts_with(' ') || tag.starts_with('\t')) tag.remove_prefix(1);
+    while (tag.ends_with(' ') || tag.ends_with('\t')) tag.remove_suffix(1);
+    if (tag.starts_with("W/")) tag.remove_prefix(2);
+    if (tag == wanted || tag == "*") return true;
+  }
+  return false;
+}
 
 bool flag(const Query& query, std::string_view name) {
   const auto* value = find_parameter(query, name);
@@ -243,7 +288,7 @@ Awaitable<Answer> ApiServer::read(Request& request) {
   const auto object = load(request);
   if (!object) co_return refuse(missing(request));
   if (const auto none_match = request.http.headers.get("If-None-Match");
-      none_match && (*none_match == fmt::format("\"{}\"", object->modified) || *none_match == "*")) {
+      none_match && names_revision(*none_match, object->modified)) {
     ServerReply reply;
     reply.status = 304;
     reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
@@ -269,18 +314,20 @@ Awaitable<Answer> ApiServer::list(Request& request) {
     if (ec != std::errc() || end != text->data() + text->size() || limit == 0) {
       co_return refuse(query_problem("limit", "Want an integer greater than 0."));
     }
+    limit = std::min(limit, kMaxPage);
   }
   selection->namespaces = authorizer_.scope(request.user, request.route);
   Revision revision = cache_.revision();
-  std::vector<CachedPtr> objects;
+  std::shared_ptr<const std::vector<CachedPtr>> all;
   Page page;
   if (const auto* given = find_parameter(request.query, "continue")) {
-    auto found = continued(request, *given);
+    auto found = continued(request, *given, selection->namespaces);
     if (!found) co_return refuse(found.error());
     page = std::move(*found);
     revision = page.snapshot->revision;
-    objects = page.snapshot->objects;
+    all = page.snapshot->objects;
   } else {
+    std::vector<CachedPtr> objects;
     const auto& kind = cache_.of(*request.route.kind);
     const auto prefix =
         request.route.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + request.route.ns + "/";
@@ -288,29 +335,34 @@ Awaitable<Answer> ApiServer::list(Request& request) {
     for (auto it = kind.objects.lower_bound(prefix); it != kind.objects.end() && it->first.starts_with(prefix); ++it) {
       if (selection->admits(*it->second)) objects.push_back(it->second);
     }
+    all = std::make_shared<const std::vector<CachedPtr>>(std::move(objects));
   }
-  std::string metadata = fmt::format(R"({{"resource_version":"{}")", revision);
-  if (limit > 0 && objects.size() > page.begin + limit) {
-    if (page.token.empty()) {
-      auto pinned = pin(request, objects, revision);
-      if (!pinned) co_return refuse(pinned.error());
-      page.token = std::move(*pinned);
-    }
+  const std::size_t left = all->size() - page.begin;  // continued() has looked at page.begin
+  std::size_t count = left;
+  std::string metadata = fmt::format(R"({{"resource_version":"{}","store":"{}")", revision, store_.id());
+  if (limit > 0 && left > limit) {
+    count = limit;
+    if (page.token.empty()) page.token = pin(request, all, revision, selection->namespaces);
     fmt::format_to(std::back_inserter(metadata), R"(,"continue":"{}.{}","remaining":{})", page.token,
-                   page.begin + limit, objects.size() - page.begin - limit);
-    objects.resize(page.begin + limit);
+                   page.begin + limit, left - limit);
   } else if (!page.token.empty()) {
     snapshots_.erase(page.token);  // the last page
   }
-  objects.erase(objects.begin(), objects.begin() + static_cast<std::ptrdiff_t>(page.begin));
+  const auto first = all->begin() + static_cast<std::ptrdiff_t>(page.begin);
+  std::vector<CachedPtr> shown(first, first + static_cast<std::ptrdiff_t>(count));
   metadata += '}';
 
   ServerReply reply;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
   std::string head = fmt::format(R"({{"api":"{}","kind":"{}List","metadata":{},"items":[)", request.route.kind->group,
                                  request.route.kind->name, metadata);
-  auto source = std::make_unique<ListSource>(std::move(head), std::move(objects));
-  if (request.http.method == "HEAD" || limit > 0 || cache_.of(*request.route.kind).objects.size() < 200) {
+  const bool small = request.http.method == "HEAD" || limit > 0 || shown.size() < 200;
+  if (!small && *list_streams_ >= options_.list_streams_limit) {
+    co_return refuse(
+        Error{Code::too_many_requests, fmt::format("{} lists are being sent, which is the limit", *list_streams_)});
+  }
+  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown), list_streams_);
+  if (small) {
     // Small: one piece with its length.
     bool more = true;
     while (more) {
@@ -331,7 +383,8 @@ std::string question_of(const std::string& user, std::string_view target) {
 }  // namespace
 
 // <token>.<position> of a list pinned for a minute.
-std::expected<ApiServer::Page, Problem> ApiServer::continued(const Request& request, const std::string& given) {
+std::expected<ApiServer::Page, Problem> ApiServer::continued(const Request& request, const std::string& given,
+                                                             const access::NamespaceScope& scope) {
   const Problem expired{.status = 410, .detail = "the continue token has expired; start the list again"};
   const auto dot = given.rfind('.');
   if (dot == std::string::npos) return refuse(expired);
@@ -342,25 +395,36 @@ std::expected<ApiServer::Page, Problem> ApiServer::continued(const Request& requ
   const auto it = snapshots_.find(page.token);
   if (it == snapshots_.end() || it->second.expires < env_.clock.now()) return refuse(expired);
   page.snapshot = &it->second;
-  if (page.begin > page.snapshot->objects.size() ||
+  // Rights that were lost since count at once.
+  if (page.begin > page.snapshot->objects->size() || page.snapshot->scope != scope ||
       page.snapshot->asked_by != question_of(request.user, request.http.target)) {
     return refuse(expired);
   }
   return page;
 }
 
-Result<std::string> ApiServer::pin(const Request& request, std::vector<CachedPtr> objects, Revision revision) {
-  std::erase_if(snapshots_, [&](const auto& entry) { return entry.second.expires < env_.clock.now(); });
-  const auto own = std::ranges::count_if(
-      snapshots_, [&](const auto& entry) { return entry.second.asked_by.starts_with(request.user + ' '); });
-  if (snapshots_.size() >= kMaxPinnedLists || own >= kMaxPinnedListsOfAUser) {
-    return fail(Code::too_many_requests, "too many paged lists in progress; finish one or try again in a minute");
-  }
+// Over a limit the oldest goes; who pages through it starts again.
+std::string ApiServer::pin(const Request& request, std::shared_ptr<const std::vector<CachedPtr>> objects,
+                           Revision revision, access::NamespaceScope scope) {
+  const auto now = env_.clock.now();
+  std::erase_if(snapshots_, [&](const auto& entry) { return entry.second.expires < now; });
+  const auto is_own = [&](const auto& entry) { return entry.second.user == request.user; };
+  const auto drop_oldest = [&](auto among) {
+    auto oldest = snapshots_.end();
+    for (auto it = snapshots_.begin(); it != snapshots_.end(); ++it) {
+      if (among(*it) && (oldest == snapshots_.end() || it->second.expires < oldest->second.expires)) oldest = it;
+    }
+    if (oldest != snapshots_.end()) snapshots_.erase(oldest);
+  };
+  if (std::ranges::count_if(snapshots_, is_own) >= kMaxPinnedListsOfAUser) drop_oldest(is_own);
+  if (snapshots_.size() >= kMaxPinnedLists) drop_oldest([](const auto&) { return true; });
   auto token = secret_token(12);
-  snapshots_[token] = {.asked_by = question_of(request.user, request.http.target),
+  snapshots_[token] = {.user = request.user,
+                       .asked_by = question_of(request.user, request.http.target),
+                       .scope = std::move(scope),
                        .objects = std::move(objects),
                        .revision = revision,
-                       .expires = env_.clock.now() + std::chrono::seconds(60)};
+                       .expires = now + std::chrono::seconds(60)};
   return token;
 }
 
@@ -389,12 +453,16 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
     const auto [end, ec] = std::from_chars(since->data(), since->data() + since->size(), revision);
     if (ec != std::errc() || end != since->data() + since->size())
       co_return refuse(query_problem("since", "Want a revision."));
+    const auto* store = find_parameter(request.query, "store");
+    if (store && *store != store_.id()) {
+      co_return refuse(Problem{
+          .status = 410, .detail = fmt::format("revision {} is of another store, '{}'; list again", revision, *store)});
+    }
     if (revision < kind.complete_after || revision > cache_.revision()) {
       co_return refuse(
           Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
     }
-    position = kind.first_event;
-    while (position < kind.end_event() && kind.events[position - kind.first_event].revision <= revision) ++position;
+    position = kind.position_after(revision);
   } else if (flag(request.query, "initial")) {
     initial.emplace();
     const auto prefix = options.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + options.ns + "/";

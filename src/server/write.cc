@@ -1,7 +1,6 @@
 // POST, PUT, PATCH, DELETE (api-contract 3.2, 3.5-3.9): computed on the cached object, committed under its revision.
-#include <unordered_set>
+#include <set>
 
-#include "base/check.h"
 #include "base/encoding.h"
 #include "server/api_server.h"
 
@@ -15,23 +14,19 @@ Problem update_error(int status, std::string detail) {
 
 Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = errors.render()}; }
 
-// The revision an If-Match header wants; nullopt for none or "*".
-std::expected<std::optional<Revision>, Problem> wanted_revision(const Headers& headers) {
-  const auto header = headers.get("If-Match");
-  if (!header || *header == "*") return std::nullopt;
-  std::string_view text = *header;
-  if (text.starts_with('"') && text.ends_with('"') && text.size() > 2) text = text.substr(1, text.size() - 2);
-  Revision revision = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), revision);
-  if (ec != std::errc() || end != text.data() + text.size()) {
-    return refuse(
-        Problem{.status = 400, .detail = fmt::format("If-Match: want the ETag of an earlier answer, got {}", *header)});
-  }
-  return revision;
+// Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted, and at
+// most a little above the limit of bodies, so that who reads an object can write it back.
+constexpr std::size_t kMaxObjectBytes = store::kMaxTxnBytes - (std::size_t{64} << 10);
+
+Problem too_large(const Kind& kind, const std::string& name, std::size_t size) {
+  return {.status = 413,
+          .detail =
+              fmt::format("{} '{}' would have {} bytes with its status, which is over the limit of {}; make it smaller",
+                          kind.name, name, size, kMaxObjectBytes)};
 }
 
 bool finalizers_subset(const std::vector<std::string>& body, const std::vector<std::string>& stored) {
-  const std::unordered_set<std::string_view> known(stored.begin(), stored.end());
+  const std::set<std::string_view> known(stored.begin(), stored.end());
   return std::ranges::all_of(body, [&](const auto& f) { return known.contains(f); });
 }
 
@@ -54,6 +49,11 @@ std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, c
   return merged;
 }
 
+bool from_client(Operation operation) {
+  return operation == Operation::update || operation == Operation::patch || operation == Operation::status ||
+         operation == Operation::patch_status;
+}
+
 std::string lower(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
@@ -61,11 +61,55 @@ std::string lower(std::string text) {
 
 }  // namespace
 
-Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request) {
-  auto body = co_await uncounted(request.http.body->read(options_.body_limit));
+// The revision an If-Match header wants; nullopt for none or "*".
+std::expected<std::optional<Revision>, Problem> ApiServer::wanted_revision(const Request& request) const {
+  const auto header = request.http.headers.get("If-Match");
+  if (!header || *header == "*") return std::nullopt;
+  const auto store = request.http.headers.get("Krake-Store");
+  if (store && *store != store_.id()) {
+    return refuse(
+        Problem{.status = 412,
+                .detail = fmt::format("If-Match names a revision of another store, '{}'; read it again", *store)});
+  }
+  std::string_view text = *header;
+  if (text.starts_with('"') && text.ends_with('"') && text.size() > 2) text = text.substr(1, text.size() - 2);
+  Revision revision = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), revision);
+  if (ec != std::errc() || end != text.data() + text.size()) {
+    return refuse(
+        Problem{.status = 400, .detail = fmt::format("If-Match: want the ETag of an earlier answer, got {}", *header)});
+  }
+  return revision;
+}
+
+Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, std::size_t more) {
+  const std::size_t limit = options_.body_limit + more;
+  // What the sender announces is taken from a common budget before a byte of it is read.
+  std::size_t announced = limit;
+  if (const auto length = request.http.headers.get("Content-Length"))
+    std::from_chars(length->data(), length->data() + length->size(), announced);
+  announced = std::min(announced, limit);
+  if (body_bytes_ + announced > options_.body_bytes_limit) {
+    co_return refuse(Error{Code::too_many_requests,
+                           fmt::format("bodies of {} bytes are being read, which is the limit", body_bytes_)});
+  }
+  struct Reserved {
+    Reserved(std::size_t& of_all, std::size_t mine) : all(of_all), bytes(mine) { all += bytes; }
+    ~Reserved() { all -= bytes; }
+    Reserved(const Reserved&) = delete;
+    Reserved& operator=(const Reserved&) = delete;
+    std::size_t& all;
+    std::size_t bytes;
+  } reserved(body_bytes_, announced);
+  auto body = co_await uncounted(request.http.body->read(limit));
   if (!body && body.error().code == Code::timeout)
     co_return refuse(Problem{.status = 408, .detail = body.error().message});
   if (!body) co_return refuse(body.error());
+  if (authorizer_.needs_fresh_roles()) {
+    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  }
+  if (auto allowed = still_allowed(request); !allowed)
+    co_return refuse(plain_problem(http_status(allowed.error().code)));
   // Text that is not UTF-8 is not JSON.
   if (!json::valid_utf8(*body)) co_return refuse(plain_problem(415));
   auto value = json::parse(*body, kMaxBodyDepth);
@@ -98,6 +142,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   if (!guard) co_return refuse(guard.error());
 
   Cache::Draft draft(cache_, *object);
+  if (draft.stored()->size() > kMaxObjectBytes) co_return refuse(too_large(kind, meta.name, draft.stored()->size()));
   store::Txn txn;
   txn.guards.push_back(store::Guard::absent(draft.key()));
   if (*guard) txn.guards.push_back(**guard);
@@ -134,10 +179,12 @@ std::string ApiServer::already_there(const Kind& kind, const std::string& ns, co
 // precondition.
 Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
   const Kind& kind = *request.route.kind;
-  const auto precondition = wanted_revision(request.http.headers);
+  const auto precondition = wanted_revision(request);
   if (!precondition) co_return refuse(precondition.error());
   for (int attempt = 0;; ++attempt) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto allowed = still_allowed(request); !allowed)
+      co_return refuse(plain_problem(http_status(allowed.error().code)));
     auto guard = leader_guard(request);
     if (!guard) co_return refuse(guard.error());
     const auto cached = load(request);
@@ -149,7 +196,11 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
                                         kind.name, request.route.name, **precondition, cached->modified)});
     }
     const auto stored = decode_stored(*cached, kind);
-    CHECK(stored != nullptr, "cached objects can be decoded");
+    if (!stored) {
+      co_return refuse(
+          Error{Code::internal, fmt::format("{} '{}' cannot be decoded any more; DELETE it with ?force=True", kind.name,
+                                            request.route.name)});
+    }
     auto mutation = mutate(*stored, *cached, stamp(cached.get()));
     if (!mutation) co_return refuse(mutation.error());
     if (mutation->unchanged) co_return object_reply(*cached);
@@ -162,6 +213,10 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       txn.removes.push_back({cached->key});
     } else {
       draft.emplace(cache_, *mutation->object);
+      // What the server itself changes, to delete an object or to bind it, has room above.
+      const auto size = draft->stored()->size();
+      if (size > kMaxObjectBytes && size > cached->bytes->size() && from_client(request.route.operation))
+        co_return refuse(too_large(kind, request.route.name, size));
       txn.puts.push_back({cached->key, draft->stored()});
     }
     auto result = co_await store_.commit(std::move(txn));
@@ -196,7 +251,10 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
 
 Awaitable<Answer> ApiServer::update(Request& request) {
   const Kind& kind = *request.route.kind;
-  auto body = co_await read_body(request);
+  // An object may have grown beyond the limit of bodies by its status: what was read can be written back.
+  const auto present = load(request);
+  const std::size_t size = present ? present->bytes->size() : 0;
+  auto body = co_await read_body(request, size > options_.body_limit ? size + 65536 - options_.body_limit : 0);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
@@ -377,6 +435,10 @@ Awaitable<Answer> ApiServer::force_remove(Request& request) {
 Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                                    ServerReply otherwise) {
   auto& kind = cache_.of(*request.route.kind);
+  if (*watches_ >= options_.watches_limit) co_return otherwise;
+  const std::shared_ptr<void> counted(nullptr, [watches = watches_](void*) { --*watches; });
+  ++*watches_;
+  const auto feed = kind.feed(object->ns);
   const Mono deadline = env_.clock.now() + options_.blocking_limit;
   while (env_.clock.now() < deadline) {
     const auto now = kind.find(object->ns, object->name);
@@ -398,7 +460,7 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
     }
     object = now;
     if (lower(now->state) == wanted) co_return object_reply(*now);
-    co_await uncounted(kind.changed.wait_until(env_.clock, deadline));
+    co_await uncounted(feed->changed.wait_until(env_.clock, deadline));
   }
   co_return otherwise;
 }

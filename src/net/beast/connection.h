@@ -35,6 +35,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Called often enough: closes a connection whose time is up and starts to watch the peer of a slow handler.
   void tick(Mono now);
   // The server stops: ends now what nobody would miss, and lets a handler go on (then this was its last request).
+  // Since when it has had nothing to do; nothing while it has.
+  std::optional<Mono> idle_since() const { return phase_ == Phase::idle ? std::optional(phase_since_) : std::nullopt; }
   void stop();
   // Ends a handler too.
   void cancel() { tasks_.cancel(); }

@@ -154,7 +154,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
   void admit(Tcp::socket tcp) {
     tune(tcp);
-    if (connections_.size() >= context_.options.max_connections) {
+    if (connections_.size() >= context_.options.max_connections && !make_room()) {
       if (!tls_ && refusals_ < kRefusals) tasks_.spawn("http refusal", refuse(shared_from_this(), std::move(tcp)));
       return;
     }
@@ -164,6 +164,17 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
         connections_.insert(connections_.end(), std::make_shared<Connection>(shared_, std::move(socket)));
     tasks_.spawn("http supervision", supervise(shared_from_this(), connection));
     changed_.notify_all();
+  }
+
+  // Who has been idle longest goes: connections that are only held open lock nobody out.
+  bool make_room() {
+    std::shared_ptr<Connection> longest;
+    for (const auto& connection : connections_) {
+      const auto since = connection->idle_since();
+      if (since && (!longest || *since < *longest->idle_since())) longest = connection;
+    }
+    if (longest) longest->stop();
+    return longest != nullptr;
   }
 
   std::unique_ptr<Socket> make_socket(Tcp::socket tcp) {

@@ -245,7 +245,9 @@ TEST(HttpServer, RefusesConnectionsOverTheLimit) {
   with_server(options, [](Served& s) -> Awaitable<void> {
     auto first = s.peer();
     auto second = s.peer();
-    EXPECT_TRUE(co_await s.eventually([&s] { return s.server->connections() == 2; }));
+    co_await first.write("GET /slow HTTP/1.1\r\n\r\n");
+    co_await second.write("GET /slow HTTP/1.1\r\n\r\n");
+    EXPECT_TRUE(co_await s.eventually([&s] { return s.seen.handler_starts == 2; }));
     const auto answer = co_await exchange(s, "GET /hello HTTP/1.1\r\n\r\n");
     EXPECT_TRUE(answer.starts_with("HTTP/1.1 503 ")) << answer;
     const auto length = answer.size() - answer.find("\r\n\r\n") - 4;
@@ -254,6 +256,21 @@ TEST(HttpServer, RefusesConnectionsOverTheLimit) {
     EXPECT_TRUE(co_await s.eventually([&s] { return s.server->connections() == 1; }));
     EXPECT_TRUE(
         (co_await exchange(s, "GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n")).starts_with("HTTP/1.1 200 "));
+  });
+}
+
+TEST(HttpServer, IdleConnectionsMakeRoom) {
+  auto options = Bench::plain();
+  options.max_connections = 2;
+  with_server(options, [](Served& s) -> Awaitable<void> {
+    auto first = s.peer();
+    auto second = s.peer();
+    EXPECT_TRUE(co_await s.eventually([&s] { return s.server->connections() == 2; }));
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_TRUE(
+          (co_await exchange(s, "GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n")).starts_with("HTTP/1.1 200 "));
+    }
+    EXPECT_EQ(co_await first.read_all(), "");
   });
 }
 

@@ -1,0 +1,36 @@
+// What is counted and logged of each request: krake_api_requests_total by resource, verb and status,
+// krake_api_request_seconds by verb, one access log line. Thread: the loop.
+#pragma once
+
+#include <map>
+#include <tuple>
+
+#include "base/env.h"
+#include "net/http.h"
+#include "server/route.h"
+
+namespace krake::server {
+
+// What is known of a request when it has been answered.
+struct Answered {
+  const Kind* kind = nullptr;
+  const Subresource* subresource = nullptr;
+  Operation operation = Operation::index;
+  std::string user;
+  int status = 0;
+  Duration took{};
+};
+
+class Meter {
+ public:
+  explicit Meter(Env& env) : env_(env) {}
+  void count(const ServerRequest& request, const Answered& answered);
+
+ private:
+  using Series = std::tuple<const Kind*, const Subresource*, Operation, int>;
+  Env& env_;
+  std::map<Series, prometheus::Counter*> counters_;
+  std::map<Operation, prometheus::Histogram*> times_;
+};
+
+}  // namespace krake::server
