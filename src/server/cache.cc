@@ -83,6 +83,28 @@ CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
   return it == objects.end() ? nullptr : it->second;
 }
 
+constexpr std::size_t kFewWatchers = 32;
+constexpr Duration kPausePerWatcher = std::chrono::microseconds(10);
+constexpr Duration kMaxPause = std::chrono::milliseconds(20);
+
+void EventFeed::tell(std::size_t watchers) {
+  if (later_) return;
+  const Duration pause =
+      watchers <= kFewWatchers ? Duration::zero() : std::min<Duration>(kMaxPause, watchers * kPausePerWatcher);
+  const Mono now = clock_.now();
+  if (!told_ || now - *told_ >= pause) {
+    told_ = now;
+    changed.notify_all();
+    return;
+  }
+  later_ = true;
+  timer_ = clock_.at(*told_ + pause, [this] {
+    later_ = false;
+    told_ = clock_.now();
+    changed.notify_all();
+  });
+}
+
 std::uint64_t KindCache::position_after(Revision revision) const {
   const auto it = std::ranges::upper_bound(events, revision, {}, &WatchLine::revision);
   return first_event + static_cast<std::uint64_t>(it - events.begin());
@@ -94,7 +116,7 @@ std::shared_ptr<EventFeed> KindCache::feed(const std::string& ns) {
   auto& place = feeds_[ns];
   auto feed = place.lock();
   if (!feed) {
-    feed = std::make_shared<EventFeed>(executor_);
+    feed = std::make_shared<EventFeed>(env_.executor, env_.clock);
     feed->end = end_event();
     place = feed;
   }
@@ -103,12 +125,12 @@ std::shared_ptr<EventFeed> KindCache::feed(const std::string& ns) {
 
 void KindCache::notify(const std::string& ns) {
   all_->end = end_event();
-  all_->changed.notify_all();
+  all_->tell(static_cast<std::size_t>(all_.use_count()));
   if (ns.empty()) return;
   const auto it = feeds_.find(ns);
   if (const auto feed = it == feeds_.end() ? nullptr : it->second.lock()) {
     feed->end = end_event();
-    feed->changed.notify_all();
+    feed->tell(static_cast<std::size_t>(feed.use_count()));
   }
 }
 
@@ -121,7 +143,7 @@ Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptio
       tasks_(env.executor) {
   for (const auto& kind : registry.kinds()) {
     auto& cache = kinds_[kind.get()];
-    cache = std::make_unique<KindCache>(*kind, env.executor);
+    cache = std::make_unique<KindCache>(*kind, env);
     by_prefix_[kind->storage_prefix()] = cache.get();
   }
 }

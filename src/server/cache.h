@@ -49,16 +49,27 @@ struct WatchLine {
 };
 
 // Where those wait who look at one namespace (or at all), so that what happens elsewhere wakes nobody.
-struct EventFeed {
-  explicit EventFeed(const boost::asio::any_io_executor& executor) : changed(executor) {}
+class EventFeed {
+ public:
+  EventFeed(const boost::asio::any_io_executor& executor, Clock& clock) : changed(executor), clock_(clock) {}
+  // Wakes `watchers`: at once when the last time was a while ago, else together with what comes until then. To wake many
+  // for each event costs a send for each; the pause is about as long as sending to all of them takes.
+  void tell(std::size_t watchers);
+
   Notifier changed;
   std::uint64_t end = 0;  // no event from here on is of this namespace
+
+ private:
+  Clock& clock_;
+  std::optional<Mono> told_;
+  bool later_ = false;
+  TimerHandle timer_;
 };
 
 class KindCache {
  public:
-  KindCache(const Kind& kind, const boost::asio::any_io_executor& executor)
-      : kind(kind), executor_(executor), all_(std::make_shared<EventFeed>(executor)) {}
+  KindCache(const Kind& kind, Env& env)
+      : kind(kind), env_(env), all_(std::make_shared<EventFeed>(env.executor, env.clock)) {}
   const Kind& kind;
   std::map<std::string, CachedPtr, std::less<>> objects;
   std::map<std::string, Revision, std::less<>> unreadable;  // keys whose value cannot be decoded
@@ -79,7 +90,7 @@ class KindCache {
   void notify(const std::string& ns);
 
  private:
-  boost::asio::any_io_executor executor_;
+  Env& env_;
   std::shared_ptr<EventFeed> all_;
   std::map<std::string, std::weak_ptr<EventFeed>> feeds_;  // by namespace
 };
