@@ -55,7 +55,8 @@ class Client {
   Awaitable<Result<json::Value>> call_json(std::string method, std::string target,
                                            std::optional<json::Value> body = std::nullopt,
                                            Precondition precondition = {});
-  Awaitable<Result<HttpStream>> open_watch(std::string target);
+  // `clock` bounds the wait for what an error has to say.
+  Awaitable<Result<HttpStream>> open_watch(std::string target, Clock& clock);
 
   template <Resource T>
   Awaitable<Result<Versioned<T>>> get(ObjectKey key) {

@@ -1,5 +1,6 @@
 #include "controllers/application/controller.h"
 
+#include "client/compact_informer.h"
 #include "controllers/application/status.h"
 #include "manifest/apply.h"
 #include "manifest/diff.h"
@@ -9,7 +10,7 @@
 namespace krake::application {
 namespace {
 
-using ApplicationPtr = Informer<Application>::Ptr;
+using ApplicationPtr = CompactInformer<Application>::Ptr;
 
 // How many reports an application may write: a bucket that fills by one per interval.
 struct Budget {
@@ -80,7 +81,7 @@ class ApplicationController final : public Controller {
     if (const auto it = keys_.find(uid); it != keys_.end()) loop_.add(it->second);
   }
   void application_changed(const ObjectKey& key) {
-    if (const auto known = applications_.find(key)) keys_[known->object.metadata.uid] = key;
+    if (const auto uid = applications_.uid(key); !uid.empty()) keys_[std::string(uid)] = key;
     loop_.add(key);
   }
 
@@ -113,7 +114,7 @@ class ApplicationController final : public Controller {
   ApplicationOptions options_;
   Log log_;
   Random random_;
-  Informer<Application> applications_;
+  CompactInformer<Application> applications_;
   Informer<Cluster> clusters_informer_;
   Clusters clusters_;
   std::map<std::string, ObjectKey> keys_;  // by uid
