@@ -193,6 +193,7 @@ struct Builder {
   std::vector<Frame> stack;
   Value result;
   std::string text;
+  bool number_too_long = false;
 
   void emit(Value value) {
     if (stack.empty()) {
@@ -249,7 +250,8 @@ struct Builder {
   bool on_number_part(bj::string_view part, bj::error_code&) { return text.append(part.data(), part.size()), true; }
   bool number(bj::string_view part, bj::error_code& ec) {
     text.append(part.data(), part.size());
-    if (text.size() > kMaxNumberSize) {
+    if (text.size() - (text.starts_with('-') ? 1 : 0) > kMaxNumberSize) {
+      number_too_long = true;
       ec = bj::error::exponent_overflow;
       return false;
     }
@@ -274,6 +276,10 @@ Result<Value> parse(std::string_view text, std::size_t max_depth) {
   bj::error_code ec;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec && used < text.size()) ec = bj::error::extra_data;
+  if (parser.handler().number_too_long) {
+    return fail(Code::unsupported_media,
+                fmt::format("number too long: at most {} digits, near byte {}", kMaxNumberSize, used));
+  }
   if (ec) return fail(Code::unsupported_media, fmt::format("not JSON: {} near byte {}", ec.message(), used));
   return std::move(parser.handler().result);
 }

@@ -49,6 +49,17 @@ TEST(Json, DepthIsBounded) {
   EXPECT_FALSE(parse(std::string(1'000'000, '[')));
 }
 
+TEST(Json, NumbersHaveAsManyDigitsAsPythonReads) {
+  const std::string most(kMaxNumberSize, '1');
+  for (const auto& text : {most, "-" + most}) EXPECT_EQ(print(*parse(text)), text);
+  for (const auto& text : {most + "1", "-" + most + "1", "[1," + most + "1]"}) {
+    const auto value = parse(text);
+    ASSERT_FALSE(value);
+    EXPECT_NE(value.error().message.find("number too long: at most 4300 digits"), std::string::npos)
+        << value.error().message;
+  }
+}
+
 TEST(Json, EqualityIsByValue) {
   EXPECT_EQ(*parse(R"({"a":1,"b":[1.0]})"), *parse(R"({"b":[1e0],"a":1})"));
   EXPECT_FALSE(*parse("[1,2]") == *parse("[2,1]"));

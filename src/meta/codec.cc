@@ -29,7 +29,8 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
 }
 
-// Python's int(str): surrounding blanks, a sign, digits with single underscores between them.
+// Python's int(str): surrounding blanks, a sign, digits with single underscores between them, and no more of them than
+// can be read back.
 std::optional<std::string> integer_literal(std::string_view text) {
   text = trim(text);
   std::string out;
@@ -37,6 +38,7 @@ std::optional<std::string> integer_literal(std::string_view text) {
     if (text.front() == '-') out = "-";
     text.remove_prefix(1);
   }
+  const std::size_t sign = out.size();
   bool digit_before = false;
   for (const char c : text) {
     if (c == '_') {
@@ -49,7 +51,7 @@ std::optional<std::string> integer_literal(std::string_view text) {
       return std::nullopt;
     }
   }
-  if (!digit_before) return std::nullopt;
+  if (!digit_before || out.size() - sign > json::kMaxNumberSize) return std::nullopt;
   return out;
 }
 

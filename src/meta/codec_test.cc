@@ -85,6 +85,18 @@ TEST(Codec, CoercesAsTheContractSays) {
   EXPECT_EQ(error(R"({"name":"x","colour":1})"), "{'colour': ['Enum name must be string']}");
 }
 
+TEST(Codec, IntegersGivenAsTextCanBeReadBack) {
+  const std::string most(json::kMaxNumberSize, '1');
+  for (const auto& text : {most, "-" + most, "1_" + most.substr(1)}) {
+    const auto value = load(fmt::format(R"({{"name":"x","count":"{}"}})", text));
+    ASSERT_TRUE(value) << text;
+    EXPECT_TRUE(json::parse(encode_json(*value)));
+  }
+  for (const auto& text : {most + "1", "-" + most + "1", "0" + most, "1_" + most}) {
+    EXPECT_EQ(error(fmt::format(R"({{"name":"x","count":"{}"}})", text)), "{'count': ['Not a valid integer.']}");
+  }
+}
+
 TEST(Codec, ReportsEveryErrorAtItsPlace) {
   EXPECT_EQ(error("[]"), "{'_schema': ['Invalid input type.']}");
   EXPECT_EQ(error("{}"), "{'name': ['Missing data for required field.']}");
