@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include "manifest/testing.h"
 
 namespace krake::manifest {
@@ -168,11 +170,165 @@ TEST(CheckTosca, ClustersNeedTheKubeconfigOutput) {
   EXPECT_EQ(check_tosca_cluster(object_of(text)), "Invalid TOSCA template content.");
 }
 
-TEST(CheckTosca, ACycleOfTypesEnds) {
-  EXPECT_EQ(check_tosca_application(value_of(
-                "{'tosca_definitions_version':'tosca_simple_yaml_1_0','node_types':{'a':{'derived_from':'b'},'b':"
-                "{'derived_from':'a'}},'topology_template':{'node_templates':{'n':{'type':'a'}}}}")),
+constexpr std::string_view kBadTosca = "Invalid TOSCA template content.";
+
+// A template with one node, with `types` and `topology` beside it.
+std::optional<std::string> check_node(std::string_view node, std::string_view types = "",
+                                      std::string_view topology = "") {
+  return check_tosca_application(value_of(
+      fmt::format("{{'tosca_definitions_version':'tosca_simple_yaml_1_0',{}'topology_template':{{{}'node_templates':"
+                  "{{'n':{}}}}}}}",
+                  types, topology, node)));
+}
+
+TEST(CheckTosca, TypesGoBySeveralNames) {
+  for (const auto* type : {"Compute", "tosca:Compute", "Root", "SoftwareComponent", "WebServer", "Database",
+                           "network.Port", "Container.Runtime", "nfv.VNF", "tosca.nodes.nfv.VDU"}) {
+    EXPECT_EQ(check_node(fmt::format("{{'type':'{}'}}", type)), std::nullopt) << type;
+  }
+  for (const auto* section : {"node_types", "capability_types", "relationship_types", "data_types", "interface_types",
+                              "policy_types", "group_types"}) {
+    const auto types = fmt::format("'{}':{{'my.A':{{'derived_from':'tosca.nodes.Root'}}}},", section);
+    EXPECT_EQ(check_node("{'type':'my.A'}", types), std::nullopt) << section;
+    EXPECT_EQ(check_node("{'type':'tosca:my.A'}", types), std::nullopt) << section;
+    EXPECT_EQ(check_node("{'type':'my.B'}", types), kBadTosca) << section;
+  }
+  EXPECT_EQ(check_node("{'type':'my.A'}", "'artifact_types':{'my.A':{}},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':''}"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':null}"), std::nullopt);
+}
+
+TEST(CheckTosca, PropertiesAreThoseOfTheTypeAndItsAncestors) {
+  const std::string_view types =
+      "'node_types':{'A':{'derived_from':'Root','properties':{'x':{'type':'string'},'z':{'type':'string','default':1}}}"
+      ","
+      "'B':{'derived_from':'A','properties':{'x':{'type':'string','required':false}}},"
+      "'C':{'derived_from':'B','properties':{'x':{'type':'string'}}},"
+      "'D':{'derived_from':'C'},'E':null,'F':{},'G':{'derived_from':'elsewhere.H','properties':[]},"
+      "'N':{'properties':{'x':{'type':'string','default':null}}}},";
+  const std::vector<std::tuple<std::string_view, std::string_view, bool>> rows{
+      {"A", "{'x':1}", true},       {"A", "{'x':1,'z':2}", true},
+      {"A", "{}", false},           {"A", "{'x':1,'y':2}", false},
+      {"B", "null", true},          {"B", "{'z':1}", true},
+      {"B", "{'y':1}", false},      {"C", "{'z':1}", false},
+      {"C", "{'x':null}", true},    {"D", "{'x':1,'z':1}", true},
+      {"D", "{}", false},           {"E", "{}", true},
+      {"E", "{'y':1}", false},      {"F", "{'y':1}", false},
+      {"G", "{'y':1}", true},       {"N", "{}", false},
+      {"N", "{'x':1}", true},       {"tosca.nodes.Root", "{'y':1}", false},
+      {"Compute", "{'y':1}", true},
+  };
+  for (const auto& [type, properties, good] : rows) {
+    EXPECT_EQ(check_node(fmt::format("{{'type':'{}','properties':{}}}", type, properties), types) == std::nullopt, good)
+        << type << " " << properties;
+  }
+  // Of two types with one name the later section's counts.
+  const std::string_view twice = "'data_types':{'A':{}},'node_types':{'A':{'properties':{'x':{'type':'string'}}}},";
+  EXPECT_EQ(check_node("{'type':'A'}", twice), std::nullopt);
+  EXPECT_EQ(check_node("{'type':'A','properties':{'x':1}}", twice), kBadTosca);
+}
+
+TEST(CheckTosca, WhatIsFalsyIsAbsent) {
+  const auto with_all = [](std::string_view value) {
+    std::vector<std::pair<std::string, std::optional<std::string>>> results;
+    for (const auto* key : {"node_types", "data_types", "relationship_types", "capability_types", "interface_types",
+                            "policy_types", "group_types", "repositories", "imports", "description"}) {
+      results.emplace_back(key, check_node("{'type':'Compute'}", fmt::format("'{}':{},", key, value)));
+    }
+    for (const auto* key : {"inputs", "outputs", "relationship_templates", "groups", "substitution_mappings",
+                            "policies", "description"}) {
+      results.emplace_back(key, check_node("{'type':'Compute'}", "", fmt::format("'{}':{},", key, value)));
+    }
+    for (const auto* key : {"properties", "interfaces", "capabilities", "requirements"}) {
+      results.emplace_back(key, check_node(fmt::format("{{'type':'Compute','{}':{}}}", key, value)));
+    }
+    for (const auto* key : {"topology_template", "node_templates"}) {
+      const std::string text = key == std::string_view("topology_template")
+                                   ? fmt::format("'topology_template':{}", value)
+                                   : fmt::format("'topology_template':{{'node_templates':{}}}", value);
+      results.emplace_back(key, check_tosca_application(value_of(
+                                    fmt::format("{{'tosca_definitions_version':'tosca_simple_yaml_1_0',{}}}", text))));
+    }
+    return results;
+  };
+  for (const auto* falsy : {"[]", "''", "0", "false", "null"}) {
+    for (const auto& [key, result] : with_all(falsy)) EXPECT_EQ(result, std::nullopt) << key << " " << falsy;
+  }
+  for (const auto* wrong : {"5", "true"}) {
+    for (const auto& [key, result] : with_all(wrong)) EXPECT_EQ(result, kBadTosca) << key << " " << wrong;
+  }
+}
+
+TEST(CheckTosca, RefusesWhatUpstreamCannotLoad) {
+  EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':5},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':{'properties':'x'}},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':{'derived_from':5}},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'Compute'}", "'node_types':{'A':5},"), std::nullopt) << "not used";
+  EXPECT_EQ(check_node("{'type':'Compute'}", "'imports':{'a':'http://h/a.yaml'},"), kBadTosca);
+  for (const auto* output : {"{}", "{'value':null}", "{'description':'d'}", "null", "[]"}) {
+    EXPECT_EQ(check_node("{'type':'Compute'}", "", fmt::format("'outputs':{{'o':{}}},", output)), kBadTosca) << output;
+  }
+  EXPECT_EQ(check_node("{'type':'Compute'}", "", "'outputs':{'o':{'value':0}},"), std::nullopt);
+  EXPECT_EQ(check_node("{'type':'Compute','metadata':{'a':1}}"), std::nullopt);
+}
+
+TEST(CheckTosca, ATypeDerivedFromItselfIsRefused) {
+  const std::string_view types = "'node_types':{'a':{'derived_from':'b'},'b':{'derived_from':'a'}},";
+  EXPECT_EQ(check_node("{'type':'a'}", types), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'Compute'}", types), std::nullopt);
+}
+
+// `count` types t0, t1, ... of which `definition(i)` is the i-th.
+json::Object types_of(int count, const std::function<json::Value(int)>& definition) {
+  json::Object types;
+  for (int i = 0; i < count; ++i) types.append(fmt::format("t{}", i), definition(i));
+  return types;
+}
+json::Value template_of(json::Object types, json::Object nodes) {
+  return json::Object{{"tosca_definitions_version", "tosca_simple_yaml_1_0"},
+                      {"node_types", std::move(types)},
+                      {"topology_template", json::Object{{"node_templates", std::move(nodes)}}}};
+}
+
+// At these sizes a search per node, per ancestor or per property takes minutes.
+TEST(CheckTosca, LargeTemplatesAreCheckedAtOnce) {
+  const int many = 20'000;
+  const auto nodes = [&](int count) {
+    return types_of(count, [](int i) { return json::Object{{"type", fmt::format("t{}", i)}}; });
+  };
+  const auto optional_property = *json::parse(R"({"type":"string","required":false})");
+  const auto own_property = [&](int i) { return json::Object{{fmt::format("p{}", i), optional_property}}; };
+
+  EXPECT_EQ(check_tosca_application(template_of(types_of(many,
+                                                         [&](int i) {
+                                                           return json::Object{{"properties", own_property(i)},
+                                                                               {"derived_from", "tosca.nodes.Root"}};
+                                                         }),
+                                                nodes(many))),
             std::nullopt);
+  // A chain, with and without properties to inherit.
+  const auto chain = [&](bool with_properties) {
+    return types_of(many, [&, with_properties](int i) {
+      json::Object type{{"derived_from", i + 1 < many ? fmt::format("t{}", i + 1) : "tosca.nodes.Root"}};
+      if (with_properties) type.set("properties", own_property(i));
+      return type;
+    });
+  };
+  EXPECT_EQ(check_tosca_application(template_of(chain(false), nodes(many))), std::nullopt);
+  EXPECT_EQ(check_tosca_application(template_of(chain(true), nodes(many))), kBadTosca);
+  // One type with many properties, and many that are derived from it.
+  json::Object wide;
+  for (int i = 0; i < many; ++i) wide.append(fmt::format("p{}", i), optional_property);
+  const auto derived = [&](bool with_properties) {
+    return types_of(many, [&, with_properties](int i) {
+      if (i == 0) return json::Object{{"properties", wide}};
+      json::Object type{{"derived_from", "t0"}};
+      if (with_properties) type.set("properties", own_property(many + i));
+      return type;
+    });
+  };
+  EXPECT_EQ(check_tosca_application(template_of(derived(false), nodes(many))), std::nullopt);
+  EXPECT_EQ(check_tosca_application(template_of(derived(true), nodes(many))), kBadTosca);
 }
 
 TEST(CheckCsar, LooksAtTheSuffix) {
