@@ -119,5 +119,74 @@ TEST(Registry, WhatIsAcceptedCanBeStoredAndReadBack) {
   }
 }
 
+// Where unknown keys are kept.
+std::vector<std::vector<std::string>> places(std::string_view kind) {
+  static const std::map<std::string_view, std::vector<std::vector<std::string>>> kPlaces{
+      {"Application",
+       {{"spec"},
+        {"spec", "constraints"},
+        {"spec", "constraints", "cluster"},
+        {"status"},
+        {"status", "reason"},
+        {"status", "container_health"}}},
+      {"Cluster",
+       {{"spec"}, {"spec", "constraints"}, {"spec", "constraints", "cloud"}, {"status"}, {"status", "reason"}}},
+      {"Metric", {{"spec"}, {"spec", "provider"}}},
+      {"MetricsProvider", {{"spec", "static"}}},
+      {"Lease", {{"spec"}}},
+  };
+  if (kind.starts_with("Global")) kind.remove_prefix(6);
+  std::vector<std::vector<std::string>> all{{}, {"metadata"}};
+  if (const auto found = kPlaces.find(kind); found != kPlaces.end())
+    std::ranges::copy(found->second, std::back_inserter(all));
+  return all;
+}
+
+json::Value with_unknown_keys(const Kind& kind, json::Value document) {
+  for (const auto& path : places(kind.name)) {
+    auto* here = &document;
+    for (const auto& key : path) here = here->if_object()->find(key);
+    here->if_object()->set("later", *json::parse(R"({"a":[1]})"));
+  }
+  return document;
+}
+
+json::Value document_with_reason(const Kind& kind) {
+  auto document = full_document(kind);
+  if (auto* status = document.if_object()->find("status")) {
+    status->if_object()->set("reason", *json::parse(R"({"code":"NOT_FOUND","message":"m"})"));
+  }
+  return document;
+}
+
+TEST(Registry, UnknownKeysSurviveEveryWrite) {
+  for (const auto& kind : krake_registry().kinds()) {
+    const auto document = document_with_reason(*kind);
+    const auto stored = decode(*kind, with_unknown_keys(*kind, document), Form::stored);
+    ASSERT_NE(stored, nullptr) << kind->name;
+    const auto text = encode(*stored);
+    const auto body = decode(*kind, document, Form::full);
+    ASSERT_NE(body, nullptr) << kind->name;
+    EXPECT_NE(encode(*body), text) << kind->name;
+    EXPECT_TRUE(body->equals(*stored)) << kind->name << ": they are no change";
+    // PUT, and PATCH, whose result is decoded as a body.
+    body->keep_stored(*stored);
+    EXPECT_EQ(encode(*body), text) << kind->name;
+    auto written = stored->clone();
+    written->take_status(*decode(*kind, document, Form::full));
+    EXPECT_EQ(encode(*written), text) << kind->name;
+  }
+}
+
+TEST(Registry, UnknownKeysGoWithTheirStruct) {
+  const auto& kind = krake_registry().get("core", "MetricsProvider");
+  const auto stored = decode(kind, with_unknown_keys(kind, full_document(kind)), Form::stored);
+  auto document = full_document(kind);
+  document.if_object()->set("spec", *json::parse(R"({"type":"prometheus","prometheus":{"url":"u"}})"));
+  const auto body = decode(kind, document, Form::full);
+  body->keep_stored(*stored);
+  EXPECT_TRUE(encode(*body).contains(R"("prometheus":{"url":"u"}})")) << encode(*body);
+}
+
 }  // namespace
 }  // namespace krake

@@ -161,6 +161,11 @@ inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
+template <class T>
+inline constexpr bool is_one_of = false;
+template <class... Vs>
+inline constexpr bool is_one_of<OneOf<Vs...>> = true;
+
 template <class T, class Fn>
 void for_each_member(Fn&& fn) {
   boost::mp11::mp_for_each<Members<T>>([&](auto member) { fn(json_name(member.name), member.pointer); });
@@ -487,18 +492,40 @@ std::string_view changed_immutable(const T& body, const T& stored) {
   return changed;
 }
 
+// Unknown keys of `stored`, wherever both values have the struct they are in. Lists and maps are replaced as a whole.
+template <class T>
+void keep_unknown(T& body, const T& stored) {
+  if constexpr (codec::Described<T>) {
+    if constexpr (requires { body.unknown; }) body.unknown = stored.unknown;
+    codec::for_each_member<T>([&](std::string_view, auto pointer) { keep_unknown(body.*pointer, stored.*pointer); });
+  } else if constexpr (codec::is_optional<T>) {
+    if (body && stored) keep_unknown(*body, *stored);
+  } else if constexpr (codec::is_one_of<T>) {
+    std::visit(
+        [&]<class V>(V& variant) {
+          if (const auto* same = stored.template as<V>()) keep_unknown(variant, *same);
+        },
+        body.value);
+  }
+}
+
 // Makes `body` what is to be stored: readonly and subresource fields, and unknown keys, from `stored`.
 template <class T>
 void keep_stored(T& body, const T& stored) {
-  if constexpr (requires { body.unknown; }) body.unknown = stored.unknown;
-  codec::for_each_member<T>([&](std::string_view name, auto pointer) {
-    using Member = std::decay_t<decltype(body.*pointer)>;
-    if (codec::marks_of<T>(name) & (kReadonly | kSubresource)) {
-      body.*pointer = stored.*pointer;
-    } else if constexpr (codec::Described<Member>) {
-      keep_stored(body.*pointer, stored.*pointer);
-    }
-  });
+  if constexpr (codec::Described<T>) {
+    if constexpr (requires { body.unknown; }) body.unknown = stored.unknown;
+    codec::for_each_member<T>([&](std::string_view name, auto pointer) {
+      if (codec::marks_of<T>(name) & (kReadonly | kSubresource)) {
+        body.*pointer = stored.*pointer;
+      } else {
+        keep_stored(body.*pointer, stored.*pointer);
+      }
+    });
+  } else if constexpr (codec::is_optional<T>) {
+    if (body && stored) keep_stored(*body, *stored);
+  } else {
+    keep_unknown(body, stored);  // marks inside a tagged union are not honoured
+  }
 }
 
 }  // namespace krake

@@ -113,9 +113,9 @@ class ObjectOf final : public Object {
   }
   void take_status(const Object& body) override {
     if constexpr (requires { value.status; }) {
-      auto unknown = value.status.unknown;
-      value.status = body.as<T>().status;
-      value.status.unknown = std::move(unknown);
+      auto status = body.as<T>().status;
+      keep_unknown(status, value.status);
+      value.status = std::move(status);
     }
   }
 

@@ -69,6 +69,7 @@ BOOST_DEFINE_ENUM_CLASS(ReasonCode, INTERNAL_ERROR, INVALID_RESOURCE, UNSUPPORTE
 struct Reason {
   ReasonCode code = ReasonCode::INTERNAL_ERROR;
   std::string message;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"code", kRequired}, {"message", kRequired}};
   friend bool operator==(const Reason&, const Reason&) = default;

@@ -9,6 +9,7 @@ namespace krake {
 struct LeaseSpec {
   std::string holder;
   Integer ttl_seconds = 6;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"holder", kRequired}};
   friend bool operator==(const LeaseSpec&, const LeaseSpec&) = default;
