@@ -55,6 +55,15 @@ std::optional<std::string> integer_literal(std::string_view text) {
   return out;
 }
 
+// Python's int(float): all digits, 309 of them for 1e308.
+Integer truncated(double value) {
+  constexpr double kBeyond = 9223372036854775808.0;  // 2^63
+  if (std::fabs(value) < kBeyond) return static_cast<std::int64_t>(value);
+  char digits[320];
+  const auto [end, ec] = std::to_chars(std::begin(digits), std::end(digits), value, std::chars_format::fixed);
+  return Integer::from_digits(std::string_view(digits, end));
+}
+
 // Python's float(str), finite or not.
 std::optional<double> double_literal(std::string_view text) {
   text = trim(text);
@@ -85,7 +94,7 @@ bool decode_integer(const json::Value& in, Integer& out, FieldErrors& errors) {
     if (number->is_integer()) return out = Integer::from_digits(number->text), true;
     const double value = number->as_double();
     if (std::isinf(value)) return errors.add("Number too large."), false;
-    return out = Integer::from_digits(fmt::format("{:.0f}", std::trunc(value))), true;
+    return out = truncated(value), true;
   }
   if (const auto* text = in.if_string()) {
     if (const auto digits = integer_literal(*text)) return out = Integer::from_digits(*digits), true;

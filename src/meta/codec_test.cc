@@ -97,6 +97,25 @@ TEST(Codec, IntegersGivenAsTextCanBeReadBack) {
   }
 }
 
+TEST(Codec, FloatsBecomeTheIntegerPythonMakesOfThem) {
+  const std::pair<std::string_view, std::string_view> rows[] = {
+      {"-0.9", "0"},
+      {"2.0e3", "2000"},
+      {"9223372036854774784.0", "9223372036854774784"},  // the last double below 2^63
+      {"9223372036854775808.0", "9223372036854775808"},
+      {"-9223372036854775808.0", "-9223372036854775808"},
+      {"-9.3e18", "-9300000000000000000"},
+      {"1e23", "99999999999999991611392"},
+  };
+  for (const auto& [in, out] : rows) {
+    EXPECT_EQ(load(fmt::format(R"({{"name":"x","count":{}}})", in))->count.text(), out) << in;
+  }
+  const auto most = load(R"({"name":"x","count":1.7976931348623157e308})")->count.text();
+  EXPECT_EQ(most.size(), 309u);
+  EXPECT_TRUE(most.starts_with("179769313486231570814527423731704356798070567525844996598917476803157")) << most;
+  EXPECT_TRUE(most.ends_with("858368")) << most;
+}
+
 TEST(Codec, ReportsEveryErrorAtItsPlace) {
   EXPECT_EQ(error("[]"), "{'_schema': ['Invalid input type.']}");
   EXPECT_EQ(error("{}"), "{'name': ['Missing data for required field.']}");
