@@ -3,7 +3,8 @@
 //
 // A type is a described struct. `static constexpr FieldMark kMarks[]` names what is special about its fields;
 // `static void check(const T&, FieldChecks&)` holds its validators; a member `Unknown unknown` keeps keys we do not
-// know. A std::optional member is nullable with default null. A C++ name ending in '_' loses it in JSON (namespace_).
+// know, but for the one called kOfTheAnswer. A std::optional member is nullable with default null. A C++ name ending in
+// '_' loses it in JSON (namespace_).
 #pragma once
 
 #include <algorithm>
@@ -413,11 +414,13 @@ struct Codec<T> {
     }
     return good;
   }
+  // The keys of `object` are distinct: the parser sees to that.
   static void collect_unknown(const json::Object& object, T& out) {
     for (const auto& [key, value] : object) {
       bool known = HasKind<T> && (key == "api" || key == "kind");
+      if constexpr (requires { T::kOfTheAnswer; }) known = known || key == T::kOfTheAnswer;
       for_each_member<T>([&](std::string_view name, auto) { known = known || name == key; });
-      if (!known) out.unknown.fields.set(key, value);
+      if (!known) out.unknown.fields.append(key, value);
     }
   }
   static void encode(const T& v, std::string& out) {
