@@ -13,29 +13,40 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using Row = std::pair<std::string_view, std::optional<std::string>>;
 
+std::vector<json::Object> objects_of(std::string_view text) {
+  std::vector<json::Object> objects;
+  for (auto& value : array_of(text)) objects.push_back(std::move(value.make_object()));
+  return objects;
+}
+
 TEST(CheckManifest, AcceptsCompleteResources) {
   EXPECT_THAT(check_manifest({}), IsEmpty());
-  EXPECT_THAT(check_manifest(array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}}]")), IsEmpty());
+  EXPECT_THAT(check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}}]")), IsEmpty());
 }
 
 TEST(CheckManifest, ReportsMissingFieldsInOrder) {
-  EXPECT_THAT(check_manifest(array_of("[{}]")), ElementsAre("Field 'metadata.name' not found in resource at index 0",
-                                                            "Field 'apiVersion' not found in resource at index 0",
-                                                            "Field 'kind' not found in resource at index 0",
-                                                            "Field 'metadata' not found in resource at index 0"));
+  EXPECT_THAT(check_manifest(objects_of("[{}]")), ElementsAre("Field 'metadata.name' not found in resource at index 0",
+                                                              "Field 'apiVersion' not found in resource at index 0",
+                                                              "Field 'kind' not found in resource at index 0",
+                                                              "Field 'metadata' not found in resource at index 0"));
   EXPECT_THAT(
-      check_manifest(array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}},"
-                              " {'metadata':{'name':'q'}}, {'apiVersion':1,'kind':null,'metadata':{'name':''}}]")),
+      check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}},"
+                                " {'metadata':{'name':'q'}}, {'apiVersion':1,'kind':null,'metadata':{'name':''}}]")),
       ElementsAre("Field 'apiVersion' not found in resource at index 1 (metadata.name: 'q')",
                   "Field 'kind' not found in resource at index 1 (metadata.name: 'q')",
                   "Field 'metadata.name' not found in resource at index 2"));
 }
 
 TEST(CheckManifest, NamesWrongTypes) {
-  EXPECT_THAT(check_manifest(array_of("[3, null, {'apiVersion':'v1','kind':'Pod','metadata':null}]")),
-              ElementsAre("Resource at index 0 is not an object", "Resource at index 1 is not an object",
-                          "Field 'metadata.name' not found in resource at index 2",
-                          "Field 'metadata' is not an object in resource at index 2"));
+  EXPECT_THAT(check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':null}]")),
+              ElementsAre("Field 'metadata.name' not found in resource at index 0",
+                          "Field 'metadata' is not an object in resource at index 0"));
+}
+
+TEST(CheckManifest, MakesAsManyMessagesAsAreShown) {
+  const auto errors = check_manifest(std::vector<json::Object>(1000));
+  ASSERT_EQ(errors.size(), kMostErrors);
+  EXPECT_EQ(errors.back(), "Field 'metadata' not found in resource at index 24");
 }
 
 constexpr std::string_view kGoodKubeconfig =
@@ -341,7 +352,7 @@ std::string control(std::string_view min, std::string_view max) {
 }
 
 TEST(CheckObserverSchema, ReportsEveryViolation) {
-  const json::Array manifest = array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'n'}}]");
+  const auto manifest = objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'n'}}]");
   const auto pod = [](std::string_view rest) {
     return fmt::format("[{{'apiVersion':'v1','kind':'Pod','metadata':{{'name':'p','labels':null}}{}}}]", rest);
   };
@@ -352,7 +363,6 @@ TEST(CheckObserverSchema, ReportsEveryViolation) {
       {list("null," + control("0", "0")), std::nullopt},
       {list("{'a':null},[" + control("0", "2") + "]," + control("1", "2")), std::nullopt},
       {list(control("0", "123456789012345678901234567890")), std::nullopt},
-      {"[5]", "Observed resource must be a dictionary"},
       {"[{'kind':'Pod','metadata':{'name':'p'}}]", "apiVersion is not defined"},
       {"[{'apiVersion':'v1','kind':null,'metadata':{'name':'p'}}]", "kind is not defined"},
       {"[{'apiVersion':'v1','kind':'Pod'}]", "metadata dictionary is not defined"},
@@ -376,9 +386,9 @@ TEST(CheckObserverSchema, ReportsEveryViolation) {
       {"[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'q'}}]", "Observed resource must be in manifest"},
   };
   for (const auto& [schema, expected] : rows) {
-    EXPECT_EQ(check_observer_schema(array_of(schema), manifest), expected) << schema;
+    EXPECT_EQ(check_observer_schema(objects_of(schema), manifest), expected) << schema;
   }
-  EXPECT_EQ(check_observer_schema(array_of("[{}]"), {}), std::nullopt);
+  EXPECT_EQ(check_observer_schema(objects_of("[{}]"), {}), std::nullopt);
 }
 
 TEST(Validate, RandomJsonNeverBreaksAnyCheck) {
@@ -386,18 +396,19 @@ TEST(Validate, RandomJsonNeverBreaksAnyCheck) {
   static constexpr std::string_view kKeys[] = {"current-context", "contexts", "users",          "clusters",
                                                "metadata",        "name",     "node_templates", "topology_template"};
   for (int i = 0; i < 3000; ++i) {
-    json::Array array;
+    std::vector<json::Object> objects;
     json::Object object;
     for (int n = 0; n < 4; ++n) {
-      array.push_back(random_value(random, 4));
+      auto value = random_value(random, 4);
+      objects.push_back(std::move(value.make_object()));
       object.set(kKeys[random.below(std::size(kKeys))], random_value(random, 4));
     }
     object.set("tosca_definitions_version", "tosca_simple_yaml_1_0");
-    check_manifest(array);
+    check_manifest(objects);
     check_kubeconfig(object);
     check_tosca_application(object);
     check_tosca_cluster(object);
-    check_observer_schema(array, array);
+    check_observer_schema(objects, objects);
   }
 }
 
