@@ -119,6 +119,23 @@ TEST(Registry, WhatIsAcceptedCanBeStoredAndReadBack) {
   }
 }
 
+// The next time a server makes for the object is later than these, whatever its clock says.
+TEST(Registry, BindingsCountAsServerMadeTimes) {
+  const auto now = *parse_datetime("2026-03-01T09:30:00.123456+00:00");
+  const auto ref = R"({"api":"a","kind":"K","name":"n"})";
+  for (const auto& [name, field] : {std::pair{"Application", "cluster"}, std::pair{"Cluster", "cloud"}}) {
+    const auto& kind = krake_registry().get("kubernetes", name);
+    const auto object = decode(kind, full_document(kind), Form::full);
+    ASSERT_NE(kind.newest_time, nullptr) << name;
+    EXPECT_EQ(kind.newest_time(*object), std::nullopt) << name;
+    const auto body = *json::parse(fmt::format(R"({{"{}":{}}})", field, ref));
+    const auto binding = std::ranges::find(kind.subresources, "binding", &Subresource::name);
+    ASSERT_NE(binding, kind.subresources.end()) << name;
+    ASSERT_TRUE(binding->apply(*object, {.body = &body, .now = now})) << name;
+    EXPECT_EQ(kind.newest_time(*object), now) << name;
+  }
+}
+
 // Where unknown keys are kept.
 std::vector<std::vector<std::string>> places(std::string_view kind) {
   static const std::map<std::string_view, std::vector<std::vector<std::string>>> kPlaces{
