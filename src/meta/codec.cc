@@ -142,6 +142,13 @@ bool decode_mapping(const json::Value& in, json::Object& out, FieldErrors& error
   return true;
 }
 
+void mask_member(json::Value& member) {
+  const auto* text = member.if_string();
+  const auto* object = member.if_object();
+  if (member.is_null() || (text && text->empty()) || (object && object->empty())) return;
+  member = kMask;
+}
+
 bool check_fixed(const json::Object& object, std::string_view field, std::string_view wanted, FieldErrors& errors) {
   const auto* value = object.find(field);
   if (!value) return true;

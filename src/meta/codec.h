@@ -163,6 +163,14 @@ template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
 template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+template <class T>
+inline constexpr bool is_string_map = false;
+template <class T>
+inline constexpr bool is_string_map<StringMap<T>> = true;
+template <class T>
 inline constexpr bool is_one_of = false;
 template <class... Vs>
 inline constexpr bool is_one_of<OneOf<Vs...>> = true;
@@ -473,6 +481,63 @@ Result<T> decode_json(const json::Value& in, Form form) {
   FieldErrors errors;
   if (!codec::decode(in, out, errors, form)) return fail(Code::invalid_object, errors.render());
   return out;
+}
+
+// ---- secrets: what is for people's eyes goes through here, so that the mark in the struct decides
+
+inline constexpr std::string_view kMask = "********";
+
+namespace codec {
+void mask_member(json::Value& member);  // unless it is null or empty
+template <class T>
+void mask(json::Value& value);
+template <class... Vs>
+void mask_variants(json::Object& object, const OneOf<Vs...>*) {
+  const auto one = [&]<class V>(const V*) {
+    if (auto* variant = object.find(V::kTag)) mask<V>(*variant);
+  };
+  (one(static_cast<const Vs*>(nullptr)), ...);
+}
+template <class T>
+void mask_fields(json::Object& object) {
+  for_each_member<T>([&](std::string_view name, auto pointer) {
+    using Member = std::decay_t<decltype(std::declval<T&>().*pointer)>;
+    auto* member = object.find(name);
+    if (!member) return;
+    if (marks_of<T>(name) & kSecret) {
+      mask_member(*member);
+    } else {
+      mask<Member>(*member);
+    }
+  });
+}
+template <class T>
+void mask(json::Value& value) {
+  auto* object = value.if_object();
+  if constexpr (is_optional<T>) {
+    mask<typename T::value_type>(value);
+  } else if constexpr (is_vector<T>) {
+    if (auto* array = value.if_array()) std::ranges::for_each(*array, mask<typename T::value_type>);
+  } else if constexpr (is_string_map<T>) {
+    using Element = decltype(T::entries)::value_type::second_type;
+    if (object) std::ranges::for_each(*object, [](auto& entry) { mask<Element>(entry.second); });
+  } else if constexpr (is_one_of<T>) {
+    if (object) mask_variants(*object, static_cast<const T*>(nullptr));
+  } else if constexpr (Described<T>) {
+    if (object) mask_fields<T>(*object);
+  }
+}
+}  // namespace codec
+
+// `value`, the JSON of a T, with kMask in fields marked as secret. It need not be a valid T.
+template <class T>
+json::Value masked(json::Value value) {
+  codec::mask<T>(value);
+  return value;
+}
+template <class T>
+std::string encode_masked(const T& value) {
+  return json::print(masked<T>(to_value(value)));
 }
 
 // ---- update semantics (api-contract 6.1), generic over described structs

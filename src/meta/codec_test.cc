@@ -152,6 +152,39 @@ TEST(Codec, UnknownKeysSurviveOnlyFromTheStore) {
   EXPECT_NE(encode_json(update).find("later"), std::string::npos);
 }
 
+struct Key {
+  std::string user;
+  std::string password;
+  std::optional<std::string> token;
+  json::Object certificate;
+  static constexpr FieldMark kMarks[] = {{"password", kSecret}, {"token", kSecret}, {"certificate", kSecret}};
+};
+BOOST_DESCRIBE_STRUCT(Key, (), (user, password, token, certificate))
+struct Door {
+  static constexpr std::string_view kTag = "door";
+  std::optional<Key> key;
+};
+BOOST_DESCRIBE_STRUCT(Door, (), (key))
+struct House {
+  std::vector<Key> list;
+  StringMap<Key> map;
+  OneOf<Door> way;
+};
+BOOST_DESCRIBE_STRUCT(House, (), (list, map, way))
+
+TEST(Codec, SecretsAreMaskedByTheirMark) {
+  const Key key{.user = "u", .password = "HIDE", .token = "HIDE", .certificate = {{"data", "HIDE"}}};
+  const std::string hidden = R"({"user":"u","password":"********","token":"********","certificate":"********"})";
+  EXPECT_EQ(encode_masked(key), hidden);
+  EXPECT_EQ(encode_masked(Key{.user = "u"}), encode_json(Key{.user = "u"})) << "what is not set is shown so";
+  House house{.list = {key}, .map = {.entries = {{"a", key}}}, .way = {Door{key}}};
+  EXPECT_EQ(encode_masked(house), fmt::format(R"({{"list":[{0}],"map":{{"a":{0}}},"way":{{"type":"door","door":)"
+                                              R"({{"key":{0}}}}}}})",
+                                              hidden));
+  EXPECT_EQ(json::print(masked<House>(*json::parse(R"({"list":5,"map":[],"way":{"door":{"key":null}}})"))),
+            R"({"list":5,"map":[],"way":{"door":{"key":null}}})");
+}
+
 TEST(Codec, ImmutableFieldsAreFoundInNestedStructs) {
   EXPECT_EQ(changed_immutable(Inner{.number = 1}, Inner{.number = 2}), "number");
   EXPECT_EQ(changed_immutable(Inner{.text = "a"}, Inner{.text = "b"}), "");
