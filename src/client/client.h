@@ -122,8 +122,6 @@ class Client {
     const auto text = value.string_at({"metadata", "resource_version"});
     std::int64_t revision = 0;
     std::from_chars(text.data(), text.data() + text.size(), revision);
-    // Ours to the server and back, but no part of the object.
-    object->metadata.unknown.fields.erase("resource_version");
     return Versioned<T>{std::move(*object), revision};
   }
 

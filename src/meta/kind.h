@@ -67,7 +67,8 @@ struct Kind {
   bool unchanged_update_is_ok = false;  // PUT of an equal body: 200 instead of 400
   std::vector<Subresource> subresources;
   void (*on_delete)(Object& object) = nullptr;  // at the first DELETE
-  // status.state, lower case, for ?blocking=; null when the kind has none.
+  // status.state as it is written, "RUNNING", for ?blocking=, which takes it in lower case; null when the kind has
+  // none.
   std::string (*state)(const Object& object) = nullptr;
   // The newest server-made time outside the metadata, e.g. of a binding; null when the kind has none.
   std::optional<DateTime> (*newest_time)(const Object& object) = nullptr;
@@ -113,9 +114,9 @@ class ObjectOf final : public Object {
   }
   void take_status(const Object& body) override {
     if constexpr (requires { value.status; }) {
-      auto unknown = value.status.unknown;
-      value.status = body.as<T>().status;
-      value.status.unknown = std::move(unknown);
+      auto status = body.as<T>().status;
+      keep_unknown(status, value.status);
+      value.status = std::move(status);
     }
   }
 

@@ -412,7 +412,7 @@ class World {
       if (app.metadata.deleted) return fmt::format("application {} is being deleted and still there", name);
       const auto& status = app.status;
       if (status.state != ApplicationState::RUNNING || !status.running_on || status.running_on != status.scheduled_to) {
-        return fmt::format("application {} is {}: {}", name, enum_name(status.state), encode_json(status));
+        return fmt::format("application {} is {}: {}", name, enum_name(status.state), encode_masked(status));
       }
       for (const auto& [cluster_name, cluster] : clusters_) {
         const bool here = status.running_on->name == cluster_name;

@@ -24,6 +24,7 @@ struct ClusterConstraints {
   std::optional<std::vector<expr::LabelConstraint>> labels;
   std::vector<std::string> custom_resources;
   std::optional<std::vector<expr::MetricConstraint>> metrics;
+  Unknown unknown;
 
   friend bool operator==(const ClusterConstraints&, const ClusterConstraints&) = default;
 };
@@ -32,6 +33,7 @@ BOOST_DESCRIBE_STRUCT(ClusterConstraints, (), (labels, custom_resources, metrics
 struct Constraints {
   ClusterConstraints cluster;
   bool migration = true;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"cluster", kRequired}};
   friend bool operator==(const Constraints&, const Constraints&) = default;
@@ -70,6 +72,7 @@ struct ContainerHealth {
   Integer running_pods;
   Integer completed_pods;
   Integer failed_pods;
+  Unknown unknown;
 
   friend bool operator==(const ContainerHealth&, const ContainerHealth&) = default;
 };
