@@ -104,7 +104,7 @@ class ApplicationController final : public Controller {
             .migration_health_wait = options_.migration_health_wait,
             .migration_retry = options_.migration_retry};
   }
-  Mono next_report(const Local& local) const;
+  Mono next_report(const Local& local, Mono now) const;
   void spend_report(Local& local);
   void prune(Local& local) const;
 
@@ -180,7 +180,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   }
   prune(local);
   observed.memory = local.memory;
-  observed.memory.status_allowed_at = next_report(local);
+  observed.memory.status_allowed_at = next_report(local, env_.clock.now());
   co_return observed;
 }
 
@@ -379,7 +379,9 @@ Awaitable<void> ApplicationController::report_failure(ObjectKey key, Application
                                                       std::int64_t* revision) {
   co_await applications_.wait_for(*revision);
   Local& local = local_[key];
-  if (env_.clock.now() < next_report(local)) co_return;
+  // One reading of the clock: compared with a later one, a budget that is not used up would always lie ahead.
+  const Mono now = env_.clock.now();
+  if (next_report(local, now) > now) co_return;
   auto current = applications_.find(key);
   if (!current || current->object.metadata.uid != application->object.metadata.uid) co_return;
   StatusView view{.reason = reason_of(error)};
@@ -394,8 +396,8 @@ Awaitable<void> ApplicationController::report_failure(ObjectKey key, Application
 
 // ---- the pace of reports
 
-Mono ApplicationController::next_report(const Local& local) const {
-  const Mono now = env_.clock.now();
+// When the next report may be written; `now` when at once.
+Mono ApplicationController::next_report(const Local& local, Mono now) const {
   if (!local.budget) return now;
   const double filled =
       local.budget->tokens + std::chrono::duration<double>(now - local.budget->at) / options_.status_interval;

@@ -37,6 +37,22 @@ class Switchable final : public Transport {
   const bool& off_;
 };
 
+// Time as it is outside the simulator: two readings are never the same.
+class TickingClock final : public Clock {
+ public:
+  explicit TickingClock(Clock& inner) : inner_(inner) {}
+  Mono now() const override {
+    last_ = std::max(inner_.now(), last_ + Duration(1));
+    return last_;
+  }
+  Wall wall() const override { return inner_.wall(); }
+  TimerHandle at(Mono when, std::function<void()> fn) override { return inner_.at(when, std::move(fn)); }
+
+ private:
+  Clock& inner_;
+  mutable Mono last_{};
+};
+
 constexpr std::uint64_t kSeeds = 6;
 
 struct Site {
@@ -81,6 +97,9 @@ struct Bench {
   Client user{api.transport};
   Client controllers_client{std::make_shared<Switchable>(api.transport, api_off)};
   ApplicationOptions options;
+  TickingClock ticking{api.world.clock};
+  Env ticking_env{api.world.env.executor, ticking, Random(1), Log(), api.world.metrics};
+  bool ticks = false;
   std::unique_ptr<Controller> controller;
 
   explicit Bench(std::vector<std::string> names = {"one", "two"}) {
@@ -105,7 +124,8 @@ struct Bench {
     if (!made) throw std::runtime_error(made.error().message);
   }
   void start() {
-    controller = make_application_controller({api.world.env, controllers_client, dialer}, options);
+    Env& env = ticks ? ticking_env : api.world.env;
+    controller = make_application_controller({env, controllers_client, dialer}, options);
     controller->start();
   }
   void stop() {
@@ -439,6 +459,20 @@ TEST(ApplicationController, OneInvalidObjectDoesNotKeepTheOthersWaiting) {
   EXPECT_EQ(bench.get("web")->status.state, State::RUNNING);
   EXPECT_TRUE(bench.sim("one").find("deployments", "default", "web"));
   EXPECT_FALSE(bench.sim("two").find("deployments", "default", "web"));
+}
+
+TEST(ApplicationController, ReportsWhatAClusterRefusesThoughTheClockGoesOnMeanwhile) {
+  Bench bench({"one"});
+  bench.ticks = true;
+  bench.restart();
+  bench.sim("one").faults.forbidden = {"patch:configmaps"};
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); })) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::KUBERNETES_ERROR);
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("settings"));
+  bench.sim("one").faults.forbidden.clear();
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
 }
 
 TEST(ApplicationController, ReportsAnUnreachableClusterAndGoesOnWhenItIsBack) {
