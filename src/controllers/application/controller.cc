@@ -164,8 +164,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
   for (const auto& cluster : clusters) {
-    const bool at_home =
-        cluster == app.status.scheduled_to || cluster == app.status.running_on || app.metadata.deleted.has_value();
+    const bool at_home = cluster == app.status.scheduled_to || cluster == app.status.running_on;
     observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
                                                                    .uid = app.metadata.uid,
                                                                    .desired = &observed.desired.objects,
@@ -276,7 +275,7 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   const json::Value* fields = live->at_path({"metadata", "managedFields"});
   const json::Value* version = live->at_path({"metadata", "resourceVersion"});
   if (!fields || !fields->is_array() || !version) co_return Status();
-  auto adopted = manifest::adopt_updates(*fields->if_array(), "OpenAPI-Generator", kManager);
+  auto adopted = manifest::adopt_updates(*fields->if_array(), kUpstreamManager, kManager);
   if (adopted == *fields->if_array()) co_return Status();
   json::Array operations{
       json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}},

@@ -379,6 +379,30 @@ TEST(ApplicationController, DeletesItsObjectsBeforeItLetsGo) {
   bench.expect_silence();
 }
 
+TEST(ApplicationController, DoesNotDeleteWhatItHasNeverApplied) {
+  Bench bench;
+  auto dialled = bench.dialer.dial({.url = Bench::url("two")});
+  HttpRequest post{.method = "POST",
+                   .target = "/api/v1/namespaces/default/configmaps",
+                   .headers = {},
+                   .body = json::print(config_map("settings", "{'of':'the operator'}"))};
+  post.headers.add("Content-Type", "application/json");
+  post.headers.add("Authorization", "Bearer sim-token");
+  ASSERT_EQ(bench.api.world.run((*dialled)->send(post))->status, 201);
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one"));
+  // Whoever may write the application can name any cluster as owner.
+  json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}},
+                        {"owners", json::Array{to_value(Bench::ref("one")), to_value(Bench::ref("two"))}}};
+  ASSERT_TRUE(bench.api.world.run(bench.user.remove<Application>(Bench::key("web"))));
+  ASSERT_TRUE(
+      bench.api.world.run(bench.user.patch<Application>(Bench::key("web"), json::Object{{"metadata", metadata}})));
+  ASSERT_TRUE(bench.wait([&] { return !bench.get("web"); })) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
+  EXPECT_TRUE(bench.sim("two").find("configmaps", "default", "settings"));
+}
+
 TEST(ApplicationController, RemembersFromTheClusterWhatTheStatusForgot) {
   for (const bool restarted : {false, true}) {
     Bench bench;

@@ -110,6 +110,10 @@ class Planner {
   void add_status(json::Object fields) {
     if (!fields.empty()) add(PatchStatus{std::move(fields)});
   }
+  StatusView view_of(const Place& at, const std::vector<Item>& items, const json::Array& objects,
+                     const json::Array& schema) const {
+    return {.place = &at, .who = who_, .items = items, .objects = &objects, .schema = &schema};
+  }
   // A status that only reports: it may have to wait its turn.
   void report(const StatusView& view) {
     auto fields = status_patch(app_, view);
@@ -262,19 +266,23 @@ class Planner {
     return result;
   }
 
-  // Ours at that place: by label, and what the status has recorded and nobody else claims.
+  // Ours at that place: by label. Without one only what upstream has made and seen where the application runs: a name
+  // in a manifest is a wish, it says nothing about who put the object there.
   std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> inventory(const Place& at) const {
     auto all = at.ours;
     std::erase_if(all, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
-    const auto take = [&](const std::vector<Item>& items) {
+    const auto take = [&](const std::vector<Item>& items, bool upstreams) {
       for (const Item& item : items) {
-        if (item.problem || !item.live || ownership(*item.live, who_) == Ownership::foreign) continue;
-        if (std::ranges::none_of(all, [&](const auto& one) { return one.first == item.ref; }))
+        if (item.problem || !item.live) continue;
+        const auto whose = ownership(*item.live, who_);
+        const bool mine = whose == Ownership::ours ||
+                          (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
+        if (mine && std::ranges::none_of(all, [&](const auto& one) { return one.first == item.ref; }))
           all.emplace_back(item.ref, item.live);
       }
     };
-    take(at.applied);
-    take(at.recorded);
+    take(at.applied, false);
+    take(at.recorded, at.cluster == status_.running_on);
     // Backwards: what others need goes last.
     decltype(all) ordered;
     for (int rank = kRanks; rank-- > 0;) {
@@ -320,8 +328,7 @@ class Planner {
 
   // The status is lost, the objects are there: only look, and write down what is so.
   void recover(const Place& at) {
-    StatusView view{
-        .place = &at, .items = at.desired, .objects = &observed_.desired.objects, .schema = &observed_.desired.schema};
+    StatusView view = view_of(at, at.desired, observed_.desired.objects, observed_.desired.schema);
     view.running_on = at.cluster;
     view.state = State::RUNNING;
     add_status(status_patch(app_, view));
@@ -348,7 +355,8 @@ class Planner {
       add(Again{});
       return;
     }
-    StatusView view{.place = &at, .items = at.applied, .objects = &applied_, .schema = &schema, .write_objects = false};
+    StatusView view = view_of(at, at.applied, applied_, schema);
+    view.write_objects = false;
     view.reason = reason ? reason : worst(settlement.problems);
     view.state = state;
     // What was being applied when the spec changed again is still not known to be applied.
@@ -429,7 +437,7 @@ class Planner {
       add(Again{});
       return;
     }
-    StatusView view{.place = &at, .items = at.desired, .objects = &desired.objects, .schema = &desired.schema};
+    StatusView view = view_of(at, at.desired, desired.objects, desired.schema);
     view.reason = worst(settlement.problems);
     // Not everything is there yet: the application does not run here so far.
     if (settlement.blocked && !trust) view.state = status_.running_on ? State::RECONCILING : State::CREATING;
@@ -525,10 +533,7 @@ class Planner {
       add(Wait{seconds(10)});
       return;
     }
-    StatusView view{.place = &target,
-                    .items = target.desired,
-                    .objects = &observed_.desired.objects,
-                    .schema = &observed_.desired.schema};
+    StatusView view = view_of(target, target.desired, observed_.desired.objects, observed_.desired.schema);
     view.running_on = target.cluster;
     view.state = State::RUNNING;
     add_status(status_patch(app_, view));
@@ -640,7 +645,9 @@ std::vector<ResourceRef> clusters_of(const Application& application) {
   if (application.status.scheduled_to) add(*application.status.scheduled_to);
   if (application.status.running_on) add(*application.status.running_on);
   for (const auto& owner : application.metadata.owners) {
-    if (owner.kind == "Cluster") add(owner);
+    // Whoever may write the application may name owners; other namespaces are not reached that way.
+    const bool at_home = owner.namespace_ == application.metadata.namespace_;
+    if (owner.kind == "Cluster" && at_home) add(owner);
   }
   return clusters;
 }

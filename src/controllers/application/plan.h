@@ -87,7 +87,7 @@ struct PlanOptions {
 struct Observed {
   std::shared_ptr<const Application> application;
   Desired desired;
-  std::vector<Place> places;  // scheduled_to, running_on and the owners, each once
+  std::vector<Place> places;  // scheduled_to, running_on and the owners of its namespace, each once
   Memory memory;
   PlanOptions options;
 };

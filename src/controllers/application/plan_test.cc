@@ -592,6 +592,65 @@ TEST(ApplicationPlan, DeletesEverywhereThenLetsGo) {
   EXPECT_TRUE(model.app.metadata.finalizers.empty());
 }
 
+// A name in a manifest is a wish: what somebody else has made there is not ours to delete.
+TEST(ApplicationPlan, DeletesUnlabelledObjectsOnlyWhenUpstreamMadeAndRecordedThemWhereItRuns) {
+  struct Case {
+    const char* name;
+    bool recorded;
+    bool upstreams;
+    bool running_here;
+    bool removed;
+  };
+  const Case cases[] = {{"wanted only", false, true, true, false},
+                        {"recorded, made by somebody else", true, false, true, false},
+                        {"recorded, elsewhere", true, true, false, false},
+                        {"recorded, made by upstream", true, true, true, true}};
+  for (const auto& c : cases) {
+    Model model;
+    model.bind("one");
+    model.app.metadata.finalizers = {"kubernetes_resources_deletion"};
+    model.app.status.state = State::RUNNING;
+    model.app.status.running_on = cluster(c.running_here ? "one" : "two");
+    model.app.status.last_applied_manifest = {config_map("a")};
+    if (c.recorded) model.app.status.last_observed_manifest = {config_map("a")};
+    json::Value live = config_map("a");
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.set("uid", "theirs");
+    const char* manager = c.upstreams ? "OpenAPI-Generator" : "kubectl";
+    metadata.set("managedFields", json::Array{json::Object{{"manager", manager}, {"operation", "Update"}}});
+    model.sites["one"].objects[ref_of(live)] = live;
+    model.app.metadata.deleted = model.app.metadata.modified;
+    EXPECT_GE(model.settle(), 0) << c.name;
+    EXPECT_EQ(model.has("one", config_map("a")), !c.removed) << c.name;
+    EXPECT_TRUE(model.app.metadata.finalizers.empty()) << c.name;
+  }
+}
+
+TEST(ApplicationPlan, LooksOnlyAtOwnersOfItsOwnNamespace) {
+  Model model;
+  model.bind("one");
+  auto elsewhere = cluster("one");
+  elsewhere.namespace_ = "other";
+  model.app.metadata.owners.push_back(elsewhere);
+  model.app.metadata.owners.push_back(cluster("two"));
+  EXPECT_EQ(clusters_of(model.app), (std::vector{cluster("one"), cluster("two")}));
+}
+
+// Neither another application's object nor what nobody has claimed yet is written down as seen of this application.
+TEST(ApplicationPlan, RecordsOnlyWhatIsItsOwn) {
+  Model model;
+  model.bind("one");
+  model.app.spec.manifest = {config_map("a"), deployment("d")};
+  json::Value foreign = deployment("d");
+  foreign.make_object()["metadata"] = value_of("{'name':'d','uid':'f','labels':{'krake/application-uid':'somebody'}}");
+  foreign.make_object().set("status", value_of("{'replicas':9,'readyReplicas':9}"));
+  model.sites["one"].objects[ref_of(foreign)] = foreign;
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_EQ(model.app.status.last_observed_manifest.size(), 1u);
+  EXPECT_EQ(json::Value(model.app.status.last_observed_manifest[0]).string_at({"kind"}), "ConfigMap");
+  EXPECT_EQ(model.app.status.container_health.desired_pods, Integer(0));
+}
+
 TEST(ApplicationPlan, DoesNotRemoveWhatIsOnItsWayOut) {
   Model model;
   model.bind("one");

@@ -11,6 +11,7 @@ namespace krake::application {
 
 struct StatusView {
   const Place* place = nullptr;          // where it runs; null: nothing to be seen, observed fields stay
+  Identity who;                          // whose objects count there
   std::span<const Item> items;           // parallel to `objects`, at `place`
   const json::Array* objects = nullptr;  // last_applied_manifest; null: stays
   const json::Array* schema = nullptr;   // mangled_observer_schema, for `objects`
