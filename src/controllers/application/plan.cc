@@ -59,6 +59,8 @@ struct Settlement {
   bool done() const { return applies.empty() && !blocked; }
 };
 
+using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
+
 class Planner {
  public:
   Planner(const Observed& observed, Mono now)
@@ -170,7 +172,7 @@ class Planner {
 
   const json::Value* previous_of(const Place& at, const kube::ObjectRef& ref) const {
     for (std::size_t i = 0; i < at.applied.size(); ++i) {
-      if (!at.applied[i].problem && at.applied[i].ref == ref) return &applied_[i];
+      if (!at.applied[i].problem && same_object(at.applied[i].ref, ref)) return &applied_[i];
     }
     return nullptr;
   }
@@ -268,23 +270,31 @@ class Planner {
 
   // Ours at that place: by label. Without one only what upstream has made and seen where the application runs: a name
   // in a manifest is a wish, it says nothing about who put the object there.
-  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> inventory(const Place& at) const {
-    auto all = at.ours;
-    std::erase_if(all, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
+  Objects inventory(const Place& at) const {
+    Objects all;
+    // Each once, in whatever versions it was seen.
+    const auto put = [&](const kube::ObjectRef& ref, const kube::LiveObject& live) {
+      const auto same = [&](const auto& one) {
+        return same_object(one.first, ref) || (!uid_of(*live).empty() && uid_of(*one.second) == uid_of(*live));
+      };
+      if (std::ranges::none_of(all, same)) all.emplace_back(ref, live);
+    };
     const auto take = [&](const std::vector<Item>& items, bool upstreams) {
       for (const Item& item : items) {
         if (item.problem || !item.live) continue;
         const auto whose = ownership(*item.live, who_);
         const bool mine = whose == Ownership::ours ||
                           (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
-        if (mine && std::ranges::none_of(all, [&](const auto& one) { return one.first == item.ref; }))
-          all.emplace_back(item.ref, item.live);
+        if (mine) put(item.ref, item.live);
       }
     };
+    for (const auto& [ref, live] : at.ours) {
+      if (ownership(*live, who_) == Ownership::ours) put(ref, live);
+    }
     take(at.applied, false);
     take(at.recorded, at.cluster == status_.running_on);
     // Backwards: what others need goes last.
-    decltype(all) ordered;
+    Objects ordered;
     for (int rank = kRanks; rank-- > 0;) {
       for (auto one = all.rbegin(); one != all.rend(); ++one) {
         if (apply_rank(one->first.type.kind) == rank) ordered.push_back(*one);
@@ -294,7 +304,7 @@ class Planner {
   }
 
   // Removes those of `objects` that are not on their way out already. True when nothing of them is left.
-  bool remove_all(const Place& at, const std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>& objects) {
+  bool remove_all(const Place& at, const Objects& objects) {
     for (const auto& [ref, live] : objects) {
       if (!being_deleted(*live)) {
         add(Remove{at.cluster, ref, std::string(uid_of(*live))});
@@ -404,7 +414,7 @@ class Planner {
         if (!other.ours.empty()) pending.push_back(other.cluster);
         continue;
       }
-      if (!remove_all(other, other.ours)) pending.push_back(other.cluster);
+      if (!remove_all(other, inventory(other))) pending.push_back(other.cluster);
     }
     return pending;
   }
@@ -455,11 +465,14 @@ class Planner {
     return fields;
   }
 
-  // What fell out of the manifest.
-  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> dropped(const Place& at) const {
+  // What fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
+  Objects dropped(const Place& at) const {
     auto all = inventory(at);
     std::erase_if(all, [&](const auto& one) {
-      return std::ranges::any_of(at.desired, [&](const Item& item) { return !item.problem && item.ref == one.first; });
+      return std::ranges::any_of(at.desired, [&](const Item& item) {
+        if (item.problem) return false;
+        return same_object(item.ref, one.first) || (item.live && uid_of(*item.live) == uid_of(*one.second));
+      });
     });
     return all;
   }
@@ -549,9 +562,7 @@ class Planner {
 
   // After a failed attempt: nothing stays at the target, the source goes on.
   void stay(const Place& source, const Place& target, const Migration& failed) {
-    auto left = target.ours;
-    std::erase_if(left, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
-    remove_all(target, left);
+    remove_all(target, inventory(target));
     Reason reason{
         ReasonCode::CREATE_FAILED,
         fmt::format(

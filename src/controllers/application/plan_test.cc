@@ -313,6 +313,47 @@ TEST(ApplicationPlan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
   EXPECT_EQ(model.app.status.state, State::RUNNING);
 }
 
+// A kind watched in two versions is seen twice; it is still one object.
+TEST(ApplicationPlan, AnObjectSeenInTwoVersionsIsOneObject) {
+  const auto of = [](const std::string& version) {
+    return object_of("{'apiVersion':'autoscaling/" + version +
+                     "','kind':'HorizontalPodAutoscaler','metadata':{'name':'h'},'spec':{'maxReplicas':3}}");
+  };
+  Model model;
+  model.app.spec.manifest = {of("v1"), config_map("a")};
+  model.bind("one");
+  ASSERT_GE(model.settle(), 0);
+  auto twice = [&] {
+    auto observed = model.observe();
+    for (auto& place : observed.places) {
+      const auto ours = place.ours;
+      for (const auto& [ref, live] : ours) {
+        auto other = ref;
+        if (ref.type.group != "autoscaling") continue;
+        other.type.version = ref.type.version == "v1" ? "v2" : "v1";
+        place.ours.insert(place.ours.begin(), {other, live});
+        for (auto* items : {&place.desired, &place.applied, &place.recorded}) {
+          for (auto& item : *items) {
+            if (item.ref == other) item.live = live;
+          }
+        }
+      }
+    }
+    return observed;
+  };
+  EXPECT_TRUE(make_plan(twice(), model.now).empty()) << to_string(make_plan(twice(), model.now));
+  // The manifest goes over to the other version.
+  model.app.spec.manifest = {of("v2"), config_map("a")};
+  const Plan plan = make_plan(twice(), model.now);
+  EXPECT_EQ(std::ranges::count_if(plan, mutates_cluster), 1) << to_string(plan);
+  EXPECT_TRUE(std::ranges::none_of(plan, [](const Action& a) { return std::holds_alternative<Remove>(a); }))
+      << to_string(plan);
+  // Deleted once, not twice.
+  model.app.metadata.deleted = model.app.metadata.modified;
+  const Plan end = make_plan(twice(), model.now);
+  EXPECT_EQ(std::ranges::count_if(end, mutates_cluster), 2) << to_string(end);
+}
+
 TEST(ApplicationPlan, AppliesAgainWhatACrashMayHaveLeftUnapplied) {
   Model model;
   model.bind("one");

@@ -79,11 +79,13 @@ json::Array observed_manifest(const Application& application, const StatusView& 
     if (view.items[i].problem) continue;
     named.push_back(view.items[i].ref);
     const bool known = std::ranges::any_of(
-        view.place->recorded, [&](const Item& item) { return !item.problem && item.ref == view.items[i].ref; });
+        view.place->recorded, [&](const Item& item) { return !item.problem && same_object(item.ref, view.items[i].ref); });
     if (belongs(view, view.items[i], known) && entries[i])
       seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
   }
-  const auto is_named = [&](const kube::ObjectRef& ref) { return std::ranges::find(named, ref) != named.end(); };
+  const auto is_named = [&](const kube::ObjectRef& ref) {
+    return std::ranges::any_of(named, [&](const kube::ObjectRef& one) { return same_object(one, ref); });
+  };
   const auto& recorded = view.place->recorded;
   for (std::size_t i = 0; i < recorded.size(); ++i) {
     if (!belongs(view, recorded[i], true) || is_named(recorded[i].ref)) continue;
@@ -91,7 +93,9 @@ json::Array observed_manifest(const Application& application, const StatusView& 
     seen.push_back(application.status.last_observed_manifest[i]);
   }
   for (const auto& [ref, live] : view.place->ours) {
-    if (!is_named(ref) && ownership(*live, view.who) == Ownership::ours) seen.push_back(identity_fields(ref));
+    if (is_named(ref) || ownership(*live, view.who) != Ownership::ours) continue;
+    named.push_back(ref);
+    seen.push_back(identity_fields(ref));
   }
   return seen;
 }

@@ -78,6 +78,10 @@ std::string to_string(const ObjectRef& ref) {
   return fmt::format("{} {}/{}", ref.type.name(), ref.ns, ref.name);
 }
 
+bool same_object(const ObjectRef& a, const ObjectRef& b) {
+  return a.type.group == b.type.group && a.type.kind == b.type.kind && a.ns == b.ns && a.name == b.name;
+}
+
 Error error_of_response(const HttpResponse& response, std::string_view what, bool conceal) {
   const auto parsed = json::parse(response.body);
   const bool kubernetes = parsed && parsed->string_at({"kind"}) == "Status";

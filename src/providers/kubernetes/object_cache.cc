@@ -231,8 +231,15 @@ void LabelledObjects::note(const ObjectRef& ref, const json::Value& object) {
 }
 
 void LabelledObjects::note_removed(const ObjectRef& ref, const std::string& uid) {
-  const LiveObject known = find(ref);
-  if (known && known->string_at({"metadata", "uid"}) == uid) erase(ref);
+  // In every version it is watched in.
+  std::vector<ObjectRef> gone;
+  for (const auto& [type, state] : types_) {
+    const ObjectRef one{.type = type, .ns = ref.ns, .name = ref.name};
+    if (!same_object(one, ref)) continue;
+    const LiveObject known = find(one);
+    if (known && known->string_at({"metadata", "uid"}) == uid) gone.push_back(one);
+  }
+  for (const ObjectRef& one : gone) erase(one);
 }
 
 bool LabelledObjects::covers(const Feed& feed, const ObjectRef& ref) const {

@@ -62,6 +62,7 @@ class LabelledObjects {
   Awaitable<bool> wait_synced(Duration limit);
 
   LiveObject find(const ObjectRef& ref) const;  // null: not there
+  // An object whose kind is watched in several versions is there once per version.
   std::vector<std::pair<ObjectRef, LiveObject>> by_application(const std::string& uid) const;
   std::vector<std::pair<ObjectRef, LiveObject>> all() const;
   std::size_t size() const { return objects_.size(); }
