@@ -215,8 +215,9 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
   ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, place->cluster, wanted.desired));
   ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, place->cluster, wanted.applied));
   ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, place->cluster, wanted.recorded));
+  ASSIGN_OR_CO_RETURN(place->left, co_await locate_all(connection, place->cluster, wanted.left));
   std::set<kube::ResourceType> types;
-  for (const auto* items : {&place->desired, &place->applied, &place->recorded}) {
+  for (const auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
     for (const Item& item : *items) {
       if (item.problem) continue;
       types.insert(item.ref.type);
@@ -241,7 +242,7 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
   // A broken watch leaves old copies; see whether anybody is there at all.
   if (doubtful) CO_RETURN_IF_ERROR(co_await connection->client.ready());
   std::map<kube::ObjectRef, kube::LiveObject> asked;
-  for (auto* items : {&place->desired, &place->applied, &place->recorded}) {
+  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
     CO_RETURN_IF_ERROR(co_await look_up(connection, items, wanted.by_name, &asked));
   }
   place->ours = objects.by_application(wanted.uid);
@@ -266,6 +267,7 @@ Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connect
   place.desired.clear();
   place.applied.clear();
   place.recorded.clear();
+  place.left.clear();
   place.ours.clear();
 }
 

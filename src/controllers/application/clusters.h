@@ -68,6 +68,7 @@ class Clusters {
     const json::Array* desired;  // outlive the call
     const json::Array* applied;
     const json::Array* recorded;
+    const json::Array* left;
     // Unlabelled objects are looked for by name; only for clusters where some may be.
     bool by_name = true;
   };

@@ -165,11 +165,14 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const auto recorded = as_array(app.status.last_observed_manifest);
   for (const auto& cluster : clusters) {
     const bool at_home = cluster == app.status.scheduled_to || cluster == app.status.running_on;
+    const CleanUp* entry = cleanup_at(app, cluster);
+    const json::Array left = entry ? as_array(entry->objects) : json::Array();
     observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
                                                                    .uid = app.metadata.uid,
                                                                    .desired = &observed.desired.objects,
                                                                    .applied = &applied,
                                                                    .recorded = &recorded,
+                                                                   .left = &left,
                                                                    .by_name = at_home}));
   }
   Local& local = local_[key];

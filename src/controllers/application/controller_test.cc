@@ -193,7 +193,8 @@ struct Bench {
       return now && now->status.state == State::RUNNING && now->status.running_on == ref(cluster) &&
              !now->status.reason &&
              now->status.container_health.running_pods == now->status.container_health.desired_pods &&
-             now->metadata.owners == std::vector{ref(cluster)};
+             now->metadata.owners == std::vector{ref(cluster)} &&
+             (!now->status.cleanup || now->status.cleanup->empty());
     });
   }
   void pass(Duration time) {
@@ -353,8 +354,10 @@ TEST(ApplicationController, FailsOverFromADeadClusterAndCleansItLater) {
   bench.pass(minutes(1));
   bench.bind("web", "two");
   ASSERT_TRUE(bench.wait_state("web", State::RUNNING, "two")) << bench.show("web");
-  EXPECT_EQ(bench.get("web")->metadata.owners.size(), 2u);
   bench.pass(minutes(5));
+  EXPECT_EQ(bench.get("web")->metadata.owners, std::vector{Bench::ref("two")});
+  ASSERT_TRUE(bench.get("web")->status.cleanup);
+  EXPECT_EQ(bench.get("web")->status.cleanup->front().cluster, Bench::ref("one"));
   EXPECT_TRUE(bench.sim("one").find("deployments", "default", "web"));
   bench.sites.at("one").off = false;
   ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");

@@ -137,13 +137,10 @@ class Planner {
   bool has_finalizer() const {
     return std::ranges::find(app_.metadata.finalizers, kKubernetesResourcesDeletion) != app_.metadata.finalizers.end();
   }
-  // `pending`: clusters that are not known to be clean yet and so stay owners.
-  std::optional<std::vector<ResourceRef>> owners_patch(const std::vector<ResourceRef>& pending) const {
+  // Of clusters those where it runs or is to run, and no other: who deletes a cluster deletes what it owns.
+  std::optional<std::vector<ResourceRef>> owners_patch() const {
     std::vector<ResourceRef> wanted;
-    const auto stays = [&](const ResourceRef& ref) {
-      return ref == status_.scheduled_to || ref == status_.running_on ||
-             std::ranges::find(pending, ref) != pending.end();
-    };
+    const auto stays = [&](const ResourceRef& ref) { return ref == status_.scheduled_to || ref == status_.running_on; };
     for (const auto& owner : app_.metadata.owners) {
       if (owner.kind != kClusterKind || stays(owner)) wanted.push_back(owner);
     }
@@ -157,15 +154,37 @@ class Planner {
     return wanted;
   }
   void put_meta(bool before_mutation) {
-    PatchMeta meta;
-    meta.owners = owners_;
     if (before_mutation && !has_finalizer()) {
-      meta.finalizers = app_.metadata.finalizers;
-      meta.finalizers->emplace_back(kKubernetesResourcesDeletion);
-      plan_.insert(plan_.begin(), std::move(meta));
-    } else if (meta.owners) {
-      plan_.push_back(std::move(meta));  // nothing waits for it, not even while the API is away
+      auto finalizers = app_.metadata.finalizers;
+      finalizers.emplace_back(kKubernetesResourcesDeletion);
+      plan_.insert(plan_.begin(), PatchMeta{.finalizers = std::move(finalizers)});
     }
+    // Last: nothing waits for these, not even while the API is away. A cluster is remembered before it is disowned.
+    if (cleanup_ && *cleanup_ != stored_cleanup()) add(PatchStatus{{{"cleanup", as_value(*cleanup_)}}});
+    if (owners_) add(PatchMeta{.owners = owners_});
+  }
+
+  // ---- clusters that were left
+
+  std::vector<CleanUp> stored_cleanup() const { return status_.cleanup.value_or(std::vector<CleanUp>()); }
+  static json::Value as_value(const std::vector<CleanUp>& entries) {
+    json::Array array;
+    for (const auto& entry : entries) array.push_back(to_value(entry));
+    return array;
+  }
+  // What may be there by name: all that was applied or seen. The entry stays as it is until the cluster is clean.
+  CleanUp cleanup_of(const Place& at, bool just_left = false) const {
+    const CleanUp* known = cleanup_at(app_, at.cluster);
+    if (known && !just_left) return *known;
+    CleanUp entry = known ? *known : CleanUp{.cluster = at.cluster, .objects = {}};
+    const auto put = [&](json::Object object) {
+      if (std::ranges::find(entry.objects, object) == entry.objects.end()) entry.objects.push_back(std::move(object));
+    };
+    for (const auto* objects : {&status_.last_applied_manifest, &status_.last_observed_manifest}) {
+      for (const auto& object : *objects) put(identity_fields(object));
+    }
+    for (const auto& [ref, live] : at.ours) put(identity_fields(ref));
+    return entry;
   }
 
   // ---- objects at a place
@@ -292,6 +311,7 @@ class Planner {
       if (ownership(*live, who_) == Ownership::ours) put(ref, live);
     }
     take(at.applied, false);
+    take(at.left, false);
     take(at.recorded, at.cluster == status_.running_on);
     // Backwards: what others need goes last.
     Objects ordered;
@@ -387,8 +407,8 @@ class Planner {
   }
 
   void settle_places(const Place* source, const Place& target) {
-    auto others = clean_others(source, target);
-    owners_ = owners_patch(others);
+    cleanup_ = clean_others(source, target);
+    owners_ = owners_patch();
     if (source && !same_place(*source, target)) {
       migrate(*source, target);
     } else {
@@ -398,25 +418,32 @@ class Planner {
   }
 
   // Clusters the application has left. The answer: those that may still have objects of ours.
-  std::vector<ResourceRef> clean_others(const Place* source, const Place& target) {
-    std::vector<ResourceRef> pending;
+  std::vector<CleanUp> clean_others(const Place* source, const Place& target) {
+    std::vector<CleanUp> rest;
     for (const Place& other : observed_.places) {
-      if (other.cluster == target.cluster || (source && other.cluster == source->cluster)) continue;
-      if (other.cluster == status_.running_on || !other.exists || other.deleted) continue;
-      if (other.error) {
-        pending.push_back(other.cluster);
-        add(Wait{seconds(30)});
-        continue;
-      }
-      if (same_place(other, target) || (source && same_place(other, *source))) continue;
-      // Not before it is certain that this is not the same cluster under another name.
-      if (target.exists && target.error) {
-        if (!other.ours.empty()) pending.push_back(other.cluster);
-        continue;
-      }
-      if (!remove_all(other, inventory(other))) pending.push_back(other.cluster);
+      if (!other.exists) continue;  // nobody can be asked any more
+      const bool home = other.cluster == target.cluster || other.cluster == status_.running_on ||
+                        (source && other.cluster == source->cluster);
+      const bool clean = home ? clean_home(other, target) : clean_other(other, source, target);
+      if (!clean) rest.push_back(cleanup_of(other));
     }
-    return pending;
+    return rest;
+  }
+  // A cluster the application has come back to: what is left there is in its inventory again.
+  bool clean_home(const Place& at, const Place& target) const {
+    if (!cleanup_at(app_, at.cluster)) return true;
+    return at.cluster == target.cluster && !at.error && dropped(at).empty();
+  }
+  bool clean_other(const Place& other, const Place* source, const Place& target) {
+    if (other.error) {
+      add(Wait{seconds(30)});
+      return false;
+    }
+    if (same_place(other, target) || (source && same_place(other, *source))) return true;
+    const auto objects = inventory(other);
+    // Not before it is certain that this is not the same cluster under another name.
+    if (target.exists && target.error) return objects.empty() && !cleanup_at(app_, other.cluster);
+    return remove_all(other, objects);
   }
 
   Reason unknown_cluster(const Place& at) const {
@@ -549,7 +576,12 @@ class Planner {
     StatusView view = view_of(target, target.desired, observed_.desired.objects, observed_.desired.schema);
     view.running_on = target.cluster;
     view.state = State::RUNNING;
-    add_status(status_patch(app_, view));
+    auto fields = status_patch(app_, view);
+    // Together with the move: from now on nothing else tells of the source.
+    std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == source.cluster; });
+    cleanup_->push_back(cleanup_of(source, true));
+    fields.set("cleanup", as_value(*std::exchange(cleanup_, std::nullopt)));
+    add_status(std::move(fields));
     add(ForgetMigration{});
     add(Again{});
   }
@@ -617,6 +649,7 @@ class Planner {
   const Mono now_;
   Plan plan_;
   std::optional<std::vector<ResourceRef>> owners_;
+  std::optional<std::vector<CleanUp>> cleanup_;
   bool removing_ = false;
 };
 
@@ -655,6 +688,7 @@ std::vector<ResourceRef> clusters_of(const Application& application) {
   };
   if (application.status.scheduled_to) add(*application.status.scheduled_to);
   if (application.status.running_on) add(*application.status.running_on);
+  for (const auto& entry : application.status.cleanup.value_or(std::vector<CleanUp>())) add(entry.cluster);
   for (const auto& owner : application.metadata.owners) {
     // Whoever may write the application may name owners; other namespaces are not reached that way.
     const bool at_home = owner.namespace_ == application.metadata.namespace_;
@@ -674,6 +708,12 @@ std::string memory_key(const Place& place, const kube::ObjectRef& ref) {
 }
 
 std::uint64_t fingerprint_of(const json::Value& desired) { return stable_hash(json::print(desired)); }
+
+const CleanUp* cleanup_at(const Application& application, const ResourceRef& cluster) {
+  if (!application.status.cleanup) return nullptr;
+  const auto found = std::ranges::find(*application.status.cleanup, cluster, &CleanUp::cluster);
+  return found == application.status.cleanup->end() ? nullptr : &*found;
+}
 
 json::Array as_array(const std::vector<json::Object>& objects) { return {objects.begin(), objects.end()}; }
 

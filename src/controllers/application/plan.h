@@ -40,6 +40,7 @@ struct Place {
   std::vector<Item> desired;    // parallel to Desired::objects
   std::vector<Item> applied;    // parallel to status.last_applied_manifest
   std::vector<Item> recorded;   // parallel to status.last_observed_manifest
+  std::vector<Item> left;       // parallel to the objects of its entry in status.cleanup
   std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> ours;  // all that carry our uid
 };
 
@@ -87,7 +88,7 @@ struct PlanOptions {
 struct Observed {
   std::shared_ptr<const Application> application;
   Desired desired;
-  std::vector<Place> places;  // scheduled_to, running_on and the owners of its namespace, each once
+  std::vector<Place> places;  // scheduled_to, running_on, those to clean up, owners of its namespace; each once
   Memory memory;
   PlanOptions options;
 };
@@ -173,5 +174,7 @@ std::uint64_t fingerprint_of(const json::Value& desired);
 // Which places differ, not how. Never 0.
 std::uint64_t difference_of(const std::vector<manifest::Difference>& differences);
 json::Array as_array(const std::vector<json::Object>& objects);
+// What status.cleanup says of that cluster; null: nothing.
+const CleanUp* cleanup_at(const Application& application, const ResourceRef& cluster);
 
 }  // namespace krake::application

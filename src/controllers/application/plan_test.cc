@@ -114,6 +114,7 @@ struct Model {
         place.desired = items(it->second, observed.desired.objects);
         place.applied = items(it->second, as_array(app.status.last_applied_manifest));
         place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
+        if (const CleanUp* entry = cleanup_at(app, ref)) place.left = items(it->second, as_array(entry->objects));
         for (const auto& [key, live] : it->second.objects) {
           if (live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
             place.ours.emplace_back(key, std::make_shared<const json::Value>(live));
@@ -170,6 +171,11 @@ struct Model {
       carry_out(next);
     }
     return -1;
+  }
+  std::vector<ResourceRef> cleanup() const {
+    std::vector<ResourceRef> clusters;
+    for (const auto& entry : app.status.cleanup.value_or(std::vector<CleanUp>())) clusters.push_back(entry.cluster);
+    return clusters;
   }
   json::Value& live(const std::string& site, const json::Value& object) {
     return sites.at(site).objects.at(ref_of(object));
@@ -535,12 +541,83 @@ TEST(ApplicationPlan, MigrationLeavesADeadClusterAndCleansItWhenItIsBack) {
   model.bind("two");
   EXPECT_GE(model.settle(), 0);
   EXPECT_EQ(model.app.status.running_on, cluster("two"));
-  EXPECT_EQ(model.app.metadata.owners, (std::vector{cluster("one"), cluster("two")}));
+  // Remembered, but no owner: who deletes the dead cluster must not delete the application with it.
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  EXPECT_EQ(model.app.status.cleanup->front().objects.size(), 2u);
   EXPECT_EQ(model.sites["one"].objects.size(), 2u);
   model.sites["one"].error.reset();
   EXPECT_GE(model.settle(), 0);
   EXPECT_TRUE(model.sites["one"].objects.empty());
   EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, RemembersAClusterBeforeItDisownsIt) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.bind("two");
+  for (int i = 0; i < 20; ++i) {
+    for (const auto& action : model.plan()) {
+      model.carry_out({action});
+      const bool anything_there = !model.sites["one"].objects.empty();
+      const auto known = clusters_of(model.app);
+      EXPECT_TRUE(!anything_there || std::ranges::find(known, cluster("one")) != known.end()) << to_string(action);
+    }
+  }
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, ForgetsWhatIsToBeCleanedWithTheClusterItself) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  model.sites["one"].exists = false;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.cleanup().empty());
+  EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
+}
+
+TEST(ApplicationPlan, ComingBackToAClusterTakesUpWhatWasLeftThere) {
+  Model model;
+  model.app.spec.manifest = {config_map("a"), config_map("old")};
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  model.settle();
+  model.app.spec.manifest = {config_map("a")};
+  model.settle();
+  model.sites["one"].error.reset();
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_FALSE(model.has("one", config_map("old")));
+  EXPECT_TRUE(model.has("one", config_map("a")));
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, DeletionCleansTheClustersThatWereLeft) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  model.settle();
+  model.app.metadata.deleted = model.app.metadata.modified;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.app.metadata.finalizers.empty()) << "one has not been asked yet";
+  model.sites["one"].error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_TRUE(model.app.metadata.finalizers.empty());
 }
 
 TEST(ApplicationPlan, MigrationWaitsForATargetThatCannotTakeIt) {
@@ -811,6 +888,7 @@ TEST(ApplicationPlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
     EXPECT_EQ(model.app.status.running_on, cluster(place));
     EXPECT_EQ(model.app.status.state, State::RUNNING) << "seed " << seed;
     EXPECT_EQ(model.app.metadata.owners, std::vector{cluster(place)}) << "seed " << seed;
+    EXPECT_TRUE(model.cleanup().empty()) << "seed " << seed;
     EXPECT_TRUE(model.plan().empty()) << "seed " << seed << ": " << to_string(model.plan());
   }
 }

@@ -57,12 +57,6 @@ bool reason_is_ours(ReasonCode code) {
   return std::ranges::find(kOurs, code) != kOurs.end();
 }
 
-json::Object identity_fields(const kube::ObjectRef& ref) {
-  json::Object metadata{{"name", ref.name}};
-  if (ref.type.namespaced) metadata.set("namespace", ref.ns);
-  return {{"apiVersion", ref.type.api_version()}, {"kind", ref.type.kind}, {"metadata", std::move(metadata)}};
-}
-
 // What may be recorded as the application's: an object with its label, or one of upstream's that has been recorded.
 bool belongs(const StatusView& view, const Item& item, bool recorded) {
   if (item.problem || !item.live) return false;
@@ -204,6 +198,21 @@ Reason reason_of(const Error& error) {
     default:
       return {ReasonCode::KUBERNETES_ERROR, error.message};
   }
+}
+
+json::Object identity_fields(const kube::ObjectRef& ref) {
+  json::Object metadata{{"name", ref.name}};
+  if (ref.type.namespaced) metadata.set("namespace", ref.ns);
+  return {{"apiVersion", ref.type.api_version()}, {"kind", ref.type.kind}, {"metadata", std::move(metadata)}};
+}
+
+json::Object identity_fields(const json::Object& object) {
+  const json::Value value(object);
+  json::Object metadata{{"name", std::string(value.string_at({"metadata", "name"}))}};
+  if (const auto ns = value.string_at({"metadata", "namespace"}); !ns.empty()) metadata.set("namespace", std::string(ns));
+  return {{"apiVersion", std::string(value.string_at({"apiVersion"}))},
+          {"kind", std::string(value.string_at({"kind"}))},
+          {"metadata", std::move(metadata)}};
 }
 
 bool healthy(std::span<const Item> items) {

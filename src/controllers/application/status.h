@@ -30,6 +30,9 @@ bool scheduler_owns_state(const Application& application);
 bool is_permanent(ReasonCode code);
 // For the code of an answer of a cluster.
 Reason reason_of(const Error& error);
+// apiVersion, kind and name of an object, and the namespace if it has one.
+json::Object identity_fields(const kube::ObjectRef& ref);
+json::Object identity_fields(const json::Object& object);
 // Every pod that is wanted runs or has done its work.
 bool healthy(std::span<const Item> items);
 
