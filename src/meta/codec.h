@@ -28,14 +28,7 @@ enum class Form { create, full, stored };
 
 // kAdditive: a std::optional member that upstream does not have. It is left out while it is empty, and a body that does
 // not mention it leaves it as it is; a merge patch with null empties it.
-enum Mark : unsigned {
-  kRequired = 1,
-  kReadonly = 2,
-  kImmutable = 4,
-  kSubresource = 8,
-  kSecret = 16,
-  kAdditive = 32
-};
+enum Mark : unsigned { kRequired = 1, kReadonly = 2, kImmutable = 4, kSubresource = 8, kSecret = 16, kAdditive = 32 };
 struct FieldMark {
   std::string_view name;
   unsigned marks;

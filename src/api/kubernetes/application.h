@@ -117,10 +117,9 @@ struct ApplicationStatus {
   std::optional<std::vector<CleanUp>> cleanup;  // W-23; additive
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"complete_token", kSecret}, {"complete_cert", kSecret},
-                                         {"complete_key", kSecret},   {"shutdown_token", kSecret},
-                                         {"shutdown_cert", kSecret},  {"shutdown_key", kSecret},
-                                         {"cleanup", kAdditive}};
+  static constexpr FieldMark kMarks[] = {
+      {"complete_token", kSecret}, {"complete_cert", kSecret}, {"complete_key", kSecret}, {"shutdown_token", kSecret},
+      {"shutdown_cert", kSecret},  {"shutdown_key", kSecret},  {"cleanup", kAdditive}};
   friend bool operator==(const ApplicationStatus&, const ApplicationStatus&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),

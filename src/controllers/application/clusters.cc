@@ -20,6 +20,11 @@ Reason problem_of(const ResourceRef& cluster, const Error& error) {
   return {code, fmt::format("{}: {}", to_string(cluster), error.message)};
 }
 
+bool can_be_reached(ClusterState state) {
+  return state == ClusterState::ONLINE || state == ClusterState::UNHEALTHY || state == ClusterState::NOTREADY ||
+         state == ClusterState::FAILING_METRICS;
+}
+
 }  // namespace
 
 Connection::Connection(Env& env, Dialer& dialer, kube::ClusterAccess access, kube::LabelledObjects::OnChange on_change,
@@ -151,12 +156,26 @@ Awaitable<Place> Clusters::observe(ResourceRef cluster, Wanted wanted) {
   place.deleted = known->object.metadata.deleted.has_value();
   Entry& entry = open(key, known->object);
   entry.users.insert(wanted.user);
-  if (!entry.connection) {
+  place.online = can_be_reached(known->object.status.state);
+  if (entry.connection) {
+    co_await fill(place, entry.connection, wanted);
+  } else {
     place.error = unreachable(cluster, entry.error.value_or(Error{Code::invalid_argument, "no kubeconfig"}));
-    co_return place;
   }
-  co_await fill(place, entry.connection, wanted);
+  note_outcome(key, place);
   co_return place;
+}
+
+void Clusters::note_outcome(const ObjectKey& key, Place& place) {
+  const auto it = entries_.find(key);
+  if (it == entries_.end()) return;
+  auto& since = it->second.error_since;
+  if (!place.error) {
+    since.reset();
+  } else if (!since) {
+    since = env_.clock.now();
+  }
+  place.error_since = since;
 }
 
 namespace {

@@ -94,10 +94,12 @@ class Clusters {
     bool deleted = false;                    // seen last
     std::shared_ptr<Connection> connection;  // null: see `error`
     std::optional<Error> error;
+    std::optional<Mono> error_since;  // looks have failed since then
     std::set<ObjectKey> users;
   };
   Entry& open(const ObjectKey& key, const Cluster& cluster);
   void close(Entry& entry);
+  void note_outcome(const ObjectKey& key, Place& place);
   Awaitable<void> fill(Place& place, std::shared_ptr<Connection> connection, Wanted wanted);
 
   Env& env_;

@@ -26,7 +26,9 @@ struct Local {
 
 // Nodes and metrics of clusters are of no interest here.
 void trim(Cluster& cluster) {
+  const auto state = cluster.status.state;
   cluster.status = {};
+  cluster.status.state = state;
   cluster.spec.metrics.clear();
   cluster.metadata.labels = {};
 }
@@ -95,6 +97,7 @@ class ApplicationController final : public Controller {
   Awaitable<Status> apply(ObjectKey key, Apply action);
   Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
   Awaitable<Status> remove(ObjectKey key, Remove action);
+  Awaitable<Status> try_out(ObjectKey key, TryOut action);
   Awaitable<void> note_poison(ObjectKey key, ApplicationPtr application, Action action, Error error,
                               std::int64_t* revision);
   Awaitable<void> report_failure(ObjectKey key, ApplicationPtr application, Error error, std::int64_t* revision);
@@ -210,6 +213,9 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
     } else if (const auto* gone = std::get_if<Remove>(&action)) {
       on_cluster = true;
       done = co_await remove(key, *gone);
+    } else if (const auto* trial = std::get_if<TryOut>(&action)) {
+      on_cluster = true;
+      done = co_await try_out(key, *trial);
     } else if (std::holds_alternative<Again>(action)) {
       wait = {};
     } else if (const auto* pause = std::get_if<Wait>(&action)) {
@@ -360,6 +366,22 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
   std::erase_if(local_[key].memory.applied,
                 [&](const auto& entry) { return entry.first.ends_with('|' + kube::to_string(action.ref)); });
   co_return Status();
+}
+
+Awaitable<Status> ApplicationController::try_out(ObjectKey key, TryOut action) {
+  const auto connection = clusters_.find(action.cluster);
+  if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
+  auto applied = co_await connection->client.apply(action.ref, action.body, {.dry_run = true});
+  if (applied) co_return Status();
+  const auto code = applied.error().code;
+  if (code != Code::unavailable && code != Code::timeout) {
+    remember(local_[key].memory, GiveUpMigration{action.cluster, applied.error().message}, plan_options(),
+             env_.clock.now());
+    // What was planned on is no longer so.
+    co_return fail(Code::conflict, applied.error().message);
+  }
+  connection->failed(applied.error(), env_.clock.now());
+  co_return fail(with_context(std::move(applied).error(), krake::to_string(action.cluster)));
 }
 
 // The cluster refuses what it is given. At the target of a migration that is the end of the attempt, not of the

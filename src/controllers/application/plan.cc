@@ -302,8 +302,8 @@ class Planner {
       for (const Item& item : items) {
         if (item.problem || !item.live) continue;
         const auto whose = ownership(*item.live, who_);
-        const bool mine = whose == Ownership::ours ||
-                          (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
+        const bool mine =
+            whose == Ownership::ours || (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
         if (mine) put(item.ref, item.live);
       }
     };
@@ -514,72 +514,143 @@ class Planner {
     return std::nullopt;
   }
 
+  // One look at a migration under way.
+  struct Move {
+    const Place& source;
+    const Place& target;
+    Settlement there;                    // of what is wanted, at the target
+    const Migration* running = nullptr;  // what is remembered of it
+    bool delete_first = false;           // it must not run twice
+
+    bool begun() const { return running && running->waiting_since; }
+  };
+
   void migrate(const Place& source, const Place& target) {
+    Move move{.source = source, .target = target, .there = {}};
     const auto& memory = observed_.memory.migration;
-    const Migration* running = memory && memory->target == target.cluster ? &*memory : nullptr;
-    const bool looked = target.exists && !target.error;
-    auto there = looked ? settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false)
-                        : Settlement{};
-    if (auto obstacle = migration_obstacle(target, there)) {
-      if (running && running->waiting_since) add(ForgetMigration{});
-      keep(source,
-           Reason{ReasonCode::KUBERNETES_ERROR,
-                  fmt::format("migration from {} to {} waits: {}", krake::to_string(source.cluster),
-                              krake::to_string(target.cluster), obstacle->message)},
-           std::nullopt);
-      if (plan_.empty() || !std::holds_alternative<Again>(plan_.back())) add(Retry{obstacle->message});
-      return;
+    if (memory && memory->target == target.cluster) move.running = &*memory;
+    if (target.exists && !target.error)
+      move.there = settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false);
+    move.delete_first = std::ranges::any_of(observed_.desired.objects, delete_first_kind) ||
+                        std::ranges::any_of(applied_, delete_first_kind);
+    if (const auto obstacle = migration_obstacle(target, move.there)) return wait_for_target(move, *obstacle);
+    if (move.running && move.running->retry_at && now_ < *move.running->retry_at) return stay(move);
+    if (move.delete_first && !move.begun()) {
+      if (source.error && !lost(source)) return wait_for_source(move);
+      if (const auto left = inventory(source); !left.empty()) return empty_source(move, left);
     }
-    if (running && running->retry_at && now_ < *running->retry_at) return stay(source, target, *running);
-    const bool delete_first = std::ranges::any_of(observed_.desired.objects, delete_first_kind) ||
-                              std::ranges::any_of(applied_, delete_first_kind);
-    if (delete_first && !source.error) {
-      if (const auto left = inventory(source); !left.empty()) {
-        begin_migration();
-        remove_all(source, left);
-        return;
-      }
-    }
-    // While the source is there to fall back on, the attempt has an end.
-    const bool bounded = !delete_first && !source.error;
-    const bool begun = running && running->waiting_since;
-    const Mono end = (begun ? *running->waiting_since : now_) + observed_.options.migration_health_wait;
-    const bool ready = there.done() && healthy(target.desired);
-    if (bounded && !ready) {
-      if (now_ >= end) {
-        add(GiveUpMigration{target.cluster,
-                            fmt::format("{} there within {} s",
-                                        there.applies.empty() ? "not healthy" : "not everything could be created",
-                                        observed_.options.migration_health_wait / seconds(1))});
-        add(Again{});
-        return;
-      }
-      if (!begun) add(BeginHealthWait{target.cluster});
-    }
-    if (!there.applies.empty()) {
-      begin_migration();
-      if (bounded) add_all(settle(source, source.applied, applied_, stored_schema(), true).applies);
-      add_all(std::move(there.applies));
+    go_on(move);
+  }
+
+  // A source that cannot be asked is given up when that has lasted and Krake's own look at the cluster agrees. One
+  // failed look is no reason to leave what may be running there.
+  bool lost(const Place& source) const {
+    return source.error && !source.online && source.error_since &&
+           now_ - *source.error_since >= observed_.options.migration_health_wait;
+  }
+
+  Reason waiting(const Move& move, const std::string& why) const {
+    return {ReasonCode::KUBERNETES_ERROR,
+            fmt::format("migration from {} to {} waits: {}", krake::to_string(move.source.cluster),
+                        krake::to_string(move.target.cluster), why)};
+  }
+
+  void wait_for_target(const Move& move, const Reason& obstacle) {
+    // The source has been emptied for it, so what must not run twice may be at the target.
+    const bool emptied = move.delete_first && move.target.exists && !move.source.error &&
+                         (move.begun() || status_.state == State::MIGRATING) && inventory(move.source).empty();
+    if (emptied && !move.target.error) {
+      add(GiveUpMigration{move.target.cluster, obstacle.message});
       add(Again{});
       return;
     }
-    if (bounded && !ready) {
-      keep(source, std::nullopt, State::MIGRATING);
-      add(Wait{end - now_});
+    if (emptied) {
+      report_problem(waiting(move, obstacle.message));
+    } else {
+      if (move.begun()) add(ForgetMigration{});
+      keep(move.source, waiting(move, obstacle.message), std::nullopt);
+    }
+    if (plan_.empty() || !std::holds_alternative<Again>(plan_.back())) add(Retry{obstacle.message});
+  }
+
+  void wait_for_source(const Move& move) {
+    const auto reason = waiting(move, move.source.error->message + "; what is there must not run twice");
+    report_problem(reason);
+    add(Retry{reason.message});
+  }
+
+  // Nothing is taken away before the target has agreed to all that is to come.
+  void empty_source(const Move& move, const Objects& left) {
+    const auto is_early = [](const Apply& apply) { return apply_rank(apply.ref.type.kind) < kRanks - 1; };
+    if (std::ranges::any_of(move.there.applies, is_early)) {
+      begin_migration();
+      for (const auto& apply : move.there.applies) {
+        if (is_early(apply)) add(apply);
+      }
+      add(Again{});
       return;
     }
-    if (there.blocked) {
-      add_waits(there);
+    if (move.there.blocked) {
+      const auto problem = worst(move.there.problems);
+      keep(move.source, waiting(move, problem ? problem->message : "the target is not ready for it"), std::nullopt);
+      add_waits(move.there);
       add(Wait{seconds(10)});
       return;
     }
-    StatusView view = view_of(target, target.desired, observed_.desired.objects, observed_.desired.schema);
-    view.running_on = target.cluster;
+    begin_migration();
+    if (!std::ranges::all_of(left, [](const auto& one) { return being_deleted(*one.second); })) {
+      for (const auto& apply : move.there.applies) add(TryOut{apply.cluster, apply.ref, apply.body});
+    }
+    remove_all(move.source, left);
+  }
+
+  void go_on(Move& move) {
+    auto& there = move.there;
+    // While there is a source to fall back on, or to go back to, the attempt has an end.
+    const bool bounded = move.begun() || !lost(move.source);
+    const Mono end = (move.begun() ? *move.running->waiting_since : now_) + observed_.options.migration_health_wait;
+    const bool ready = there.done() && (move.delete_first || healthy(move.target.desired));
+    if (bounded && !ready && now_ >= end) return give_up(move);
+    if (bounded && !ready && !move.begun()) add(BeginHealthWait{move.target.cluster});
+    if (!there.applies.empty()) {
+      begin_migration();
+      if (!move.delete_first && !move.source.error)
+        add_all(settle(move.source, move.source.applied, applied_, stored_schema(), true).applies);
+      add_all(std::move(there.applies));
+      add(Again{});
+    } else if (there.blocked || (bounded && !ready)) {
+      if (move.delete_first || move.source.error) {
+        StatusView view;
+        view.reason = there.problems.empty() ? move.source.error : worst(there.problems);
+        view.state = State::MIGRATING;
+        report(view);
+      } else {
+        keep(move.source, worst(there.problems), State::MIGRATING);
+      }
+      add_waits(there);
+      add(Wait{bounded ? std::min<Duration>(end - now_, seconds(10)) : seconds(10)});
+    } else {
+      arrive(move);
+    }
+  }
+
+  void give_up(const Move& move) {
+    std::string why =
+        fmt::format("{} there within {} s", move.there.done() ? "not healthy" : "not everything could be created",
+                    observed_.options.migration_health_wait / seconds(1));
+    if (const auto problem = worst(move.there.problems)) why += ": " + problem->message;
+    add(GiveUpMigration{move.target.cluster, std::move(why)});
+    add(Again{});
+  }
+
+  void arrive(const Move& move) {
+    StatusView view = view_of(move.target, move.target.desired, observed_.desired.objects, observed_.desired.schema);
+    view.running_on = move.target.cluster;
     view.state = State::RUNNING;
     auto fields = status_patch(app_, view);
     // Together with the move: from now on nothing else tells of the source.
-    std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == source.cluster; });
-    cleanup_->push_back(cleanup_of(source, true));
+    std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.source.cluster; });
+    cleanup_->push_back(cleanup_of(move.source, true));
     fields.set("cleanup", as_value(*std::exchange(cleanup_, std::nullopt)));
     add_status(std::move(fields));
     add(ForgetMigration{});
@@ -593,18 +664,22 @@ class Planner {
   }
 
   // After a failed attempt: nothing stays at the target, the source goes on.
-  void stay(const Place& source, const Place& target, const Migration& failed) {
-    remove_all(target, inventory(target));
+  void stay(const Move& move) {
     Reason reason{
         ReasonCode::CREATE_FAILED,
         fmt::format(
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
-            krake::to_string(target.cluster), failed.why, krake::to_string(source.cluster))};
-    // Back to what the source's health says.
-    std::optional<State> state;
-    if (status_.state == State::MIGRATING) state = State::RUNNING;
-    keep(source, std::move(reason), state);
-    add(Wait{*failed.retry_at - now_});
+            krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
+    const bool left = !remove_all(move.target, inventory(move.target));
+    if (left && move.delete_first) {
+      report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
+    } else {
+      // Back to what the source's health says.
+      std::optional<State> state;
+      if (status_.state == State::MIGRATING) state = State::RUNNING;
+      keep(move.source, std::move(reason), state);
+    }
+    add(Wait{*move.running->retry_at - now_});
   }
 
   // ---- deletion

@@ -35,12 +35,14 @@ struct Place {
   bool exists = true;           // Krake knows the cluster
   bool deleted = false;         // and is deleting it
   std::optional<Reason> error;  // it cannot be looked at just now; then the lists below are empty
-  std::string identity;         // uid of namespace kube-system; empty: unknown or not readable
-  std::string host;             // of its API server
-  std::vector<Item> desired;    // parallel to Desired::objects
-  std::vector<Item> applied;    // parallel to status.last_applied_manifest
-  std::vector<Item> recorded;   // parallel to status.last_observed_manifest
-  std::vector<Item> left;       // parallel to the objects of its entry in status.cleanup
+  std::optional<Mono> error_since;
+  bool online = false;         // so says its status, which others write: it can be reached
+  std::string identity;        // uid of namespace kube-system; empty: unknown or not readable
+  std::string host;            // of its API server
+  std::vector<Item> desired;   // parallel to Desired::objects
+  std::vector<Item> applied;   // parallel to status.last_applied_manifest
+  std::vector<Item> recorded;  // parallel to status.last_observed_manifest
+  std::vector<Item> left;      // parallel to the objects of its entry in status.cleanup
   std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> ours;  // all that carry our uid
 };
 
@@ -126,6 +128,12 @@ struct Remove {
   std::string uid;
   bool operator==(const Remove&) const = default;
 };
+struct TryOut {  // whether the cluster would take it; if not, the migration is given up
+  ResourceRef cluster;
+  kube::ObjectRef ref;
+  json::Value body;
+  bool operator==(const TryOut&) const = default;
+};
 struct BeginHealthWait {
   ResourceRef target;
   bool operator==(const BeginHealthWait&) const = default;
@@ -149,8 +157,8 @@ struct Retry {  // ends the plan as a failure: back-off
   std::string why;
   bool operator==(const Retry&) const = default;
 };
-using Action = std::variant<PatchMeta, PatchStatus, Apply, Remove, BeginHealthWait, GiveUpMigration, ForgetMigration,
-                            Again, Wait, Retry>;
+using Action = std::variant<PatchMeta, PatchStatus, Apply, Remove, TryOut, BeginHealthWait, GiveUpMigration,
+                            ForgetMigration, Again, Wait, Retry>;
 using Plan = std::vector<Action>;
 
 std::string to_string(const Action& action);

@@ -72,8 +72,9 @@ json::Array observed_manifest(const Application& application, const StatusView& 
   for (std::size_t i = 0; i < view.items.size(); ++i) {
     if (view.items[i].problem) continue;
     named.push_back(view.items[i].ref);
-    const bool known = std::ranges::any_of(
-        view.place->recorded, [&](const Item& item) { return !item.problem && same_object(item.ref, view.items[i].ref); });
+    const bool known = std::ranges::any_of(view.place->recorded, [&](const Item& item) {
+      return !item.problem && same_object(item.ref, view.items[i].ref);
+    });
     if (belongs(view, view.items[i], known) && entries[i])
       seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
   }
@@ -209,7 +210,8 @@ json::Object identity_fields(const kube::ObjectRef& ref) {
 json::Object identity_fields(const json::Object& object) {
   const json::Value value(object);
   json::Object metadata{{"name", std::string(value.string_at({"metadata", "name"}))}};
-  if (const auto ns = value.string_at({"metadata", "namespace"}); !ns.empty()) metadata.set("namespace", std::string(ns));
+  if (const auto ns = value.string_at({"metadata", "namespace"}); !ns.empty())
+    metadata.set("namespace", std::string(ns));
   return {{"apiVersion", std::string(value.string_at({"apiVersion"}))},
           {"kind", std::string(value.string_at({"kind"}))},
           {"metadata", std::move(metadata)}};

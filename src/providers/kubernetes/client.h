@@ -40,7 +40,8 @@ struct ObjectRef {
   auto operator<=>(const ObjectRef&) const = default;
 };
 std::string to_string(const ObjectRef& ref);  // "deployments.apps default/web"
-// The comparison above tells in which version an object is spoken of; what it is is its group, kind, namespace and name.
+// The comparison above tells in which version an object is spoken of; what it is is its group, kind, namespace and
+// name.
 bool same_object(const ObjectRef& a, const ObjectRef& b);
 
 struct ObjectList {
