@@ -365,6 +365,32 @@ TEST(ApplicationController, FailsOverFromADeadClusterAndCleansItLater) {
   bench.expect_silence();
 }
 
+TEST(ApplicationController, EmptiesNoSourceForATargetThatRefuses) {
+  const auto set = object_of(
+      "{'apiVersion':'apps/v1','kind':'StatefulSet','metadata':{'name':'db'},'spec':{'replicas':1,'serviceName':'db',"
+      "'selector':{'matchLabels':{'app':'db'}},'template':{'metadata':{'labels':{'app':'db'}},'spec':{'containers':"
+      "[{'name':'c','image':'postgres'}]}}}}");
+  Bench bench;
+  bench.create("web", {set, config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  bench.sim("two").faults.forbidden = {"patch:statefulsets.apps"};
+  bench.bind("web", "two");
+  bool gap = false;
+  ASSERT_TRUE(bench.wait([&] {
+    gap = gap || !bench.sim("one").find("statefulsets", "default", "db");
+    const auto reason = bench.get("web")->status.reason;
+    return reason && reason->code == ReasonCode::CREATE_FAILED;
+  })) << bench.show("web");
+  EXPECT_FALSE(gap);
+  EXPECT_FALSE(bench.sim("two").find("configmaps", "default", "settings"));
+  bench.sim("two").faults.forbidden.clear();
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.running_on == Bench::ref("two"); }, minutes(15)))
+      << bench.show("web");
+  ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("statefulsets", "default", "db"));
+}
+
 TEST(ApplicationController, DeletesItsObjectsBeforeItLetsGo) {
   Bench bench;
   bench.create("web", {deployment("web"), config_map("settings")});
