@@ -19,6 +19,7 @@ struct Budget {
 
 struct Local {
   Memory memory;
+  int hurried = 0;  // rounds in a row that asked for another one at once
   std::optional<Budget> budget;
   std::string uid;
   std::vector<ResourceRef> clusters;
@@ -191,6 +192,14 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
 
 // ---- act
 
+// How soon another round comes that was asked for at once. A few are free; who never comes to rest is slowed down.
+constexpr int kFreeRounds = 10;
+Duration pace(Local& local, int free) {
+  const int step = local.hurried++ - free;
+  if (step < 0) return {};
+  return std::min<Duration>(std::chrono::milliseconds(20) * (1 << std::min(step, 9)), std::chrono::seconds(10));
+}
+
 // Errors that only mean that what was planned on is no longer so.
 bool is_stale(const Error& error) { return error.code == Code::conflict || error.code == Code::precondition_failed; }
 
@@ -199,6 +208,8 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
   const std::int64_t read = revision;
   Duration wait = std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
   std::optional<Error> failure;
+  bool at_once = false;
+  bool stale = false;
   for (const Action& action : plan) {
     Status done;
     bool on_cluster = false;
@@ -217,7 +228,7 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
       on_cluster = true;
       done = co_await try_out(key, *trial);
     } else if (std::holds_alternative<Again>(action)) {
-      wait = {};
+      at_once = true;
     } else if (const auto* pause = std::get_if<Wait>(&action)) {
       wait = std::min(wait, pause->time);
     } else if (const auto* retry = std::get_if<Retry>(&action)) {
@@ -227,7 +238,7 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
     }
     if (done) continue;
     if (is_stale(done.error())) {
-      wait = std::chrono::milliseconds(20);
+      stale = true;
       break;
     }
     const bool poison = on_cluster && is_permanent(reason_of(done.error()).code);
@@ -237,7 +248,10 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
     // One object that the cluster does not take does not keep the others waiting.
     if (poison) continue;
     // The application may be gone meanwhile; then there is nothing to report to.
-    if (done.error().code == Code::not_found && !on_cluster) co_return Outcome{.look_again = Duration{}};
+    if (done.error().code == Code::not_found && !on_cluster) {
+      stale = true;
+      break;
+    }
     if (on_cluster) co_await report_failure(key, application, done.error(), &revision);
     failure = done.error();
     break;
@@ -245,6 +259,14 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
   // No acting on what was there before our own writes.
   if (revision != read) co_await applications_.wait_for(revision);
   if (failure) co_return fail(std::move(*failure));
+  Local& local = local_[key];
+  if (stale) {
+    wait = pace(local, 0);
+  } else if (at_once) {
+    wait = pace(local, kFreeRounds);
+  } else {
+    local.hurried = 0;
+  }
   co_return Outcome{.look_again = wait};
 }
 

@@ -476,6 +476,25 @@ TEST(ApplicationController, LeavesObjectsOfAnotherApplicationAlone) {
   EXPECT_EQ(bench.sim("one").find("configmaps", "default", "settings")->string_at({"data", "of"}), "web");
 }
 
+TEST(ApplicationController, AnObjectNamedTwiceDoesNotMakeItRunInCircles) {
+  Bench bench({"one"});
+  bench.create("web", {config_map("settings", "{'of':'first'}"), config_map("other")});
+  // Past the checks of the API, as in what an older server has stored.
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one"));
+  auto twice = object_of("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'settings','namespace':'default'},"
+                         "'data':{'of':'second'}}");
+  json::Array objects{config_map("settings", "{'of':'first'}"), twice};
+  const auto changed = bench.api.world.run(
+      bench.user.patch<Application>(Bench::key("web"), json::Object{{"spec", json::Object{{"manifest", objects}}}}));
+  if (!changed) return;  // refused at the door
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.state == State::FAILED; })) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::INVALID_RESOURCE);
+  EXPECT_EQ(bench.sim("one").find("configmaps", "default", "settings")->string_at({"data", "of"}), "first");
+  bench.expect_silence();
+}
+
 TEST(ApplicationController, SaysWhichKindIsUnknown) {
   Bench bench;
   bench.create("web", {config_map("settings"),

@@ -261,6 +261,16 @@ class Planner {
     return false;
   }
 
+  // Items that name an object an earlier one names already: both together would be changed for ever.
+  static std::set<std::size_t> named_again(const Place& at, const std::vector<Item>& items) {
+    std::set<std::size_t> again;
+    std::set<std::string> named;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (!items[i].problem && !named.insert(memory_key(at, items[i].ref)).second) again.insert(i);
+    }
+    return again;
+  }
+
   Settlement settle(const Place& at, const std::vector<Item>& items, const json::Array& objects,
                     const json::Array& schema, bool trust) const {
     Settlement result;
@@ -271,7 +281,16 @@ class Planner {
         if (apply_rank(objects[i].string_at({"kind"})) == rank) order.push_back(i);
       }
     }
+    const auto again = named_again(at, items);
     for (const auto i : order) {
+      if (again.contains(i)) {
+        result.blocked = true;
+        result.problems.push_back({ReasonCode::INVALID_RESOURCE,
+                                   fmt::format("{} is in the manifest more than once; only the first counts, remove the "
+                                               "others",
+                                               kube::to_string(items[i].ref))});
+        continue;
+      }
       if (const auto& problem = items[i].problem) {
         result.blocked = true;
         if (std::ranges::any_of(objects, [&](const auto& crd) { return defines(crd, objects[i]); })) {

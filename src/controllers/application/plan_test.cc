@@ -240,6 +240,19 @@ TEST(ApplicationPlan, AdoptsWhatUpstreamApplied) {
   EXPECT_EQ(model.live("one", deployment("d")).string_at({"metadata", "labels", kApplicationUid}), kUid);
 }
 
+TEST(ApplicationPlan, AnObjectNamedTwiceIsAReasonNotALoop) {
+  Model model;
+  model.app.spec.manifest = {config_map("a", "1"), config_map("a", "2"), deployment("d")};
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.live("one", config_map("a")).string_at({"data", "x"}), "1");
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  ASSERT_TRUE(model.app.status.reason);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::INVALID_RESOURCE);
+  EXPECT_THAT(model.app.status.reason->message, HasSubstr("default/a"));
+  EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0) << to_string(model.plan());
+}
+
 TEST(ApplicationPlan, NamesUnknownKindsAndWaitsForDefinitionsOfItsOwn) {
   Model model;
   model.bind("one");
