@@ -482,8 +482,9 @@ TEST(ApplicationController, AnObjectNamedTwiceDoesNotMakeItRunInCircles) {
   // Past the checks of the API, as in what an older server has stored.
   bench.bind("web", "one");
   ASSERT_TRUE(bench.healthy_on("web", "one"));
-  auto twice = object_of("{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'settings','namespace':'default'},"
-                         "'data':{'of':'second'}}");
+  auto twice = object_of(
+      "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'settings','namespace':'default'},"
+      "'data':{'of':'second'}}");
   json::Array objects{config_map("settings", "{'of':'first'}"), twice};
   const auto changed = bench.api.world.run(
       bench.user.patch<Application>(Bench::key("web"), json::Object{{"spec", json::Object{{"manifest", objects}}}}));

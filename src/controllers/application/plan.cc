@@ -250,7 +250,8 @@ class Planner {
     if (found == observed_.memory.repairs.end() || found->second.difference != apply.difference) return true;
     const Mono allowed = found->second.allowed_at();
     if (now_ >= allowed) return true;
-    out.blocked = true;
+    // What is there runs, though not quite as it is wanted; only what is not there keeps the rest from counting.
+    if (!item.live) out.blocked = true;
     out.waits.push_back(allowed - now_);
     const std::string what = item.live ? "differs again at " + manifest::describe(differences) : "is gone again";
     out.problems.push_back(
@@ -285,10 +286,11 @@ class Planner {
     for (const auto i : order) {
       if (again.contains(i)) {
         result.blocked = true;
-        result.problems.push_back({ReasonCode::INVALID_RESOURCE,
-                                   fmt::format("{} is in the manifest more than once; only the first counts, remove the "
-                                               "others",
-                                               kube::to_string(items[i].ref))});
+        result.problems.push_back(
+            {ReasonCode::INVALID_RESOURCE,
+             fmt::format("{} is in the manifest more than once; only the first counts, remove the "
+                         "others",
+                         kube::to_string(items[i].ref))});
         continue;
       }
       if (const auto& problem = items[i].problem) {

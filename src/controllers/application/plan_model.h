@@ -59,6 +59,7 @@ struct Model {
     std::optional<Mono> error_since;  // none: just now
     bool online = false;
     std::vector<std::string> refused;  // kinds
+    std::string forgets;               // a key of `data` that is not kept
     bool exists = true;
     bool pods_ready = true;
   };
@@ -174,8 +175,12 @@ struct Model {
     if (action.ref.type.kind == "Deployment") {
       live.make_object().set("status", json::Object{{"replicas", 1}, {"readyReplicas", site.pods_ready ? 1 : 0}});
     }
+    if (json::Value* data = live.if_object()->find("data"); data && !site.forgets.empty())
+      data->make_object().erase(site.forgets);
+    const auto left = manifest::diff(action.desired, live, action.entry);
+    if (!left.empty()) note_repair(memory, action.key, difference_of(left), true, now);
     memory.applied[action.key] = action.fingerprint;
-    if (action.difference != 0) note_repair(memory, action.key, action.difference, false, now);
+    if (left.empty() && action.difference != 0) note_repair(memory, action.key, action.difference, false, now);
   }
   // Plans and carries out until there is nothing to do but to wait. The number of rounds, or -1.
   int settle(int limit = 30) {

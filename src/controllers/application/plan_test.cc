@@ -133,6 +133,26 @@ TEST(ApplicationPlan, SlowsDownWhenTheSameDifferenceComesBack) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
+TEST(ApplicationPlan, RunsThoughTheClusterDoesNotKeepAField) {
+  for (const bool moving : {false, true}) {
+    Model model;
+    model.sites[moving ? "two" : "one"].forgets = "x";
+    model.bind("one");
+    model.settle();
+    if (moving) {
+      model.bind("two");
+      EXPECT_GE(model.settle(), 0);
+    }
+    EXPECT_EQ(model.app.status.running_on, cluster(moving ? "two" : "one"));
+    EXPECT_EQ(model.app.status.state, State::RUNNING);
+    ASSERT_TRUE(model.app.status.reason) << moving;
+    EXPECT_EQ(model.app.status.reason->code, ReasonCode::RECONCILE_FAILED);
+    EXPECT_THAT(model.app.status.reason->message, HasSubstr("/data/x"));
+    EXPECT_LE(model.mutations, 8);
+    if (moving) EXPECT_TRUE(model.sites["one"].objects.empty());
+  }
+}
+
 TEST(ApplicationPlan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
   Model model;
   model.bind("one");
