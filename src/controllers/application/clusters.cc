@@ -15,8 +15,11 @@ Reason unreachable(const ResourceRef& cluster, const Error& error) {
   return {ReasonCode::KUBERNETES_ERROR, fmt::format("{}: {}", to_string(cluster), error.message)};
 }
 
+// Of one object. KUBERNETES_ERROR: it cannot be seen just now, so nothing follows from its absence.
 Reason problem_of(const ResourceRef& cluster, const Error& error) {
-  const auto code = error.code == Code::not_found ? ReasonCode::UNSUPPORTED_RESOURCE : ReasonCode::INVALID_RESOURCE;
+  auto code = ReasonCode::KUBERNETES_ERROR;
+  if (error.code == Code::not_found) code = ReasonCode::UNSUPPORTED_RESOURCE;
+  if (error.code == Code::invalid_argument || error.code == Code::invalid_object) code = ReasonCode::INVALID_RESOURCE;
   return {code, fmt::format("{}: {}", to_string(cluster), error.message)};
 }
 
@@ -38,6 +41,13 @@ void Connection::failed(const Error& error, Mono now) {
   if (now < retry_at_) return;
   last_error_ = error;
   retry_at_ = now + options_.breaker.delay(failures_++, random_);
+}
+
+bool Connection::failed_silently(const Error& error, std::uint64_t answers, Mono now) {
+  const bool silent = error.code == Code::unavailable || error.code == Code::timeout;
+  if (!silent || client.answers() != answers) return false;
+  failed(error, now);
+  return true;
 }
 
 void Connection::want(const ObjectKey& user, std::set<kube::ResourceType> types) {
@@ -180,20 +190,25 @@ void Clusters::note_outcome(const ObjectKey& key, Place& place) {
 
 namespace {
 
+// Whether the error is about the whole cluster: nobody there, or we are not let in.
+bool is_of_cluster(Connection& connection, const Clock& clock, const Error& error, std::uint64_t answers) {
+  return connection.failed_silently(error, answers, clock.now()) || error.code == Code::unauthenticated;
+}
+
 // An Item for each object, as far as the cluster knows its kind. Error: the cluster cannot be asked.
-Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> connection, ResourceRef cluster,
-                                                const json::Array* objects) {
+Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> connection, const Clock* clock,
+                                                ResourceRef cluster, const json::Array* objects) {
   std::vector<Item> items;
   for (const auto& object : *objects) {
+    const auto answers = connection->client.answers();
     auto ref = co_await connection->client.locate(object);
     Item item;
     if (ref) {
       item.ref = std::move(*ref);
-    } else if (ref.error().code == Code::not_found || ref.error().code == Code::invalid_argument ||
-               ref.error().code == Code::invalid_object) {
-      item.problem = problem_of(cluster, ref.error());
-    } else {
+    } else if (is_of_cluster(*connection, *clock, ref.error(), answers)) {
       co_return fail(ref.error());
+    } else {
+      item.problem = problem_of(cluster, ref.error());
     }
     items.push_back(std::move(item));
   }
@@ -201,8 +216,8 @@ Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> conn
 }
 
 // What lives there under these names: from the watch, or by asking.
-Awaitable<Status> look_up(std::shared_ptr<Connection> connection, std::vector<Item>* items, bool by_name,
-                          std::map<kube::ObjectRef, kube::LiveObject>* asked) {
+Awaitable<Status> look_up(std::shared_ptr<Connection> connection, const Clock* clock, ResourceRef cluster,
+                          std::vector<Item>* items, bool by_name, std::map<kube::ObjectRef, kube::LiveObject>* asked) {
   for (Item& item : *items) {
     if (item.problem) continue;
     item.live = connection->objects.find(item.ref);
@@ -211,19 +226,26 @@ Awaitable<Status> look_up(std::shared_ptr<Connection> connection, std::vector<It
       item.live = it->second;
       continue;
     }
+    const auto answers = connection->client.answers();
     auto live = co_await connection->client.get(item.ref);
-    if (!live && live.error().code != Code::not_found) co_return fail(live.error());
+    if (!live && live.error().code != Code::not_found) {
+      if (is_of_cluster(*connection, *clock, live.error(), answers)) co_return fail(live.error());
+      item.problem = problem_of(cluster, live.error());
+      continue;
+    }
     if (live) item.live = std::make_shared<const json::Value>(std::move(*live));
     (*asked)[item.ref] = item.live;
   }
   co_return Status();
 }
 
-Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> connection, Place* place,
+Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> connection, const Clock* clock, Place* place,
                        Clusters::Wanted wanted) {
   auto& objects = connection->objects;
   if (!connection->identity_known) {
+    const auto answers = connection->client.answers();
     auto identity = co_await connection->client.kube_system_uid();
+    if (!identity) connection->failed_silently(identity.error(), answers, clock->now());
     const bool hidden =
         !identity && (identity.error().code == Code::forbidden || identity.error().code == Code::not_found);
     if (!identity && !hidden) co_return fail(identity.error());
@@ -231,10 +253,10 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
     connection->identity_known = true;
   }
   place->identity = connection->identity;
-  ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, place->cluster, wanted.desired));
-  ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, place->cluster, wanted.applied));
-  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, place->cluster, wanted.recorded));
-  ASSIGN_OR_CO_RETURN(place->left, co_await locate_all(connection, place->cluster, wanted.left));
+  ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, clock, place->cluster, wanted.desired));
+  ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, clock, place->cluster, wanted.applied));
+  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, clock, place->cluster, wanted.recorded));
+  ASSIGN_OR_CO_RETURN(place->left, co_await locate_all(connection, clock, place->cluster, wanted.left));
   std::set<kube::ResourceType> types;
   for (const auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
     for (const Item& item : *items) {
@@ -249,20 +271,33 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
   };
   if (!all_listed()) co_await objects.wait_synced(options.first_list);
   bool doubtful = false;
+  std::map<kube::ResourceType, Error> unseen;
   for (const auto& type : types) {
     const auto problem = objects.problem(type);
     if (!objects.synced(type)) {
-      co_return fail(
-          problem.value_or(Error{Code::timeout, fmt::format("{} has not been listed within {} s", type.name(),
-                                                            options.first_list / std::chrono::seconds(1))}));
+      unseen.emplace(
+          type, problem.value_or(Error{Code::timeout, fmt::format("{} has not been listed within {} s", type.name(),
+                                                                  options.first_list / std::chrono::seconds(1))}));
     }
-    doubtful = doubtful || (problem && is_transient(problem->code));
+    doubtful = doubtful || !objects.synced(type) || (problem && is_transient(problem->code));
   }
   // A broken watch leaves old copies; see whether anybody is there at all.
-  if (doubtful) CO_RETURN_IF_ERROR(co_await connection->client.ready());
+  if (doubtful) {
+    if (auto ready = co_await connection->client.ready(); !ready) {
+      connection->failed(ready.error(), clock->now());
+      co_return fail(ready.error());
+    }
+  }
+  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+    for (Item& item : *items) {
+      if (item.problem) continue;
+      if (const auto it = unseen.find(item.ref.type); it != unseen.end())
+        item.problem = problem_of(place->cluster, Error{Code::unavailable, it->second.message});
+    }
+  }
   std::map<kube::ObjectRef, kube::LiveObject> asked;
   for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
-    CO_RETURN_IF_ERROR(co_await look_up(connection, items, wanted.by_name, &asked));
+    CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place->cluster, items, wanted.by_name, &asked));
   }
   place->ours = objects.by_application(wanted.uid);
   co_return Status();
@@ -276,12 +311,11 @@ Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connect
     place.error = unreachable(place.cluster, *error);
     co_return;
   }
-  const Status seen = co_await look(options_, connection, &place, wanted);
+  const Status seen = co_await look(options_, connection, &env_.clock, &place, wanted);
   if (seen) {
     connection->succeeded();
     co_return;
   }
-  connection->failed(seen.error(), env_.clock.now());
   place.error = unreachable(place.cluster, seen.error());
   place.desired.clear();
   place.applied.clear();

@@ -36,6 +36,8 @@ class Connection {
   // Calls fail fast for a while after one that could not reach the cluster.
   const Error* broken(Mono now) const { return now < retry_at_ ? &last_error_ : nullptr; }
   void failed(const Error& error, Mono now);
+  // failed(), if since `answers` were counted nobody has answered; what is refused is no failure of the connection.
+  bool failed_silently(const Error& error, std::uint64_t answers, Mono now);
   void succeeded() { failures_ = 0, retry_at_ = {}; }
 
   // The types each application needs to see.

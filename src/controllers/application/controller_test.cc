@@ -534,6 +534,40 @@ TEST(ApplicationController, OneInvalidObjectDoesNotKeepTheOthersWaiting) {
   EXPECT_FALSE(bench.sim("two").find("deployments", "default", "web"));
 }
 
+// One object that its cluster does not serve is that object's trouble.
+TEST(ApplicationController, OneForbiddenObjectStopsNobodyElse) {
+  Bench bench({"one"});
+  bench.sim("one").faults.forbidden = {"patch:configmaps"};
+  bench.create("web", {config_map("settings"), deployment("web")});
+  bench.create("other", {deployment("other")});
+  bench.bind("web", "one");
+  bench.bind("other", "one");
+  ASSERT_TRUE(bench.healthy_on("other", "one")) << bench.show("other");
+  ASSERT_TRUE(bench.wait([&] {
+    const auto web = bench.get("web");
+    return web->status.reason && web->status.container_health.running_pods == Integer(2);
+  })) << bench.show("web");
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("settings"));
+  EXPECT_EQ(bench.get("web")->status.state, State::CREATING);
+  // Drift of the other one is put right meanwhile, at once.
+  ASSERT_TRUE(bench.sim("one").erase("deployments", "default", "other"));
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.sim("one").find("deployments", "default", "other") != nullptr; }, seconds(2)));
+  bench.sim("one").faults.forbidden.clear();
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+}
+
+// The status repeats the manifest, so that it may be too much for Krake's own API.
+TEST(ApplicationController, SaysWhenTheStatusCannotBeWritten) {
+  Bench bench({"one"});
+  bench.create("web", {config_map("settings", "{'x':'" + std::string(800'000, 'x') + "'}")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); }));
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::INVALID_RESOURCE);
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("cannot be written"));
+  bench.expect_silence();
+}
+
 TEST(ApplicationController, ReportsWhatAClusterRefusesThoughTheClockGoesOnMeanwhile) {
   Bench bench({"one"});
   bench.ticks = true;

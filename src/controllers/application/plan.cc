@@ -54,9 +54,15 @@ bool same_place(const Place& a, const Place& b) {
 struct Settlement {
   std::vector<Apply> applies;
   std::vector<Reason> problems;
+  std::vector<Reason> refusals;  // what the cluster answered lately
   std::vector<Duration> waits;
   bool blocked = false;  // something is not as it should be and cannot be put right now
   bool done() const { return applies.empty() && !blocked; }
+  std::vector<Reason> complaints() const {
+    auto all = problems;
+    all.insert(all.end(), refusals.begin(), refusals.end());
+    return all;
+  }
 };
 
 using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
@@ -229,6 +235,7 @@ class Planner {
       apply.adopt = whose == Ownership::unlabelled;
     }
     if (changed || apply.adopt) {
+      if (held_back(apply, out)) return;
       if (previous && !(*previous == object)) apply.previous = *previous;
       apply.body = manifest::apply_body(apply.desired);
       out.applies.push_back(std::move(apply));
@@ -238,10 +245,28 @@ class Planner {
         item.live ? manifest::diff(apply.desired, *item.live, apply.entry) : std::vector<manifest::Difference>();
     if (item.live && differences.empty()) return;
     apply.difference = item.live ? difference_of(differences) : kAbsent;
-    if (!may_repair(at, item, apply, differences, out)) return;
+    if (!may_repair(at, item, apply, differences, out) || held_back(apply, out)) return;
     apply.body =
         item.live ? manifest::repair_body(apply.desired, *item.live, apply.entry) : manifest::apply_body(apply.desired);
     out.applies.push_back(std::move(apply));
+  }
+
+  bool held_back(const Apply& apply, Settlement& out) const {
+    if (!refused(apply.key, apply.fingerprint, out.refusals, out.waits)) return false;
+    out.blocked = true;
+    return true;
+  }
+
+  // It was tried lately and the cluster said no: not yet again, but said aloud.
+  bool refused(const std::string& key, std::uint64_t what, std::vector<Reason>& reasons,
+               std::vector<Duration>& waits) const {
+    const auto found = observed_.memory.refusals.find(key);
+    if (found == observed_.memory.refusals.end() || found->second.what != what) return false;
+    const Mono allowed = found->second.allowed_at();
+    if (now_ >= allowed) return false;
+    reasons.push_back(found->second.reason);
+    waits.push_back(allowed - now_);
+    return true;
   }
 
   bool may_repair(const Place& at, const Item& item, const Apply& apply,
@@ -346,12 +371,14 @@ class Planner {
 
   // Removes those of `objects` that are not on their way out already. True when nothing of them is left.
   bool remove_all(const Place& at, const Objects& objects) {
+    std::vector<Duration> waits;
     for (const auto& [ref, live] : objects) {
-      if (!being_deleted(*live)) {
-        add(Remove{at.cluster, ref, std::string(uid_of(*live))});
-        removing_ = true;
-      }
+      const auto key = memory_key(at, ref);
+      if (being_deleted(*live) || refused(key, 0, stuck_, waits)) continue;
+      add(Remove{at.cluster, ref, std::string(uid_of(*live)), key});
+      removing_ = true;
     }
+    for (const auto wait : waits) add(Wait{wait});
     if (!objects.empty()) add(Wait{seconds(10)});
     return objects.empty();
   }
@@ -408,7 +435,7 @@ class Planner {
     }
     StatusView view = view_of(at, at.applied, applied_, schema);
     view.write_objects = false;
-    view.reason = reason ? reason : worst(settlement.problems);
+    view.reason = reason ? reason : worst(settlement.complaints());
     view.state = state;
     // What was being applied when the spec changed again is still not known to be applied.
     const bool unfinished = status_.state == State::CREATING || status_.state == State::RECONCILING;
@@ -453,7 +480,7 @@ class Planner {
   // A cluster the application has come back to: what is left there is in its inventory again.
   bool clean_home(const Place& at, const Place& target) const {
     if (!cleanup_at(app_, at.cluster)) return true;
-    return at.cluster == target.cluster && !at.error && dropped(at).empty();
+    return at.cluster == target.cluster && !at.error && !unseen(at) && dropped(at).empty();
   }
   bool clean_other(const Place& other, const Place* source, const Place& target) {
     if (other.error) {
@@ -464,7 +491,9 @@ class Planner {
     const auto objects = inventory(other);
     // Not before it is certain that this is not the same cluster under another name.
     if (target.exists && target.error) return objects.empty() && !cleanup_at(app_, other.cluster);
-    return remove_all(other, objects);
+    const bool gone = remove_all(other, objects);
+    if (unseen(other)) add(Wait{seconds(30)});
+    return gone && !unseen(other);
   }
 
   Reason unknown_cluster(const Place& at) const {
@@ -496,7 +525,9 @@ class Planner {
       return;
     }
     StatusView view = view_of(at, at.desired, desired.objects, desired.schema);
-    view.reason = worst(settlement.problems);
+    auto complaints = settlement.complaints();
+    complaints.insert(complaints.end(), stuck_.begin(), stuck_.end());
+    view.reason = worst(complaints);
     // Not everything is there yet: the application does not run here so far.
     if (settlement.blocked && !trust) view.state = status_.running_on ? State::RECONCILING : State::CREATING;
     if (!settlement.blocked || status_.running_on) view.running_on = at.cluster;
@@ -513,15 +544,40 @@ class Planner {
     return fields;
   }
 
+  // Something that may be there and cannot be seen: then nothing follows from not seeing anything.
+  static std::optional<Reason> unseen(const Place& at) {
+    for (const auto* items : {&at.applied, &at.recorded, &at.left}) {
+      for (const Item& item : *items) {
+        if (item.problem && item.problem->code == ReasonCode::KUBERNETES_ERROR) return item.problem;
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Whether `ref` is what `object` names, as far as that can be told from its text.
+  static bool names(const json::Value& object, const kube::ObjectRef& ref) {
+    const auto api_version = object.string_at({"apiVersion"});
+    const auto slash = api_version.find('/');
+    const auto group = slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
+    const auto ns = object.string_at({"metadata", "namespace"});
+    return group == ref.type.group && object.string_at({"kind"}) == ref.type.kind &&
+           object.string_at({"metadata", "name"}) == ref.name && (ns.empty() || ns == ref.ns);
+  }
+
   // What fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
   Objects dropped(const Place& at) const {
     auto all = inventory(at);
-    std::erase_if(all, [&](const auto& one) {
-      return std::ranges::any_of(at.desired, [&](const Item& item) {
-        if (item.problem) return false;
-        return same_object(item.ref, one.first) || (item.live && uid_of(*item.live) == uid_of(*one.second));
-      });
-    });
+    const auto is_wanted = [&](const auto& one) {
+      for (std::size_t i = 0; i < at.desired.size(); ++i) {
+        const Item& item = at.desired[i];
+        // Of an item with a problem nothing is known but what the manifest says.
+        if (item.problem && names(observed_.desired.objects[i], one.first)) return true;
+        if (item.problem) continue;
+        if (same_object(item.ref, one.first) || (item.live && uid_of(*item.live) == uid_of(*one.second))) return true;
+      }
+      return false;
+    };
+    std::erase_if(all, is_wanted);
     return all;
   }
 
@@ -557,7 +613,8 @@ class Planner {
     if (const auto obstacle = migration_obstacle(target, move.there)) return wait_for_target(move, *obstacle);
     if (move.running && move.running->retry_at && now_ < *move.running->retry_at) return stay(move);
     if (move.delete_first && !move.begun()) {
-      if (source.error && !lost(source)) return wait_for_source(move);
+      const auto hidden = source.error && !lost(source) ? source.error : unseen(source);
+      if (hidden) return wait_for_source(move, *hidden);
       if (const auto left = inventory(source); !left.empty()) return empty_source(move, left);
     }
     go_on(move);
@@ -594,8 +651,8 @@ class Planner {
     if (plan_.empty() || !std::holds_alternative<Again>(plan_.back())) add(Retry{obstacle.message});
   }
 
-  void wait_for_source(const Move& move) {
-    const auto reason = waiting(move, move.source.error->message + "; what is there must not run twice");
+  void wait_for_source(const Move& move, const Reason& hidden) {
+    const auto reason = waiting(move, hidden.message + "; what is there must not run twice");
     report_problem(reason);
     add(Retry{reason.message});
   }
@@ -612,7 +669,7 @@ class Planner {
       return;
     }
     if (move.there.blocked) {
-      const auto problem = worst(move.there.problems);
+      const auto problem = worst(move.there.complaints());
       keep(move.source, waiting(move, problem ? problem->message : "the target is not ready for it"), std::nullopt);
       add_waits(move.there);
       add(Wait{seconds(10)});
@@ -642,11 +699,12 @@ class Planner {
     } else if (there.blocked || (bounded && !ready)) {
       if (move.delete_first || move.source.error) {
         StatusView view;
-        view.reason = there.problems.empty() ? move.source.error : worst(there.problems);
+        view.reason = worst(there.complaints());
+        if (!view.reason) view.reason = move.source.error;
         view.state = State::MIGRATING;
         report(view);
       } else {
-        keep(move.source, worst(there.problems), State::MIGRATING);
+        keep(move.source, worst(there.complaints()), State::MIGRATING);
       }
       add_waits(there);
       add(Wait{bounded ? std::min<Duration>(end - now_, seconds(10)) : seconds(10)});
@@ -659,7 +717,7 @@ class Planner {
     std::string why =
         fmt::format("{} there within {} s", move.there.done() ? "not healthy" : "not everything could be created",
                     observed_.options.migration_health_wait / seconds(1));
-    if (const auto problem = worst(move.there.problems)) why += ": " + problem->message;
+    if (const auto problem = worst(move.there.complaints())) why += ": " + problem->message;
     add(GiveUpMigration{move.target.cluster, std::move(why)});
     add(Again{});
   }
@@ -691,7 +749,7 @@ class Planner {
         fmt::format(
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
             krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
-    const bool left = !remove_all(move.target, inventory(move.target));
+    const bool left = !remove_all(move.target, inventory(move.target)) || unseen(move.target);
     if (left && move.delete_first) {
       report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
     } else {
@@ -720,7 +778,9 @@ class Planner {
       auto objects = inventory(at);
       std::erase_if(objects, [&](const auto& one) { return !seen.insert(std::string(uid_of(*one.second))).second; });
       clean = remove_all(at, objects) && clean;
+      if (const auto hidden = unseen(at)) blocked = hidden;
     }
+    if (!blocked && !removing_) blocked = worst(stuck_);
     if (blocked) {
       StatusView view{.reason = blocked};
       view.state = State::DELETING;
@@ -747,6 +807,7 @@ class Planner {
   std::optional<std::vector<ResourceRef>> owners_;
   std::optional<std::vector<CleanUp>> cleanup_;
   bool removing_ = false;
+  std::vector<Reason> stuck_;  // removals that are refused
 };
 
 }  // namespace

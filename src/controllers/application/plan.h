@@ -1,5 +1,6 @@
 // The decisions of the application controller as a function of what was observed. Pure: no clock, no I/O; the plan is a
-// list of small actions that controller.cc carries out in order and stops at the first that fails.
+// list of small actions that controller.cc carries out in order. It stops at the first that fails, except that an
+// object the cluster refuses keeps no other waiting: the refusal is remembered, and the next plan reports it.
 //
 // A plan that changes a cluster ends with Again: what came of it is looked at before anything is reported. Only a plan
 // with nothing left to do on clusters writes the observed status, so planning on the result of a plan ends in silence.
@@ -64,6 +65,16 @@ struct RepairRecord {
   Mono allowed_at() const;
   bool operator==(const RepairRecord&) const = default;
 };
+// The cluster has answered and did not take it.
+struct Refusal {
+  std::uint64_t what = 0;  // fingerprint of what was sent; 0: the removal
+  Reason reason;
+  int count = 0;  // in a row
+  Mono last{};
+  // When it may be tried again.
+  Mono allowed_at() const;
+  bool operator==(const Refusal&) const = default;
+};
 struct Migration {
   ResourceRef target;
   std::optional<Mono> waiting_since;  // the present attempt is under way
@@ -75,10 +86,12 @@ struct Migration {
 struct Memory {
   std::map<std::string, std::uint64_t> applied;  // memory_key -> fingerprint of what this process has applied
   std::map<std::string, RepairRecord> repairs;   // by memory_key
+  std::map<std::string, Refusal> refusals;       // by memory_key
   std::optional<Migration> migration;
   Mono status_allowed_at{};  // the rate limit of status writes
 };
 // `difference` was put right just now; `stuck`: it is still there.
+void note_refusal(Memory& memory, const std::string& key, std::uint64_t what, Reason reason, Mono now);
 void note_repair(Memory& memory, const std::string& key, std::uint64_t difference, bool stuck, Mono now);
 
 struct PlanOptions {
@@ -126,6 +139,7 @@ struct Remove {
   ResourceRef cluster;
   kube::ObjectRef ref;
   std::string uid;
+  std::string key;  // into Memory
   bool operator==(const Remove&) const = default;
 };
 struct TryOut {  // whether the cluster would take it; if not, the migration is given up

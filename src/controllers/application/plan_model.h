@@ -149,10 +149,17 @@ struct Model {
         remember(memory, GiveUpMigration{trial->cluster, "refused"}, options, now);
         return;
       } else if (const auto* object = std::get_if<Apply>(&action)) {
-        if (refuses(object->cluster, object->ref)) continue;
+        if (refuses(object->cluster, object->ref)) {
+          note_refusal(memory, object->key, object->fingerprint, {ReasonCode::KUBERNETES_ERROR, "refused"}, now);
+          continue;
+        }
         ++mutations;
         apply(*object);
       } else if (const auto* gone = std::get_if<Remove>(&action)) {
+        if (refuses(gone->cluster, gone->ref)) {
+          note_refusal(memory, gone->key, 0, {ReasonCode::DELETE_FAILED, "not deleted"}, now);
+          continue;
+        }
         ++mutations;
         auto& site = sites.at(gone->cluster.name);
         EXPECT_EQ(uid_of(site.objects.at(gone->ref)), gone->uid);

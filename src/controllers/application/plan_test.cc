@@ -273,6 +273,79 @@ TEST(ApplicationPlan, AnObjectNamedTwiceIsAReasonNotALoop) {
   EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0) << to_string(model.plan());
 }
 
+// What the cluster does not take is said and tried again; the others and the status do not wait for it.
+TEST(ApplicationPlan, ARefusedObjectKeepsNeitherTheOthersNorTheStatusWaiting) {
+  Model model;
+  model.bind("one");
+  model.sites["one"].refused = {"ConfigMap"};
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  EXPECT_EQ(model.app.status.state, State::CREATING);
+  ASSERT_TRUE(model.app.status.reason);
+  EXPECT_EQ(model.app.status.reason->message, "refused");
+  EXPECT_EQ(model.app.status.container_health.running_pods, Integer(1));
+  EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0) << "not again at once";
+  model.now += seconds(1);
+  EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 1);
+  // A changed manifest is tried at once.
+  model.app.spec.manifest = {config_map("a", "2"), deployment("d")};
+  model.now -= seconds(1);
+  EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 1);
+  model.sites["one"].refused.clear();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  EXPECT_FALSE(model.app.status.reason);
+}
+
+TEST(ApplicationPlan, ARefusedRemovalIsAReasonAndTheRestIsReported) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].refused = {"ConfigMap"};
+  model.app.spec.manifest = {deployment("d")};
+  model.live("one", deployment("d")).make_object().set("status", value_of("{'replicas':1,'readyReplicas':0}"));
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_TRUE(model.app.status.reason);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::DELETE_FAILED);
+  EXPECT_EQ(model.app.status.container_health.running_pods, Integer(0));
+  model.app.metadata.deleted = model.app.metadata.modified;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.app.metadata.finalizers.empty());
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::DELETE_FAILED);
+  model.sites["one"].refused.clear();
+  model.now += seconds(31);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.app.metadata.finalizers.empty());
+}
+
+// From what cannot be seen nothing follows: neither that it is gone nor that it is not wanted.
+TEST(ApplicationPlan, WhatCannotBeSeenIsNotGone) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  const auto hide = [&] {
+    auto observed = model.observe();
+    for (auto& place : observed.places) {
+      for (auto* items : {&place.desired, &place.applied, &place.recorded}) {
+        for (auto& item : *items) {
+          if (item.ref.type.kind != "ConfigMap") continue;
+          item = Item{.problem = Reason{ReasonCode::KUBERNETES_ERROR, "500"}};
+        }
+      }
+    }
+    return observed;
+  };
+  const Plan keeping = make_plan(hide(), model.now);
+  EXPECT_EQ(std::ranges::count_if(keeping, mutates_cluster), 0) << to_string(keeping);
+  for (auto& [ref, object] : std::map(model.sites["one"].objects)) model.sites["one"].objects.erase(ref);
+  model.app.metadata.deleted = model.app.metadata.modified;
+  model.app.status.state = State::DELETING;
+  const Plan deleting = make_plan(hide(), model.now);
+  EXPECT_TRUE(std::ranges::none_of(deleting, [](const Action& a) { return std::holds_alternative<PatchMeta>(a); }))
+      << to_string(deleting);
+}
+
 TEST(ApplicationPlan, NamesUnknownKindsAndWaitsForDefinitionsOfItsOwn) {
   Model model;
   model.bind("one");

@@ -189,6 +189,7 @@ Awaitable<Result<HttpResponse>> KubeClient::exchange(HttpRequest request, std::s
   const auto transport = *transport_;
   auto response = co_await transport->send(std::move(request), {.timeout = timeout, .body_limit = options_.body_limit});
   if (!response) co_return fail(with_context(std::move(response).error(), what));
+  ++answers_;
   co_return std::move(*response);
 }
 
@@ -427,6 +428,7 @@ Awaitable<Result<std::unique_ptr<ObjectWatch>>> KubeClient::watch(ResourceType t
   const auto transport = *transport_;
   auto stream = co_await transport->open(request("GET", std::move(target)), {.timeout = options_.timeout});
   if (!stream) co_return fail(with_context(std::move(stream).error(), what));
+  ++answers_;
   if (stream->status != 200) {
     HttpResponse response{.status = stream->status, .headers = stream->headers, .body = {}};
     while (response.body.size() < kMaxRefusal) {

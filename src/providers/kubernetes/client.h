@@ -123,6 +123,9 @@ class KubeClient {
 
   const ClusterAccess& access() const { return access_; }
   const std::string& server() const { return access_.endpoint.url; }
+  // How often the server has answered so far, whatever it said. An error during which this did not move means that
+  // nobody was there; any other one is the answer to one request.
+  std::uint64_t answers() const { return answers_; }
 
   // The type behind an object's apiVersion and kind. Cached; an unknown one is looked up again before it is refused
   // with not_found ("the server has no kind ..."). invalid_argument when either is empty or malformed.
@@ -172,6 +175,7 @@ class KubeClient {
   ClientOptions options_;
   Result<std::shared_ptr<Transport>> transport_;
   std::map<std::string, Kinds, std::less<>> discovery_;  // by apiVersion
+  std::uint64_t answers_ = 0;
 };
 
 // The error for an answer with a status other than 2xx. `what` begins its message. With `conceal` (Secrets) the
