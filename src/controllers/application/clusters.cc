@@ -37,6 +37,21 @@ Connection::Connection(Env& env, Dialer& dialer, kube::ClusterAccess access, kub
       options_(options),
       random_(env.random.fork("connection " + client.server())) {}
 
+std::shared_ptr<void> Connection::probe() {
+  if (failures_ == 0) return nullptr;
+  probing_ = true;
+  return {nullptr, [this](void*) { probing_ = false; }};
+}
+
+std::shared_ptr<void> Connection::wait_here() {
+  ++waiting_;
+  return {nullptr, [this](void*) { --waiting_; }};
+}
+
+bool Connection::crowded(Mono now) const {
+  return waiting_ >= options_.max_waiting && client.silence(now) > std::chrono::seconds(1);
+}
+
 void Connection::failed(const Error& error, Mono now) {
   if (now < retry_at_) return;
   last_error_ = error;
@@ -311,6 +326,8 @@ Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connect
     place.error = unreachable(place.cluster, *error);
     co_return;
   }
+  const auto probe = connection->probe();
+  const auto waiting = connection->wait_here();
   const Status seen = co_await look(options_, connection, &env_.clock, &place, wanted);
   if (seen) {
     connection->succeeded();

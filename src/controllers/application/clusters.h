@@ -23,6 +23,7 @@ namespace krake::application {
 struct ClusterOptions {
   Duration request_timeout = std::chrono::seconds(15);
   Duration first_list = std::chrono::seconds(10);  // to wait for the watches of the types in use
+  int max_waiting = 3;  // reconciles on a cluster that keeps silent; less than the controller has workers
   Backoff breaker{.base = std::chrono::seconds(1), .cap = std::chrono::seconds(30)};
 };
 
@@ -34,7 +35,16 @@ class Connection {
   kube::LabelledObjects objects;
 
   // Calls fail fast for a while after one that could not reach the cluster.
-  const Error* broken(Mono now) const { return now < retry_at_ ? &last_error_ : nullptr; }
+  const Error* broken(Mono now) const {
+    return failures_ > 0 && (now < retry_at_ || probing_) ? &last_error_ : nullptr;
+  }
+  // After that time one finds out whether it is back, and the others go on failing fast until the handle is dropped.
+  // Null: nothing to find out.
+  std::shared_ptr<void> probe();
+  // Held while a reconcile uses the cluster. crowded(): so many wait, and nobody has been answered for a while,
+  // that the next one should come later instead of holding up other clusters.
+  std::shared_ptr<void> wait_here();
+  bool crowded(Mono now) const;
   void failed(const Error& error, Mono now);
   // failed(), if since `answers` were counted nobody has answered; what is refused is no failure of the connection.
   bool failed_silently(const Error& error, std::uint64_t answers, Mono now);
@@ -53,6 +63,8 @@ class Connection {
   Random random_;
   std::map<ObjectKey, std::set<kube::ResourceType>> users_;
   int failures_ = 0;
+  bool probing_ = false;
+  int waiting_ = 0;
   Mono retry_at_{};
   Error last_error_;
 };

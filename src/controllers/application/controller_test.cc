@@ -597,6 +597,39 @@ TEST(ApplicationController, ReportsAnUnreachableClusterAndGoesOnWhenItIsBack) {
   ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
 }
 
+// Who waits for a cluster that never answers must not keep the workers from the others.
+TEST(ApplicationController, AHangingClusterDoesNotHoldUpTheOthers) {
+  Bench bench;
+  for (int i = 0; i < 12; ++i) {
+    const auto name = "slow-" + std::to_string(i);
+    bench.create(name, {config_map(name)});
+    bench.bind(name, "one");
+  }
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "two");
+  ASSERT_TRUE(bench.healthy_on("web", "two"));
+  ASSERT_TRUE(bench.healthy_on("slow-11", "one"));
+  bench.sim("one").faults.hang = true;
+  bench.sim("one").cut_watches();
+  bench.pass(seconds(2));
+  for (int round = 0; round < 5; ++round) {
+    // All of them have something to do there.
+    for (int i = 0; i < 12; ++i) {
+      const auto name = "slow-" + std::to_string(i);
+      bench.update(name, {config_map(name, "{'round':'" + std::to_string(round) + "'}")});
+      bench.bind(name, "one");
+    }
+    auto& two = bench.sim("two");
+    ASSERT_TRUE(two.erase("configmaps", "default", "settings"));
+    const auto is_back = [&] { return two.find("configmaps", "default", "settings") != nullptr; };
+    EXPECT_TRUE(bench.wait(is_back, seconds(3))) << round;
+    bench.pass(seconds(20));
+  }
+  bench.sim("one").faults.hang = false;
+  ASSERT_TRUE(bench.healthy_on("slow-0", "one")) << bench.show("slow-0");
+  EXPECT_EQ(bench.sim("one").find("configmaps", "default", "slow-0")->string_at({"data", "round"}), "4");
+}
+
 TEST(ApplicationController, FollowsAChangedKubeconfig) {
   Bench bench({"one"});
   bench.create("web", {config_map("settings")});
