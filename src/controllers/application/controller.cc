@@ -105,6 +105,7 @@ class ApplicationController final : public Controller {
   // Each carries out one action. `revision`: of the stored application, moves on with our writes.
   Awaitable<Status> patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision);
   Awaitable<Status> patch_status(ObjectKey key, json::Object fields, std::int64_t* revision);
+  Awaitable<Status> write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision);
   Awaitable<Status> apply(ObjectKey key, Apply action);
   Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
   Awaitable<Status> remove(ObjectKey key, Remove action);
@@ -131,6 +132,7 @@ class ApplicationController final : public Controller {
   Clusters clusters_;
   std::map<std::string, ObjectKey> keys_;  // by uid
   std::map<ObjectKey, Local> local_;
+  Mono api_silent_until_{};
   ControllerLoop loop_;
 };
 
@@ -303,18 +305,26 @@ Awaitable<Status> ApplicationController::patch_meta(ObjectKey key, PatchMeta act
     for (const auto& owner : *action.owners) owners.push_back(to_value(owner));
     metadata.set("owners", std::move(owners));
   }
-  auto answer = co_await client_.patch<Application>(key, json::Object{{"metadata", std::move(metadata)}},
-                                                    {.revision = *revision});
-  if (!answer) co_return fail(answer.error());
+  co_return co_await write(
+      client_.patch<Application>(key, json::Object{{"metadata", std::move(metadata)}}, {.revision = *revision}),
+      revision);
+}
+
+// Soon answered, or not at all: what the clusters need does not wait for Krake's own API.
+Awaitable<Status> ApplicationController::write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision) {
+  if (env_.clock.now() < api_silent_until_) co_return fail(Code::unavailable, "the Krake API did not answer just now");
+  auto answer = co_await with_timeout(env_.clock, options_.write_timeout, "a write to the Krake API", std::move(call));
+  if (!answer) {
+    if (answer.error().code == Code::timeout) api_silent_until_ = env_.clock.now() + options_.api_pause;
+    co_return fail(answer.error());
+  }
   *revision = answer->revision;
   co_return Status();
 }
 
 Awaitable<Status> ApplicationController::patch_status(ObjectKey key, json::Object fields, std::int64_t* revision) {
-  auto answer = co_await client_.patch_status<Application>(key, std::move(fields), {.revision = *revision});
-  if (!answer) co_return fail(answer.error());
-  *revision = answer->revision;
-  co_return Status();
+  co_return co_await write(client_.patch_status<Application>(key, std::move(fields), {.revision = *revision}),
+                           revision);
 }
 
 // What upstream wrote by plain updates becomes ours, so that applying without a field removes it.

@@ -37,6 +37,26 @@ class Switchable final : public Transport {
   const bool& off_;
 };
 
+// With another switch: calls go out and nobody answers. What is open already stays open.
+class Unanswered final : public Transport {
+ public:
+  Unanswered(std::shared_ptr<Transport> inner, Clock& clock, const bool& on)
+      : inner_(std::move(inner)), clock_(clock), on_(on) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    if (!on_) co_return co_await inner_->send(std::move(request), options);
+    co_await sleep_for(clock_, options.timeout);
+    co_return fail(Code::timeout, "no answer");
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    co_return co_await inner_->open(std::move(request), options);
+  }
+
+ private:
+  std::shared_ptr<Transport> inner_;
+  Clock& clock_;
+  const bool& on_;
+};
+
 // Time as it is outside the simulator: two readings are never the same.
 class TickingClock final : public Clock {
  public:
@@ -92,10 +112,12 @@ json::Object node_port_service(const std::string& name) {
 struct Bench {
   testing::TestServer api;
   bool api_off = false;
+  bool api_hangs = false;
   std::map<std::string, Site> sites;
   TableDialer dialer{api.world.clock};
   Client user{api.transport};
-  Client controllers_client{std::make_shared<Switchable>(api.transport, api_off)};
+  Client controllers_client{
+      std::make_shared<Unanswered>(std::make_shared<Switchable>(api.transport, api_off), api.world.clock, api_hangs)};
   ApplicationOptions options;
   TickingClock ticking{api.world.clock};
   Env ticking_env{api.world.env.executor, ticking, Random(1), Log(), api.world.metrics};
@@ -279,6 +301,34 @@ TEST(ApplicationController, GoesOnRepairingWhileTheApiIsAway) {
   ASSERT_TRUE(bench.sim("one").erase("configmaps", "default", "settings"));
   EXPECT_TRUE(
       bench.wait([&] { return bench.sim("one").find("configmaps", "default", "settings") != nullptr; }, seconds(5)));
+}
+
+TEST(ApplicationController, GoesOnRepairingWhileTheApiHangs) {
+  Bench bench({"one"});
+  const int kApps = 12;
+  const auto name = [](int i) { return "web-" + std::to_string(i); };
+  for (int i = 0; i < kApps; ++i) {
+    bench.create(name(i), {deployment(name(i)), config_map(name(i))});
+    bench.bind(name(i), "one");
+  }
+  for (int i = 0; i < kApps; ++i) ASSERT_TRUE(bench.healthy_on(name(i), "one")) << bench.show(name(i));
+  bench.pass(seconds(30));
+  bench.api_hangs = true;
+  // Something to report of each, which cannot be written, and then something to do.
+  bench.sim("one").faults.pods_never_ready = true;
+  for (int i = 0; i < kApps; ++i) ASSERT_TRUE(bench.sim("one").erase("deployments", "default", name(i)));
+  bench.pass(seconds(8));
+  for (int i = 0; i < kApps; ++i) ASSERT_TRUE(bench.sim("one").erase("configmaps", "default", name(i)));
+  EXPECT_TRUE(bench.wait(
+      [&] {
+        for (int i = 0; i < kApps; ++i) {
+          if (!bench.sim("one").find("configmaps", "default", name(i))) return false;
+        }
+        return true;
+      },
+      seconds(12)));
+  bench.api_hangs = false;
+  bench.sim("one").faults.pods_never_ready = false;
 }
 
 TEST(ApplicationController, AppliesAnUpdateAndTakesAwayWhatIsDropped) {
