@@ -65,6 +65,12 @@ bool Connection::failed_silently(const Error& error, std::uint64_t answers, Mono
   return true;
 }
 
+void Connection::forget_discovery(Mono now) {
+  if (now < may_forget_) return;
+  may_forget_ = now + std::chrono::seconds(30);
+  client.forget_discovery();
+}
+
 void Connection::want(const ObjectKey& user, std::set<kube::ResourceType> types) {
   auto& mine = users_[user];
   // Kinds that are wanted no more are let go with the application, so that their last objects are still seen to go.
@@ -235,8 +241,10 @@ Awaitable<Status> look_up(std::shared_ptr<Connection> connection, const Clock* c
                           std::vector<Item>* items, bool by_name, std::map<kube::ObjectRef, kube::LiveObject>* asked) {
   for (Item& item : *items) {
     if (item.problem) continue;
-    item.live = connection->objects.find(item.ref);
-    if (item.live || !by_name) continue;
+    // Where listing is forbidden only asking tells; what an earlier answer left in the cache may be long gone.
+    const bool visible = connection->objects.sees(item.ref);
+    item.live = visible ? connection->objects.find(item.ref) : nullptr;
+    if (item.live || (visible && !by_name)) continue;
     if (const auto it = asked->find(item.ref); it != asked->end()) {
       item.live = it->second;
       continue;
@@ -281,10 +289,7 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
     }
   }
   connection->want(wanted.user, types);
-  const auto all_listed = [&] {
-    return std::ranges::all_of(types, [&](const auto& type) { return objects.synced(type); });
-  };
-  if (!all_listed()) co_await objects.wait_synced(options.first_list);
+  co_await objects.wait_synced(types, options.first_list);
   bool doubtful = false;
   std::map<kube::ResourceType, Error> unseen;
   for (const auto& type : types) {
@@ -314,7 +319,12 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
   for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
     CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place->cluster, items, wanted.by_name, &asked));
   }
-  place->ours = objects.by_application(wanted.uid);
+  for (auto& [ref, live] : objects.by_application(wanted.uid)) {
+    if (objects.sees(ref)) place->ours.emplace_back(ref, live);
+  }
+  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+    for (const Item& item : *items) place->blind = place->blind || (!item.problem && !objects.sees(item.ref));
+  }
   co_return Status();
 }
 
@@ -338,6 +348,7 @@ Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connect
   place.applied.clear();
   place.recorded.clear();
   place.left.clear();
+  place.blind = false;
   place.ours.clear();
 }
 

@@ -50,6 +50,9 @@ class Connection {
   bool failed_silently(const Error& error, std::uint64_t answers, Mono now);
   void succeeded() { failures_ = 0, retry_at_ = {}; }
 
+  // The kind may be gone - or only the namespace, which is no reason to discover everything at each try.
+  void forget_discovery(Mono now);
+
   // The types each application needs to see.
   void want(const ObjectKey& user, std::set<kube::ResourceType> types);
   bool leave(const ObjectKey& user);  // true: nobody is left
@@ -62,6 +65,7 @@ class Connection {
   ClusterOptions options_;
   Random random_;
   std::map<ObjectKey, std::set<kube::ResourceType>> users_;
+  Mono may_forget_{};
   int failures_ = 0;
   bool probing_ = false;
   int waiting_ = 0;

@@ -375,7 +375,7 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
       // Our copy is old: read it, so that the next plan is made on the present one.
       if (auto live = co_await connection->client.get(action.ref)) connection->objects.note(action.ref, *live);
     } else if (applied.error().code == Code::not_found) {
-      connection->client.forget_discovery();
+      connection->forget_discovery(env_.clock.now());
     } else {
       connection->failed_silently(applied.error(), answers, env_.clock.now());
     }

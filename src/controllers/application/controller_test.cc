@@ -680,6 +680,47 @@ TEST(ApplicationController, AHangingClusterDoesNotHoldUpTheOthers) {
   EXPECT_EQ(bench.sim("one").find("configmaps", "default", "slow-0")->string_at({"data", "round"}), "4");
 }
 
+TEST(ApplicationController, WithoutTheRightToListItLooksByName) {
+  Bench bench;
+  for (const auto* site : {"one", "two"}) bench.sim(site).faults.forbidden = {"list:configmaps", "watch:configmaps"};
+  bench.create("web", {config_map("settings"), deployment("web")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.last_observed_manifest.size(), 2u);
+  ASSERT_TRUE(bench.sim("one").erase("configmaps", "default", "settings"));
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.sim("one").find("configmaps", "default", "settings") != nullptr; }, seconds(15)));
+  ASSERT_TRUE(bench.sim("one").merge("configmaps", "default", "settings", value_of("{'data':{'x':'2'}}")));
+  EXPECT_TRUE(bench.wait(
+      [&] { return bench.sim("one").find("configmaps", "default", "settings")->string_at({"data", "x"}) == "1"; },
+      seconds(15)));
+  bench.bind("web", "two");
+  ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
+  bench.expect_silence();
+}
+
+// Not even by name: then it is not known that nothing is left.
+TEST(ApplicationController, WhatItMayNotSeeIsNotDeletedYet) {
+  Bench bench({"one"});
+  bench.create("web", {config_map("settings"), deployment("web")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  bench.stop();
+  bench.sim("one").faults.forbidden = {"*:configmaps"};
+  bench.start();
+  ASSERT_TRUE(bench.api.world.run(bench.user.remove<Application>(Bench::key("web"))));
+  json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}}};
+  ASSERT_TRUE(
+      bench.api.world.run(bench.user.patch<Application>(Bench::key("web"), json::Object{{"metadata", metadata}})));
+  bench.pass(minutes(2));
+  ASSERT_TRUE(bench.get("web")) << "the ConfigMap is still there";
+  EXPECT_TRUE(bench.sim("one").find("configmaps", "default", "settings"));
+  bench.sim("one").faults.forbidden.clear();
+  ASSERT_TRUE(bench.wait([&] { return !bench.get("web"); }, minutes(10))) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
+}
+
 TEST(ApplicationController, FollowsAChangedKubeconfig) {
   Bench bench({"one"});
   bench.create("web", {config_map("settings")});

@@ -96,6 +96,7 @@ class Planner {
     }
     const bool blind = std::ranges::any_of(observed_.places, [](const Place& p) { return p.error.has_value(); });
     if (forgotten && !source && blind && !status_.scheduled_to) add(Wait{seconds(10)});
+    if (std::ranges::any_of(observed_.places, &Place::blind)) add(Wait{seconds(10)});
     put_meta(std::ranges::any_of(plan_, mutates_cluster));
     return take();
   }

@@ -38,6 +38,7 @@ struct Place {
   std::optional<Reason> error;  // it cannot be looked at just now; then the lists below are empty
   std::optional<Mono> error_since;
   bool online = false;         // so says its status, which others write: it can be reached
+  bool blind = false;          // something there is not watched: it has to be looked at now and then
   std::string identity;        // uid of namespace kube-system; empty: unknown or not readable
   std::string host;            // of its API server
   std::vector<Item> desired;   // parallel to Desired::objects
