@@ -23,6 +23,7 @@ Awaitable<void> InformerBase::wait_for(std::int64_t revision, Duration limit) {
 Awaitable<void> InformerBase::run() {
   const Backoff backoff{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(30)};
   int failures = 0;
+  int expired = 0;  // lists in a row that were out of date before they could be followed
   bool need_list = true;
   Mono next_list{};
   for (;;) {
@@ -38,11 +39,12 @@ Awaitable<void> InformerBase::run() {
     if (status) {
       const Mono begin = env_.clock.now();
       status = co_await follow(next_list);
-      if (status || env_.clock.now() - begin > std::chrono::seconds(2)) failures = 0;
+      if (status || env_.clock.now() - begin > std::chrono::seconds(2)) failures = expired = 0;
     }
     if (status) continue;  // the period is over: compare again
     if (status.error().code == Code::compacted) {
       need_list = true;
+      if (expired++ > 0) co_await sleep_for(env_.clock, backoff.delay(expired, random_));
       continue;
     }
     env_.log.info("watch broken; resuming",

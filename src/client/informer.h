@@ -98,7 +98,12 @@ class Informer final : public InformerBase {
  private:
   bool put(const json::Value& value, std::int64_t& revision, Source source) override {
     auto decoded = Client::decode_versioned<T>(value);
-    if (!decoded) return false;  // undecodable for us: as if it were not there
+    if (!decoded) {
+      // Undecodable for us: as if it were not there. What was there before is not what is.
+      erase({std::string(value.string_at({"metadata", "namespace"})),
+             std::string(value.string_at({"metadata", "name"}))});
+      return false;
+    }
     revision = decoded->revision;
     if (project_) project_(decoded->object);
     const auto key = key_of(decoded->object.metadata);

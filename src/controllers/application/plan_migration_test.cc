@@ -56,6 +56,32 @@ TEST(ApplicationPlan, MigrationThatDoesNotGetHealthyIsTakenBack) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
+TEST(ApplicationPlan, WhatCountsAsHealthyAtTheTarget) {
+  struct Case {
+    const char* live;
+    bool healthy;
+  };
+  const Case cases[] = {
+      {"{'kind':'ConfigMap'}", true},
+      {"{'kind':'Pod','spec':{'restartPolicy':'Never'},'status':{'containerStatuses':[{'state':{'terminated':{}}}]}}",
+       true},
+      {"{'kind':'Pod','spec':{},'status':{'containerStatuses':[{'state':{'running':{}}}]}}", true},
+      {"{'kind':'Pod','spec':{},'status':{}}", false},
+      {"{'kind':'DaemonSet','metadata':{'generation':1}}", false},
+      {"{'kind':'DaemonSet','metadata':{'generation':1},'status':{'observedGeneration':1,'desiredNumberScheduled':1,"
+       "'numberReady':1}}",
+       true},
+      {"{'kind':'Deployment','metadata':{'generation':2},'spec':{'replicas':1},'status':{'observedGeneration':1,"
+       "'replicas':1,'readyReplicas':1}}",
+       false},
+  };
+  for (const auto& c : cases) {
+    Item item;
+    item.live = std::make_shared<const json::Value>(value_of(c.live));
+    EXPECT_EQ(healthy(std::vector{item}), c.healthy) << c.live;
+  }
+}
+
 TEST(ApplicationPlan, MigrationOfWhatMustNotRunTwiceDeletesFirst) {
   for (const auto* kind : {"StatefulSet", "Job", "PersistentVolumeClaim"}) {
     Model model;

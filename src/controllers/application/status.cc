@@ -218,14 +218,13 @@ json::Object identity_fields(const json::Object& object) {
 }
 
 bool healthy(std::span<const Item> items) {
-  json::Array lives;
-  for (const Item& item : items) {
-    if (item.problem || !item.live || being_deleted(*item.live)) return false;
-    lives.push_back(*item.live);
-  }
-  const auto seen = manifest::health_of_all(lives);
-  const bool bad = seen.state == manifest::State::degraded || seen.state == manifest::State::restarting;
-  return !bad && seen.health.running + seen.health.completed >= seen.health.desired;
+  return std::ranges::all_of(items, [](const Item& item) {
+    if (item.problem || !item.live || being_deleted(*item.live) || !manifest::up_to_date(*item.live)) return false;
+    const auto seen = manifest::health_of(*item.live);
+    if (seen.state == manifest::State::completed) return true;
+    const bool bad = seen.state == manifest::State::degraded || seen.state == manifest::State::restarting;
+    return !bad && seen.health.running + seen.health.completed >= seen.health.desired;
+  });
 }
 
 }  // namespace krake::application
