@@ -105,6 +105,7 @@ Clusters::Entry& Clusters::open(const ObjectKey& key, const Cluster& cluster) {
   close(entry);
   entry.kubeconfig = now;
   entry.error.reset();
+  entry.error_since.reset();
   auto access = kube::parse_kubeconfig(cluster.spec.kubeconfig);
   if (!access) {
     entry.error = std::move(access).error();
@@ -289,7 +290,11 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
     }
   }
   connection->want(wanted.user, types);
-  co_await objects.wait_synced(types, options.first_list);
+  // What has failed already is not worth a long wait: it holds a worker.
+  const bool failing = std::ranges::any_of(
+      types, [&](const auto& type) { return !objects.synced(type) && objects.problem(type).has_value(); });
+  co_await objects.wait_synced(
+      types, failing ? std::min<Duration>(options.first_list, std::chrono::seconds(1)) : options.first_list);
   bool doubtful = false;
   std::map<kube::ResourceType, Error> unseen;
   for (const auto& type : types) {

@@ -338,6 +338,12 @@ TEST(ApplicationPlan, WhatCannotBeSeenIsNotGone) {
   };
   const Plan keeping = make_plan(hide(), model.now);
   EXPECT_EQ(std::ranges::count_if(keeping, mutates_cluster), 0) << to_string(keeping);
+  // Nor is it struck from the records.
+  for (const auto& action : keeping) {
+    if (const auto* status = std::get_if<PatchStatus>(&action))
+      EXPECT_FALSE(status->fields.contains("last_observed_manifest") &&
+                   status->fields.find("last_observed_manifest")->if_array()->size() != 2u);
+  }
   for (auto& [ref, object] : std::map(model.sites["one"].objects)) model.sites["one"].objects.erase(ref);
   model.app.metadata.deleted = model.app.metadata.modified;
   model.app.status.state = State::DELETING;

@@ -79,11 +79,13 @@ json::Array observed_manifest(const Application& application, const StatusView& 
       seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
   }
   const auto is_named = [&](const kube::ObjectRef& ref) {
-    return std::ranges::any_of(named, [&](const kube::ObjectRef& one) { return same_object(one, ref); });
+    return !ref.name.empty() &&
+           std::ranges::any_of(named, [&](const kube::ObjectRef& one) { return same_object(one, ref); });
   };
   const auto& recorded = view.place->recorded;
   for (std::size_t i = 0; i < recorded.size(); ++i) {
-    if (!belongs(view, recorded[i], true) || is_named(recorded[i].ref)) continue;
+    const bool hidden = recorded[i].problem && recorded[i].problem->code == ReasonCode::KUBERNETES_ERROR;
+    if (!(hidden || belongs(view, recorded[i], true)) || is_named(recorded[i].ref)) continue;
     named.push_back(recorded[i].ref);
     seen.push_back(application.status.last_observed_manifest[i]);
   }
