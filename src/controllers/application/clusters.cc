@@ -43,13 +43,13 @@ std::shared_ptr<void> Connection::probe() {
   return {nullptr, [this](void*) { probing_ = false; }};
 }
 
-std::shared_ptr<void> Connection::wait_here() {
-  ++waiting_;
-  return {nullptr, [this](void*) { --waiting_; }};
+std::shared_ptr<void> Connection::use(std::shared_ptr<Connection> connection) {
+  ++connection->used_;
+  return {nullptr, [connection](void*) { --connection->used_; }};
 }
 
 bool Connection::crowded(Mono now) const {
-  return waiting_ >= options_.max_waiting && client.silence(now) > std::chrono::seconds(1);
+  return used_ >= options_.max_waiting && client.silence(now) > std::chrono::seconds(1);
 }
 
 void Connection::failed(const Error& error, Mono now) {
@@ -342,7 +342,6 @@ Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connect
     co_return;
   }
   const auto probe = connection->probe();
-  const auto waiting = connection->wait_here();
   const Status seen = co_await look(options_, connection, &env_.clock, &place, wanted);
   if (seen) {
     connection->succeeded();

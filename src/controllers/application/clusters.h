@@ -41,9 +41,9 @@ class Connection {
   // After that time one finds out whether it is back, and the others go on failing fast until the handle is dropped.
   // Null: nothing to find out.
   std::shared_ptr<void> probe();
-  // Held while a reconcile uses the cluster. crowded(): so many wait, and nobody has been answered for a while,
-  // that the next one should come later instead of holding up other clusters.
-  std::shared_ptr<void> wait_here();
+  // Held by a reconcile that may use the cluster. crowded(): so many do, and nobody has been answered for a while, that
+  // the next one should come later instead of holding up other clusters.
+  static std::shared_ptr<void> use(std::shared_ptr<Connection> connection);
   bool crowded(Mono now) const;
   void failed(const Error& error, Mono now);
   // failed(), if since `answers` were counted nobody has answered; what is refused is no failure of the connection.
@@ -68,7 +68,7 @@ class Connection {
   Mono may_forget_{};
   int failures_ = 0;
   bool probing_ = false;
-  int waiting_ = 0;
+  int used_ = 0;
   Mono retry_at_{};
   Error last_error_;
 };

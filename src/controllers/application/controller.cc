@@ -152,9 +152,12 @@ Awaitable<Result<Outcome>> ApplicationController::reconcile(ObjectKey key) {
     keys_.erase(local.uid);
     local = Local{.uid = application->object.metadata.uid};
   }
+  std::vector<std::shared_ptr<void>> uses;
   for (const auto& cluster : clusters_of(application->object)) {
     const auto connection = clusters_.find(cluster);
-    if (connection && connection->crowded(env_.clock.now())) co_return Outcome{.look_again = std::chrono::seconds(1)};
+    if (!connection) continue;
+    if (connection->crowded(env_.clock.now())) co_return Outcome{.look_again = std::chrono::seconds(1)};
+    uses.push_back(Connection::use(connection));
   }
   const Observed observed = co_await observe(key, application);
   const Plan plan = make_plan(observed, env_.clock.now());
@@ -353,7 +356,6 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
 Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
-  const auto waiting = connection->wait_here();
   if (action.adopt) CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
   const auto answers = connection->client.answers();
   auto applied = co_await connection->client.apply(action.ref, action.body);
@@ -399,7 +401,6 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
 Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
-  const auto waiting = connection->wait_here();
   const auto answers = connection->client.answers();
   auto removed = co_await connection->client.remove(action.ref, {.uid = action.uid});
   if (!removed) {
@@ -430,7 +431,6 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
 Awaitable<Status> ApplicationController::try_out(ObjectKey key, TryOut action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
-  const auto waiting = connection->wait_here();
   const auto answers = connection->client.answers();
   auto applied = co_await connection->client.apply(action.ref, action.body, {.dry_run = true});
   if (applied) co_return Status();

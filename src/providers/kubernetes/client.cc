@@ -185,13 +185,13 @@ std::string KubeClient::describe(std::string_view verb, const ObjectRef& ref) co
 }
 
 Duration KubeClient::silence(Mono now) const {
-  return asked_ == 0 ? Duration{} : now - std::max(answered_at_, asked_since_);
+  return *asked_ == 0 ? Duration{} : now - std::max(answered_at_, asked_since_);
 }
 
 // Held until the answer is there.
 std::shared_ptr<void> KubeClient::ask() {
-  if (asked_++ == 0) asked_since_ = env_.clock.now();
-  return {nullptr, [this](void*) { --asked_; }};
+  if ((*asked_)++ == 0) asked_since_ = env_.clock.now();
+  return {nullptr, [asked = asked_](void*) { --*asked; }};
 }
 
 void KubeClient::note_answer() {

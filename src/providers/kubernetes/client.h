@@ -181,7 +181,7 @@ class KubeClient {
   std::map<std::string, Kinds, std::less<>> discovery_;  // by apiVersion
   std::uint64_t answers_ = 0;
   Mono answered_at_{};
-  int asked_ = 0;
+  std::shared_ptr<int> asked_ = std::make_shared<int>(0);  // requests under way; may be dropped after the client
   Mono asked_since_{};
 };
 
