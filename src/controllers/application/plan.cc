@@ -111,7 +111,10 @@ class Planner {
   // The status knows nothing: where objects of ours are.
   const Place* found_place() const {
     if (!applied_.empty()) return nullptr;
-    const auto found = std::ranges::find_if(observed_.places, [](const Place& p) { return !p.ours.empty(); });
+    const auto found = std::ranges::find_if(observed_.places, [&](const Place& p) {
+      return std::ranges::any_of(p.ours,
+                                 [&](const auto& one) { return ownership(*one.second, who_) == Ownership::ours; });
+    });
     return found == observed_.places.end() ? nullptr : &*found;
   }
 
