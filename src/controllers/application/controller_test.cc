@@ -610,6 +610,8 @@ TEST(ApplicationController, OneForbiddenObjectStopsNobodyElse) {
 // The status repeats the manifest, so that it may be too much for Krake's own API.
 TEST(ApplicationController, SaysWhenTheStatusCannotBeWritten) {
   Bench bench({"one"});
+  bench.ticks = true;
+  bench.restart();
   bench.create("web", {config_map("settings", "{'x':'" + std::string(800'000, 'x') + "'}")});
   bench.bind("web", "one");
   ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); }));
