@@ -266,6 +266,8 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
 }
 
 Result<Outcome> ApplicationController::outcome_of(const Turn& turn, Local& local) {
+  // A failure has its own back-off.
+  if (turn.failure) local.hurried = 0;
   if (turn.failure) return fail(*turn.failure);
   if (turn.stale) return Outcome{.look_again = pace(local, 0)};
   if (turn.at_once) return Outcome{.look_again = pace(local, kFreeRounds)};
