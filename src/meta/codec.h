@@ -27,7 +27,9 @@ namespace krake {
 // and unknown keys are kept.
 enum class Form { create, full, stored };
 
-enum Mark : unsigned { kRequired = 1, kReadonly = 2, kImmutable = 4, kSubresource = 8, kSecret = 16 };
+// kAdditive: a std::optional member that upstream does not have. It is left out while it is empty, and a body that does
+// not mention it leaves it as it is; a merge patch with null empties it.
+enum Mark : unsigned { kRequired = 1, kReadonly = 2, kImmutable = 4, kSubresource = 8, kSecret = 16, kAdditive = 32 };
 struct FieldMark {
   std::string_view name;
   unsigned marks;
@@ -439,6 +441,9 @@ struct Codec<T> {
       first = false;
     }
     for_each_member<T>([&](std::string_view name, auto pointer) {
+      if constexpr (is_optional<std::decay_t<decltype(v.*pointer)>>) {
+        if ((marks_of<T>(name) & kAdditive) && !(v.*pointer)) return;
+      }
       if (!std::exchange(first, false)) out += ',';
       out += '"', out += name, out += "\":";
       Codec<std::decay_t<decltype(v.*pointer)>>::encode(v.*pointer, out);
@@ -575,6 +580,16 @@ void keep_unknown(T& body, const T& stored) {
         },
         body.value);
   }
+}
+
+// Gives `body` the additive members it does not mention.
+template <class T>
+void keep_additive(T& body, const T& stored) {
+  codec::for_each_member<T>([&](std::string_view name, auto pointer) {
+    if constexpr (codec::is_optional<std::decay_t<decltype(body.*pointer)>>) {
+      if ((codec::marks_of<T>(name) & kAdditive) && !(body.*pointer)) body.*pointer = stored.*pointer;
+    }
+  });
 }
 
 // Makes `body` what is to be stored: readonly and subresource fields, and unknown keys, from `stored`.

@@ -30,7 +30,8 @@ class Object {
   // For kinds with a status; no-ops otherwise.
   virtual void reset_status() = 0;
   virtual std::string_view changed_immutable_status(const Object& stored) const = 0;
-  virtual void take_status(const Object& body) = 0;
+  // `whole`: what is absent from the body is to go, additive fields too (a patched document).
+  virtual void take_status(const Object& body, bool whole = false) = 0;
 
   template <class T>
   T& as();
@@ -112,9 +113,10 @@ class ObjectOf final : public Object {
     if constexpr (requires { value.status; }) return krake::changed_immutable(value.status, stored.as<T>().status);
     return {};
   }
-  void take_status(const Object& body) override {
+  void take_status(const Object& body, bool whole) override {
     if constexpr (requires { value.status; }) {
       auto status = body.as<T>().status;
+      if (!whole) keep_additive(status, value.status);
       keep_unknown(status, value.status);
       value.status = std::move(status);
     }

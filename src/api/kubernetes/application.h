@@ -82,6 +82,17 @@ BOOST_DEFINE_ENUM_CLASS(ApplicationState, PENDING, CREATING, RUNNING, RECONCILIN
                         WAITING_FOR_CLEANING, READY_FOR_ACTION, MIGRATING, WAITING_FOR_CLUSTER_CREATION, DELETING,
                         DELETED, DEGRADED, FAILED, COMPLETED)
 
+// A cluster the application has left, where objects of it may still be: `objects` are those known by name, each with
+// apiVersion, kind and metadata.
+struct CleanUp {
+  ResourceRef cluster;
+  std::vector<json::Object> objects;
+
+  static constexpr FieldMark kMarks[] = {{"cluster", kRequired}};
+  friend bool operator==(const CleanUp&, const CleanUp&) = default;
+};
+BOOST_DESCRIBE_STRUCT(CleanUp, (), (cluster, objects))
+
 struct ApplicationStatus {
   std::optional<Reason> reason;
   ApplicationState state = ApplicationState::PENDING;
@@ -106,11 +117,12 @@ struct ApplicationStatus {
   std::optional<std::string> auto_cluster_create_started;
   Integer migration_retries;
   Integer migration_timeout;
+  std::optional<std::vector<CleanUp>> cleanup;  // W-23; additive
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"complete_token", kSecret}, {"complete_cert", kSecret},
-                                         {"complete_key", kSecret},   {"shutdown_token", kSecret},
-                                         {"shutdown_cert", kSecret},  {"shutdown_key", kSecret}};
+  static constexpr FieldMark kMarks[] = {
+      {"complete_token", kSecret}, {"complete_cert", kSecret}, {"complete_key", kSecret}, {"shutdown_token", kSecret},
+      {"shutdown_cert", kSecret},  {"shutdown_key", kSecret},  {"cleanup", kAdditive}};
   friend bool operator==(const ApplicationStatus&, const ApplicationStatus&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),
@@ -118,7 +130,7 @@ BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),
                        retries, scheduled_retry, services, mangled_observer_schema, last_observed_manifest,
                        last_applied_manifest, complete_token, complete_cert, complete_key, shutdown_token,
                        shutdown_cert, shutdown_key, shutdown_grace_period, auto_cluster_create_started,
-                       migration_retries, migration_timeout))
+                       migration_retries, migration_timeout, cleanup))
 
 struct Application {
   static constexpr std::string_view kApi = "kubernetes", kKindName = "Application", kPlural = "applications";
