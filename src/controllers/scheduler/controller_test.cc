@@ -356,6 +356,22 @@ TEST(Scheduler, MovesAtOnceFromAClusterThatIsGone) {
   EXPECT_TRUE(bench.wait([&] { return !bench.now("web").status.reason; }, seconds(1))) << bench.show("web");
 }
 
+TEST(Scheduler, LeavesTheApplicationsOfADeletedClusterToTheGarbageCollector) {
+  Bench bench;
+  bench.cluster("a");
+  bench.app("web");
+  ASSERT_TRUE(bench.placed("web", "a"));
+  bench.runs("web");
+  bench.cluster("b");
+  bench.remove<Cluster>(bench.key("a"));
+  bench.pass(minutes(5));
+  EXPECT_EQ(bench.place("web"), "a");
+  EXPECT_EQ(bench.now("web").metadata.owners.size(), 1u);
+  bench.expect_silence();
+  bench.app("next");
+  EXPECT_TRUE(bench.placed("next", "b"));
+}
+
 TEST(Scheduler, HonoursTheMigrationTimeout) {
   Bench bench;
   bench.cluster("a");

@@ -55,6 +55,7 @@ class Pass {
     if (const auto left = not_yet()) {
       wait(*left);
     } else if (find_current()) {
+      if (goes_with_its_cluster()) return finish();
       if (has_given_up(status_) && !reopened() && !current_) return finish();
       decide();
     }
@@ -92,6 +93,18 @@ class Pass {
     }
     current_ = *owner;
     return true;
+  }
+
+  const placement::Candidate* candidate(const std::optional<ResourceRef>& place) const {
+    return place && is_cluster(*place) ? in_.clusters->find(to_string(key_of(*place))) : nullptr;
+  }
+  // The garbage collector deletes it together with the cluster; moving it first would race with that (10.6).
+  bool goes_with_its_cluster() const {
+    return std::ranges::any_of(std::array{status_.scheduled_to, status_.running_on, current_},
+                               [this](const auto& place) {
+                                 const auto* cluster = candidate(place);
+                                 return cluster && cluster->deleted;
+                               });
   }
 
   // The user has changed it since it was given up.

@@ -40,6 +40,11 @@ struct Model {
     if (load >= 0) candidate.metrics.push_back({.name = "load", .weight = 1, .normalized_value = load});
     EXPECT_TRUE(clusters.upsert(std::move(candidate)));
   }
+  void remove_cluster(const std::string& name) {
+    auto candidate = *clusters.find("demo/" + name);
+    candidate.deleted = true;
+    EXPECT_TRUE(clusters.upsert(std::move(candidate)));
+  }
   // As the server does it.
   void bind(const std::string& name) {
     app.status.scheduled = app.status.kube_controller_triggered = DateTime::from_wall(wall);
@@ -175,6 +180,35 @@ TEST(SchedulerPlan, LeavesAnUnsuitableClusterAtOnce) {
   EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 9");
   model.app.spec.constraints.migration = false;
   EXPECT_EQ(writes(model.plan()), "");
+}
+
+TEST(SchedulerPlan, StaysWithAClusterThatIsBeingDeleted) {
+  struct Case {
+    const char* what;
+    std::optional<std::string> scheduled_to, running_on;
+    std::string owner, leaving, writes;
+  };
+  const Case cases[] = {
+      {"placed there", "a", {}, "a", "a", ""},
+      {"runs there", "a", "a", "a", "a", ""},
+      {"on its way from there", "b", "a", "a", "a", ""},
+      {"on its way to there", "a", "b", "a", "a", ""},
+      {"with its status lost", {}, "a", "a", "a", ""},
+      {"placed elsewhere", "b", "b", "b", "a", ""},
+      {"without a place", {}, {}, "", "a", "bind to Cluster demo/b at 9"},
+  };
+  for (const auto& c : cases) {
+    Model model;
+    model.cluster("a", 0.1);
+    model.cluster("b", 0.1);
+    if (c.scheduled_to) model.bind(*c.scheduled_to);
+    if (c.running_on) model.app.status.running_on = cluster_ref(*c.running_on);
+    if (!c.owner.empty()) model.app.metadata.owners = {cluster_ref(c.owner)};
+    model.cluster("b", 1.0);
+    model.remove_cluster(c.leaving);
+    model.pass(seconds(600));
+    EXPECT_EQ(writes(model.plan()), c.writes) << c.what;
+  }
 }
 
 TEST(SchedulerPlan, FailureIsCountedAtItsTimeAndNotAtEveryLook) {
