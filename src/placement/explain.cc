@@ -282,6 +282,25 @@ std::string_view to_string(Filter filter) {
   return "";
 }
 
+bool has_traits(const Candidate& candidate, const Request& request) {
+  if (request.scope && *request.scope != namespace_of(candidate.id)) return false;
+  return std::ranges::all_of(request.labels,
+                             [&](const auto& label) { return expr::matches(label, candidate.labels); }) &&
+         std::ranges::all_of(request.custom_resources, [&](const auto& name) {
+           return std::ranges::find(candidate.custom_resources, name) != candidate.custom_resources.end();
+         });
+}
+
+bool breaks_metric(const Candidate& candidate, const Request& request) {
+  return std::ranges::any_of(request.metrics, [&](const auto& constraint) {
+    const auto metric = std::ranges::find_if(candidate.metrics, [&](const Metric& named) {
+      return named.name == constraint.key && named.normalized_value && std::isfinite(*named.normalized_value);
+    });
+    return metric != candidate.metrics.end() && constraint.threshold &&
+           !expr::matches(constraint, metric->weight * *metric->normalized_value);
+  });
+}
+
 void add_explanation(const Snapshot& snapshot, const Request& request, Decision& decision) {
   decision.verdicts = Judge(snapshot, request).verdicts();
   decision.reason = reason(decision, request);

@@ -142,6 +142,7 @@ class Scheduler final : public Controller {
             .options = {.reschedule_after = options_.reschedule_after,
                         .stickiness = options_.stickiness,
                         .amnesia_wait = options_.amnesia_wait,
+                        .hold_off = options_.hold_off,
                         .retry_cap = options_.retry_cap},
             .wall = env_.clock.wall()};
   }

@@ -118,6 +118,7 @@ class Pass {
     auto request = request_for(in_, current_);
     // A look at a lost place is no reason to leave it.
     if (forgotten_) request.scheduled_at = in_.wall;
+    if (const auto why = holds(request)) return hold(request, *why);
     auto decision = placement::choose(*in_.clusters, request);
     if (decision.outcome == placement::Outcome::none || decision.outcome != placement::Outcome::stay) {
       placement::add_explanation(*in_.clusters, request, decision);
@@ -129,14 +130,43 @@ class Pass {
     memory_.failed_for.reset();
     auto fields = relief(status_);
     if (decision_->outcome == placement::Outcome::stay && !forgotten_) {
-      // The application controller waits for this before it applies what the user changed (W-10).
-      if (!is_confirmed(app_)) fields.set("kube_controller_triggered", triggered_now(in_));
+      confirm(fields);
       patch(std::move(fields));
     } else {
       patch(std::move(fields));
       actions_.emplace_back(Bind{cluster_ref(*decision_->chosen), in_.application->revision});
     }
     arm_period();
+  }
+
+  // Why it stays although its place would be refused: what may pass by itself moves nothing at once. One missed probe
+  // would otherwise empty a cluster for good.
+  std::optional<std::string> holds(const placement::Request& request) {
+    const auto* place = candidate(current_);
+    if (!place || place->state_online) {
+      memory_.absence.reset();
+      return std::nullopt;
+    }
+    if (!memory_.absence || memory_.absence->cluster != place->id) memory_.absence = Absence{place->id, now_};
+    if (!placement::has_traits(*place, request) || placement::breaks_metric(*place, request)) return std::nullopt;
+    const Mono until = memory_.absence->since + std::min(in_.options.hold_off, in_.options.reschedule_after);
+    if (until <= now_) return std::nullopt;
+    wait(until - now_);
+    return "is not ONLINE, which may pass";
+  }
+
+  void hold(const placement::Request& request, const std::string& why) {
+    decision_ = placement::Decision{.outcome = placement::Outcome::stay, .chosen = request.current, .pinned = true};
+    decision_->reason = fmt::format("stays on {}: the cluster {}", *request.current, why);
+    if (forgotten_) return;
+    json::Object fields;
+    confirm(fields);
+    patch(std::move(fields));
+  }
+
+  // The application controller waits for this before it applies what the user changed (W-10).
+  void confirm(json::Object& fields) const {
+    if (!is_confirmed(app_)) fields.set("kube_controller_triggered", triggered_now(in_));
   }
 
   // 3.3, 3.11. Attempts are counted at their times only, however often somebody looks in between.

@@ -20,10 +20,18 @@ struct PlanOptions {
   Duration reschedule_after = std::chrono::seconds(60);
   double stickiness = 0.1;
   Duration amnesia_wait = std::chrono::seconds(10);
+  Duration hold_off = std::chrono::seconds(15);  // a place that is not ONLINE is left after that, or the interval
   Duration retry_cap = std::chrono::minutes(5);
 };
 
 // ---- applications
+
+// The present place is not ONLINE, as first seen.
+struct Absence {
+  std::string cluster;
+  Mono since{};
+  bool operator==(const Absence&) const = default;
+};
 
 // What is remembered between two passes; losing it costs time, never correctness.
 struct Memory {
@@ -33,6 +41,7 @@ struct Memory {
   std::optional<Wall> failed_for;     // `modified` of the object the last failure was counted for
   int attempts = 0;                   // that found no place, in a row
   std::optional<Mono> retry_at;
+  std::optional<Absence> absence;
   bool operator==(const Memory&) const = default;
 };
 

@@ -176,10 +176,48 @@ TEST(SchedulerPlan, LeavesAnUnsuitableClusterAtOnce) {
   model.cluster("a");
   model.cluster("b");
   model.bind("a");
-  model.cluster("a", -1, false);
+  auto labelled = *model.clusters.find("demo/b");
+  labelled.labels = {{"x", "y"}};
+  ASSERT_TRUE(model.clusters.upsert(labelled));
+  model.app.spec.constraints.cluster.labels = std::vector{*expr::parse_label_constraint("x is y")};
   EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 9");
+  model.cluster("a", -1, false);
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 9") << "waiting would not make it fit";
   model.app.spec.constraints.migration = false;
   EXPECT_EQ(writes(model.plan()), "");
+}
+
+TEST(SchedulerPlan, LeavesAClusterThatIsNotOnlineAfterTheHoldOff) {
+  Model model;
+  model.cluster("a");
+  model.cluster("b");
+  model.bind("a");
+  model.cluster("a", -1, false);
+  EXPECT_EQ(writes(model.plan()), "");
+  EXPECT_EQ(wait_in(model.plan()), seconds(15));
+  model.apply(model.plan());
+  model.pass(seconds(14));
+  EXPECT_EQ(writes(model.plan()), "");
+  EXPECT_EQ(wait_in(model.plan()), seconds(1));
+  EXPECT_THAT(model.plan().decision->reason, StartsWith("stays on demo/a: "));
+  auto left = model;
+  left.pass(seconds(1));
+  EXPECT_EQ(writes(left.plan()), "bind to Cluster demo/b at 9");
+  left.app.spec.constraints.migration = false;
+  EXPECT_EQ(writes(left.plan()), "");
+  // What comes back starts from the beginning.
+  model.cluster("a");
+  model.apply(model.plan());
+  EXPECT_FALSE(model.memory.absence);
+  model.pass(seconds(10));
+  model.cluster("a", -1, false);
+  EXPECT_EQ(writes(model.plan()), "");
+  EXPECT_EQ(wait_in(model.plan()), seconds(15));
+  model.options.reschedule_after = seconds(5);
+  EXPECT_EQ(wait_in(model.plan()), seconds(5)) << "never longer than the interval";
+  model.app.metadata.modified = DateTime::from_wall(model.wall);
+  EXPECT_THAT(writes(model.plan()), StartsWith(R"(status {"kube_controller_triggered":)"))
+      << "what the user changes is not held up";
 }
 
 TEST(SchedulerPlan, StaysWithAClusterThatIsBeingDeleted) {
@@ -401,6 +439,9 @@ TEST(SchedulerPlan, Properties) {
     if (random.chance(0.2)) model.app.status.retries = static_cast<std::int64_t>(random.below(3));
     model.pass(seconds(random.below(200)));
     if (random.chance(0.3)) model.app.metadata.modified = DateTime::from_wall(model.wall);
+    if (model.app.status.scheduled_to && random.chance(0.7))
+      model.memory = {.uid = "u",
+                      .absence = Absence{"demo/" + model.app.status.scheduled_to->name, kNow - seconds(60)}};
 
     const auto before = model.app.status.scheduled_to;
     const auto* present = before ? model.clusters.find("demo/" + before->name) : nullptr;
