@@ -6,6 +6,7 @@
 #include "api/core/metric.h"
 #include "api/kubernetes/application.h"
 #include "api/kubernetes/cluster.h"
+#include "controllers/scheduler/plan.h"
 #include "controllers/test_bench.h"
 
 namespace krake::scheduler {
@@ -498,6 +499,23 @@ TEST(Scheduler, ARunningApplicationRecoversEvenFromFailed) {
   bench.set_state("a", "ONLINE");
   EXPECT_TRUE(bench.wait([&] { return !bench.now("web").status.reason; }, seconds(1)));
   EXPECT_EQ(bench.now("web").status.state, State::RECONCILING) << "what it does now the application controller says";
+}
+
+TEST(Scheduler, ConfirmsAUserUpdateWhileItsClusterIsAway) {
+  Bench bench;
+  bench.cluster("a");
+  bench.app("web");
+  ASSERT_TRUE(bench.placed("web", "a"));
+  bench.runs("web");
+  bench.set_state("a", "UNHEALTHY");
+  ASSERT_TRUE(bench.has_state("web", State::DEGRADED, seconds(20)));
+  bench.pass(seconds(1));
+  bench.patch<Application>(bench.key("web"), "{'metadata':{'labels':{'a':'b'}}}");
+  EXPECT_TRUE(bench.wait([&] { return is_confirmed(bench.now("web")); }, seconds(1))) << bench.show("web");
+  EXPECT_EQ(bench.now("web").status.state, State::DEGRADED);
+  EXPECT_EQ(bench.place("web"), "a");
+  bench.pass(minutes(10));
+  bench.expect_silence();
 }
 
 TEST(Scheduler, IgnoresDeletedApplications) {

@@ -124,7 +124,7 @@ class Pass {
       placement::add_explanation(*in_.clusters, request, decision);
     }
     decision_ = std::move(decision);
-    if (decision_->outcome == placement::Outcome::none) return found_none();
+    if (decision_->outcome == placement::Outcome::none) return found_none(request);
     memory_.attempts = 0;
     memory_.retry_at.reset();
     memory_.failed_for.reset();
@@ -169,14 +169,22 @@ class Pass {
     if (!is_confirmed(app_)) fields.set("kube_controller_triggered", triggered_now(in_));
   }
 
+  void found_none(const placement::Request& request) {
+    auto fields = failed_attempt();
+    // What the user changed is applied where it runs, unless that place is ruled out by what it is (W-10).
+    const auto* place = candidate(status_.scheduled_to);
+    if (place && placement::has_traits(*place, request)) confirm(fields);
+    patch(std::move(fields));
+  }
+
   // 3.3, 3.11. Attempts are counted at their times only, however often somebody looks in between.
-  void found_none() {
+  json::Object failed_attempt() {
     const auto& spec = app_.spec;
     const bool renewed = !memory_.failed_for ? !status_.scheduled_retry || !has_own_reason(status_) || reopened()
                                              : app_.metadata.modified.wall() > *memory_.failed_for;
-    if (has_given_up(status_) && !renewed) return;  // kept an eye on, because it has a place
+    if (has_given_up(status_) && !renewed) return {};  // kept an eye on, because it has a place
     if (renewed) memory_.attempts = 0;
-    if (!renewed && !attempt_is_due()) return;
+    if (!renewed && !attempt_is_due()) return {};
     const std::int64_t limit = spec.backoff_limit;
     const std::int64_t retries = renewed || !status_.retries ? limit : std::int64_t{*status_.retries};
     const bool unlimited = limit < 0;
@@ -202,7 +210,7 @@ class Pass {
     }
     ++memory_.attempts;
     memory_.failed_for = app_.metadata.modified.wall();
-    patch(std::move(fields));
+    return fields;
   }
 
   bool attempt_is_due() {

@@ -279,6 +279,38 @@ TEST(SchedulerPlan, FailureIsCountedAtItsTimeAndNotAtEveryLook) {
       R"(status {"retries":null,"scheduled_retry":null,"reason":null,"state":"PENDING"} at 12; bind to Cluster demo/a at 12)");
 }
 
+TEST(SchedulerPlan, AUserUpdateIsAppliedWhereItRunsEvenWhenNothingFits) {
+  for (const std::int64_t limit : {-1, 0}) {
+    Model model;
+    model.app.spec.backoff_limit = limit;
+    model.cluster("a");
+    model.bind("a");
+    model.app.status.running_on = cluster_ref("a");
+    model.cluster("a", -1, false);
+    model.apply(model.plan());
+    model.pass(seconds(20));
+    model.apply(model.plan());
+    ASSERT_EQ(model.app.status.reason->code, ReasonCode::NO_SUITABLE_RESOURCE);
+    model.pass(seconds(1));
+    model.app.metadata.modified = DateTime::from_wall(model.wall);
+    ASSERT_FALSE(is_confirmed(model.app));
+    model.apply(model.plan());
+    EXPECT_TRUE(is_confirmed(model.app));
+    EXPECT_EQ(model.app.status.state, limit < 0 ? State::DEGRADED : State::FAILED);
+    // The handshake was lost, no attempt is due.
+    model.app.status.kube_controller_triggered.reset();
+    model.apply(model.plan());
+    EXPECT_TRUE(is_confirmed(model.app));
+    EXPECT_EQ(writes(model.plan()), "");
+    // Where it must not run any more nothing is applied.
+    model.app.spec.constraints.cluster.labels = std::vector{*expr::parse_label_constraint("x is y")};
+    model.pass(seconds(1));
+    model.app.metadata.modified = DateTime::from_wall(model.wall);
+    model.apply(model.plan());
+    EXPECT_FALSE(is_confirmed(model.app));
+  }
+}
+
 TEST(SchedulerPlan, AChangedSpecStartsTheCountAgain) {
   Model model;
   model.app.spec.backoff_limit = 1;
