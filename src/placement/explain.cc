@@ -301,6 +301,14 @@ bool breaks_metric(const Candidate& candidate, const Request& request) {
   });
 }
 
+bool awaits_metrics(const Candidate& candidate) {
+  const auto lacks = [](const Metric& metric) {
+    return !metric.normalized_value || !std::isfinite(*metric.normalized_value) || !std::isfinite(metric.weight);
+  };
+  return std::ranges::any_of(candidate.metrics, &Metric::pending) &&
+         std::ranges::all_of(candidate.metrics, [&](const Metric& m) { return m.pending || !lacks(m); });
+}
+
 void add_explanation(const Snapshot& snapshot, const Request& request, Decision& decision) {
   decision.verdicts = Judge(snapshot, request).verdicts();
   decision.reason = reason(decision, request);

@@ -139,6 +139,9 @@ bool has_traits(const Candidate& candidate, const Request& request);
 // A value it has breaks a constraint:
 bool breaks_metric(const Candidate& candidate, const Request& request);
 
+// All that is missing are metrics that were never read.
+bool awaits_metrics(const Candidate& candidate);
+
 // Fills reason and verdicts of a decision made from the same input. Judges every candidate by its own data, not by the
 // snapshot's indexes.
 void add_explanation(const Snapshot& snapshot, const Request& request, Decision& decision);

@@ -23,6 +23,13 @@ struct Collector::Source {
   bool retired = false;                 // replaced or no longer wanted
   bool fresh_wish = false;              // a metric was added: do not wait for the interval
   Notifier changed;
+
+  // Until the provider as it is now has answered, what was read before it was edited is better than nothing.
+  void inherit(const Source& before) {
+    readings = before.readings;
+    std::erase_if(readings, [this](const auto& entry) { return !wanted.metrics.contains(entry.first); });
+    good_at = before.good_at;
+  }
 };
 
 Collector::Collector(Env& env, Dialer& dialer, CollectorOptions options,
@@ -39,6 +46,7 @@ Collector::~Collector() = default;
 Awaitable<void> Collector::stop() { return tasks_.stop(); }
 
 void Collector::set_wanted(std::map<ProviderKey, Wanted> wanted) {
+  std::map<ProviderKey, std::shared_ptr<Source>> edited;
   for (auto it = sources_.begin(); it != sources_.end();) {
     const auto still = wanted.find(it->first);
     if (still != wanted.end() && still->second.spec == it->second->wanted.spec) {
@@ -47,6 +55,7 @@ void Collector::set_wanted(std::map<ProviderKey, Wanted> wanted) {
     }
     it->second->retired = true;
     it->second->changed.notify_all();
+    if (still != wanted.end()) edited.insert(*it);
     it = sources_.erase(it);
   }
   for (auto& [key, wish] : wanted) {
@@ -62,6 +71,7 @@ void Collector::set_wanted(std::map<ProviderKey, Wanted> wanted) {
     source = std::make_shared<Source>(env_.executor);
     source->key = key;
     source->wanted = std::move(wish);
+    if (const auto before = edited.find(key); before != edited.end()) source->inherit(*before->second);
     if (!source->wanted.spec.as<StaticProvider>()) tasks_.spawn("collect from " + to_string(key), run(source));
   }
 }

@@ -43,7 +43,6 @@ class Scheduler final : public Controller {
                 {.collector = {.interval = options.metrics_interval,
                                .timeout = options.provider_timeout,
                                .max_age = options.metrics_interval * 3 / 2},
-                 .first_reading_wait = options.first_reading_wait,
                  .resync = options.resync},
                 {.candidates_changed = [this](const std::string& ns) { wake(ns); },
                  .cluster_changed = [this](const ObjectKey& key) { clusters_.add(key); }}),
@@ -137,11 +136,13 @@ class Scheduler final : public Controller {
     const auto memory = memory_.find(key);
     return {.application = informer_.find(key),
             .clusters = &inputs_.snapshot(),
-            .measuring_until = inputs_.measuring_until(key.ns),
+            .measuring = inputs_.measuring(key.ns),
             .memory = memory == memory_.end() ? Memory{} : memory->second,
             .options = {.reschedule_after = options_.reschedule_after,
                         .stickiness = options_.stickiness,
                         .amnesia_wait = options_.amnesia_wait,
+                        .first_reading_wait = options_.first_reading_wait,
+                        .provider_timeout = options_.provider_timeout,
                         .hold_off = options_.hold_off,
                         .retry_cap = options_.retry_cap},
             .wall = env_.clock.wall()};

@@ -705,6 +705,60 @@ TEST(Scheduler, WaitsForTheFirstValuesInsteadOfMovingEverything) {
   EXPECT_EQ(bench.revision(), before);
 }
 
+TEST(Scheduler, ASlowProviderEvictsNobody) {
+  Bench bench;
+  auto& prometheus = bench.dialer.servers["http://prom"];
+  prometheus.values = {{"load", 0.9}, {"more", 0.9}};
+  prometheus.latency = seconds(8);
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
+  bench.global_metric("load", "p");
+  bench.cluster("a", "{}", Bench::by("load"));
+  bench.app("web");
+  ASSERT_TRUE(bench.placed("web", "a", seconds(20))) << "that nothing fits yet is no failure";
+  EXPECT_FALSE(bench.now("web").status.retries);
+  bench.runs("web");
+  bench.cluster("b");
+  bench.pass(minutes(5));
+  bench.stop();
+  bench.start();
+  bench.pass(minutes(1));
+  EXPECT_EQ(bench.place("web"), "a") << "after a restart";
+  bench.global_metric("more", "p");
+  bench.patch<Cluster>(bench.key("a"), "{'spec':{'metrics':[{'name':'load','weight':1},{'name':'more','weight':1}]}}");
+  bench.pass(minutes(1));
+  EXPECT_EQ(bench.place("web"), "a") << "after a metric has been added";
+  bench.dialer.servers["http://new"] = prometheus;
+  bench.patch<GlobalMetricsProvider>({"", "p"}, "{'spec':{'prometheus':{'url':'http://new'}}}");
+  bench.pass(seconds(1));
+  bench.app("next");
+  EXPECT_TRUE(bench.placed("next", "a", seconds(1))) << "what was read holds until the new one has answered";
+  bench.pass(minutes(1));
+  EXPECT_EQ(bench.place("web"), "a") << "after the provider has been edited";
+  EXPECT_GT(bench.dialer.servers["http://new"].requests, 0);
+}
+
+TEST(Scheduler, NewClustersDelayNobody) {
+  Bench bench;
+  bench.dialer.servers["http://slow"].hang = true;
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://slow'}}}");
+  bench.cluster("home");
+  bench.app("old");
+  ASSERT_TRUE(bench.placed("old", "home"));
+  for (int i = 0; i < 10; ++i) {
+    bench.global_metric("m" + std::to_string(i), "p");
+    bench.cluster("c" + std::to_string(i), "{}", Bench::by("m" + std::to_string(i)));
+    if (i == 0) bench.app("new");
+    bench.pass(seconds(1));
+    bench.patch<Application>(bench.key("old"), fmt::format("{{'metadata':{{'labels':{{'a':'{}'}}}}}}", i));
+    EXPECT_TRUE(bench.wait([&] { return is_confirmed(bench.now("old")); }, milliseconds(100))) << i;
+    if (i == 3) {
+      EXPECT_EQ(bench.place("new"), "home");
+    }
+  }
+}
+
 // ---- robustness
 
 TEST(Scheduler, FindsItsWayWithoutStatus) {

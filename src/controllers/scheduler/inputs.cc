@@ -92,7 +92,7 @@ void Inputs::refresh_cluster(const ObjectKey& key, std::set<std::string>& change
   const auto id = to_string(key);
   if (!cluster) {
     measures_.erase(key);
-    measuring_until_.erase(key);
+    unread_.erase(key);
     if (snapshot_.remove(id)) changed_namespaces.insert(key.ns);
     return;
   }
@@ -102,10 +102,10 @@ void Inputs::refresh_cluster(const ObjectKey& key, std::set<std::string>& change
     measures.push_back(measure(cluster->object, ref));
     missing = missing || (!measures.back().normalized && !measures.back().failure);
   }
-  if (missing) {
-    measuring_until_.try_emplace(key, env_.clock.now() + options_.first_reading_wait);
-  } else if (measuring_until_.erase(key) > 0) {
-    changed_namespaces.insert(key.ns);
+  if (missing && !cluster->object.metadata.deleted) {
+    unread_.insert(key);
+  } else {
+    unread_.erase(key);
   }
   auto& slot = measures_[key];
   slot = std::move(measures);
@@ -124,12 +124,9 @@ ObservedCluster Inputs::cluster(const ObjectKey& key) const {
   return {clusters_.find(key), measures == measures_.end() ? std::vector<Measure>() : measures->second};
 }
 
-std::optional<Mono> Inputs::measuring_until(const std::string& ns) const {
-  std::optional<Mono> until;
-  for (auto it = measuring_until_.lower_bound({ns, ""}); it != measuring_until_.end() && it->first.ns == ns; ++it) {
-    if (!until || it->second > *until) until = it->second;
-  }
-  return until;
+bool Inputs::measuring(const std::string& ns) const {
+  const auto first = unread_.lower_bound({ns, ""});
+  return first != unread_.end() && first->ns == ns;
 }
 
 void Inputs::set_applications(const std::string& cluster_id, std::uint32_t count) {

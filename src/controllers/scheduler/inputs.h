@@ -20,7 +20,6 @@ namespace krake::scheduler {
 
 struct InputOptions {
   CollectorOptions collector;
-  Duration first_reading_wait = std::chrono::seconds(3);
   Duration resync = std::chrono::minutes(10);
 };
 
@@ -39,8 +38,8 @@ class Inputs {
   const placement::Snapshot& snapshot() const { return snapshot_; }
   ObservedCluster cluster(const ObjectKey& key) const;
   Informer<Cluster>& clusters() { return clusters_; }
-  // Until when metrics of clusters in `ns` are expected that have never been read; none: nothing is missing.
-  std::optional<Mono> measuring_until(const std::string& ns) const;
+  // Whether clusters in `ns` have metrics that were never read.
+  bool measuring(const std::string& ns) const;
   void set_applications(const std::string& cluster_id, std::uint32_t count);
   // Nothing is waiting to be taken in.
   bool idle() const { return !all_dirty_ && dirty_.empty(); }
@@ -75,7 +74,7 @@ class Inputs {
   placement::Snapshot snapshot_;
   std::map<std::string, std::uint32_t> applications_;  // by cluster id
   std::map<ObjectKey, std::vector<Measure>> measures_;
-  std::map<ObjectKey, Mono> measuring_until_;  // of clusters with metrics never read
+  std::set<ObjectKey> unread_;  // clusters with metrics that were never read
   std::set<ObjectKey> dirty_;
   bool all_dirty_ = true;
   Notifier changed_;

@@ -52,21 +52,21 @@ class Pass {
 
   Plan run() {
     if (memory_.uid != app_.metadata.uid) memory_ = Memory{.uid = app_.metadata.uid};
-    if (const auto left = not_yet()) {
-      wait(*left);
-    } else if (find_current()) {
-      if (goes_with_its_cluster()) return finish();
-      if (has_given_up(status_) && !reopened() && !current_) return finish();
-      decide();
-    }
+    if (!find_current() || goes_with_its_cluster()) return finish();
+    if (has_given_up(status_) && !reopened() && !current_) return finish();
+    if (!current_ && awaits_values(in_.options.first_reading_wait)) return finish();
+    decide();
     return finish();
   }
 
  private:
-  // Metrics that were never read yet would make good clusters look bad.
-  std::optional<Duration> not_yet() const {
-    if (!in_.measuring_until || *in_.measuring_until <= now_) return std::nullopt;
-    return *in_.measuring_until - now_;
+  // Metrics that were never read make good clusters look bad: who looks for a place gives them some time, once.
+  bool awaits_values(Duration patience) {
+    if (!memory_.looking_since) memory_.looking_since = now_;
+    const Mono until = *memory_.looking_since + patience;
+    if (!in_.measuring || until <= now_) return false;
+    wait(until - now_);
+    return true;
   }
 
   // False: it has to be waited for. An empty status with a cluster among the owners says that the status was lost, not
@@ -128,6 +128,7 @@ class Pass {
     memory_.attempts = 0;
     memory_.retry_at.reset();
     memory_.failed_for.reset();
+    memory_.looking_since.reset();
     auto fields = relief(status_);
     if (decision_->outcome == placement::Outcome::stay && !forgotten_) {
       confirm(fields);
@@ -145,10 +146,15 @@ class Pass {
     const auto* place = candidate(current_);
     if (!place || place->state_online) {
       memory_.absence.reset();
-      return std::nullopt;
+    } else if (!memory_.absence || memory_.absence->cluster != place->id) {
+      memory_.absence = Absence{place->id, now_};
     }
-    if (!memory_.absence || memory_.absence->cluster != place->id) memory_.absence = Absence{place->id, now_};
-    if (!placement::has_traits(*place, request) || placement::breaks_metric(*place, request)) return std::nullopt;
+    if (!place || !placement::has_traits(*place, request) || placement::breaks_metric(*place, request))
+      return std::nullopt;
+    if (place->state_online) {
+      if (!placement::awaits_metrics(*place)) return std::nullopt;
+      return "has metrics that were not read yet";
+    }
     const Mono until = memory_.absence->since + std::min(in_.options.hold_off, in_.options.reschedule_after);
     if (until <= now_) return std::nullopt;
     wait(until - now_);
@@ -170,7 +176,7 @@ class Pass {
   }
 
   void found_none(const placement::Request& request) {
-    auto fields = failed_attempt();
+    auto fields = awaits_values(in_.options.provider_timeout) ? json::Object() : failed_attempt();
     // What the user changed is applied where it runs, unless that place is ruled out by what it is (W-10).
     const auto* place = candidate(status_.scheduled_to);
     if (place && placement::has_traits(*place, request)) confirm(fields);
@@ -370,6 +376,7 @@ placement::Candidate candidate_of(const Cluster& cluster, const std::vector<Meas
       metric.failure = fmt::format("{}: {}", enum_name(measure.failure->code), measure.failure->message);
     } else if (!measure.normalized) {
       metric.failure = "not read yet";
+      metric.pending = true;
     }
     candidate.metrics.push_back(std::move(metric));
   }

@@ -20,6 +20,10 @@ struct PlanOptions {
   Duration reschedule_after = std::chrono::seconds(60);
   double stickiness = 0.1;
   Duration amnesia_wait = std::chrono::seconds(10);
+  // For values of metrics that were never read: before a new place is chosen among the rest, and before it counts that
+  // nothing fits.
+  Duration first_reading_wait = std::chrono::seconds(3);
+  Duration provider_timeout = std::chrono::seconds(20);
   Duration hold_off = std::chrono::seconds(15);  // a place that is not ONLINE is left after that, or the interval
   Duration retry_cap = std::chrono::minutes(5);
 };
@@ -42,14 +46,14 @@ struct Memory {
   int attempts = 0;                   // that found no place, in a row
   std::optional<Mono> retry_at;
   std::optional<Absence> absence;
+  std::optional<Mono> looking_since;  // it has no place, or none that fits
   bool operator==(const Memory&) const = default;
 };
 
 struct Observed {
   std::shared_ptr<const Versioned<Application>> application;  // null: it is gone
   const placement::Snapshot* clusters = nullptr;              // all namespaces; their metrics are applied
-  // Metrics of clusters of this namespace that were never read yet are expected until then.
-  std::optional<Mono> measuring_until;
+  bool measuring = false;  // clusters of this namespace have metrics that were never read
   Memory memory;
   PlanOptions options;
   Wall wall{};

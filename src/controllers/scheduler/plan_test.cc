@@ -27,7 +27,7 @@ struct Model {
   PlanOptions options;
   Mono now = kNow;
   Wall wall = kWall;
-  std::optional<Mono> measuring_until;
+  bool measuring = false;
 
   Model() {
     app.metadata.name = "web";
@@ -38,6 +38,14 @@ struct Model {
   void cluster(const std::string& name, double load = -1, bool online = true) {
     placement::Candidate candidate{.id = "demo/" + name, .state_online = online};
     if (load >= 0) candidate.metrics.push_back({.name = "load", .weight = 1, .normalized_value = load});
+    EXPECT_TRUE(clusters.upsert(std::move(candidate)));
+  }
+  // One of its metrics was never read, another has a value.
+  void unread_cluster(const std::string& name, bool failed = false) {
+    placement::Candidate candidate{.id = "demo/" + name};
+    candidate.metrics.push_back({.name = "load", .normalized_value = 0.5});
+    candidate.metrics.push_back({.name = "new", .failure = "not read yet", .pending = true});
+    if (failed) candidate.metrics.push_back({.name = "bad", .failure = "refused"});
     EXPECT_TRUE(clusters.upsert(std::move(candidate)));
   }
   void remove_cluster(const std::string& name) {
@@ -62,7 +70,7 @@ struct Model {
     versioned->revision = revision;
     return {.application = versioned,
             .clusters = &clusters,
-            .measuring_until = measuring_until,
+            .measuring = measuring,
             .memory = memory,
             .options = options,
             .wall = wall};
@@ -119,13 +127,73 @@ TEST(SchedulerPlan, DoesNothingAboutTheGoneAndTheDeleted) {
   EXPECT_EQ(model.plan(), Plan{});
 }
 
-TEST(SchedulerPlan, WaitsForFirstReadings) {
+TEST(SchedulerPlan, ANewPlaceWaitsForFirstReadingsOnce) {
   Model model;
   model.cluster("a");
-  model.measuring_until = kNow + seconds(2);
-  EXPECT_EQ(to_string(model.plan()), "remember 0 attempts; wait 2000 ms");
-  model.measuring_until = kNow;
+  model.measuring = true;
+  EXPECT_EQ(to_string(model.plan()), "remember 0 attempts; wait 3000 ms");
+  model.apply(model.plan());
+  model.pass(seconds(2));
+  EXPECT_EQ(to_string(model.plan()), "wait 1000 ms") << "whatever cluster is new meanwhile";
+  auto read = model;
+  read.measuring = false;
+  EXPECT_EQ(writes(read.plan()), "bind to Cluster demo/a at 9");
+  model.pass(seconds(1));
   EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/a at 9");
+}
+
+TEST(SchedulerPlan, NothingThatHasAPlaceWaitsForReadings) {
+  Model model;
+  model.cluster("a");
+  model.bind("a");
+  model.measuring = true;
+  model.app.metadata.modified = DateTime::from_wall(kWall + seconds(5));
+  EXPECT_THAT(writes(model.plan()), StartsWith(R"(status {"kube_controller_triggered":)"));
+}
+
+TEST(SchedulerPlan, ThatNothingFitsCountsOnlyWhenEverythingWasRead) {
+  for (const bool placed : {false, true}) {
+    Model model;
+    if (placed) model.bind("gone");
+    model.unread_cluster("a");
+    model.measuring = true;
+    model.apply(model.plan());
+    model.pass(seconds(19));
+    EXPECT_EQ(to_string(model.plan()), "wait 1000 ms");
+    auto read = model;
+    read.measuring = false;
+    EXPECT_THAT(writes(read.plan()), HasSubstr("DEGRADED"));
+    model.pass(seconds(1));
+    EXPECT_THAT(writes(model.plan()), HasSubstr("DEGRADED"));
+  }
+}
+
+TEST(SchedulerPlan, AMetricThatWasNeverReadMovesNothing) {
+  struct Case {
+    const char* what;
+    bool failed;
+    std::string constraint, writes;
+  };
+  const Case cases[] = {
+      {"not read", false, "", ""},
+      {"not read, and asked for", false, "new > 0.5", ""},
+      {"another has failed", true, "", "bind to Cluster demo/b at 9"},
+      {"another breaks a constraint", false, "load > 0.9", "bind to Cluster demo/b at 9"},
+  };
+  for (const auto& c : cases) {
+    Model model;
+    model.cluster("a");
+    model.bind("a");
+    model.unread_cluster("a", c.failed);
+    placement::Candidate other{.id = "demo/b"};
+    for (const auto* name : {"load", "new"}) other.metrics.push_back({.name = name, .normalized_value = 1.0});
+    ASSERT_TRUE(model.clusters.upsert(std::move(other)));
+    if (!c.constraint.empty())
+      model.app.spec.constraints.cluster.metrics = std::vector{*expr::parse_metric_constraint(c.constraint)};
+    model.measuring = true;
+    model.pass(seconds(600));
+    EXPECT_EQ(writes(model.plan()), c.writes) << c.what;
+  }
 }
 
 TEST(SchedulerPlan, RenewsTheHandshakeOnlyWhenItIsOld) {
