@@ -13,6 +13,13 @@ std::string to_string(const ProviderKey& key) {
                 : fmt::format("global metrics provider {}", key.name);
 }
 
+namespace {
+
+// The provider is there, the value is not.
+bool was_answered(const Error& error) { return error.code == Code::invalid_object || error.code == Code::not_found; }
+
+}  // namespace
+
 struct Collector::Source {
   explicit Source(const boost::asio::any_io_executor& executor) : changed(executor) {}
   ProviderKey key;
@@ -121,7 +128,7 @@ Awaitable<bool> Collector::round(std::shared_ptr<Source> source) {
   for (const auto& metric : metrics) {
     Result<double> answer = down ? Result<double>(fail(*down)) : co_await ask(source, metric, deadline);
     if (source->retired) co_return true;
-    if (answer || answer.error().code == Code::invalid_object) {
+    if (answer || was_answered(answer.error())) {
       reached = true;
     } else if (!reached && source->failures + 1 >= options_.breaker_failures) {
       down = answer.error();
@@ -152,14 +159,12 @@ bool Collector::note(Source& source, const std::string& metric, const Result<dou
   if (answer) {
     reading.value = *answer;
     source.good_at[metric] = now;
-  } else if (answer.error().code == Code::invalid_object) {
-    reading.failure =
-        Reason{ReasonCode::INVALID_METRIC, fmt::format("{}: {}", to_string(source.key), answer.error().message)};
   } else {
     const auto good = source.good_at.find(metric);
     const bool usable = before != source.readings.end() && !before->second.failure && good != source.good_at.end();
-    if (usable && now - good->second < options_.max_age) return false;
-    reading.failure = unreachable(source, answer.error());
+    // A value that is wrong says so at once; that there is none may be one missed scrape.
+    if (answer.error().code != Code::invalid_object && usable && now - good->second < options_.max_age) return false;
+    reading.failure = failure_of(source, answer.error());
   }
   const bool same =
       before != source.readings.end() && before->second.failure.has_value() == reading.failure.has_value() &&
@@ -168,7 +173,9 @@ bool Collector::note(Source& source, const std::string& metric, const Result<dou
   return !same;
 }
 
-Reason Collector::unreachable(const Source& source, const Error& error) const {
+Reason Collector::failure_of(const Source& source, const Error& error) const {
+  if (was_answered(error))
+    return {ReasonCode::INVALID_METRIC, fmt::format("{}: {}", to_string(source.key), error.message)};
   return {ReasonCode::UNREACHABLE_METRICS_PROVIDER,
           fmt::format("{} at {}: {}", to_string(source.key), url_of(source.wanted.spec), error.message)};
 }

@@ -1,8 +1,9 @@
 // Keeps the latest values of metrics at hand, so that no decision waits for a provider: each provider is asked once per
 // interval for all that is wanted of it, one provider never holds up another, and one that fails is left alone for a
 // growing time (after `breaker_failures` rounds a single question decides whether the rest is asked). A value survives
-// failed rounds until it is `max_age` old. Static providers are read from the object at once.
-// Ownership: Env and Dialer outlive it; stop() before it dies (except when the loop dies too). Thread: the loop.
+// rounds that brought none until it is `max_age` old; one that is no number replaces it at once. Static providers are
+// read from the object at once. Ownership: Env and Dialer outlive it; stop() before it dies (except when the loop dies
+// too). Thread: the loop.
 #pragma once
 
 #include <compare>
@@ -72,7 +73,7 @@ class Collector {
   Awaitable<bool> round(std::shared_ptr<Source> source);
   Awaitable<Result<double>> ask(std::shared_ptr<Source> source, std::string metric, Mono deadline);
   bool note(Source& source, const std::string& metric, const Result<double>& answer);
-  Reason unreachable(const Source& source, const Error& error) const;
+  Reason failure_of(const Source& source, const Error& error) const;
 
   Env& env_;
   Dialer& dialer_;

@@ -644,6 +644,42 @@ TEST(Scheduler, ForgivesAProviderOneMissedRound) {
   EXPECT_EQ(bench.revision(), before);
 }
 
+TEST(Scheduler, ForgivesOneMissedScrapeButNoWrongValue) {
+  Bench bench;
+  auto& prometheus = bench.dialer.servers["http://prom"];
+  prometheus.values = {{"load", 0.5}};
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
+  bench.global_metric("load", "p");
+  bench.cluster("a", "{}", Bench::by("load"));
+  bench.app("web");
+  ASSERT_TRUE(bench.placed("web", "a"));
+  bench.pass(minutes(1));
+  const auto before = bench.revision();
+  for (int i = 0; i < 5; ++i) {
+    prometheus.values.clear();
+    const int asked = prometheus.requests;
+    ASSERT_TRUE(bench.wait([&] { return prometheus.requests > asked; }, seconds(15)));
+    prometheus.values = {{"load", 0.5}};
+    bench.pass(seconds(25));
+  }
+  EXPECT_EQ(bench.revision(), before);
+  const auto failing = [&] {
+    return bench.get<Cluster>(bench.key("a"))->status.metrics_reasons.find("load") != nullptr;
+  };
+  prometheus.values.clear();
+  ASSERT_TRUE(bench.wait(failing, minutes(1))) << "but not for ever";
+  EXPECT_EQ(bench.get<Cluster>(bench.key("a"))->status.metrics_reasons.find("load")->code, ReasonCode::INVALID_METRIC);
+  prometheus.values = {{"load", 0.5}};
+  ASSERT_TRUE(bench.wait([&] { return !failing(); }, seconds(15)));
+  for (const double wrong : {7.0, std::numeric_limits<double>::quiet_NaN()}) {
+    prometheus.values = {{"load", wrong}};
+    EXPECT_TRUE(bench.wait(failing, seconds(11))) << wrong;
+    prometheus.values = {{"load", 0.5}};
+    ASSERT_TRUE(bench.wait([&] { return !failing(); }, seconds(15)));
+  }
+}
+
 TEST(Scheduler, AsksADeadProviderOneQuestionOnly) {
   Bench bench;
   auto& prometheus = bench.dialer.servers["http://prom"];
