@@ -231,7 +231,9 @@ std::string against(const Decision& decision) {
   return text;
 }
 
+// The request may be a later one than that of the decision.
 std::string why_left(const Decision& decision, const Request& request) {
+  if (!request.current) return "it had another place";
   const auto it = std::ranges::find(decision.verdicts, *request.current, &Verdict::id);
   if (it == decision.verdicts.end()) return fmt::format("{} no longer exists", *request.current);
   if (it->filter == Filter::passed) return fmt::format("{}: {}", *request.current, it->why);
@@ -250,7 +252,8 @@ std::string reason(const Decision& decision, const Request& request) {
       break;
   }
   if (!request.migration_allowed) return fmt::format("stays on {}: migration is not allowed", *decision.chosen);
-  if (!decision.pinned) return fmt::format("stays on {}: {}", *decision.chosen, against(decision));
+  if (!decision.pinned || !request.scheduled_at)
+    return fmt::format("stays on {}: {}", *decision.chosen, against(decision));
   const auto ago = std::chrono::floor<std::chrono::seconds>(request.now - *request.scheduled_at).count();
   const auto least = std::chrono::duration<double>(request.reschedule_after).count();
   return fmt::format("stays on {}: scheduled {} s ago, reconsidered after {} s", *decision.chosen, ago, number(least));

@@ -156,7 +156,10 @@ class Scheduler final : public Controller {
       co_return Outcome{};
     }
     auto plan = make_plan(observed, env_.clock.now());
-    if (plan.decision) decisions_[key] = *plan.decision;
+    if (plan.decision) {
+      plan.decision->verdicts = {};  // one for each cluster: too much to keep, quickly made again
+      decisions_[key] = *plan.decision;
+    }
     co_return co_await act(key, std::move(plan));
   }
 
@@ -241,7 +244,7 @@ class Scheduler final : public Controller {
   Informer<Application> informer_;
   std::map<ObjectKey, Memory> memory_;
   std::map<ObjectKey, Settling> seen_;
-  std::map<ObjectKey, placement::Decision> decisions_;  // the latest, for debug()
+  std::map<ObjectKey, placement::Decision> decisions_;  // the latest without verdicts, for debug()
   std::map<ObjectKey, std::string> place_of_;           // id of the cluster it is counted for
   std::map<std::string, std::uint32_t> load_;           // applications by cluster id
   bool ready_ = false;
@@ -252,22 +255,27 @@ class Scheduler final : public Controller {
 
 std::string Scheduler::debug() const {
   constexpr std::size_t kShown = 1000;
+  std::size_t judged = 20'000;  // candidates, all in all
   json::Object decisions;
   for (const auto& [key, decision] : decisions_) {
     if (decisions.size() == kShown) break;
     const auto observed = observe(key);
     if (!observed.application) continue;
-    // Why here and why not there, as things stand now.
-    auto explained = decision;
-    placement::add_explanation(*observed.clusters,
-                               request_for(observed, observed.application->object.status.scheduled_to), explained);
-    json::Object verdicts;
-    for (const auto& verdict : explained.verdicts) verdicts.set(verdict.id, verdict.why);
-    decisions.set(to_string(key),
-                  json::Object{{"outcome", placement::to_string(decision.outcome)},
-                               {"chosen", decision.chosen ? json::Value(*decision.chosen) : json::Value()},
-                               {"reason", decision.reason.empty() ? explained.reason : decision.reason},
-                               {"candidates", std::move(verdicts)}});
+    json::Object shown{{"outcome", placement::to_string(decision.outcome)},
+                       {"chosen", decision.chosen ? json::Value(*decision.chosen) : json::Value()},
+                       {"reason", decision.reason}};
+    if (observed.clusters->size() <= judged) {
+      judged -= observed.clusters->size();
+      // Why here and why not there, as things stand now.
+      auto explained = decision;
+      placement::add_explanation(*observed.clusters,
+                                 request_for(observed, observed.application->object.status.scheduled_to), explained);
+      if (decision.reason.empty()) shown.set("reason", explained.reason);
+      json::Object verdicts;
+      for (const auto& verdict : explained.verdicts) verdicts.set(verdict.id, verdict.why);
+      shown.set("candidates", std::move(verdicts));
+    }
+    decisions.set(to_string(key), std::move(shown));
   }
   auto out = json::parse(applications_.debug());
   auto clusters = json::parse(clusters_.debug());

@@ -902,6 +902,13 @@ TEST(Scheduler, TellsWhyOnTheDebugPage) {
   ASSERT_TRUE(decision) << bench.scheduler->debug();
   EXPECT_EQ(decision->string_at({"chosen"}), "demo/a");
   EXPECT_THAT(std::string(decision->string_at({"candidates", "demo/b"})), HasSubstr("x"));
+  // One that moved and then lost its place and status.
+  bench.patch<Application>(bench.key("web"), "{'spec':{'constraints':{'cluster':{'labels':[]}}}}");
+  bench.set_state("a", "OFFLINE");
+  ASSERT_TRUE(bench.placed("web", "b", seconds(20)));
+  bench.patch_status<Application>(bench.key("web"), "{'scheduled_to':null,'scheduled':null}");
+  bench.pass(milliseconds(1));
+  EXPECT_TRUE(json::parse(bench.scheduler->debug()));
 }
 
 }  // namespace

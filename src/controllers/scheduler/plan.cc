@@ -120,9 +120,8 @@ class Pass {
     if (forgotten_) request.scheduled_at = in_.wall;
     if (const auto why = holds(request)) return hold(request, *why);
     auto decision = placement::choose(*in_.clusters, request);
-    if (decision.outcome == placement::Outcome::none || decision.outcome != placement::Outcome::stay) {
+    if (decision.chosen && decision.outcome != placement::Outcome::stay)
       placement::add_explanation(*in_.clusters, request, decision);
-    }
     decision_ = std::move(decision);
     if (decision_->outcome == placement::Outcome::none) return found_none(request);
     memory_.attempts = 0;
@@ -176,7 +175,7 @@ class Pass {
   }
 
   void found_none(const placement::Request& request) {
-    auto fields = awaits_values(in_.options.provider_timeout) ? json::Object() : failed_attempt();
+    auto fields = awaits_values(in_.options.provider_timeout) ? json::Object() : failed_attempt(request);
     // What the user changed is applied where it runs, unless that place is ruled out by what it is (W-10).
     const auto* place = candidate(status_.scheduled_to);
     if (place && placement::has_traits(*place, request)) confirm(fields);
@@ -184,7 +183,7 @@ class Pass {
   }
 
   // 3.3, 3.11. Attempts are counted at their times only, however often somebody looks in between.
-  json::Object failed_attempt() {
+  json::Object failed_attempt(const placement::Request& request) {
     const auto& spec = app_.spec;
     const bool renewed = !memory_.failed_for ? !status_.scheduled_retry || !has_own_reason(status_) || reopened()
                                              : app_.metadata.modified.wall() > *memory_.failed_for;
@@ -194,6 +193,8 @@ class Pass {
     const std::int64_t limit = spec.backoff_limit;
     const std::int64_t retries = renewed || !status_.retries ? limit : std::int64_t{*status_.retries};
     const bool unlimited = limit < 0;
+    // Not before: judging every cluster at every wake, for every application, is what an outage cannot afford.
+    placement::add_explanation(*in_.clusters, request, *decision_);
     const Reason reason{ReasonCode::NO_SUITABLE_RESOURCE, explain_none(*decision_)};
     json::Object fields;
     const auto delay = retry_delay(spec, memory_.attempts, in_.options.retry_cap);

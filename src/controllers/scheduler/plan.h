@@ -82,7 +82,8 @@ using Action = std::variant<PatchStatus, Bind, Remember, Wait>;
 
 struct Plan {
   std::vector<Action> actions;
-  std::optional<placement::Decision> decision;  // what it follows from, when a place was looked for
+  // What it follows from, when a place was looked for; with verdicts only when they were needed.
+  std::optional<placement::Decision> decision;
   bool operator==(const Plan&) const = default;
 };
 

@@ -407,6 +407,24 @@ TEST(SchedulerPlan, WithoutALimitItSlowsDownAndWritesNothingNew) {
   EXPECT_THAT(waits, ::testing::ElementsAre(1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300));
 }
 
+TEST(SchedulerPlan, ExplainsOnlyWhenAnAttemptIsDue) {
+  Model model;
+  model.app.spec.backoff_delay = 10;
+  for (int i = 0; i < 20; ++i) model.cluster("c" + std::to_string(i), -1, false);
+  EXPECT_EQ(model.plan().decision->verdicts.size(), 20u);
+  model.apply(model.plan());
+  model.pass(seconds(9));
+  ASSERT_TRUE(model.plan().decision);
+  EXPECT_EQ(model.plan().decision->outcome, placement::Outcome::none);
+  EXPECT_TRUE(model.plan().decision->verdicts.empty());
+  model.pass(seconds(1));
+  EXPECT_EQ(model.plan().decision->verdicts.size(), 20u);
+  model.cluster("c1");
+  EXPECT_THAT(model.plan().decision->reason, StartsWith("placed on demo/c1: "));
+  model.bind("c1");
+  EXPECT_TRUE(model.plan().decision->verdicts.empty()) << "staying";
+}
+
 TEST(SchedulerPlan, DelaysHonourTheFields) {
   struct Case {
     std::int64_t backoff, delay, limit;
