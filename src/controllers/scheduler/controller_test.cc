@@ -407,6 +407,22 @@ TEST(Scheduler, HonoursTheMigrationTimeout) {
   EXPECT_TRUE(bench.placed("web", "b", seconds(200)));
 }
 
+TEST(Scheduler, TriesAnotherClusterWhenOneRefuses) {
+  Bench bench;
+  bench.static_metric("p", {{"ma", 0.9}, {"mb", 0.1}});
+  bench.cluster("a", "{}", Bench::by("ma"));
+  bench.cluster("b", "{}", Bench::by("mb"));
+  bench.app("web");
+  ASSERT_TRUE(bench.placed("web", "a"));
+  bench.patch_status<Application>(
+      bench.key("web"), "{'state':'FAILED','reason':{'code':'KUBERNETES_ERROR','message':'a: quota exceeded'}}");
+  ASSERT_TRUE(bench.placed("web", "b", seconds(11)));
+  bench.pass(seconds(30));
+  EXPECT_EQ(bench.place("web"), "b");
+  bench.app("next");
+  EXPECT_TRUE(bench.placed("next", "a")) << "each has its own experience";
+}
+
 // ---- no place
 
 TEST(Scheduler, SaysWhyNothingFitsAndClearsItWhenSomethingDoes) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kMaxMessage = 1000;
 constexpr std::size_t kMaxExplained = 8;
+constexpr std::size_t kMaxRefusals = 32;
 
 using State = ApplicationState;
 
@@ -28,6 +29,18 @@ bool has_given_up(const ApplicationStatus& status) { return status.state == Stat
 
 std::string triggered_now(const Observed& observed) {
   return to_string(DateTime::from_wall(std::max(observed.wall, observed.application->object.metadata.modified.wall())));
+}
+
+bool blames_the_cluster(const std::optional<Reason>& reason) {
+  if (!reason) return false;
+  return reason->code == ReasonCode::KUBERNETES_ERROR || reason->code == ReasonCode::CREATE_FAILED ||
+         reason->code == ReasonCode::RECONCILE_FAILED || reason->code == ReasonCode::CLUSTER_NOT_REACHABLE;
+}
+
+std::vector<std::pair<std::string, placement::Penalty>> penalties_of(const Memory& memory) {
+  std::vector<std::pair<std::string, placement::Penalty>> penalties;
+  for (const auto& [cluster, penalty] : memory.refusals) penalties.emplace_back(cluster, penalty);
+  return penalties;
 }
 
 // What makes the status say that a place was found: the scheduler's own reason goes, and the state with it. What the
@@ -115,7 +128,9 @@ class Pass {
   }
 
   void decide() {
+    note_refusal();
     auto request = request_for(in_, current_);
+    request.penalties = penalties_of(memory_);
     // A look at a lost place is no reason to leave it.
     if (forgotten_) request.scheduled_at = in_.wall;
     if (const auto why = holds(request)) return hold(request, *why);
@@ -134,9 +149,66 @@ class Pass {
       patch(std::move(fields));
     } else {
       patch(std::move(fields));
+      memory_.old_news = OldNews{status_.state, status_.reason};
       actions_.emplace_back(Bind{cluster_ref(*decision_->chosen), in_.application->revision});
     }
     arm_period();
+  }
+
+  // P11. Whoever does not take this application is passed over by it for a growing time; who has taken it is forgiven.
+  void note_refusal() {
+    std::erase_if(memory_.refusals, [this](const Refusal& one) {
+      return one.penalty.back_off_until + std::chrono::floor<Wall::duration>(in_.options.refusal_cap) < in_.wall;
+    });
+    const bool runs = status_.running_on && status_.running_on == status_.scheduled_to;
+    const auto patience = runs ? std::nullopt : patience_with_place();
+    if (!patience) {
+      memory_.refusing.reset();
+    } else {
+      const auto id = to_string(key_of(*status_.scheduled_to));
+      if (!memory_.refusing || memory_.refusing->cluster != id) memory_.refusing = Since{id, now_};
+      const Mono until = memory_.refusing->at + *patience;
+      if (now_ < until) {
+        wait(until - now_);
+      } else {
+        count_refusal(id);
+      }
+    }
+    if (runs) std::erase_if(memory_.refusals, [this](const Refusal& one) { return is_at(*status_.running_on, one); });
+    for (const auto& one : memory_.refusals) {
+      if (one.penalty.back_off_until > in_.wall) wait(one.penalty.back_off_until - in_.wall);
+    }
+  }
+
+  static bool is_at(const ResourceRef& place, const Refusal& refusal) {
+    return to_string(key_of(place)) == refusal.cluster;
+  }
+
+  // For how long it must go on like this before the place is to blame; none: nothing speaks against it.
+  std::optional<Duration> patience_with_place() {
+    if (!status_.scheduled_to || !is_cluster(*status_.scheduled_to)) return std::nullopt;
+    if (memory_.old_news == OldNews{status_.state, status_.reason}) return std::nullopt;
+    memory_.old_news.reset();
+    if (blames_the_cluster(status_.reason)) return in_.options.refusal_wait;
+    if (status_.state == State::CREATING) return in_.options.creating_wait;
+    return std::nullopt;
+  }
+
+  void count_refusal(const std::string& id) {
+    auto& all = memory_.refusals;
+    auto known = std::ranges::find(all, id, &Refusal::cluster);
+    if (known == all.end()) {
+      if (all.size() == kMaxRefusals) all.erase(all.begin());
+      known = all.insert(all.end(), Refusal{id, {}});
+    }
+    auto& penalty = known->penalty;
+    if (penalty.back_off_until > in_.wall) return;
+    const double time = std::chrono::duration<double>(in_.options.refusal_backoff).count() *
+                        std::pow(2.0, std::min(penalty.failures, 20));
+    const std::chrono::duration<double> limit = in_.options.refusal_cap;
+    penalty.back_off_until =
+        in_.wall + std::chrono::duration_cast<Wall::duration>(std::min(std::chrono::duration<double>(time), limit));
+    ++penalty.failures;
   }
 
   // Why it stays although its place would be refused: what may pass by itself moves nothing at once. One missed probe
@@ -146,7 +218,7 @@ class Pass {
     if (!place || place->state_online) {
       memory_.absence.reset();
     } else if (!memory_.absence || memory_.absence->cluster != place->id) {
-      memory_.absence = Absence{place->id, now_};
+      memory_.absence = Since{place->id, now_};
     }
     if (!place || !placement::has_traits(*place, request) || placement::breaks_metric(*place, request))
       return std::nullopt;
@@ -154,7 +226,7 @@ class Pass {
       if (!placement::awaits_metrics(*place)) return std::nullopt;
       return "has metrics that were not read yet";
     }
-    const Mono until = memory_.absence->since + std::min(in_.options.hold_off, in_.options.reschedule_after);
+    const Mono until = memory_.absence->at + std::min(in_.options.hold_off, in_.options.reschedule_after);
     if (until <= now_) return std::nullopt;
     wait(until - now_);
     return "is not ONLINE, which may pass";
@@ -296,6 +368,7 @@ placement::Request request_for(const Observed& observed, std::optional<ResourceR
   const bool resting = std::int64_t{app.status.migration_timeout} >
                        std::chrono::floor<std::chrono::seconds>(observed.wall).time_since_epoch().count();
   request.migration_allowed = constraints.migration && !resting;
+  request.penalties = penalties_of(observed.memory);
   return request;
 }
 

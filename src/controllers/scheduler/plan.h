@@ -25,16 +25,33 @@ struct PlanOptions {
   Duration first_reading_wait = std::chrono::seconds(3);
   Duration provider_timeout = std::chrono::seconds(20);
   Duration hold_off = std::chrono::seconds(15);  // a place that is not ONLINE is left after that, or the interval
+  // A place that does not take the application is passed over, when it has complained or was silent for so long.
+  Duration refusal_wait = std::chrono::seconds(10);
+  Duration creating_wait = std::chrono::minutes(5);
+  Duration refusal_backoff = std::chrono::minutes(1);  // doubled each time
+  Duration refusal_cap = std::chrono::hours(1);
   Duration retry_cap = std::chrono::minutes(5);
 };
 
 // ---- applications
 
-// The present place is not ONLINE, as first seen.
-struct Absence {
+// Something is wrong with the present place, as first seen.
+struct Since {
   std::string cluster;
-  Mono since{};
-  bool operator==(const Absence&) const = default;
+  Mono at{};
+  bool operator==(const Since&) const = default;
+};
+// A cluster did not take the application.
+struct Refusal {
+  std::string cluster;
+  placement::Penalty penalty;
+  bool operator==(const Refusal&) const = default;
+};
+// What the status said when a place was chosen: no news about that place.
+struct OldNews {
+  ApplicationState state{};
+  std::optional<Reason> reason;
+  bool operator==(const OldNews&) const = default;
 };
 
 // What is remembered between two passes; losing it costs time, never correctness.
@@ -45,7 +62,10 @@ struct Memory {
   std::optional<Wall> failed_for;     // `modified` of the object the last failure was counted for
   int attempts = 0;                   // that found no place, in a row
   std::optional<Mono> retry_at;
-  std::optional<Absence> absence;
+  std::optional<Since> absence;   // the place is not ONLINE
+  std::optional<Since> refusing;  // the place does not take the application
+  std::vector<Refusal> refusals;
+  std::optional<OldNews> old_news;
   std::optional<Mono> looking_since;  // it has no place, or none that fits
   bool operator==(const Memory&) const = default;
 };

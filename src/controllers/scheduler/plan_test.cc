@@ -317,6 +317,85 @@ TEST(SchedulerPlan, StaysWithAClusterThatIsBeingDeleted) {
   }
 }
 
+TEST(SchedulerPlan, AvoidsAClusterThatRefuses) {
+  const auto complain = [](Model& model, const std::string& text) {
+    model.app.status.state = State::FAILED;
+    model.app.status.reason = Reason{ReasonCode::KUBERNETES_ERROR, text};
+  };
+  Model model;
+  model.cluster("a", 0.9);
+  model.cluster("b", 0.1);
+  model.bind("a");
+  complain(model, "a: quota exceeded");
+  EXPECT_EQ(writes(model.plan()), "");
+  EXPECT_EQ(wait_in(model.plan()), seconds(10));
+  model.apply(model.plan());
+  model.pass(seconds(10));
+  auto alone = model;
+  EXPECT_TRUE(alone.clusters.remove("demo/b"));
+  EXPECT_EQ(writes(alone.plan()), "") << "the last resort is to go on trying";
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 9");
+  model.apply(model.plan());
+  // What is still in the status was said of the other cluster.
+  model.pass(seconds(30));
+  EXPECT_EQ(model.apply(model.plan()), 0);
+  model.app.status.state = State::RUNNING;
+  model.app.status.reason.reset();
+  model.app.status.running_on = cluster_ref("b");
+  model.pass(seconds(29));
+  EXPECT_EQ(model.apply(model.plan()), 0);
+  model.pass(seconds(1));
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/a at 10");
+  model.apply(model.plan());
+  complain(model, "migration to a was given up");
+  model.apply(model.plan());
+  model.pass(seconds(10));
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 11") << "it still runs there";
+  model.apply(model.plan());
+  model.app.status.state = State::RUNNING;
+  model.app.status.reason.reset();
+  model.pass(seconds(119));
+  EXPECT_EQ(model.apply(model.plan()), 0) << "twice as long the second time";
+  model.pass(seconds(1));
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/a at 12");
+  model.apply(model.plan());
+  model.app.status.running_on = cluster_ref("a");
+  model.apply(model.plan());
+  EXPECT_TRUE(model.memory.refusals.empty()) << "who has taken it is forgiven";
+}
+
+TEST(SchedulerPlan, WhatCountsAsARefusal) {
+  struct Case {
+    const char* what;
+    State state;
+    std::optional<ReasonCode> reason;
+    std::optional<std::string> running_on;
+    std::optional<Duration> after;
+  };
+  const Case cases[] = {
+      {"an error of the cluster", State::FAILED, ReasonCode::KUBERNETES_ERROR, {}, seconds(10)},
+      {"objects cannot be made", State::RUNNING, ReasonCode::CREATE_FAILED, "b", seconds(10)},
+      {"takes for ever", State::CREATING, {}, {}, seconds(300)},
+      {"nothing is known", State::PENDING, {}, {}, {}},
+      {"the manifest is wrong", State::FAILED, ReasonCode::INVALID_RESOURCE, {}, {}},
+      {"it runs there", State::FAILED, ReasonCode::KUBERNETES_ERROR, "a", {}},
+  };
+  for (const auto& c : cases) {
+    Model model;
+    model.cluster("a");
+    model.bind("a");
+    model.cluster("b");
+    model.app.status.state = c.state;
+    if (c.reason) model.app.status.reason = Reason{*c.reason, "why"};
+    if (c.running_on) model.app.status.running_on = cluster_ref(*c.running_on);
+    model.apply(model.plan());
+    model.pass(c.after.value_or(seconds(3600)) - seconds(1));
+    EXPECT_EQ(model.apply(model.plan()), 0) << c.what;
+    model.pass(seconds(1));
+    EXPECT_EQ(writes(model.plan()), c.after ? "bind to Cluster demo/b at 9" : "") << c.what;
+  }
+}
+
 TEST(SchedulerPlan, FailureIsCountedAtItsTimeAndNotAtEveryLook) {
   Model model;
   model.app.spec.backoff_limit = 2;
@@ -558,8 +637,7 @@ TEST(SchedulerPlan, Properties) {
     model.pass(seconds(random.below(200)));
     if (random.chance(0.3)) model.app.metadata.modified = DateTime::from_wall(model.wall);
     if (model.app.status.scheduled_to && random.chance(0.7))
-      model.memory = {.uid = "u",
-                      .absence = Absence{"demo/" + model.app.status.scheduled_to->name, kNow - seconds(60)}};
+      model.memory = {.uid = "u", .absence = Since{"demo/" + model.app.status.scheduled_to->name, kNow - seconds(60)}};
 
     const auto before = model.app.status.scheduled_to;
     const auto* present = before ? model.clusters.find("demo/" + before->name) : nullptr;
