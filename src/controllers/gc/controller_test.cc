@@ -21,15 +21,37 @@ class NoDialer final : public Dialer {
   }
 };
 
+// Refuses to delete one object.
+class RefusingTransport final : public Transport {
+ public:
+  RefusingTransport(std::shared_ptr<Transport> inner, std::string protege)
+      : inner_(std::move(inner)), protege_(std::move(protege)) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    if (request.method == "DELETE" && request.target.ends_with(protege_) && !protege_.empty())
+      co_return HttpResponse{.status = 403, .headers = {}, .body = "{}"};
+    co_return co_await inner_->send(std::move(request), options);
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    co_return co_await inner_->open(std::move(request), options);
+  }
+  void relent() { protege_.clear(); }
+
+ private:
+  std::shared_ptr<Transport> inner_;
+  std::string protege_;
+};
+
 struct Bench : testing::ControllerBench {
   NoDialer dialer;
   GcOptions options;
   std::unique_ptr<Controller> gc;
+  std::unique_ptr<Client> other_client;  // instead of `client`
 
   explicit Bench(GcOptions given = {}) : options(given) { start(); }
   ~Bench() { stop(); }
   void start() {
-    gc = make_garbage_collector({api.world.env, client, dialer}, options, krake_registry());
+    gc = make_garbage_collector({api.world.env, other_client ? *other_client : client, dialer}, options,
+                                krake_registry());
     gc->start();
     wait([&] { return gc->ready(); }, seconds(5));
   }
@@ -280,6 +302,49 @@ TEST(GarbageCollector, CollectsManyDependents) {
   for (int i = 0; i < 60; ++i) bench.add("a" + std::to_string(i), {"c1"});
   bench.remove("c1");
   EXPECT_TRUE(bench.gone({"c1", "a0", "a59"}, seconds(20)));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, OneThatCannotBeDeletedStopsNoOther) {
+  Bench bench({.deletes_per_pass = 3});
+  bench.stop();
+  auto line = std::make_shared<RefusingTransport>(bench.transport, "/applications/a0");
+  bench.other_client = std::make_unique<Client>(line);
+  bench.start();
+  bench.add("c1");
+  std::vector<std::string> others;
+  for (int i = 0; i < 20; ++i) {
+    bench.add("a" + std::to_string(i), {"c1"});
+    if (i > 0) others.push_back("a" + std::to_string(i));
+  }
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone(others));
+  EXPECT_TRUE(bench.exists("a0"));
+  EXPECT_TRUE(bench.exists("c1"));
+  EXPECT_TRUE(bench.wait([&] { return bench.gc->debug().find("\"failures\"") != std::string::npos; }, seconds(5)))
+      << "it is seen, and tried again";
+  line->relent();
+  EXPECT_TRUE(bench.gone({"a0", "c1"}, minutes(10)));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, CountsDependentsThatComeAndGo) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("c2");
+  bench.add("a", {"c1"}, "['mine']");
+  bench.patch<Application>({"demo", "a"},
+                           "{'metadata':{'owners':[" + Bench::ref("c1") + "," + Bench::ref("c2") + "]}}");
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'owners':[" + Bench::ref("c2") + "]}}");
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1"})) << "it has lost its dependent";
+  bench.remove("c2");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("a"); }, seconds(5)));
+  bench.add("b", {"c2"});
+  EXPECT_TRUE(bench.gone({"b"})) << "one that came later";
+  EXPECT_TRUE(bench.exists("c2"));
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c2"}));
   bench.expect_silence();
 }
 
