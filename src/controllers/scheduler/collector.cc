@@ -25,10 +25,11 @@ struct Collector::Source {
   ProviderKey key;
   Wanted wanted;
   std::map<std::string, Reading> readings;
-  std::map<std::string, Mono> good_at;  // last answer with a value
-  int failures = 0;                     // rounds in a row without any answer
-  bool retired = false;                 // replaced or no longer wanted
-  bool fresh_wish = false;              // a metric was added: do not wait for the interval
+  std::map<std::string, Mono> good_at;   // last answer with a value
+  int failures = 0;                      // rounds in a row without any answer
+  bool retired = false;                  // replaced or no longer wanted
+  bool fresh_wish = false;               // a metric was added: do not wait for the interval
+  std::shared_ptr<Transport> transport;  // kept: its connections are used again
   Notifier changed;
 
   // Until the provider as it is now has answered, what was read before it was edited is better than nothing.
@@ -37,6 +38,15 @@ struct Collector::Source {
     std::erase_if(readings, [this](const auto& entry) { return !wanted.metrics.contains(entry.first); });
     good_at = before.good_at;
   }
+};
+
+struct Collector::Round {
+  std::vector<std::string> metrics;
+  std::size_t next = 0;       // to be asked
+  int open = 0;               // workers
+  int patience = 0;           // so many questions without any answer, and the rest is not asked
+  std::optional<Error> down;  // what they got instead
+  bool reached = false;
 };
 
 Collector::Collector(Env& env, Dialer& dialer, CollectorOptions options,
@@ -120,33 +130,45 @@ Awaitable<void> Collector::run(std::shared_ptr<Source> source) {
 
 // False when the provider was not to be reached.
 Awaitable<bool> Collector::round(std::shared_ptr<Source> source) {
-  const auto metrics = source->wanted.metrics;
-  const Mono deadline = env_.clock.now() + options_.timeout;
-  bool reached = metrics.empty();
-  bool changed = false;
-  std::optional<Error> down;
-  for (const auto& metric : metrics) {
-    Result<double> answer = down ? Result<double>(fail(*down)) : co_await ask(source, metric, deadline);
-    if (source->retired) co_return true;
-    if (answer || was_answered(answer.error())) {
-      reached = true;
-    } else if (!reached && source->failures + 1 >= options_.breaker_failures) {
-      down = answer.error();
-    }
-    changed = note(*source, metric, answer) || changed;
-  }
-  if (changed) on_change_(source->key);
-  co_return reached;
+  auto round = std::make_shared<Round>();
+  round->metrics.assign(source->wanted.metrics.begin(), source->wanted.metrics.end());
+  if (round->metrics.empty()) co_return true;
+  const bool suspicious = source->failures + 1 >= options_.breaker_failures;
+  round->patience = suspicious ? 1 : options_.at_once;
+  if (suspicious) co_await ask_next(source, round);
+  const auto left = round->metrics.size() - round->next;
+  round->open = static_cast<int>(std::min(left, static_cast<std::size_t>(options_.at_once)));
+  for (int i = round->open; i > 0; --i) tasks_.spawn("ask " + to_string(source->key), work(source, round));
+  while (round->open > 0 && !source->retired) co_await source->changed.wait();
+  co_return round->reached;
 }
 
-Awaitable<Result<double>> Collector::ask(std::shared_ptr<Source> source, std::string metric, Mono deadline) {
-  const Duration left = deadline - env_.clock.now();
-  if (left <= Duration::zero()) co_return fail(Code::timeout, "no time was left in this round");
-  auto transport = dialer_.dial({.url = std::string(url_of(source->wanted.spec))});
-  if (!transport) co_return fail(transport.error());
-  auto response =
-      co_await (*transport)
-          ->send(request_for(source->wanted.spec, metric), {.timeout = left, .body_limit = options_.body_limit});
+Awaitable<void> Collector::work(std::shared_ptr<Source> source, std::shared_ptr<Round> round) {
+  while (!source->retired && round->next < round->metrics.size()) co_await ask_next(source, round);
+  if (--round->open == 0) source->changed.notify_all();
+}
+
+Awaitable<void> Collector::ask_next(std::shared_ptr<Source> source, std::shared_ptr<Round> round) {
+  const std::string metric = round->metrics[round->next++];
+  const Result<double> answer = round->down ? Result<double>(fail(*round->down)) : co_await ask(source, metric);
+  if (source->retired) co_return;
+  if (answer || was_answered(answer.error())) {
+    round->reached = true;
+  } else if (!round->reached && --round->patience == 0) {
+    round->down = answer.error();
+  }
+  if (note(*source, metric, answer)) on_change_(source->key);
+}
+
+Awaitable<Result<double>> Collector::ask(std::shared_ptr<Source> source, std::string metric) {
+  if (!source->transport) {
+    auto transport = dialer_.dial({.url = std::string(url_of(source->wanted.spec))});
+    if (!transport) co_return fail(transport.error());
+    source->transport = std::move(*transport);
+  }
+  const auto transport = source->transport;
+  auto response = co_await transport->send(request_for(source->wanted.spec, metric),
+                                           {.timeout = options_.timeout, .body_limit = options_.body_limit});
   if (!response) co_return fail(std::move(response).error());
   co_return value_in(source->wanted.spec, metric, *response);
 }

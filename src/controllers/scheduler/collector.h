@@ -1,9 +1,9 @@
 // Keeps the latest values of metrics at hand, so that no decision waits for a provider: each provider is asked once per
-// interval for all that is wanted of it, one provider never holds up another, and one that fails is left alone for a
-// growing time (after `breaker_failures` rounds a single question decides whether the rest is asked). A value survives
-// rounds that brought none until it is `max_age` old; one that is no number replaces it at once. Static providers are
-// read from the object at once. Ownership: Env and Dialer outlive it; stop() before it dies (except when the loop dies
-// too). Thread: the loop.
+// interval for all that is wanted of it, a few questions at a time, one provider never holds up another, and one that
+// fails is left alone for a growing time (after `breaker_failures` rounds a single question decides whether the rest is
+// asked). A value survives rounds that brought none until it is `max_age` old; one that is no number replaces it at
+// once. Static providers are read from the object at once. Ownership: Env and Dialer outlive it; stop() before it dies
+// (except when the loop dies too). Thread: the loop.
 #pragma once
 
 #include <compare>
@@ -44,8 +44,9 @@ struct Reading {
 
 struct CollectorOptions {
   Duration interval = std::chrono::seconds(10);
-  Duration timeout = std::chrono::seconds(20);  // of one round of one provider
-  Duration max_age = std::chrono::seconds(15);  // of a value while the provider fails
+  Duration timeout = std::chrono::seconds(20);  // of one question
+  Duration max_age = std::chrono::seconds(30);  // of a value while no new one comes; interval + timeout at least
+  int at_once = 8;                              // questions to one provider
   Backoff retry{.base = std::chrono::seconds(2), .cap = std::chrono::minutes(2)};
   int breaker_failures = 3;
   std::size_t body_limit = std::size_t{4} << 20;
@@ -68,10 +69,13 @@ class Collector {
 
  private:
   struct Source;
+  struct Round;
 
   Awaitable<void> run(std::shared_ptr<Source> source);
   Awaitable<bool> round(std::shared_ptr<Source> source);
-  Awaitable<Result<double>> ask(std::shared_ptr<Source> source, std::string metric, Mono deadline);
+  Awaitable<void> work(std::shared_ptr<Source> source, std::shared_ptr<Round> round);
+  Awaitable<void> ask_next(std::shared_ptr<Source> source, std::shared_ptr<Round> round);
+  Awaitable<Result<double>> ask(std::shared_ptr<Source> source, std::string metric);
   bool note(Source& source, const std::string& metric, const Result<double>& answer);
   Reason failure_of(const Source& source, const Error& error) const;
 

@@ -42,7 +42,7 @@ class Scheduler final : public Controller {
         inputs_(context,
                 {.collector = {.interval = options.metrics_interval,
                                .timeout = options.provider_timeout,
-                               .max_age = options.metrics_interval * 3 / 2},
+                               .max_age = options.metrics_interval + options.provider_timeout},
                  .resync = options.resync},
                 {.candidates_changed = [this](const std::string& ns) { wake(ns); },
                  .cluster_changed = [this](const ObjectKey& key) { clusters_.add(key); }}),

@@ -26,12 +26,16 @@ struct FakePrometheus {
   bool hang = false;
   Duration latency{};
   int requests = 0;
+  int dials = 0;
+  int open = 0;
+  int most_open = 0;
 };
 
 class FakeDialer final : public Dialer {
  public:
   explicit FakeDialer(Clock& clock) : clock_(clock) {}
   Result<std::shared_ptr<Transport>> dial(const Endpoint& endpoint) override {
+    ++servers[endpoint.url].dials;
     return std::make_shared<Line>(*this, endpoint.url);
   }
   std::map<std::string, FakePrometheus> servers;
@@ -47,7 +51,9 @@ class FakeDialer final : public Dialer {
         co_await sleep_for(dialer_.clock_, options.timeout);
         co_return fail(Code::timeout, "no answer within the time");
       }
+      server.most_open = std::max(server.most_open, ++server.open);
       if (server.latency > Duration::zero()) co_await sleep_for(dialer_.clock_, server.latency);
+      --server.open;
       if (server.down) co_return fail(Code::unavailable, "connection refused");
       const auto name = request.target.substr(request.target.find("query=") + 6);
       json::Array result;
@@ -621,7 +627,7 @@ TEST(Scheduler, FollowsAProviderThatFailsAndRecovers) {
   bench.runs("web");
   prometheus.down = true;
   ASSERT_TRUE(bench.wait(
-      [&] { return bench.get<Cluster>(bench.key("a"))->status.state == ClusterState::FAILING_METRICS; }, seconds(30)));
+      [&] { return bench.get<Cluster>(bench.key("a"))->status.state == ClusterState::FAILING_METRICS; }, minutes(1)));
   const auto reason = *bench.get<Cluster>(bench.key("a"))->status.metrics_reasons.find("load");
   EXPECT_EQ(reason.code, ReasonCode::UNREACHABLE_METRICS_PROVIDER);
   EXPECT_THAT(reason.message, HasSubstr("http://prom: connection refused"));
@@ -755,6 +761,28 @@ TEST(Scheduler, WaitsForTheFirstValuesInsteadOfMovingEverything) {
     bench.pass(seconds(30));
   }
   EXPECT_EQ(bench.revision(), before);
+}
+
+TEST(Scheduler, AsksAProviderAFewThingsAtOnceOverOneLine) {
+  Bench bench;
+  auto& prometheus = bench.dialer.servers["http://prom"];
+  prometheus.latency = seconds(5);
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
+  std::string metrics;
+  for (int i = 0; i < 16; ++i) {
+    const auto name = "m" + std::to_string(i);
+    prometheus.values[name] = 0.5;
+    bench.global_metric(name, "p");
+    metrics += (i ? ",{'name':'" : "{'name':'") + name + "','weight':1}";
+  }
+  bench.cluster("a", "{}", "[" + metrics + "]");
+  bench.app("web");
+  EXPECT_TRUE(bench.placed("web", "a", seconds(11)));
+  bench.pass(minutes(2));
+  EXPECT_EQ(prometheus.most_open, 8);
+  EXPECT_EQ(prometheus.dials, 1);
+  EXPECT_TRUE(bench.get<Cluster>(bench.key("a"))->status.metrics_reasons.empty());
 }
 
 TEST(Scheduler, ASlowProviderEvictsNobody) {
