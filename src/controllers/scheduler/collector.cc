@@ -35,8 +35,17 @@ struct Collector::Source {
   // Until the provider as it is now has answered, what was read before it was edited is better than nothing.
   void inherit(const Source& before) {
     readings = before.readings;
-    std::erase_if(readings, [this](const auto& entry) { return !wanted.metrics.contains(entry.first); });
     good_at = before.good_at;
+    forget_unwanted();
+  }
+  void forget_unwanted() {
+    const auto unwanted = [this](const auto& entry) { return !wanted.metrics.contains(entry.first); };
+    std::erase_if(readings, unwanted);
+    std::erase_if(good_at, unwanted);
+  }
+  void retire() {
+    retired = true;
+    changed.notify_all();
   }
 };
 
@@ -49,8 +58,7 @@ struct Collector::Round {
   bool reached = false;
 };
 
-Collector::Collector(Env& env, Dialer& dialer, CollectorOptions options,
-                     std::function<void(const ProviderKey&)> on_change)
+Collector::Collector(Env& env, Dialer& dialer, CollectorOptions options, OnChange on_change)
     : env_(env),
       dialer_(dialer),
       options_(options),
@@ -62,35 +70,32 @@ Collector::~Collector() = default;
 
 Awaitable<void> Collector::stop() { return tasks_.stop(); }
 
-void Collector::set_wanted(std::map<ProviderKey, Wanted> wanted) {
-  std::map<ProviderKey, std::shared_ptr<Source>> edited;
-  for (auto it = sources_.begin(); it != sources_.end();) {
-    const auto still = wanted.find(it->first);
-    if (still != wanted.end() && still->second.spec == it->second->wanted.spec) {
-      ++it;
-      continue;
-    }
-    it->second->retired = true;
-    it->second->changed.notify_all();
-    if (still != wanted.end()) edited.insert(*it);
-    it = sources_.erase(it);
+void Collector::want(const ProviderKey& provider, Wanted wish) {
+  auto& source = sources_[provider];
+  if (source && source->wanted.spec == wish.spec) {
+    if (source->wanted.metrics == wish.metrics) return;
+    source->fresh_wish = !std::ranges::includes(source->wanted.metrics, wish.metrics);
+    source->wanted.metrics = std::move(wish.metrics);
+    source->forget_unwanted();
+    source->changed.notify_all();
+    return;
   }
-  for (auto& [key, wish] : wanted) {
-    auto& source = sources_[key];
-    if (source) {
-      std::erase_if(source->readings, [&](const auto& entry) { return !wish.metrics.contains(entry.first); });
-      if (source->wanted.metrics == wish.metrics) continue;
-      source->fresh_wish = !std::ranges::includes(source->wanted.metrics, wish.metrics);
-      source->wanted.metrics = std::move(wish.metrics);
-      source->changed.notify_all();
-      continue;
-    }
-    source = std::make_shared<Source>(env_.executor);
-    source->key = key;
-    source->wanted = std::move(wish);
-    if (const auto before = edited.find(key); before != edited.end()) source->inherit(*before->second);
-    if (!source->wanted.spec.as<StaticProvider>()) tasks_.spawn("collect from " + to_string(key), run(source));
+  auto fresh = std::make_shared<Source>(env_.executor);
+  fresh->key = provider;
+  fresh->wanted = std::move(wish);
+  if (source) {
+    fresh->inherit(*source);
+    source->retire();
   }
+  source = std::move(fresh);
+  if (!source->wanted.spec.as<StaticProvider>()) tasks_.spawn("collect from " + to_string(provider), run(source));
+}
+
+void Collector::drop(const ProviderKey& provider) {
+  const auto source = sources_.find(provider);
+  if (source == sources_.end()) return;
+  source->second->retire();
+  sources_.erase(source);
 }
 
 std::optional<Reading> Collector::read(const ProviderKey& provider, const std::string& metric) const {
@@ -151,13 +156,13 @@ Awaitable<void> Collector::work(std::shared_ptr<Source> source, std::shared_ptr<
 Awaitable<void> Collector::ask_next(std::shared_ptr<Source> source, std::shared_ptr<Round> round) {
   const std::string metric = round->metrics[round->next++];
   const Result<double> answer = round->down ? Result<double>(fail(*round->down)) : co_await ask(source, metric);
-  if (source->retired) co_return;
+  if (source->retired || !source->wanted.metrics.contains(metric)) co_return;
   if (answer || was_answered(answer.error())) {
     round->reached = true;
   } else if (!round->reached && --round->patience == 0) {
     round->down = answer.error();
   }
-  if (note(*source, metric, answer)) on_change_(source->key);
+  if (note(*source, metric, answer)) on_change_(source->key, metric);
 }
 
 Awaitable<Result<double>> Collector::ask(std::shared_ptr<Source> source, std::string metric) {

@@ -54,13 +54,16 @@ struct CollectorOptions {
 
 class Collector {
  public:
-  // `on_change` is called, on the loop, when a reading of the provider has become another.
-  Collector(Env& env, Dialer& dialer, CollectorOptions options, std::function<void(const ProviderKey&)> on_change);
+  // `on_change` is called, on the loop, when a reading has become another.
+  using OnChange = std::function<void(const ProviderKey&, const std::string& metric)>;
+  Collector(Env& env, Dialer& dialer, CollectorOptions options, OnChange on_change);
   ~Collector();
   Awaitable<void> stop();
 
-  // What is to be collected from now on; what is no longer wanted is forgotten. Cheap when nothing changes.
-  void set_wanted(std::map<ProviderKey, Wanted> wanted);
+  // What is to be collected of a provider from now on; what is no longer wanted is forgotten. Nothing happens when it
+  // is the same.
+  void want(const ProviderKey& provider, Wanted wish);
+  void drop(const ProviderKey& provider);
   // nullopt: not wanted, or the first round is not over.
   std::optional<Reading> read(const ProviderKey& provider, const std::string& metric) const;
 
@@ -82,7 +85,7 @@ class Collector {
   Env& env_;
   Dialer& dialer_;
   CollectorOptions options_;
-  std::function<void(const ProviderKey&)> on_change_;
+  OnChange on_change_;
   Random random_;
   std::map<ProviderKey, std::shared_ptr<Source>> sources_;
   TaskGroup tasks_;

@@ -302,5 +302,71 @@ TEST(SchedulerMetrics, NewClustersDelayNobody) {
   }
 }
 
+TEST(SchedulerMetrics, FollowsMetricsAndProvidersAsTheyComeAndGo) {
+  for (const bool namespaced : {false, true}) {
+    Bench bench;
+    auto& prometheus = bench.dialer.servers["http://prom"];
+    prometheus.values = {{"load", 0.5}, {"other", 7}};
+    const auto code = [&]() -> std::optional<ReasonCode> {
+      const auto cluster = bench.get<Cluster>(bench.key("a"));
+      const auto* reason = cluster->status.metrics_reasons.find("m");
+      EXPECT_EQ(cluster->status.state == ClusterState::FAILING_METRICS, reason != nullptr);
+      return reason ? std::optional(reason->code) : std::nullopt;
+    };
+    const auto becomes = [&](std::optional<ReasonCode> wanted) {
+      return bench.wait([&] { return code() == wanted; }, seconds(1));
+    };
+    const std::string metric =
+        "{'metadata':{'name':'m'},'spec':{'min':0,'max':1,'allowed_values':[],'provider':{'name':'p','metric':'load'}}"
+        "}";
+    const std::string provider =
+        "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}";
+    const std::string other = "{'spec':{'provider':{'metric':'other'}}}";
+    bench.cluster("a", "{}", namespaced ? "[{'name':'m','weight':1,'namespaced':true}]" : "[{'name':'m','weight':1}]");
+    EXPECT_TRUE(becomes(ReasonCode::UNKNOWN_METRIC));
+    namespaced ? (void)bench.make<Metric>("demo", metric) : (void)bench.make<GlobalMetric>("", metric);
+    EXPECT_TRUE(becomes(ReasonCode::UNKNOWN_METRICS_PROVIDER));
+    namespaced ? (void)bench.make<MetricsProvider>("demo", provider)
+               : (void)bench.make<GlobalMetricsProvider>("", provider);
+    EXPECT_TRUE(becomes(std::nullopt));
+    EXPECT_EQ(prometheus.requests, 1);
+    namespaced ? (void)bench.patch<Metric>({"demo", "m"}, other) : (void)bench.patch<GlobalMetric>({"", "m"}, other);
+    EXPECT_TRUE(becomes(ReasonCode::INVALID_METRIC));
+    EXPECT_EQ(prometheus.requests, 2);
+    namespaced ? bench.remove<MetricsProvider>({"demo", "p"}) : bench.remove<GlobalMetricsProvider>({"", "p"});
+    // The garbage collector would have it removed.
+    const std::string free = "{'metadata':{'finalizers':[]}}";
+    namespaced ? (void)bench.patch<MetricsProvider>({"demo", "p"}, free)
+               : (void)bench.patch<GlobalMetricsProvider>({"", "p"}, free);
+    EXPECT_TRUE(becomes(ReasonCode::UNKNOWN_METRICS_PROVIDER));
+    bench.pass(minutes(1));
+    EXPECT_EQ(prometheus.requests, 2) << "nobody is asked any more";
+    bench.expect_silence();
+  }
+}
+
+TEST(SchedulerMetrics, AsksForWhatSomeClusterUses) {
+  Bench bench;
+  auto& prometheus = bench.dialer.servers["http://prom"];
+  prometheus.values = {{"load", 0.5}};
+  bench.make<GlobalMetricsProvider>(
+      "", "{'metadata':{'name':'p'},'spec':{'type':'prometheus','prometheus':{'url':'http://prom'}}}");
+  bench.global_metric("load", "p");
+  bench.pass(minutes(1));
+  EXPECT_EQ(prometheus.requests, 0);
+  bench.cluster("a", "{}", Bench::by("load"));
+  bench.cluster("b", "{}", Bench::by("load"));
+  bench.pass(seconds(1));
+  EXPECT_EQ(prometheus.requests, 1);
+  bench.patch<Cluster>(bench.key("b"), "{'spec':{'metrics':[]}}");
+  bench.pass(seconds(30));
+  EXPECT_GE(prometheus.requests, 3) << "a is still measured by it";
+  bench.remove<Cluster>(bench.key("a"));
+  bench.pass(seconds(1));
+  const int before = prometheus.requests;
+  bench.pass(minutes(5));
+  EXPECT_EQ(prometheus.requests, before) << "what is being deleted is not measured";
+}
+
 }  // namespace
 }  // namespace krake::scheduler
