@@ -27,6 +27,12 @@ bool has_own_reason(const ApplicationStatus& status) {
 }
 bool has_given_up(const ApplicationStatus& status) { return status.state == State::FAILED && has_own_reason(status); }
 
+// Times of a status may be any from year 1 to 9999; differences must fit into 64 bits of nanoseconds.
+Wall near(Wall time, Wall now) {
+  constexpr std::chrono::years kFar{100};
+  return std::clamp(time, now - kFar, now + kFar);
+}
+
 std::string triggered_now(const Observed& observed) {
   return to_string(DateTime::from_wall(std::max(observed.wall, observed.application->object.metadata.modified.wall())));
 }
@@ -295,8 +301,9 @@ class Pass {
   bool attempt_is_due() {
     if (!memory_.retry_at) {
       // After a restart: what the status says.
-      const auto left = status_.scheduled_retry ? status_.scheduled_retry->wall() - in_.wall : Wall::duration::zero();
-      memory_.retry_at = now_ + std::max<Duration>(left, Duration::zero());
+      const Wall next = status_.scheduled_retry ? near(status_.scheduled_retry->wall(), in_.wall) : in_.wall;
+      // No pause of ours is longer than a day.
+      memory_.retry_at = now_ + std::clamp<Duration>(next - in_.wall, Duration::zero(), std::chrono::hours(24));
     }
     if (*memory_.retry_at <= now_) return true;
     wait(*memory_.retry_at - now_);
@@ -306,7 +313,8 @@ class Pass {
   void arm_period() {
     if (!app_.spec.constraints.migration) return;
     const auto due = due_at(app_, memory_, in_.options.reschedule_after);
-    const Duration left = due ? std::chrono::duration_cast<Duration>(*due - in_.wall) : Duration::zero();
+    const Duration left =
+        due ? std::chrono::duration_cast<Duration>(near(*due, in_.wall) - in_.wall) : Duration::zero();
     wait(left > Duration::zero() ? left : in_.options.reschedule_after);
   }
 
@@ -361,7 +369,7 @@ placement::Request request_for(const Observed& observed, std::optional<ResourceR
   if (current && is_cluster(*current)) request.current = to_string(key_of(*current));
   const auto period = std::chrono::duration_cast<Wall::duration>(observed.options.reschedule_after);
   if (const auto due = due_at(app, observed.memory, observed.options.reschedule_after))
-    request.scheduled_at = *due - period;
+    request.scheduled_at = near(*due, observed.wall) - period;
   request.reschedule_after = observed.options.reschedule_after;
   request.now = observed.wall;
   request.stickiness = observed.options.stickiness;
@@ -409,10 +417,13 @@ std::optional<PatchStatus> make_cluster_plan(const ObservedCluster& observed) {
   const auto& status = observed.cluster->object.status;
   if (status.state != ClusterState::ONLINE && status.state != ClusterState::FAILING_METRICS) return std::nullopt;
   StringMap<Reason> failing;
+  std::set<std::string_view> unread;
   for (const auto& measure : observed.measures) {
     if (measure.failure) failing.set(measure.name, *measure.failure);
-    if (!measure.failure && !measure.normalized) return std::nullopt;
+    if (!measure.failure && !measure.normalized) unread.insert(measure.name);
   }
+  // That it has recovered is known when everything has been read; what has failed is known at once.
+  if (failing.empty() && !unread.empty()) return std::nullopt;
   json::Object fields;
   const auto wanted = failing.empty() ? ClusterState::ONLINE : ClusterState::FAILING_METRICS;
   if (status.state != wanted) {
@@ -421,7 +432,7 @@ std::optional<PatchStatus> make_cluster_plan(const ObservedCluster& observed) {
   }
   json::Object reasons;
   for (const auto& [name, reason] : status.metrics_reasons.entries) {
-    if (!failing.find(name)) reasons.set(name, nullptr);
+    if (!failing.find(name) && !unread.contains(name)) reasons.set(name, nullptr);
   }
   for (const auto& [name, reason] : failing.entries) {
     const auto* known = status.metrics_reasons.find(name);

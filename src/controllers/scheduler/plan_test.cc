@@ -528,6 +528,29 @@ TEST(SchedulerPlan, DelaysHonourTheFields) {
   }
 }
 
+TEST(SchedulerPlan, TimesFarAwayAreNoTrouble) {
+  for (const auto* time : {"9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"}) {
+    const auto far = *parse_datetime(time);
+    Model none;
+    none.app.status.state = State::DEGRADED;
+    none.app.status.reason = Reason{ReasonCode::NO_SUITABLE_RESOURCE, "none"};
+    none.app.status.scheduled_retry = far;
+    none.app.metadata.modified = DateTime::from_wall(std::min(far.wall(), kWall));
+    const auto wait = wait_in(none.plan());
+    ASSERT_TRUE(wait) << time;
+    EXPECT_GE(*wait, Duration::zero()) << time;
+    EXPECT_LE(*wait, std::chrono::hours(24)) << time;
+    Model placed;
+    placed.cluster("a", 0.5);
+    placed.bind("a");
+    placed.app.status.scheduled = far;
+    placed.cluster("b", 1.0);
+    const bool future = far.wall() > kWall;
+    EXPECT_EQ(writes(placed.plan()), future ? "" : "bind to Cluster demo/b at 9") << time;
+    EXPECT_GT(wait_in(placed.plan()).value_or(Duration::zero()), Duration::zero()) << time;
+  }
+}
+
 TEST(SchedulerPlan, AReasonOfSomebodyElseStays) {
   Model model;
   model.cluster("a");
@@ -601,6 +624,10 @@ TEST(SchedulerPlan, ClusterStateFollowsItsMetrics) {
        R"({"state":"ONLINE","metrics_reasons":{"b":null}})"},
       {"tidies up", {with(ClusterState::ONLINE, {"b"}), {good}}, R"({"metrics_reasons":{"b":null}})"},
       {"not known yet", {with(ClusterState::FAILING_METRICS, {"b"}), {good, unread}}, ""},
+      {"one fails, another is not known yet",
+       {with(ClusterState::ONLINE), {unread, bad}},
+       R"({"state":"FAILING_METRICS","metrics_reasons":{"b":{"code":"INVALID_METRIC","message":"new"}}})"},
+      {"what is not known yet keeps its reason", {with(ClusterState::FAILING_METRICS, {"b", "u"}), {unread, bad}}, ""},
       {"offline", {with(ClusterState::OFFLINE), {bad}}, ""},
       {"gone", {nullptr, {bad}}, ""},
   };
