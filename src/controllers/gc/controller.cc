@@ -52,6 +52,7 @@ class GarbageCollector final : public Controller {
   void start() override {
     for (auto& [kind, informer] : informers_) informer->start();
     tasks_.spawn("gc", run());
+    tasks_.spawn("gc complaint", complain());
   }
   Awaitable<void> stop() override {
     co_await tasks_.stop();
@@ -68,21 +69,42 @@ class GarbageCollector final : public Controller {
     out->make_object().set("objects", static_cast<std::int64_t>(graph_.size()));
     out->make_object().set("owner_references", static_cast<std::int64_t>(graph_.edge_count()));
     out->make_object().set("cycles", std::move(cycles));
+    json::Array missing;
+    for (const auto& kind : not_listed()) missing.emplace_back(kind);
+    out->make_object().set("not_listed", std::move(missing));
     return json::print(*out);
   }
 
  private:
-  // Nothing is collected before everything is known: an owner whose dependents have not been listed looks free.
+  // Nothing goes before everything is known: an owner whose dependents have not been listed looks free. What its known
+  // dependents are told does not wait for that.
   Awaitable<void> run() {
+    loop_.start();
     for (auto& [kind, informer] : informers_) co_await informer->wait_synced();
     ready_ = true;
-    loop_.start();
     for (;;) {
-      co_await sleep_for(env_.clock,
-                         std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
       for (const auto& [kind, informer] : informers_) {
         for (const auto& [key, object] : informer->objects()) wake({kind.first, kind.second, key.ns, key.name});
       }
+      co_await sleep_for(env_.clock,
+                         std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
+    }
+  }
+
+  std::vector<std::string> not_listed() const {
+    std::vector<std::string> kinds;
+    for (const auto& [kind, informer] : informers_) {
+      if (!informer->synced()) kinds.push_back(fmt::format("{} {}", kind.first, kind.second));
+    }
+    return kinds;
+  }
+  Awaitable<void> complain() {
+    for (;;) {
+      co_await sleep_for(env_.clock, std::chrono::minutes(1));
+      const auto kinds = not_listed();
+      if (kinds.empty()) co_return;
+      env_.log.warning("nothing is removed as long as some kinds cannot be listed; check the rights of the collector",
+                       {{"kinds", fmt::format("{}", fmt::join(kinds, ", "))}});
     }
   }
 
@@ -199,7 +221,7 @@ class GarbageCollector final : public Controller {
   }
 
   Observed observe(const Ref& ref) const {
-    Observed observed{.object = subject(ref), .max_deletes = options_.deletes_per_pass};
+    Observed observed{.object = subject(ref), .complete = ready_, .max_deletes = options_.deletes_per_pass};
     if (!observed.object || !is_ours(*observed.object)) return observed;
     observed.waiting = graph_.has_dependents(ref);
     if (!living_.contains(ref)) {

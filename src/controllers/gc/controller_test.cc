@@ -21,24 +21,24 @@ class NoDialer final : public Dialer {
   }
 };
 
-// Refuses to delete one object.
+// Refuses some requests.
 class RefusingTransport final : public Transport {
  public:
-  RefusingTransport(std::shared_ptr<Transport> inner, std::string protege)
-      : inner_(std::move(inner)), protege_(std::move(protege)) {}
+  using Refuses = std::function<bool(const HttpRequest&)>;
+  RefusingTransport(std::shared_ptr<Transport> inner, Refuses refuses)
+      : inner_(std::move(inner)), refuses_(std::move(refuses)) {}
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
-    if (request.method == "DELETE" && request.target.ends_with(protege_) && !protege_.empty())
-      co_return HttpResponse{.status = 403, .headers = {}, .body = "{}"};
+    if (refuses_ && refuses_(request)) co_return HttpResponse{.status = 403, .headers = {}, .body = "{}"};
     co_return co_await inner_->send(std::move(request), options);
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     co_return co_await inner_->open(std::move(request), options);
   }
-  void relent() { protege_.clear(); }
+  void relent() { refuses_ = nullptr; }
 
  private:
   std::shared_ptr<Transport> inner_;
-  std::string protege_;
+  Refuses refuses_;
 };
 
 struct Bench : testing::ControllerBench {
@@ -308,7 +308,9 @@ TEST(GarbageCollector, CollectsManyDependents) {
 TEST(GarbageCollector, OneThatCannotBeDeletedStopsNoOther) {
   Bench bench({.deletes_per_pass = 3});
   bench.stop();
-  auto line = std::make_shared<RefusingTransport>(bench.transport, "/applications/a0");
+  auto line = std::make_shared<RefusingTransport>(bench.transport, [](const HttpRequest& request) {
+    return request.method == "DELETE" && request.target.ends_with("/applications/a0");
+  });
   bench.other_client = std::make_unique<Client>(line);
   bench.start();
   bench.add("c1");
@@ -326,6 +328,29 @@ TEST(GarbageCollector, OneThatCannotBeDeletedStopsNoOther) {
   line->relent();
   EXPECT_TRUE(bench.gone({"a0", "c1"}, minutes(10)));
   bench.expect_silence();
+}
+
+TEST(GarbageCollector, AKindThatCannotBeListedHoldsBackTheRemovalOnly) {
+  Bench bench;
+  bench.stop();
+  auto line = std::make_shared<RefusingTransport>(bench.transport, [](const HttpRequest& request) {
+    return request.target.starts_with("/core/globalmetrics?") || request.target == "/core/globalmetrics";
+  });
+  bench.other_client = std::make_unique<Client>(line);
+  bench.start();
+  bench.add("c1");
+  bench.add("a", {"c1"}, "['mine']");
+  bench.remove("c1");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("a"); }, seconds(5)));
+  bench.pass(minutes(5));
+  EXPECT_FALSE(bench.gc->ready());
+  EXPECT_THAT(bench.gc->debug(), HasSubstr(R"("not_listed":["core GlobalMetric"])"));
+  EXPECT_EQ(bench.get<Application>({"demo", "a"})->metadata.finalizers.size(), 2u);
+  line->relent();
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.get<Application>({"demo", "a"})->metadata.finalizers.size() == 1; }, minutes(2)));
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c1"}));
 }
 
 TEST(GarbageCollector, CountsDependentsThatComeAndGo) {

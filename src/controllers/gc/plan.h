@@ -33,6 +33,7 @@ struct Observed {
   // The object owns itself through its dependents, everything it reaches reaches it too, and all of it waits for the
   // collector alone. Nobody else will ever make progress there.
   bool knotted = false;
+  bool complete = true;  // all kinds were listed: that there is no dependent is known
   std::size_t max_deletes = 200;
 };
 
