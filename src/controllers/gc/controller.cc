@@ -138,6 +138,10 @@ class GarbageCollector final : public Controller {
         env_.log.error("object left out of the ownership graph",
                        {{"object", graph::to_string(ref)}, {"why", set.error().message}});
       }
+      if (from.unreadable().contains(key)) {
+        env_.log.error("metadata cannot be read; its owners wait until it is corrected or gone",
+                       {{"object", graph::to_string(ref)}});
+      }
       if (object->object.deleted) leaving_.insert(ref);
       if (is_living(ref)) {
         for (const auto& owner : graph_.owners(ref)) ++living_[owner.ref];
