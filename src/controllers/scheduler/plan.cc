@@ -193,10 +193,11 @@ class Pass {
   // For how long it must go on like this before the place is to blame; none: nothing speaks against it.
   std::optional<Duration> patience_with_place() {
     if (!status_.scheduled_to || !is_cluster(*status_.scheduled_to)) return std::nullopt;
-    if (memory_.old_news == OldNews{status_.state, status_.reason}) return std::nullopt;
-    memory_.old_news.reset();
-    if (blames_the_cluster(status_.reason)) return in_.options.refusal_wait;
-    if (status_.state == State::CREATING) return in_.options.creating_wait;
+    auto& old = memory_.old_news;
+    if (old.state != status_.state) old.state.reset();
+    if (old.reason != status_.reason) old.reason.reset();
+    if (blames_the_cluster(status_.reason) && !old.reason) return in_.options.refusal_wait;
+    if (status_.state == State::CREATING && !old.state) return in_.options.creating_wait;
     return std::nullopt;
   }
 

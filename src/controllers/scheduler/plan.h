@@ -47,9 +47,9 @@ struct Refusal {
   placement::Penalty penalty;
   bool operator==(const Refusal&) const = default;
 };
-// What the status said when a place was chosen: no news about that place.
+// What the status said when a place was chosen, until it says something else: no news about that place.
 struct OldNews {
-  ApplicationState state{};
+  std::optional<ApplicationState> state;
   std::optional<Reason> reason;
   bool operator==(const OldNews&) const = default;
 };
@@ -65,7 +65,7 @@ struct Memory {
   std::optional<Since> absence;   // the place is not ONLINE
   std::optional<Since> refusing;  // the place does not take the application
   std::vector<Refusal> refusals;
-  std::optional<OldNews> old_news;
+  OldNews old_news;
   std::optional<Mono> looking_since;  // it has no place, or none that fits
   bool operator==(const Memory&) const = default;
 };

@@ -364,6 +364,28 @@ TEST(SchedulerPlan, AvoidsAClusterThatRefuses) {
   EXPECT_TRUE(model.memory.refusals.empty()) << "who has taken it is forgiven";
 }
 
+TEST(SchedulerPlan, AnOldComplaintDoesNotStopAMigration) {
+  Model model;
+  model.cluster("a", 0.1);
+  model.bind("a");
+  model.app.status.running_on = cluster_ref("a");
+  model.app.status.state = State::RUNNING;
+  model.app.status.reason = Reason{ReasonCode::RECONCILE_FAILED, "a: one object cannot be applied"};
+  model.cluster("b", 1.0);
+  model.pass(seconds(120));
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 9");
+  model.apply(model.plan());
+  model.app.status.state = State::MIGRATING;
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(model.apply(model.plan()), 0);
+    model.pass(seconds(11));
+  }
+  model.app.status.reason = Reason{ReasonCode::CREATE_FAILED, "migration to b was given up"};
+  model.apply(model.plan());
+  model.pass(seconds(10));
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/a at 10");
+}
+
 TEST(SchedulerPlan, WhatCountsAsARefusal) {
   struct Case {
     const char* what;
