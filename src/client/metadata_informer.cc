@@ -4,11 +4,33 @@
 
 namespace krake {
 
+namespace {
+
+std::optional<ObjectMeta> salvaged(const json::Value& metadata) {
+  ObjectMeta meta;
+  meta.name = metadata.string_at({"name"});
+  if (meta.name.empty()) return std::nullopt;
+  if (const auto ns = metadata.string_at({"namespace"}); !ns.empty()) meta.namespace_ = std::string(ns);
+  meta.uid = metadata.string_at({"uid"});
+  const auto* deleted = metadata.at_path({"deleted"});
+  if (deleted && !deleted->is_null())
+    meta.deleted = parse_datetime(metadata.string_at({"deleted"})).value_or(DateTime{});
+  const auto* owners = metadata.at_path({"owners"});
+  if (!owners || !owners->is_array()) return meta;
+  for (const auto& owner : *owners->if_array()) {
+    if (auto ref = decode_json<ResourceRef>(owner, Form::stored)) meta.owners.push_back(std::move(*ref));
+  }
+  return meta;
+}
+
+}  // namespace
+
 bool MetadataInformer::put(const json::Value& object, std::int64_t& revision, Source source) {
   const auto* metadata = object.at_path({"metadata"});
   if (!metadata) return false;
-  auto meta = decode_json<ObjectMeta>(*metadata, Form::stored);
-  if (!meta) return false;  // unreadable for us: as if it were not there
+  auto decoded = decode_json<ObjectMeta>(*metadata, Form::stored);
+  auto meta = decoded ? std::optional(std::move(*decoded)) : salvaged(*metadata);
+  if (!meta) return false;
   const auto text = metadata->string_at({"resource_version"});
   revision = 0;
   std::from_chars(text.data(), text.data() + text.size(), revision);
@@ -16,12 +38,14 @@ bool MetadataInformer::put(const json::Value& object, std::int64_t& revision, So
   auto& slot = objects_[key];
   if (slot && slot->object == *meta && slot->revision == revision) return false;
   if (source == Source::event && slot && revision != 0 && slot->revision > revision) return false;
+  decoded ? (void)unreadable_.erase(key) : (void)unreadable_.insert(key);
   slot = std::make_shared<const Versioned<ObjectMeta>>(Versioned<ObjectMeta>{std::move(*meta), revision});
   changed(key);
   return true;
 }
 
 bool MetadataInformer::erase(const ObjectKey& key) {
+  unreadable_.erase(key);
   if (objects_.erase(key) == 0) return false;
   changed(key);
   return true;

@@ -1,9 +1,11 @@
 // An informer of any kind that keeps the metadata alone: for readers that treat all kinds alike. Same promises as
-// client/informer.h. Thread: the loop.
+// client/informer.h. An object whose metadata cannot be read is kept with what can be: it must not look as if it were
+// not there. Thread: the loop.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <set>
 
 #include "client/informer.h"
 
@@ -22,6 +24,8 @@ class MetadataInformer final : public InformerBase {
     return it == objects_.end() ? nullptr : it->second;
   }
   const std::map<ObjectKey, Ptr>& objects() const { return objects_; }
+  // Those of which only name, uid, owners and whether they are being deleted are known, if that.
+  const std::set<ObjectKey>& unreadable() const { return unreadable_; }
 
  private:
   bool put(const json::Value& object, std::int64_t& revision, Source source) override;
@@ -29,6 +33,7 @@ class MetadataInformer final : public InformerBase {
   std::vector<ObjectKey> keys() const override;
 
   std::map<ObjectKey, Ptr> objects_;
+  std::set<ObjectKey> unreadable_;
 };
 
 }  // namespace krake

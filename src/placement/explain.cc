@@ -231,7 +231,9 @@ std::string against(const Decision& decision) {
   return text;
 }
 
+// The request may be a later one than that of the decision.
 std::string why_left(const Decision& decision, const Request& request) {
+  if (!request.current) return "it had another place";
   const auto it = std::ranges::find(decision.verdicts, *request.current, &Verdict::id);
   if (it == decision.verdicts.end()) return fmt::format("{} no longer exists", *request.current);
   if (it->filter == Filter::passed) return fmt::format("{}: {}", *request.current, it->why);
@@ -250,7 +252,8 @@ std::string reason(const Decision& decision, const Request& request) {
       break;
   }
   if (!request.migration_allowed) return fmt::format("stays on {}: migration is not allowed", *decision.chosen);
-  if (!decision.pinned) return fmt::format("stays on {}: {}", *decision.chosen, against(decision));
+  if (!decision.pinned || !request.scheduled_at)
+    return fmt::format("stays on {}: {}", *decision.chosen, against(decision));
   const auto ago = std::chrono::floor<std::chrono::seconds>(request.now - *request.scheduled_at).count();
   const auto least = std::chrono::duration<double>(request.reschedule_after).count();
   return fmt::format("stays on {}: scheduled {} s ago, reconsidered after {} s", *decision.chosen, ago, number(least));
@@ -280,6 +283,33 @@ std::string_view to_string(Filter filter) {
       return "without_metrics";
   }
   return "";
+}
+
+bool has_traits(const Candidate& candidate, const Request& request) {
+  if (request.scope && *request.scope != namespace_of(candidate.id)) return false;
+  return std::ranges::all_of(request.labels,
+                             [&](const auto& label) { return expr::matches(label, candidate.labels); }) &&
+         std::ranges::all_of(request.custom_resources, [&](const auto& name) {
+           return std::ranges::find(candidate.custom_resources, name) != candidate.custom_resources.end();
+         });
+}
+
+bool breaks_metric(const Candidate& candidate, const Request& request) {
+  return std::ranges::any_of(request.metrics, [&](const auto& constraint) {
+    const auto metric = std::ranges::find_if(candidate.metrics, [&](const Metric& named) {
+      return named.name == constraint.key && named.normalized_value && std::isfinite(*named.normalized_value);
+    });
+    return metric != candidate.metrics.end() && constraint.threshold &&
+           !expr::matches(constraint, metric->weight * *metric->normalized_value);
+  });
+}
+
+bool awaits_metrics(const Candidate& candidate) {
+  const auto lacks = [](const Metric& metric) {
+    return !metric.normalized_value || !std::isfinite(*metric.normalized_value) || !std::isfinite(metric.weight);
+  };
+  return std::ranges::any_of(candidate.metrics, &Metric::pending) &&
+         std::ranges::all_of(candidate.metrics, [&](const Metric& m) { return m.pending || !lacks(m); });
 }
 
 void add_explanation(const Snapshot& snapshot, const Request& request, Decision& decision) {

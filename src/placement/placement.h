@@ -133,6 +133,15 @@ Decision choose(const Snapshot& snapshot, const Request& request, Explain explai
 // Whether a new cluster on the chosen cloud beats the chosen cluster (3.8, 3.9): clusters win ties and rules.
 bool cloud_wins(const Decision& clusters, const Decision& clouds);
 
+// What speaks for good against a place, whatever passes by itself (its state, a metric without a value) left aside.
+// Labels, custom resources and scope are as asked:
+bool has_traits(const Candidate& candidate, const Request& request);
+// A value it has breaks a constraint:
+bool breaks_metric(const Candidate& candidate, const Request& request);
+
+// All that is missing are metrics that were never read.
+bool awaits_metrics(const Candidate& candidate);
+
 // Fills reason and verdicts of a decision made from the same input. Judges every candidate by its own data, not by the
 // snapshot's indexes.
 void add_explanation(const Snapshot& snapshot, const Request& request, Decision& decision);

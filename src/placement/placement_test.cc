@@ -347,6 +347,38 @@ TEST(Choose, TakesACompiledRequestPastChangesOfTheSnapshot) {
   EXPECT_EQ(chosen(choose(snapshot, compiled)), "none -");
 }
 
+TEST(Traits, LeaveAsideWhatPassesByItself) {
+  Candidate a = scored("a", 0.5);
+  a.labels = {{"site", "x"}};
+  a.custom_resources = {"crd"};
+  a.state_online = false;
+  a.metrics.push_back({.name = "unread"});
+  struct Case {
+    const char* what;
+    std::function<void(Request&)> request;
+    bool traits, broken;
+  };
+  const Case cases[] = {
+      {"nothing asked", [](Request&) {}, true, false},
+      {"its label", [](Request& r) { r.labels = {label("site is x")}; }, true, false},
+      {"another label", [](Request& r) { r.labels = {label("site is y")}; }, false, false},
+      {"its resource", [](Request& r) { r.custom_resources = {"crd"}; }, true, false},
+      {"another resource", [](Request& r) { r.custom_resources = {"crd", "other"}; }, false, false},
+      {"another namespace", [](Request& r) { r.scope = "other"; }, false, false},
+      {"a value that holds", [](Request& r) { r.metrics = {metric("load > 0.4")}; }, true, false},
+      {"a value that breaks", [](Request& r) { r.metrics = {metric("load > 0.6")}; }, true, true},
+      {"a metric without value", [](Request& r) { r.metrics = {metric("unread > 0.6")}; }, true, false},
+      {"an unknown metric", [](Request& r) { r.metrics = {metric("missing > 0.6")}; }, true, false},
+  };
+  for (const auto& c : cases) {
+    Request request;
+    request.scope = "demo";
+    c.request(request);
+    EXPECT_EQ(has_traits(a, request), c.traits) << c.what;
+    EXPECT_EQ(breaks_metric(a, request), c.broken) << c.what;
+  }
+}
+
 TEST(CloudWins, OnlyByAHigherScoreAndNeverOverARule) {
   Decision cluster_choice, cloud_choice;
   EXPECT_FALSE(cloud_wins(cluster_choice, cloud_choice));

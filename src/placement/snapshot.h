@@ -24,6 +24,7 @@ struct Metric {
   double weight = 1;
   std::optional<double> normalized_value;  // 0 to 1; none: could not be had
   std::string failure;                     // why not, e.g. "UNREACHABLE_METRICS_PROVIDER: ..."
+  bool pending = false;                    // it has been asked for, nothing was heard yet: neither good nor bad
 
   bool operator==(const Metric&) const = default;
 };

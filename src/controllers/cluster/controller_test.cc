@@ -25,6 +25,7 @@ class SimDialer final : public Dialer {
   }
   std::map<std::string, kubesim::SimCluster*> sims;
   std::map<std::string, Error> broken;
+  std::optional<Error> no_streams;  // of all
 
  private:
   class Line final : public Transport {
@@ -36,6 +37,7 @@ class SimDialer final : public Dialer {
       co_return co_await (*inner)->send(std::move(request), options);
     }
     Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+      if (dialer_.no_streams) co_return fail(*dialer_.no_streams);
       auto inner = reach();
       if (!inner) co_return fail(inner.error());
       co_return co_await (*inner)->open(std::move(request), options);
@@ -161,6 +163,22 @@ TEST(ClusterController, GoesOfflineAtOnceAndComesBack) {
   bench.expect_silence();
 }
 
+TEST(ClusterController, AsksOnceMoreBeforeItCallsAClusterOffline) {
+  Bench bench;
+  bench.enrol_online();
+  bench.pass(minutes(1));
+  const auto before = bench.revision();
+  for (int i = 0; i < 5; ++i) {
+    bench.dialer.broken[bench.url("one")] = {Code::unavailable, "connection reset"};
+    bench.sim().cut_watches();
+    bench.pass(milliseconds(100));
+    bench.dialer.broken.clear();
+    bench.pass(seconds(20));
+  }
+  EXPECT_EQ(bench.revision(), before);
+  EXPECT_EQ(bench.now().status.state, State::ONLINE);
+}
+
 TEST(ClusterController, SaysWhatIsWrong) {
   struct Case {
     const char* what;
@@ -268,6 +286,17 @@ TEST(ClusterController, ListsNowAndThenWhereWatchingIsForbidden) {
   bench.pass(seconds(30));
   bench.sim().set_faults({.forbidden = {"watch:nodes"}, .nodes = {{"DiskPressure", "True"}}});
   EXPECT_TRUE(bench.reaches(State::UNHEALTHY, seconds(12)));
+}
+
+TEST(ClusterController, AWatchThatFailsForNowIsOpenedSoon) {
+  Bench bench;
+  bench.dialer.no_streams = Error{Code::unavailable, "connection reset"};
+  bench.enrol();
+  ASSERT_TRUE(bench.reaches(State::ONLINE, seconds(3))) << bench.reason();
+  bench.dialer.no_streams.reset();
+  bench.pass(seconds(5));
+  bench.sim().set_faults({.nodes = {{"DiskPressure", "True"}}});
+  EXPECT_TRUE(bench.reaches(State::UNHEALTHY, seconds(1))) << "it is watched, not polled";
 }
 
 TEST(ClusterController, LeavesTheStatesOfOthersAlone) {

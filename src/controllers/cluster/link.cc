@@ -8,6 +8,11 @@ namespace {
 
 const kube::ResourceType kNodes{.group = "", .version = "v1", .kind = "Node", .plural = "nodes", .namespaced = false};
 
+// Asking again would not help.
+bool is_refusal(const Error& error) {
+  return error.code == Code::forbidden || error.code == Code::not_found || error.code == Code::method_not_allowed;
+}
+
 // Whichever ends first; the other is cancelled and waited for.
 Awaitable<Status> first_of(Awaitable<Status> a, Awaitable<Status> b) {
   using namespace boost::asio::experimental::awaitable_operators;
@@ -44,13 +49,20 @@ void Link::start() {
 Awaitable<void> Link::run() {
   const Backoff backoff{.base = std::chrono::seconds(1), .cap = options_.probe_interval};
   int failures = 0;
+  bool doubted = false;
   for (;;) {
     const Mono begin = env_.clock.now();
     auto status = co_await round();
     if (status) {
       failures = 0;
+      doubted = false;
       // A watch that ends as soon as it begins must not make a busy loop.
       co_await sleep_until(env_.clock, begin + std::chrono::milliseconds(500));
+      continue;
+    }
+    // Whoever was well a moment ago is asked once more: one lost connection is not the end of a cluster.
+    if (contact_ && !contact_->problem && !std::exchange(doubted, true)) {
+      co_await sleep_for(env_.clock, options_.second_look);
       continue;
     }
     failed(status.error());
@@ -80,6 +92,13 @@ Awaitable<Status> Link::round() {
 
 Awaitable<Status> Link::watch(std::string resource_version) {
   auto opened = co_await client_->watch(kNodes, {.resource_version = std::move(resource_version)});
+  if (!opened && !is_refusal(opened.error())) {
+    // It listed a moment ago; the list that comes next says whether it is still there.
+    const Backoff backoff{.base = std::chrono::seconds(1), .cap = options_.probe_interval};
+    co_await sleep_for(env_.clock, backoff.delay(watch_failures_++, random_));
+    co_return Status{};
+  }
+  watch_failures_ = 0;
   if (!opened) {
     // Listing works, so the cluster is there; what may not be watched is listed now and then.
     env_.log.info("nodes cannot be watched; they are polled",

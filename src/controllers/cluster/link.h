@@ -20,6 +20,7 @@ namespace krake::cluster {
 struct LinkOptions {
   Duration probe_interval = std::chrono::seconds(10);
   Duration probe_timeout = std::chrono::seconds(5);
+  Duration second_look = std::chrono::milliseconds(300);  // after the first failure of a cluster that was well
 };
 
 class Link {
@@ -53,7 +54,8 @@ class Link {
   std::unique_ptr<kube::KubeClient> client_;
   std::map<std::string, ClusterNode> nodes_;
   std::optional<Contact> contact_;
-  Mono heard_{};  // from the cluster, last
+  Mono heard_{};            // from the cluster, last
+  int watch_failures_ = 0;  // in a row
   TaskGroup tasks_;
 };
 

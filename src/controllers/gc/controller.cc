@@ -52,6 +52,7 @@ class GarbageCollector final : public Controller {
   void start() override {
     for (auto& [kind, informer] : informers_) informer->start();
     tasks_.spawn("gc", run());
+    tasks_.spawn("gc complaint", complain());
   }
   Awaitable<void> stop() override {
     co_await tasks_.stop();
@@ -68,21 +69,42 @@ class GarbageCollector final : public Controller {
     out->make_object().set("objects", static_cast<std::int64_t>(graph_.size()));
     out->make_object().set("owner_references", static_cast<std::int64_t>(graph_.edge_count()));
     out->make_object().set("cycles", std::move(cycles));
+    json::Array missing;
+    for (const auto& kind : not_listed()) missing.emplace_back(kind);
+    out->make_object().set("not_listed", std::move(missing));
     return json::print(*out);
   }
 
  private:
-  // Nothing is collected before everything is known: an owner whose dependents have not been listed looks free.
+  // Nothing goes before everything is known: an owner whose dependents have not been listed looks free. What its known
+  // dependents are told does not wait for that.
   Awaitable<void> run() {
+    loop_.start();
     for (auto& [kind, informer] : informers_) co_await informer->wait_synced();
     ready_ = true;
-    loop_.start();
     for (;;) {
-      co_await sleep_for(env_.clock,
-                         std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
       for (const auto& [kind, informer] : informers_) {
         for (const auto& [key, object] : informer->objects()) wake({kind.first, kind.second, key.ns, key.name});
       }
+      co_await sleep_for(env_.clock,
+                         std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
+    }
+  }
+
+  std::vector<std::string> not_listed() const {
+    std::vector<std::string> kinds;
+    for (const auto& [kind, informer] : informers_) {
+      if (!informer->synced()) kinds.push_back(fmt::format("{} {}", kind.first, kind.second));
+    }
+    return kinds;
+  }
+  Awaitable<void> complain() {
+    for (;;) {
+      co_await sleep_for(env_.clock, std::chrono::minutes(1));
+      const auto kinds = not_listed();
+      if (kinds.empty()) co_return;
+      env_.log.warning("nothing is removed as long as some kinds cannot be listed; check the rights of the collector",
+                       {{"kinds", fmt::format("{}", fmt::join(kinds, ", "))}});
     }
   }
 
@@ -105,12 +127,24 @@ class GarbageCollector final : public Controller {
   void take(const MetadataInformer& from, const ObjectKey& key) {
     const Ref ref{std::string(from.kind().group), std::string(from.kind().name), key.ns, key.name};
     auto owners = graph_.owners(ref);
+    if (is_living(ref)) {
+      for (const auto& owner : owners) forget_dependent(owner.ref);
+    }
+    leaving_.erase(ref);
     if (const auto object = from.find(key)) {
       std::vector<graph::Owner> now;
       for (const auto& owner : object->object.owners) now.push_back({ref_of(owner), {}});
       if (auto set = graph_.set(ref, object->object.uid, now); !set) {
         env_.log.error("object left out of the ownership graph",
                        {{"object", graph::to_string(ref)}, {"why", set.error().message}});
+      }
+      if (from.unreadable().contains(key)) {
+        env_.log.error("metadata cannot be read; its owners wait until it is corrected or gone",
+                       {{"object", graph::to_string(ref)}});
+      }
+      if (object->object.deleted) leaving_.insert(ref);
+      if (is_living(ref)) {
+        for (const auto& owner : graph_.owners(ref)) ++living_[owner.ref];
       }
       if (now != owners) note_cycle(ref);
       owners.insert(owners.end(), now.begin(), now.end());
@@ -120,6 +154,14 @@ class GarbageCollector final : public Controller {
       loop_.forget(queue_key(ref));
     }
     for (const auto& owner : owners) wake(owner.ref);
+  }
+
+  // How many dependents are not being deleted is counted, so that an owner that waits for thousands of them to go is
+  // not looked through at each of their events.
+  bool is_living(const Ref& ref) const { return graph_.contains(ref) && !leaving_.contains(ref); }
+  void forget_dependent(const Ref& owner) {
+    const auto count = living_.find(owner);
+    if (count != living_.end() && --count->second == 0) living_.erase(count);
   }
 
   void note_cycle(const Ref& ref) {
@@ -135,8 +177,24 @@ class GarbageCollector final : public Controller {
     env_.log.warning("objects own each other in a circle; they are collected together", {{"circle", text}});
   }
 
+  // Upwards: an object has few owners.
+  bool owns_itself(const Ref& ref) const {
+    std::set<Ref> above;
+    std::vector<Ref> open{ref};
+    while (!open.empty()) {
+      const Ref next = std::move(open.back());
+      open.pop_back();
+      for (const auto& owner : graph_.owners(next)) {
+        if (owner.ref == ref) return true;
+        if (above.size() <= kMaxVisits && above.insert(owner.ref).second) open.push_back(owner.ref);
+      }
+    }
+    return false;
+  }
+
   // See Observed::knotted.
   bool knotted(const Ref& ref) const {
+    if (!owns_itself(ref)) return false;
     std::set<Ref> below;
     std::vector<Ref> open{ref};
     bool back = false;
@@ -167,13 +225,18 @@ class GarbageCollector final : public Controller {
   }
 
   Observed observe(const Ref& ref) const {
-    Observed observed{.object = subject(ref), .max_deletes = options_.deletes_per_pass};
+    Observed observed{.object = subject(ref), .complete = ready_, .max_deletes = options_.deletes_per_pass};
     if (!observed.object || !is_ours(*observed.object)) return observed;
-    for (const auto& dependent : graph_.dependents(ref)) {
-      if (auto object = subject(dependent)) observed.dependents.push_back(std::move(*object));
+    observed.waiting = graph_.has_dependents(ref);
+    if (!living_.contains(ref)) {
+      observed.knotted = observed.waiting && knotted(ref);
+      return observed;
     }
-    if (!observed.dependents.empty() && std::ranges::all_of(observed.dependents, is_ours))
-      observed.knotted = knotted(ref);
+    for (const auto& dependent : graph_.dependents(ref)) {
+      if (observed.dependents.size() > options_.deletes_per_pass) break;
+      if (auto object = subject(dependent); object && !object->deleted)
+        observed.dependents.push_back(std::move(*object));
+    }
     return observed;
   }
 
@@ -182,6 +245,9 @@ class GarbageCollector final : public Controller {
   Awaitable<Result<Outcome>> act(Plan plan) {
     Outcome outcome;
     std::map<MetadataInformer*, std::int64_t> written;
+    std::map<MetadataInformer*, std::int64_t> raced;  // what was seen at that time
+    std::optional<Error> failure;
+    bool progress = false;
     for (const auto& action : plan) {
       if (std::holds_alternative<Again>(action)) {
         outcome.look_again = Duration::zero();
@@ -192,13 +258,33 @@ class GarbageCollector final : public Controller {
       const auto* drop = std::get_if<DropFinalizer>(&action);
       auto done = remove ? co_await write("DELETE", remove->ref, remove->uid, remove->revision, std::nullopt)
                          : co_await write("PATCH", drop->ref, drop->uid, drop->revision, finalizers_patch(*drop));
-      if (!done) co_return fail(std::move(done).error());
-      auto& newest = written[informer(remove ? remove->ref : drop->ref)];
-      newest = std::max(newest, *done);
+      auto* source = informer(remove ? remove->ref : drop->ref);
+      if (done) {
+        progress = true;
+        written[source] = std::max(written[source], *done);
+      } else if (is_race(done.error())) {
+        // Somebody else was faster: what they wrote is waited for and looked at.
+        raced.try_emplace(source, source->revision());
+        outcome.look_again = std::chrono::milliseconds(100);
+      } else if (concerns_everything(done.error())) {
+        co_return fail(std::move(done).error());
+      } else if (!failure) {
+        failure = std::move(done).error();  // of this object alone: its siblings go nevertheless
+      }
     }
     // Planning on what was true before our own writes would repeat them.
     for (const auto& [informer, revision] : written) co_await informer->wait_for(revision);
+    for (const auto& [informer, seen] : raced) co_await informer->wait_for(seen + 1, std::chrono::milliseconds(500));
+    if (failure && !(progress && outcome.look_again)) co_return fail(std::move(*failure));
     co_return outcome;
+  }
+
+  static bool is_race(const Error& error) {
+    return error.code == Code::precondition_failed || error.code == Code::conflict;
+  }
+  static bool concerns_everything(const Error& error) {
+    return error.code == Code::unavailable || error.code == Code::timeout || error.code == Code::too_many_requests ||
+           error.code == Code::unauthenticated;
   }
 
   static json::Value finalizers_patch(const DropFinalizer& drop) {
@@ -234,7 +320,9 @@ class GarbageCollector final : public Controller {
   Random random_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<MetadataInformer>> informers_;  // by api and kind
   graph::OwnershipGraph graph_;
-  std::set<std::string> cycles_;  // those that were reported
+  std::set<Ref> leaving_;              // known and being deleted
+  std::map<Ref, std::size_t> living_;  // dependents that are not, by owner
+  std::set<std::string> cycles_;       // those that were reported
   bool ready_ = false;
   ControllerLoop loop_;
   TaskGroup tasks_;

@@ -1,7 +1,7 @@
 // The garbage collector: an object that is being deleted takes with it what names it as owner, bottom-up, and goes when
 // nothing does any more (control-plane-contract 7). Objects of every kind of the registry take part; those whose owner
-// does not exist are left alone. Every delete carries the revision it was decided on.
-// Ownership: the context and the registry outlive the controller. Thread: the loop.
+// does not exist are left alone; nothing is removed before all kinds were listed. Every delete carries the revision it
+// was decided on. Ownership: the context and the registry outlive the controller. Thread: the loop.
 #pragma once
 
 #include <memory>

@@ -21,15 +21,37 @@ class NoDialer final : public Dialer {
   }
 };
 
+// Refuses some requests.
+class RefusingTransport final : public Transport {
+ public:
+  using Refuses = std::function<bool(const HttpRequest&)>;
+  RefusingTransport(std::shared_ptr<Transport> inner, Refuses refuses)
+      : inner_(std::move(inner)), refuses_(std::move(refuses)) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    if (refuses_ && refuses_(request)) co_return HttpResponse{.status = 403, .headers = {}, .body = "{}"};
+    co_return co_await inner_->send(std::move(request), options);
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    co_return co_await inner_->open(std::move(request), options);
+  }
+  void relent() { refuses_ = nullptr; }
+
+ private:
+  std::shared_ptr<Transport> inner_;
+  Refuses refuses_;
+};
+
 struct Bench : testing::ControllerBench {
   NoDialer dialer;
   GcOptions options;
   std::unique_ptr<Controller> gc;
+  std::unique_ptr<Client> other_client;  // instead of `client`
 
   explicit Bench(GcOptions given = {}) : options(given) { start(); }
   ~Bench() { stop(); }
   void start() {
-    gc = make_garbage_collector({api.world.env, client, dialer}, options, krake_registry());
+    gc = make_garbage_collector({api.world.env, other_client ? *other_client : client, dialer}, options,
+                                krake_registry());
     gc->start();
     wait([&] { return gc->ready(); }, seconds(5));
   }
@@ -280,6 +302,113 @@ TEST(GarbageCollector, CollectsManyDependents) {
   for (int i = 0; i < 60; ++i) bench.add("a" + std::to_string(i), {"c1"});
   bench.remove("c1");
   EXPECT_TRUE(bench.gone({"c1", "a0", "a59"}, seconds(20)));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, OneThatCannotBeDeletedStopsNoOther) {
+  Bench bench({.deletes_per_pass = 3});
+  bench.stop();
+  auto line = std::make_shared<RefusingTransport>(bench.transport, [](const HttpRequest& request) {
+    return request.method == "DELETE" && request.target.ends_with("/applications/a0");
+  });
+  bench.other_client = std::make_unique<Client>(line);
+  bench.start();
+  bench.add("c1");
+  std::vector<std::string> others;
+  for (int i = 0; i < 20; ++i) {
+    bench.add("a" + std::to_string(i), {"c1"});
+    if (i > 0) others.push_back("a" + std::to_string(i));
+  }
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone(others));
+  EXPECT_TRUE(bench.exists("a0"));
+  EXPECT_TRUE(bench.exists("c1"));
+  EXPECT_TRUE(bench.wait([&] { return bench.gc->debug().find("\"failures\"") != std::string::npos; }, seconds(5)))
+      << "it is seen, and tried again";
+  line->relent();
+  EXPECT_TRUE(bench.gone({"a0", "c1"}, minutes(10)));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, AKindThatCannotBeListedHoldsBackTheRemovalOnly) {
+  Bench bench;
+  bench.stop();
+  auto line = std::make_shared<RefusingTransport>(bench.transport, [](const HttpRequest& request) {
+    return request.target.starts_with("/core/globalmetrics?") || request.target == "/core/globalmetrics";
+  });
+  bench.other_client = std::make_unique<Client>(line);
+  bench.start();
+  bench.add("c1");
+  bench.add("a", {"c1"}, "['mine']");
+  bench.remove("c1");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("a"); }, seconds(5)));
+  bench.pass(minutes(5));
+  EXPECT_FALSE(bench.gc->ready());
+  EXPECT_THAT(bench.gc->debug(), HasSubstr(R"("not_listed":["core GlobalMetric"])"));
+  EXPECT_EQ(bench.get<Application>({"demo", "a"})->metadata.finalizers.size(), 2u);
+  line->relent();
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.get<Application>({"demo", "a"})->metadata.finalizers.size() == 1; }, minutes(2)));
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c1"}));
+}
+
+// Makes the metadata of the applications in lists unreadable.
+class GarblingTransport final : public Transport {
+ public:
+  explicit GarblingTransport(std::shared_ptr<Transport> inner) : inner_(std::move(inner)) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    const bool garbles = request.method == "GET" && request.target.starts_with("/kubernetes/applications");
+    auto response = co_await inner_->send(std::move(request), options);
+    const std::string_view labels = R"("labels":{})";
+    if (!response || !garbles) co_return std::move(response);
+    for (auto at = response->body.find(labels); at != std::string::npos; at = response->body.find(labels, at))
+      response->body.replace(at, labels.size(), R"("labels":7)"), ++garbled;
+    co_return std::move(response);
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    co_return co_await inner_->open(std::move(request), options);
+  }
+  int garbled = 0;
+
+ private:
+  std::shared_ptr<Transport> inner_;
+};
+
+TEST(GarbageCollector, WhatCannotBeReadIsThereNevertheless) {
+  Bench bench;
+  bench.stop();
+  bench.add("c1");
+  bench.add("a", {"c1"}, "['mine']");
+  auto line = std::make_shared<GarblingTransport>(bench.transport);
+  bench.other_client = std::make_unique<Client>(line);
+  bench.start();
+  ASSERT_GE(line->garbled, 1);
+  bench.remove("c1");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("a"); }, seconds(5)));
+  bench.pass(seconds(5));
+  EXPECT_TRUE(bench.exists("c1"));
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c1"}));
+}
+
+TEST(GarbageCollector, CountsDependentsThatComeAndGo) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("c2");
+  bench.add("a", {"c1"}, "['mine']");
+  bench.patch<Application>({"demo", "a"},
+                           "{'metadata':{'owners':[" + Bench::ref("c1") + "," + Bench::ref("c2") + "]}}");
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'owners':[" + Bench::ref("c2") + "]}}");
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"c1"})) << "it has lost its dependent";
+  bench.remove("c2");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("a"); }, seconds(5)));
+  bench.add("b", {"c2"});
+  EXPECT_TRUE(bench.gone({"b"})) << "one that came later";
+  EXPECT_TRUE(bench.exists("c2"));
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c2"}));
   bench.expect_silence();
 }
 

@@ -15,7 +15,8 @@ Plan make_plan(const Observed& observed, Mono) {
   Plan plan;
   if (!observed.object || !is_ours(*observed.object)) return plan;
   const Subject& object = *observed.object;
-  if (observed.dependents.empty() || observed.knotted) {
+  if ((observed.dependents.empty() && !observed.waiting) || observed.knotted) {
+    if (!observed.complete) return plan;
     auto rest = object.finalizers;
     rest.pop_back();
     plan.push_back(DropFinalizer{object.ref, object.uid, object.revision, std::move(rest)});

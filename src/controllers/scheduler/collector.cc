@@ -13,20 +13,52 @@ std::string to_string(const ProviderKey& key) {
                 : fmt::format("global metrics provider {}", key.name);
 }
 
+namespace {
+
+// The provider is there, the value is not.
+bool was_answered(const Error& error) { return error.code == Code::invalid_object || error.code == Code::not_found; }
+
+}  // namespace
+
 struct Collector::Source {
   explicit Source(const boost::asio::any_io_executor& executor) : changed(executor) {}
   ProviderKey key;
   Wanted wanted;
   std::map<std::string, Reading> readings;
-  std::map<std::string, Mono> good_at;  // last answer with a value
-  int failures = 0;                     // rounds in a row without any answer
-  bool retired = false;                 // replaced or no longer wanted
-  bool fresh_wish = false;              // a metric was added: do not wait for the interval
+  std::map<std::string, Mono> good_at;   // last answer with a value
+  int failures = 0;                      // rounds in a row without any answer
+  bool retired = false;                  // replaced or no longer wanted
+  bool fresh_wish = false;               // a metric was added: do not wait for the interval
+  std::shared_ptr<Transport> transport;  // kept: its connections are used again
   Notifier changed;
+
+  // Until the provider as it is now has answered, what was read before it was edited is better than nothing.
+  void inherit(const Source& before) {
+    readings = before.readings;
+    good_at = before.good_at;
+    forget_unwanted();
+  }
+  void forget_unwanted() {
+    const auto unwanted = [this](const auto& entry) { return !wanted.metrics.contains(entry.first); };
+    std::erase_if(readings, unwanted);
+    std::erase_if(good_at, unwanted);
+  }
+  void retire() {
+    retired = true;
+    changed.notify_all();
+  }
 };
 
-Collector::Collector(Env& env, Dialer& dialer, CollectorOptions options,
-                     std::function<void(const ProviderKey&)> on_change)
+struct Collector::Round {
+  std::vector<std::string> metrics;
+  std::size_t next = 0;       // to be asked
+  int open = 0;               // workers
+  int patience = 0;           // so many questions without any answer, and the rest is not asked
+  std::optional<Error> down;  // what they got instead
+  bool reached = false;
+};
+
+Collector::Collector(Env& env, Dialer& dialer, CollectorOptions options, OnChange on_change)
     : env_(env),
       dialer_(dialer),
       options_(options),
@@ -38,32 +70,32 @@ Collector::~Collector() = default;
 
 Awaitable<void> Collector::stop() { return tasks_.stop(); }
 
-void Collector::set_wanted(std::map<ProviderKey, Wanted> wanted) {
-  for (auto it = sources_.begin(); it != sources_.end();) {
-    const auto still = wanted.find(it->first);
-    if (still != wanted.end() && still->second.spec == it->second->wanted.spec) {
-      ++it;
-      continue;
-    }
-    it->second->retired = true;
-    it->second->changed.notify_all();
-    it = sources_.erase(it);
+void Collector::want(const ProviderKey& provider, Wanted wish) {
+  auto& source = sources_[provider];
+  if (source && source->wanted.spec == wish.spec) {
+    if (source->wanted.metrics == wish.metrics) return;
+    source->fresh_wish = !std::ranges::includes(source->wanted.metrics, wish.metrics);
+    source->wanted.metrics = std::move(wish.metrics);
+    source->forget_unwanted();
+    source->changed.notify_all();
+    return;
   }
-  for (auto& [key, wish] : wanted) {
-    auto& source = sources_[key];
-    if (source) {
-      std::erase_if(source->readings, [&](const auto& entry) { return !wish.metrics.contains(entry.first); });
-      if (source->wanted.metrics == wish.metrics) continue;
-      source->fresh_wish = !std::ranges::includes(source->wanted.metrics, wish.metrics);
-      source->wanted.metrics = std::move(wish.metrics);
-      source->changed.notify_all();
-      continue;
-    }
-    source = std::make_shared<Source>(env_.executor);
-    source->key = key;
-    source->wanted = std::move(wish);
-    if (!source->wanted.spec.as<StaticProvider>()) tasks_.spawn("collect from " + to_string(key), run(source));
+  auto fresh = std::make_shared<Source>(env_.executor);
+  fresh->key = provider;
+  fresh->wanted = std::move(wish);
+  if (source) {
+    fresh->inherit(*source);
+    source->retire();
   }
+  source = std::move(fresh);
+  if (!source->wanted.spec.as<StaticProvider>()) tasks_.spawn("collect from " + to_string(provider), run(source));
+}
+
+void Collector::drop(const ProviderKey& provider) {
+  const auto source = sources_.find(provider);
+  if (source == sources_.end()) return;
+  source->second->retire();
+  sources_.erase(source);
 }
 
 std::optional<Reading> Collector::read(const ProviderKey& provider, const std::string& metric) const {
@@ -103,33 +135,45 @@ Awaitable<void> Collector::run(std::shared_ptr<Source> source) {
 
 // False when the provider was not to be reached.
 Awaitable<bool> Collector::round(std::shared_ptr<Source> source) {
-  const auto metrics = source->wanted.metrics;
-  const Mono deadline = env_.clock.now() + options_.timeout;
-  bool reached = metrics.empty();
-  bool changed = false;
-  std::optional<Error> down;
-  for (const auto& metric : metrics) {
-    Result<double> answer = down ? Result<double>(fail(*down)) : co_await ask(source, metric, deadline);
-    if (source->retired) co_return true;
-    if (answer || answer.error().code == Code::invalid_object) {
-      reached = true;
-    } else if (!reached && source->failures + 1 >= options_.breaker_failures) {
-      down = answer.error();
-    }
-    changed = note(*source, metric, answer) || changed;
-  }
-  if (changed) on_change_(source->key);
-  co_return reached;
+  auto round = std::make_shared<Round>();
+  round->metrics.assign(source->wanted.metrics.begin(), source->wanted.metrics.end());
+  if (round->metrics.empty()) co_return true;
+  const bool suspicious = source->failures + 1 >= options_.breaker_failures;
+  round->patience = suspicious ? 1 : options_.at_once;
+  if (suspicious) co_await ask_next(source, round);
+  const auto left = round->metrics.size() - round->next;
+  round->open = static_cast<int>(std::min(left, static_cast<std::size_t>(options_.at_once)));
+  for (int i = round->open; i > 0; --i) tasks_.spawn("ask " + to_string(source->key), work(source, round));
+  while (round->open > 0 && !source->retired) co_await source->changed.wait();
+  co_return round->reached;
 }
 
-Awaitable<Result<double>> Collector::ask(std::shared_ptr<Source> source, std::string metric, Mono deadline) {
-  const Duration left = deadline - env_.clock.now();
-  if (left <= Duration::zero()) co_return fail(Code::timeout, "no time was left in this round");
-  auto transport = dialer_.dial({.url = std::string(url_of(source->wanted.spec))});
-  if (!transport) co_return fail(transport.error());
-  auto response =
-      co_await (*transport)
-          ->send(request_for(source->wanted.spec, metric), {.timeout = left, .body_limit = options_.body_limit});
+Awaitable<void> Collector::work(std::shared_ptr<Source> source, std::shared_ptr<Round> round) {
+  while (!source->retired && round->next < round->metrics.size()) co_await ask_next(source, round);
+  if (--round->open == 0) source->changed.notify_all();
+}
+
+Awaitable<void> Collector::ask_next(std::shared_ptr<Source> source, std::shared_ptr<Round> round) {
+  const std::string metric = round->metrics[round->next++];
+  const Result<double> answer = round->down ? Result<double>(fail(*round->down)) : co_await ask(source, metric);
+  if (source->retired || !source->wanted.metrics.contains(metric)) co_return;
+  if (answer || was_answered(answer.error())) {
+    round->reached = true;
+  } else if (!round->reached && --round->patience == 0) {
+    round->down = answer.error();
+  }
+  if (note(*source, metric, answer)) on_change_(source->key, metric);
+}
+
+Awaitable<Result<double>> Collector::ask(std::shared_ptr<Source> source, std::string metric) {
+  if (!source->transport) {
+    auto transport = dialer_.dial({.url = std::string(url_of(source->wanted.spec))});
+    if (!transport) co_return fail(transport.error());
+    source->transport = std::move(*transport);
+  }
+  const auto transport = source->transport;
+  auto response = co_await transport->send(request_for(source->wanted.spec, metric),
+                                           {.timeout = options_.timeout, .body_limit = options_.body_limit});
   if (!response) co_return fail(std::move(response).error());
   co_return value_in(source->wanted.spec, metric, *response);
 }
@@ -142,14 +186,12 @@ bool Collector::note(Source& source, const std::string& metric, const Result<dou
   if (answer) {
     reading.value = *answer;
     source.good_at[metric] = now;
-  } else if (answer.error().code == Code::invalid_object) {
-    reading.failure =
-        Reason{ReasonCode::INVALID_METRIC, fmt::format("{}: {}", to_string(source.key), answer.error().message)};
   } else {
     const auto good = source.good_at.find(metric);
     const bool usable = before != source.readings.end() && !before->second.failure && good != source.good_at.end();
-    if (usable && now - good->second < options_.max_age) return false;
-    reading.failure = unreachable(source, answer.error());
+    // A value that is wrong says so at once; that there is none may be one missed scrape.
+    if (answer.error().code != Code::invalid_object && usable && now - good->second < options_.max_age) return false;
+    reading.failure = failure_of(source, answer.error());
   }
   const bool same =
       before != source.readings.end() && before->second.failure.has_value() == reading.failure.has_value() &&
@@ -158,7 +200,9 @@ bool Collector::note(Source& source, const std::string& metric, const Result<dou
   return !same;
 }
 
-Reason Collector::unreachable(const Source& source, const Error& error) const {
+Reason Collector::failure_of(const Source& source, const Error& error) const {
+  if (was_answered(error))
+    return {ReasonCode::INVALID_METRIC, fmt::format("{}: {}", to_string(source.key), error.message)};
   return {ReasonCode::UNREACHABLE_METRICS_PROVIDER,
           fmt::format("{} at {}: {}", to_string(source.key), url_of(source.wanted.spec), error.message)};
 }

@@ -42,8 +42,7 @@ class Scheduler final : public Controller {
         inputs_(context,
                 {.collector = {.interval = options.metrics_interval,
                                .timeout = options.provider_timeout,
-                               .max_age = options.metrics_interval * 3 / 2},
-                 .first_reading_wait = options.first_reading_wait,
+                               .max_age = options.metrics_interval + options.provider_timeout},
                  .resync = options.resync},
                 {.candidates_changed = [this](const std::string& ns) { wake(ns); },
                  .cluster_changed = [this](const ObjectKey& key) { clusters_.add(key); }}),
@@ -137,11 +136,14 @@ class Scheduler final : public Controller {
     const auto memory = memory_.find(key);
     return {.application = informer_.find(key),
             .clusters = &inputs_.snapshot(),
-            .measuring_until = inputs_.measuring_until(key.ns),
+            .measuring = inputs_.measuring(key.ns),
             .memory = memory == memory_.end() ? Memory{} : memory->second,
             .options = {.reschedule_after = options_.reschedule_after,
                         .stickiness = options_.stickiness,
                         .amnesia_wait = options_.amnesia_wait,
+                        .first_reading_wait = options_.first_reading_wait,
+                        .provider_timeout = options_.provider_timeout,
+                        .hold_off = options_.hold_off,
                         .retry_cap = options_.retry_cap},
             .wall = env_.clock.wall()};
   }
@@ -154,7 +156,10 @@ class Scheduler final : public Controller {
       co_return Outcome{};
     }
     auto plan = make_plan(observed, env_.clock.now());
-    if (plan.decision) decisions_[key] = *plan.decision;
+    if (plan.decision) {
+      plan.decision->verdicts = {};  // one for each cluster: too much to keep, quickly made again
+      decisions_[key] = *plan.decision;
+    }
     co_return co_await act(key, std::move(plan));
   }
 
@@ -239,7 +244,7 @@ class Scheduler final : public Controller {
   Informer<Application> informer_;
   std::map<ObjectKey, Memory> memory_;
   std::map<ObjectKey, Settling> seen_;
-  std::map<ObjectKey, placement::Decision> decisions_;  // the latest, for debug()
+  std::map<ObjectKey, placement::Decision> decisions_;  // the latest without verdicts, for debug()
   std::map<ObjectKey, std::string> place_of_;           // id of the cluster it is counted for
   std::map<std::string, std::uint32_t> load_;           // applications by cluster id
   bool ready_ = false;
@@ -250,22 +255,27 @@ class Scheduler final : public Controller {
 
 std::string Scheduler::debug() const {
   constexpr std::size_t kShown = 1000;
+  std::size_t judged = 20'000;  // candidates, all in all
   json::Object decisions;
   for (const auto& [key, decision] : decisions_) {
     if (decisions.size() == kShown) break;
     const auto observed = observe(key);
     if (!observed.application) continue;
-    // Why here and why not there, as things stand now.
-    auto explained = decision;
-    placement::add_explanation(*observed.clusters,
-                               request_for(observed, observed.application->object.status.scheduled_to), explained);
-    json::Object verdicts;
-    for (const auto& verdict : explained.verdicts) verdicts.set(verdict.id, verdict.why);
-    decisions.set(to_string(key),
-                  json::Object{{"outcome", placement::to_string(decision.outcome)},
-                               {"chosen", decision.chosen ? json::Value(*decision.chosen) : json::Value()},
-                               {"reason", decision.reason.empty() ? explained.reason : decision.reason},
-                               {"candidates", std::move(verdicts)}});
+    json::Object shown{{"outcome", placement::to_string(decision.outcome)},
+                       {"chosen", decision.chosen ? json::Value(*decision.chosen) : json::Value()},
+                       {"reason", decision.reason}};
+    if (observed.clusters->size() <= judged) {
+      judged -= observed.clusters->size();
+      // Why here and why not there, as things stand now.
+      auto explained = decision;
+      placement::add_explanation(*observed.clusters,
+                                 request_for(observed, observed.application->object.status.scheduled_to), explained);
+      if (decision.reason.empty()) shown.set("reason", explained.reason);
+      json::Object verdicts;
+      for (const auto& verdict : explained.verdicts) verdicts.set(verdict.id, verdict.why);
+      shown.set("candidates", std::move(verdicts));
+    }
+    decisions.set(to_string(key), std::move(shown));
   }
   auto out = json::parse(applications_.debug());
   auto clusters = json::parse(clusters_.debug());

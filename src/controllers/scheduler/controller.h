@@ -18,6 +18,7 @@ struct SchedulerOptions {
   Duration provider_timeout = std::chrono::seconds(20);
   Duration first_reading_wait = std::chrono::seconds(3);  // how long the first values of new metrics are waited for
   Duration amnesia_wait = std::chrono::seconds(10);       // for running_on, when the status was lost
+  Duration hold_off = std::chrono::seconds(15);           // a place that is not ONLINE is left after that
   Duration retry_cap = std::chrono::minutes(5);
   Duration resync = std::chrono::minutes(10);
 };

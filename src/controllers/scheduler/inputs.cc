@@ -20,15 +20,15 @@ Inputs::Inputs(ControllerContext context, InputOptions options, Listener listene
       global_metrics_(env_, context.client, {.resync = options.resync}),
       providers_(env_, context.client, {.resync = options.resync}),
       global_providers_(env_, context.client, {.resync = options.resync}),
-      collector_(env_, context.dialer, options.collector, [this](const ProviderKey&) { mark_all(); }),
+      collector_(env_, context.dialer, options.collector,
+                 [this](const ProviderKey& provider, const std::string& metric) { mark_value(provider, metric); }),
       changed_(env_.executor),
       tasks_(env_.executor) {
   clusters_.on_change([this](const ObjectKey& key) { mark(key); });
-  const auto all = [this](const ObjectKey&) { mark_all(); };
-  metrics_.on_change(all);
-  global_metrics_.on_change(all);
-  providers_.on_change(all);
-  global_providers_.on_change(all);
+  metrics_.on_change([this](const ObjectKey& key) { mark_metric({key.ns, key.name}); });
+  global_metrics_.on_change([this](const ObjectKey& key) { mark_metric({std::nullopt, key.name}); });
+  providers_.on_change([this](const ObjectKey& key) { mark_provider({key.ns, key.name}); });
+  global_providers_.on_change([this](const ObjectKey& key) { mark_provider({std::nullopt, key.name}); });
 }
 
 void Inputs::start() {
@@ -63,8 +63,24 @@ void Inputs::mark(const ObjectKey& cluster) {
   dirty_.insert(cluster);
   changed_.notify_all();
 }
-void Inputs::mark_all() {
-  all_dirty_ = true;
+void Inputs::mark_metric(const MetricKey& metric) {
+  const auto users = users_of_metric_.find(metric);
+  if (users == users_of_metric_.end()) return;
+  dirty_.insert(users->second.begin(), users->second.end());
+  changed_.notify_all();
+}
+void Inputs::mark_value(const ProviderKey& provider, const std::string& metric) {
+  const auto users = users_of_value_.find({provider, metric});
+  if (users == users_of_value_.end()) return;
+  dirty_.insert(users->second.begin(), users->second.end());
+  changed_.notify_all();
+}
+void Inputs::mark_provider(const ProviderKey& provider) {
+  for (auto it = users_of_value_.lower_bound({provider, ""});
+       it != users_of_value_.end() && it->first.first == provider; ++it) {
+    dirty_.insert(it->second.begin(), it->second.end());
+    wishes_.insert(provider);
+  }
   changed_.notify_all();
 }
 
@@ -77,14 +93,64 @@ Awaitable<void> Inputs::run() {
 }
 
 void Inputs::refresh() {
-  std::set<ObjectKey> keys = std::exchange(dirty_, {});
-  if (std::exchange(all_dirty_, false)) {
-    for (const auto& [key, cluster] : clusters_.objects()) keys.insert(key);
-  }
-  collect_wanted();
+  const auto keys = std::exchange(dirty_, {});
+  for (const auto& key : keys) update_uses(key);
+  for (const auto& provider : std::exchange(wishes_, {})) update_wish(provider);
   std::set<std::string> namespaces;
   for (const auto& key : keys) refresh_cluster(key, namespaces);
   for (const auto& ns : namespaces) listener_.candidates_changed(ns);
+}
+
+Inputs::Uses Inputs::uses_of(const Cluster& cluster) const {
+  Uses uses;
+  for (const auto& ref : cluster.spec.metrics) {
+    const auto ns = ref.namespaced ? std::optional(cluster.metadata.namespace_.value_or("")) : std::nullopt;
+    uses.metrics.insert({ns, ref.name});
+    const auto source = source_of(cluster, ref);
+    if (source.metric) uses.values.insert({source.provider, source.metric->provider.metric});
+  }
+  return uses;
+}
+
+void Inputs::update_uses(const ObjectKey& key) {
+  const auto cluster = clusters_.find(key);
+  Uses now = cluster && !cluster->object.metadata.deleted ? uses_of(cluster->object) : Uses{};
+  auto& known = uses_[key];
+  if (!(known == now)) {
+    for (const auto& metric : known.metrics) {
+      auto& users = users_of_metric_[metric];
+      users.erase(key);
+      if (users.empty()) users_of_metric_.erase(metric);
+    }
+    for (const auto& metric : now.metrics) users_of_metric_[metric].insert(key);
+    for (const auto& value : known.values) {
+      auto& users = users_of_value_[value];
+      users.erase(key);
+      if (!users.empty()) continue;
+      users_of_value_.erase(value);
+      wishes_.insert(value.first);
+    }
+    for (const auto& value : now.values) {
+      auto& users = users_of_value_[value];
+      if (users.empty()) wishes_.insert(value.first);
+      users.insert(key);
+    }
+    known = std::move(now);
+  }
+  if (known == Uses{}) uses_.erase(key);
+}
+
+// Asked for is what some cluster is measured by.
+void Inputs::update_wish(const ProviderKey& provider) {
+  Wanted wish;
+  for (auto it = users_of_value_.lower_bound({provider, ""});
+       it != users_of_value_.end() && it->first.first == provider; ++it) {
+    wish.metrics.insert(it->first.second);
+  }
+  const auto spec = spec_of(provider);
+  if (!spec || wish.metrics.empty()) return collector_.drop(provider);
+  wish.spec = *spec;
+  collector_.want(provider, std::move(wish));
 }
 
 void Inputs::refresh_cluster(const ObjectKey& key, std::set<std::string>& changed_namespaces) {
@@ -92,26 +158,29 @@ void Inputs::refresh_cluster(const ObjectKey& key, std::set<std::string>& change
   const auto id = to_string(key);
   if (!cluster) {
     measures_.erase(key);
-    measuring_until_.erase(key);
+    unread_.erase(key);
     if (snapshot_.remove(id)) changed_namespaces.insert(key.ns);
     return;
   }
-  std::vector<Measure> measures;
+  Measured now{.measures = {}, .revision = cluster->revision};
   bool missing = false;
-  for (const auto& ref : cluster->object.spec.metrics) {
-    measures.push_back(measure(cluster->object, ref));
-    missing = missing || (!measures.back().normalized && !measures.back().failure);
+  if (!cluster->object.metadata.deleted) {
+    for (const auto& ref : cluster->object.spec.metrics) {
+      const auto& one = now.measures.emplace_back(measure(cluster->object, ref));
+      missing = missing || (!one.normalized && !one.failure);
+    }
   }
   if (missing) {
-    measuring_until_.try_emplace(key, env_.clock.now() + options_.first_reading_wait);
-  } else if (measuring_until_.erase(key) > 0) {
-    changed_namespaces.insert(key.ns);
+    unread_.insert(key);
+  } else {
+    unread_.erase(key);
   }
-  auto& slot = measures_[key];
-  slot = std::move(measures);
+  const auto known = measures_.find(key);
+  if (known != measures_.end() && known->second == now) return;
+  measures_.insert_or_assign(key, now);
   listener_.cluster_changed(key);
   const auto count = applications_.find(id);
-  auto candidate = candidate_of(cluster->object, slot, count == applications_.end() ? 0 : count->second);
+  auto candidate = candidate_of(cluster->object, now.measures, count == applications_.end() ? 0 : count->second);
   if (const auto* present = snapshot_.find(id); present && *present == candidate) return;
   changed_namespaces.insert(key.ns);
   if (auto done = snapshot_.upsert(std::move(candidate)); !done) {
@@ -121,15 +190,12 @@ void Inputs::refresh_cluster(const ObjectKey& key, std::set<std::string>& change
 
 ObservedCluster Inputs::cluster(const ObjectKey& key) const {
   const auto measures = measures_.find(key);
-  return {clusters_.find(key), measures == measures_.end() ? std::vector<Measure>() : measures->second};
+  return {clusters_.find(key), measures == measures_.end() ? std::vector<Measure>() : measures->second.measures};
 }
 
-std::optional<Mono> Inputs::measuring_until(const std::string& ns) const {
-  std::optional<Mono> until;
-  for (auto it = measuring_until_.lower_bound({ns, ""}); it != measuring_until_.end() && it->first.ns == ns; ++it) {
-    if (!until || it->second > *until) until = it->second;
-  }
-  return until;
+bool Inputs::measuring(const std::string& ns) const {
+  const auto first = unread_.lower_bound({ns, ""});
+  return first != unread_.end() && first->ns == ns;
 }
 
 void Inputs::set_applications(const std::string& cluster_id, std::uint32_t count) {
@@ -141,40 +207,36 @@ void Inputs::set_applications(const std::string& cluster_id, std::uint32_t count
   snapshot_.set_application_count(cluster_id, count);
 }
 
+std::shared_ptr<const MetricsProviderSpec> Inputs::spec_of(const ProviderKey& provider) const {
+  if (provider.ns) {
+    const auto found = providers_.find({*provider.ns, provider.name});
+    return found ? std::shared_ptr<const MetricsProviderSpec>(found, &found->object.spec) : nullptr;
+  }
+  const auto found = global_providers_.find({"", provider.name});
+  return found ? std::shared_ptr<const MetricsProviderSpec>(found, &found->object.spec) : nullptr;
+}
+
 Inputs::Source Inputs::source_of(const Cluster& cluster, const MetricRef& ref) const {
-  const std::string ns = cluster.metadata.namespace_.value_or("");
   Source source;
-  const auto missing = [&source](ReasonCode code, std::string message) {
-    source.failure = Reason{code, std::move(message)};
-    return source;
-  };
-  if (ref.namespaced) {
-    const auto metric = metrics_.find({ns, ref.name});
-    if (!metric)
-      return missing(ReasonCode::UNKNOWN_METRIC,
-                     fmt::format("there is no Metric '{}' in namespace '{}'", ref.name, ns));
-    source.metric = &metric->object.spec;
-    source.provider = {ns, source.metric->provider.name};
-    const auto provider = providers_.find({ns, source.provider.name});
-    if (!provider) {
-      return missing(ReasonCode::UNKNOWN_METRICS_PROVIDER,
-                     fmt::format("Metric '{}': there is no MetricsProvider '{}' in namespace '{}'", ref.name,
-                                 source.provider.name, ns));
-    }
-    source.spec = &provider->object.spec;
+  const auto ns = ref.namespaced ? std::optional(cluster.metadata.namespace_.value_or("")) : std::nullopt;
+  if (ns) {
+    if (const auto found = metrics_.find({*ns, ref.name})) source.metric = {found, &found->object.spec};
+  } else if (const auto found = global_metrics_.find({"", ref.name})) {
+    source.metric = {found, &found->object.spec};
+  }
+  const auto kind = ns ? fmt::format("Metric '{}'", ref.name) : fmt::format("GlobalMetric '{}'", ref.name);
+  const auto where = ns ? fmt::format(" in namespace '{}'", *ns) : std::string();
+  if (!source.metric) {
+    source.failure = Reason{ReasonCode::UNKNOWN_METRIC, fmt::format("there is no {}{}", kind, where)};
     return source;
   }
-  const auto metric = global_metrics_.find({"", ref.name});
-  if (!metric) return missing(ReasonCode::UNKNOWN_METRIC, fmt::format("there is no GlobalMetric '{}'", ref.name));
-  source.metric = &metric->object.spec;
-  source.provider = {std::nullopt, source.metric->provider.name};
-  const auto provider = global_providers_.find({"", source.provider.name});
-  if (!provider) {
-    return missing(
-        ReasonCode::UNKNOWN_METRICS_PROVIDER,
-        fmt::format("GlobalMetric '{}': there is no GlobalMetricsProvider '{}'", ref.name, source.provider.name));
+  source.provider = {ns, source.metric->provider.name};
+  source.spec = spec_of(source.provider);
+  if (!source.spec) {
+    source.failure = Reason{ReasonCode::UNKNOWN_METRICS_PROVIDER,
+                            fmt::format("{}: there is no {} '{}'{}", kind,
+                                        ns ? "MetricsProvider" : "GlobalMetricsProvider", source.provider.name, where)};
   }
-  source.spec = &provider->object.spec;
   return source;
 }
 
@@ -200,22 +262,6 @@ Measure Inputs::measure(const Cluster& cluster, const MetricRef& ref) const {
         Reason{ReasonCode::INVALID_METRIC, fmt::format("metric '{}': {}", ref.name, value.error().message)};
   }
   return measure;
-}
-
-// Asked for is what some cluster is measured by.
-void Inputs::collect_wanted() {
-  std::map<ProviderKey, Wanted> wanted;
-  for (const auto& [key, cluster] : clusters_.objects()) {
-    if (cluster->object.metadata.deleted) continue;
-    for (const auto& ref : cluster->object.spec.metrics) {
-      const auto source = source_of(cluster->object, ref);
-      if (!source.spec) continue;
-      auto& wish = wanted[source.provider];
-      if (wish.metrics.empty()) wish.spec = *source.spec;
-      wish.metrics.insert(source.metric->provider.metric);
-    }
-  }
-  collector_.set_wanted(std::move(wanted));
 }
 
 }  // namespace krake::scheduler

@@ -1,5 +1,6 @@
 // What the scheduler decides on, kept in memory and up to date: the clusters with their metrics, laid out for
-// placement. Says which namespaces have changed and which clusters' metrics have. Thread: the loop.
+// placement. Says which namespaces have changed and which clusters' metrics have. A change costs what depends on it:
+// clusters are found by the metrics and values they use. Thread: the loop.
 #pragma once
 
 #include <functional>
@@ -20,7 +21,6 @@ namespace krake::scheduler {
 
 struct InputOptions {
   CollectorOptions collector;
-  Duration first_reading_wait = std::chrono::seconds(3);
   Duration resync = std::chrono::minutes(10);
 };
 
@@ -39,28 +39,42 @@ class Inputs {
   const placement::Snapshot& snapshot() const { return snapshot_; }
   ObservedCluster cluster(const ObjectKey& key) const;
   Informer<Cluster>& clusters() { return clusters_; }
-  // Until when metrics of clusters in `ns` are expected that have never been read; none: nothing is missing.
-  std::optional<Mono> measuring_until(const std::string& ns) const;
+  // Whether clusters in `ns` have metrics that were never read.
+  bool measuring(const std::string& ns) const;
   void set_applications(const std::string& cluster_id, std::uint32_t count);
   // Nothing is waiting to be taken in.
-  bool idle() const { return !all_dirty_ && dirty_.empty(); }
+  bool idle() const { return dirty_.empty() && wishes_.empty(); }
   json::Object debug() const { return collector_.debug(); }
 
  private:
+  using MetricKey = std::pair<std::optional<std::string>, std::string>;  // no namespace: a GlobalMetric
+  using ValueKey = std::pair<ProviderKey, std::string>;                  // by the provider's name for it
+  // What the measures of a cluster depend on, whether it exists or not.
+  struct Uses {
+    std::set<MetricKey> metrics;
+    std::set<ValueKey> values;
+    bool operator==(const Uses&) const = default;
+  };
+
   void mark(const ObjectKey& cluster);
-  void mark_all();
+  void mark_metric(const MetricKey& metric);
+  void mark_provider(const ProviderKey& provider);
+  void mark_value(const ProviderKey& provider, const std::string& metric);
   Awaitable<void> run();
   void refresh();
+  Uses uses_of(const Cluster& cluster) const;
+  void update_uses(const ObjectKey& key);
+  void update_wish(const ProviderKey& provider);
   void refresh_cluster(const ObjectKey& key, std::set<std::string>& changed_namespaces);
-  void collect_wanted();
   Measure measure(const Cluster& cluster, const MetricRef& ref) const;
   // The spec of the metric and its provider, or why there is none.
   struct Source {
-    const MetricSpec* metric = nullptr;
+    std::shared_ptr<const MetricSpec> metric;
     ProviderKey provider;
-    const MetricsProviderSpec* spec = nullptr;
+    std::shared_ptr<const MetricsProviderSpec> spec;
     std::optional<Reason> failure;
   };
+  std::shared_ptr<const MetricsProviderSpec> spec_of(const ProviderKey& provider) const;
   Source source_of(const Cluster& cluster, const MetricRef& ref) const;
 
   Env& env_;
@@ -74,10 +88,18 @@ class Inputs {
   Collector collector_;
   placement::Snapshot snapshot_;
   std::map<std::string, std::uint32_t> applications_;  // by cluster id
-  std::map<ObjectKey, std::vector<Measure>> measures_;
-  std::map<ObjectKey, Mono> measuring_until_;  // of clusters with metrics never read
+  struct Measured {
+    std::vector<Measure> measures;
+    std::int64_t revision = 0;  // of the cluster
+    bool operator==(const Measured&) const = default;
+  };
+  std::map<ObjectKey, Measured> measures_;
+  std::map<ObjectKey, Uses> uses_;
+  std::map<MetricKey, std::set<ObjectKey>> users_of_metric_;
+  std::map<ValueKey, std::set<ObjectKey>> users_of_value_;
+  std::set<ObjectKey> unread_;  // clusters with metrics that were never read
   std::set<ObjectKey> dirty_;
-  bool all_dirty_ = true;
+  std::set<ProviderKey> wishes_;  // providers of which something else is wanted
   Notifier changed_;
   TaskGroup tasks_;
 };

@@ -20,10 +20,39 @@ struct PlanOptions {
   Duration reschedule_after = std::chrono::seconds(60);
   double stickiness = 0.1;
   Duration amnesia_wait = std::chrono::seconds(10);
+  // For values of metrics that were never read: before a new place is chosen among the rest, and before it counts that
+  // nothing fits.
+  Duration first_reading_wait = std::chrono::seconds(3);
+  Duration provider_timeout = std::chrono::seconds(20);
+  Duration hold_off = std::chrono::seconds(15);  // a place that is not ONLINE is left after that, or the interval
+  // A place that does not take the application is passed over, when it has complained or was silent for so long.
+  Duration refusal_wait = std::chrono::seconds(10);
+  Duration creating_wait = std::chrono::minutes(5);
+  Duration refusal_backoff = std::chrono::minutes(1);  // doubled each time
+  Duration refusal_cap = std::chrono::hours(1);
   Duration retry_cap = std::chrono::minutes(5);
 };
 
 // ---- applications
+
+// Something is wrong with the present place, as first seen.
+struct Since {
+  std::string cluster;
+  Mono at{};
+  bool operator==(const Since&) const = default;
+};
+// A cluster did not take the application.
+struct Refusal {
+  std::string cluster;
+  placement::Penalty penalty;
+  bool operator==(const Refusal&) const = default;
+};
+// What the status said when a place was chosen, until it says something else: no news about that place.
+struct OldNews {
+  std::optional<ApplicationState> state;
+  std::optional<Reason> reason;
+  bool operator==(const OldNews&) const = default;
+};
 
 // What is remembered between two passes; losing it costs time, never correctness.
 struct Memory {
@@ -33,14 +62,18 @@ struct Memory {
   std::optional<Wall> failed_for;     // `modified` of the object the last failure was counted for
   int attempts = 0;                   // that found no place, in a row
   std::optional<Mono> retry_at;
+  std::optional<Since> absence;   // the place is not ONLINE
+  std::optional<Since> refusing;  // the place does not take the application
+  std::vector<Refusal> refusals;
+  OldNews old_news;
+  std::optional<Mono> looking_since;  // it has no place, or none that fits
   bool operator==(const Memory&) const = default;
 };
 
 struct Observed {
   std::shared_ptr<const Versioned<Application>> application;  // null: it is gone
   const placement::Snapshot* clusters = nullptr;              // all namespaces; their metrics are applied
-  // Metrics of clusters of this namespace that were never read yet are expected until then.
-  std::optional<Mono> measuring_until;
+  bool measuring = false;  // clusters of this namespace have metrics that were never read
   Memory memory;
   PlanOptions options;
   Wall wall{};
@@ -69,7 +102,8 @@ using Action = std::variant<PatchStatus, Bind, Remember, Wait>;
 
 struct Plan {
   std::vector<Action> actions;
-  std::optional<placement::Decision> decision;  // what it follows from, when a place was looked for
+  // What it follows from, when a place was looked for; with verdicts only when they were needed.
+  std::optional<placement::Decision> decision;
   bool operator==(const Plan&) const = default;
 };
 

@@ -29,7 +29,7 @@ std::optional<double> number_of(const json::Value& value) {
 }
 
 std::unexpected<Error> no_value(std::string_view metric, std::string_view where) {
-  return fail(Code::invalid_object, fmt::format("metric '{}' is not in the {} answer", metric, where));
+  return fail(Code::not_found, fmt::format("metric '{}' is not in the {} answer", metric, where));
 }
 std::unexpected<Error> no_number(std::string_view metric, std::string_view where) {
   return fail(Code::invalid_object, fmt::format("metric '{}' in the {} answer is not a number", metric, where));

@@ -18,7 +18,8 @@ std::string_view url_of(const MetricsProviderSpec& provider);
 HttpRequest request_for(const MetricsProviderSpec& provider, std::string_view metric);
 
 // The value in the answer to request_for(). Errors: unavailable when the provider does not serve it (HTTP status, not
-// its format), invalid_object when it has no such value or the value is no number.
+// its format), not_found when it has no such value (now: a scrape may have been missed), invalid_object when the value
+// is no number.
 Result<double> value_in(const MetricsProviderSpec& provider, std::string_view metric, const HttpResponse& response);
 
 // Of a static provider. Errors: invalid_object when it has no such metric.
