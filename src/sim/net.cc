@@ -133,6 +133,7 @@ class SimTransport final : public Transport {
       co_await box->changed.wait_until(network_.env_.clock, deadline);
     if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
     auto answer = std::move(*box->answer);
+    if (answer) note_status(what, answer->status);
     network_.trace_.add(
         fmt::format("{} -> {}", what, answer ? std::to_string(answer->status) : answer.error().message));
     if (network_.random_.chance(network_.faults.lose_answer)) {
@@ -162,6 +163,7 @@ class SimTransport final : public Transport {
       co_await box->changed.wait_until(network_.env_.clock, deadline);
     if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
     if (!*box->answer) co_return fail(box->answer->error());
+    note_status(what, (**box->answer).status);
     network_.trace_.add(fmt::format("{} -> {}", what, (**box->answer).status));
     co_return HttpStream{
         .status = (**box->answer).status, .headers = (**box->answer).headers, .body = std::move(stream)};
@@ -172,6 +174,10 @@ class SimTransport final : public Transport {
     auto& host = *network_.hosts_.at(to_);
     host.tasks.spawn(what, carry_out(make_inproc_transport(host.handler, peer_, network_.env_.clock),
                                      std::move(request), options, std::move(reply)));
+  }
+  void note_status(const std::string& what, int status) {
+    auto& forbidden = network_.counts_.forbidden;
+    if (status == 403 && !forbidden && peer_.common_name.starts_with("system:")) forbidden = what;
   }
   Awaitable<Status> arrive(std::string what) {
     ++network_.counts_.requests;

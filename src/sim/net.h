@@ -52,6 +52,8 @@ struct NetCounts {
   std::uint64_t streams_cut = 0;
   std::uint64_t duplicates = 0;
   std::uint64_t unreachable = 0;  // behind a partition, or down
+  // The first call of somebody with a name of Krake's own that he had no right to. Roles are to be enough.
+  std::optional<std::string> forbidden;
 };
 
 class Network {

@@ -27,6 +27,7 @@ inline constexpr Situation kSituations[] = {
     // processes
     {"the API server crashed"},
     {"the API server crashed under a request of the user", false},
+    {"the API server was stopped in order"},
     {"a controller crashed"},
     {"a controller was stopped in order"},
     {"a crash while an application was being deleted"},

@@ -89,6 +89,8 @@ class World {
   void look() {
     checks_.advance();
     witness_.report();
+    if (const auto& call = network_.counts().forbidden; call && safe())
+      checks_.complain(fmt::format("the roles Krake ships do not allow {}", *call));
     if (safe() || !verdict_.tail.empty()) return;
     trace_.add("broken: " + checks_.broken().front());
     verdict_.tail = trace_.tail();
@@ -146,6 +148,15 @@ class World {
     controllers_.erase(name);
     reached_.mark("a controller was stopped in order");
     trace_.add(name + " stopped");
+  }
+  void stop_api_in_order() {
+    finish(api_->executor(), network_.down("api"), "calls in the API server end when it stops");
+    finish(api_->executor(), api_->server.stop(), "the API server stops");
+    store_faults_met_ += api_->store.faults();
+    api_->crash();
+    api_.reset();
+    reached_.mark("the API server was stopped in order");
+    trace_.add("api stopped");
   }
   void note_crash() {
     ++verdict_.crashes;
@@ -218,13 +229,17 @@ class World {
   }
   // At any moment, also while the user waits for an answer.
   void api_goes_down() {
-    conductor_.interrupt(random_.below(300), [this] { crash_api(); });
-    if (random_.chance(0.6)) {
-      user_.act();
-      if (!api_) reached_.mark("the API server crashed under a request of the user");
+    if (random_.chance(0.25)) {
+      stop_api_in_order();
+    } else {
+      conductor_.interrupt(random_.below(300), [this] { crash_api(); });
+      if (random_.chance(0.6)) {
+        user_.act();
+        if (!api_) reached_.mark("the API server crashed under a request of the user");
+      }
+      if (api_) pass(std::chrono::milliseconds(random_.below(3000)));
+      conductor_.interrupt_now();
     }
-    if (api_) pass(std::chrono::milliseconds(random_.below(3000)));
-    conductor_.interrupt_now();
     pass(std::chrono::milliseconds(random_.below(3000)));
     start_api();
   }
