@@ -6,8 +6,7 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
-#include <unordered_map>
-#include <unordered_set>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -125,24 +124,55 @@ namespace {
 
 constexpr std::size_t kSmall = 32;  // up to here linear search does
 
-// Finds members by key, in constant time also in large objects.
+// Finds members by key, also in large objects. By sorting, not by hashing: keys with one hash are easily made.
 class Finder {
  public:
   explicit Finder(const Object& object) : object_(object) {
     if (object.size() <= kSmall) return;
-    index_.reserve(object.size());
-    for (const auto& [key, value] : object) index_.emplace(key, &value);
+    entries_.reserve(object.size());
+    for (const auto& entry : object) entries_.push_back(&entry);
+    std::ranges::sort(entries_, {}, key);
   }
-  const Value* find(std::string_view key) const {
-    if (object_.size() <= kSmall) return object_.find(key);
-    const auto it = index_.find(key);
-    return it == index_.end() ? nullptr : it->second;
+  const Object::Entry* find(std::string_view wanted) const {
+    if (object_.size() <= kSmall) {
+      const auto found = std::ranges::find(object_, wanted, &Object::Entry::first);
+      return found == object_.end() ? nullptr : &*found;
+    }
+    const auto found = std::ranges::lower_bound(entries_, wanted, {}, key);
+    return found != entries_.end() && (*found)->first == wanted ? *found : nullptr;
   }
 
  private:
+  static std::string_view key(const Object::Entry* entry) { return entry->first; }
   const Object& object_;
-  std::unordered_map<std::string_view, const Value*> index_;
+  std::vector<const Object::Entry*> entries_;
 };
+
+// Of a key that comes again, the last value remains, at the first place.
+void drop_repeated(Object& object) {
+  const auto entries = object.begin();
+  const auto key = [&](std::size_t i) -> std::string_view { return entries[static_cast<std::ptrdiff_t>(i)].first; };
+  std::vector<std::size_t> order(object.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, [&](auto a, auto b) { return std::pair(key(a), a) < std::pair(key(b), b); });
+  std::vector<bool> dropped(object.size());
+  for (std::size_t first = 0, i = 1; i < order.size(); ++i) {
+    if (key(order[i]) != key(order[first])) {
+      first = i;
+      continue;
+    }
+    auto& again = entries[static_cast<std::ptrdiff_t>(order[i])];
+    entries[static_cast<std::ptrdiff_t>(order[first])].second = std::move(again.second);
+    dropped[order[i]] = true;
+  }
+  if (std::ranges::find(dropped, true) == dropped.end()) return;
+  Object kept;
+  for (std::size_t i = 0; i < dropped.size(); ++i) {
+    auto& [name, value] = entries[static_cast<std::ptrdiff_t>(i)];
+    if (!dropped[i]) kept.append(std::move(name), std::move(value));
+  }
+  object = std::move(kept);
+}
 
 }  // namespace
 
@@ -154,9 +184,9 @@ bool equal(const Object& a, const Object& b) {
     // Same order is the common case.
     const bool here = ib != b.end() && ib->first == key;
     if (!here && !finder) finder.emplace(b);
-    const Value* other = here ? &ib->second : finder->find(key);
+    const auto* other = here ? &*ib : finder->find(key);
     if (ib != b.end()) ++ib;
-    if (!other || !equal(value, *other)) return false;
+    if (!other || !equal(value, other->second)) return false;
   }
   return true;
 }
@@ -187,12 +217,12 @@ struct Builder {
 
   struct Frame {
     Value value;
-    std::string key;                                      // of the member being read
-    std::unordered_map<std::string, std::size_t> places;  // of the keys, once there are many
+    std::string key;  // of the member being read
   };
   std::vector<Frame> stack;
   Value result;
   std::string text;
+  bool number_too_long = false;
 
   void emit(Value value) {
     if (stack.empty()) {
@@ -205,28 +235,22 @@ struct Builder {
   }
   void member(Object& object, Value value) {
     auto& frame = stack.back();
+    // Large objects are freed of repeated keys at their end.
     if (object.size() < kSmall) return object.set(frame.key, std::move(value));
-    if (frame.places.empty()) {
-      for (const auto& [key, present] : object) frame.places.emplace(key, frame.places.size());
-    }
-    const auto [place, added] = frame.places.emplace(frame.key, object.size());
-    if (!added) {
-      object.begin()[static_cast<std::ptrdiff_t>(place->second)].second = std::move(value);
-      return;
-    }
     object.append(std::move(frame.key), std::move(value));
   }
   std::string take() { return std::exchange(text, {}); }
 
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
-  bool on_object_begin(bj::error_code&) { return stack.push_back({Object(), {}, {}}), true; }
-  bool on_array_begin(bj::error_code&) { return stack.push_back({Array(), {}, {}}), true; }
+  bool on_object_begin(bj::error_code&) { return stack.push_back({Object(), {}}), true; }
+  bool on_array_begin(bj::error_code&) { return stack.push_back({Array(), {}}), true; }
   bool on_object_end(std::size_t, bj::error_code&) { return close(); }
   bool on_array_end(std::size_t, bj::error_code&) { return close(); }
   bool close() {
     Value value = std::move(stack.back().value);
     stack.pop_back();
+    if (auto* object = value.if_object(); object && object->size() > kSmall) drop_repeated(*object);
     emit(std::move(value));
     return true;
   }
@@ -249,7 +273,8 @@ struct Builder {
   bool on_number_part(bj::string_view part, bj::error_code&) { return text.append(part.data(), part.size()), true; }
   bool number(bj::string_view part, bj::error_code& ec) {
     text.append(part.data(), part.size());
-    if (text.size() > kMaxNumberSize) {
+    if (text.size() - (text.starts_with('-') ? 1 : 0) > kMaxNumberSize) {
+      number_too_long = true;
       ec = bj::error::exponent_overflow;
       return false;
     }
@@ -274,6 +299,10 @@ Result<Value> parse(std::string_view text, std::size_t max_depth) {
   bj::error_code ec;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec && used < text.size()) ec = bj::error::extra_data;
+  if (parser.handler().number_too_long) {
+    return fail(Code::unsupported_media,
+                fmt::format("number too long: at most {} digits, near byte {}", kMaxNumberSize, used));
+  }
   if (ec) return fail(Code::unsupported_media, fmt::format("not JSON: {} near byte {}", ec.message(), used));
   return std::move(parser.handler().result);
 }
@@ -482,21 +511,21 @@ void merge_patch(Value& target, const Value& patch) {
     }
     return;
   }
-  // Many changes: in two passes over what is there and what comes, each member found in constant time.
+  // Many changes: in two passes over what is there and what comes, each member found at once.
   const Finder finder(*changes);
   Object merged;
-  std::unordered_set<const Value*> kept;
+  std::vector<bool> done(changes->size());
   for (auto& [key, value] : object) {
-    const auto* change = finder.find(key);
-    if (change && change->is_null()) continue;
-    if (change) {
-      merge_patch(value, *change);
-      kept.insert(change);
+    if (const auto* change = finder.find(key)) {
+      done[static_cast<std::size_t>(change - &*changes->begin())] = true;
+      if (change->second.is_null()) continue;
+      merge_patch(value, change->second);
     }
     merged.append(key, std::move(value));
   }
-  for (const auto& [key, change] : *changes) {
-    if (change.is_null() || kept.contains(&change)) continue;
+  for (std::size_t i = 0; i < done.size(); ++i) {
+    const auto& [key, change] = changes->begin()[static_cast<std::ptrdiff_t>(i)];
+    if (done[i] || change.is_null()) continue;
     Value value;
     merge_patch(value, change);
     merged.append(key, std::move(value));

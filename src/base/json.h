@@ -112,7 +112,8 @@ inline bool operator==(const Object& a, const Object& b) { return equal(a, b); }
 bool same_number(const Number& a, const Number& b);
 
 inline constexpr std::size_t kMaxDepth = 256;
-// What Python's integers print and read at most; longer ones would stop every Python client.
+// Characters of a number without its sign. Python's integers print and read no more digits: longer ones would stop
+// every Python client.
 inline constexpr std::size_t kMaxNumberSize = 4300;
 // Code::unsupported_media with position and cause when `text` is not one JSON value.
 Result<Value> parse(std::string_view text, std::size_t max_depth = kMaxDepth);

@@ -42,11 +42,66 @@ TEST(Json, LastOfRepeatedKeysWinsAtTheFirstPlace) {
   EXPECT_EQ(print(*parse(R"({"a":1,"b":2,"a":3})")), R"({"a":3,"b":2})");
 }
 
+// The rules for few keys hold for many, and no number of them takes long: a search per key would take minutes here.
+TEST(Json, LargeObjectsFollowTheSameRules) {
+  constexpr int kMany = 200'000;
+  std::string text = "{";
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < kMany; ++i) text += fmt::format(R"("k{}":{},)", i, i + round);
+  }
+  const auto value = parse(text + R"("last":0})");
+  ASSERT_TRUE(value);
+  Object expected;
+  for (int i = 0; i < kMany; ++i) expected.append(fmt::format("k{}", i), i + 1);
+  expected.append("last", 0);
+  EXPECT_EQ(print(*value), print(expected));
+
+  Object reversed;
+  Object changes;
+  for (int i = kMany - 1; i >= 0; --i) {
+    reversed.append(fmt::format("k{}", i), i + 1);
+    changes.append(fmt::format("k{}", i), i % 2 == 0 ? Value() : Value(i));
+    changes.append(fmt::format("new{}", i), i % 2 == 0 ? Value() : Value(i));
+  }
+  reversed.append("last", 0);
+  EXPECT_EQ(*value, Value(reversed));
+  auto merged = *value;
+  merge_patch(merged, changes);
+  Object wanted;
+  for (int i = 1; i < kMany; i += 2) wanted.append(fmt::format("k{}", i), i);
+  wanted.append("last", 0);
+  for (int i = kMany - 1; i > 0; i -= 2) wanted.append(fmt::format("new{}", i), i);
+  EXPECT_EQ(print(merged), print(wanted));
+}
+
+TEST(Json, RepeatedKeysAtTheEdgeOfLarge) {
+  for (const int count : {31, 32, 33, 34}) {
+    std::string text = R"({"a":1,"b":2)";
+    std::string expected = R"({"a":4,"b":5)";
+    for (int i = 0; i < count - 2; ++i) {
+      text += fmt::format(R"(,"k{}":{})", i, i);
+      expected += fmt::format(R"(,"k{}":{})", i, i);
+    }
+    EXPECT_EQ(print(*parse(text + R"(,"b":3,"a":4,"b":5})")), expected + "}");
+  }
+}
+
 TEST(Json, DepthIsBounded) {
   const std::size_t fine = kMaxDepth - 1;
   EXPECT_TRUE(parse(std::string(fine, '[') + std::string(fine, ']')));
   EXPECT_FALSE(parse(std::string(10'000, '[') + std::string(10'000, ']')));
   EXPECT_FALSE(parse(std::string(1'000'000, '[')));
+}
+
+TEST(Json, NumbersHaveAsManyDigitsAsPythonReads) {
+  const std::string most(kMaxNumberSize, '1');
+  for (const auto& text : {most, "-" + most}) EXPECT_EQ(print(*parse(text)), text);
+  for (const auto& text : {most + "1", "-" + most + "1", "[1," + most + "1]"}) {
+    const auto value = parse(text);
+    ASSERT_FALSE(value);
+    EXPECT_NE(value.error().message.find("number too long: at most 4300 digits"), std::string::npos)
+        << value.error().message;
+  }
 }
 
 TEST(Json, EqualityIsByValue) {

@@ -10,7 +10,6 @@ namespace krake::cli {
 namespace {
 
 constexpr std::string_view kNone = "None";
-constexpr std::string_view kMask = "********";
 
 std::string cell(const json::Value* value);
 
@@ -193,21 +192,20 @@ struct RowMaker {
     backoff();
   }
   template <class Provider>
-  void provider_fields(std::string_view type) {
-    if (type != Provider::kTag) return;
-    codec::for_each_member<Provider>([&](std::string_view name, auto) {
-      const bool secret = codec::marks_of<Provider>(name) & kSecret;
-      add(name, secret ? std::string(kMask) : cell(at({"spec", type, name})));
-    });
+  void provider_fields(const json::Value& spec) {
+    if (spec.string_at({"type"}) != Provider::kTag) return;
+    codec::for_each_member<Provider>(
+        [&](std::string_view name, auto) { add(name, cell(spec.at_path({Provider::kTag, name}))); });
   }
   void provider() {
     field(is_list() ? "mp_type" : "type", {"spec", "type"});
     if (is_list()) return;
-    const auto type = object.string_at({"spec", "type"});
-    provider_fields<PrometheusProvider>(type);
-    provider_fields<InfluxProvider>(type);
-    provider_fields<KafkaProvider>(type);
-    provider_fields<StaticProvider>(type);
+    const auto* given = at({"spec"});
+    const auto spec = masked<MetricsProviderSpec>(given ? *given : json::Value());
+    provider_fields<PrometheusProvider>(spec);
+    provider_fields<InfluxProvider>(spec);
+    provider_fields<KafkaProvider>(spec);
+    provider_fields<StaticProvider>(spec);
   }
   void metric() {
     const auto* provider = at({"spec", "provider"});

@@ -7,6 +7,9 @@ ObjectKey key_of(const ObjectMeta& meta) { return {meta.namespace_.value_or(""),
 ObjectKey key_of(const ResourceRef& ref) { return {ref.namespace_.value_or(""), ref.name}; }
 
 namespace {
+constexpr std::size_t kMaxErrorBody = 65536;
+constexpr Duration kErrorBodyWait = std::chrono::seconds(5);
+
 // "404 NOT_FOUND_ERROR: 'Application' 'x' does not exist ..."
 Error error_of(const std::string& what, const HttpResponse& response) {
   Error error{code_of_http_status(response.status), {}};
@@ -54,16 +57,17 @@ Awaitable<Result<json::Value>> Client::call_json(std::string method, std::string
   co_return std::move(*value);
 }
 
-Awaitable<Result<HttpStream>> Client::open_watch(std::string target) {
+Awaitable<Result<HttpStream>> Client::open_watch(std::string target, Clock& clock) {
   const std::string what = "watch " + target.substr(0, target.find('?'));
   auto stream = co_await transport_->open(
       {.method = "GET", .target = std::move(target), .headers = headers("GET", {}), .body = {}},
       {.timeout = options_.timeout});
   if (!stream) co_return fail(with_context(std::move(stream).error(), what));
   if (stream->status >= 400) {
+    // The body says more, if it comes: who waits for it here waits for everything.
     HttpResponse response{.status = stream->status, .headers = stream->headers, .body = {}};
-    for (int pieces = 0; pieces < 64; ++pieces) {
-      auto piece = co_await stream->body->read();
+    while (response.body.size() < kMaxErrorBody) {
+      auto piece = co_await with_timeout(clock, kErrorBodyWait, "the body of an error", stream->body->read());
       if (!piece || piece->empty()) break;
       response.body += *piece;
     }

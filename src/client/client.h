@@ -55,7 +55,8 @@ class Client {
   Awaitable<Result<json::Value>> call_json(std::string method, std::string target,
                                            std::optional<json::Value> body = std::nullopt,
                                            Precondition precondition = {});
-  Awaitable<Result<HttpStream>> open_watch(std::string target);
+  // `clock` bounds the wait for what an error has to say.
+  Awaitable<Result<HttpStream>> open_watch(std::string target, Clock& clock);
 
   template <Resource T>
   Awaitable<Result<Versioned<T>>> get(ObjectKey key) {
@@ -121,8 +122,6 @@ class Client {
     const auto text = value.string_at({"metadata", "resource_version"});
     std::int64_t revision = 0;
     std::from_chars(text.data(), text.data() + text.size(), revision);
-    // Ours to the server and back, but no part of the object.
-    object->metadata.unknown.fields.erase("resource_version");
     return Versioned<T>{std::move(*object), revision};
   }
 

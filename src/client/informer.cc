@@ -4,6 +4,11 @@
 
 namespace krake {
 
+namespace {
+constexpr int kPage = 500;
+constexpr std::size_t kMaxLine = std::size_t{64} << 20;
+}  // namespace
+
 InformerBase::InformerBase(Env& env, Client& client, const Kind& kind, InformerOptions options)
     : env_(env),
       client_(client),
@@ -12,6 +17,14 @@ InformerBase::InformerBase(Env& env, Client& client, const Kind& kind, InformerO
       random_(env.random.fork(std::string("informer ") + std::string(kind.plural))),
       progress_(env.executor),
       tasks_(env.executor) {}
+
+bool InformerBase::leave_out(const json::Value& object, const Error& why) {
+  const ObjectKey key{std::string(object.string_at({"metadata", "namespace"})),
+                      std::string(object.string_at({"metadata", "name"}))};
+  env_.log.warning("an object cannot be decoded and is left out",
+                   {{"kind", kind_.plural}, {"key", to_string(key)}, {"why", why.message}});
+  return erase(key);
+}
 
 Awaitable<void> InformerBase::wait_synced() {
   while (!synced_) co_await progress_.wait();
@@ -25,6 +38,7 @@ Awaitable<void> InformerBase::wait_for(std::int64_t revision, Duration limit) {
 Awaitable<void> InformerBase::run() {
   const Backoff backoff{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(30)};
   int failures = 0;
+  int refused_lists = 0;
   bool need_list = true;
   Mono next_list{};
   for (;;) {
@@ -33,8 +47,15 @@ Awaitable<void> InformerBase::run() {
       status = co_await list();
       if (status) {
         need_list = !resumable_;
+        refused_lists = 0;
         next_list =
             env_.clock.now() + std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
+      } else if (!need_list) {
+        // The comparison can wait; following cannot.
+        env_.log.warning("comparing with a fresh list failed; the watch goes on",
+                         {{"kind", kind_.plural}, {"why", status.error().message}});
+        next_list = env_.clock.now() + 10 * backoff.delay(refused_lists++, random_);
+        status = {};
       }
     }
     if (status) {
@@ -43,35 +64,42 @@ Awaitable<void> InformerBase::run() {
       if (status || env_.clock.now() - begin > std::chrono::seconds(2)) failures = 0;
     }
     if (status) continue;  // the period is over: compare again
-    if (status.error().code == Code::compacted) {
-      need_list = true;
-      continue;
-    }
-    env_.log.info("watch broken; resuming",
+    const bool compacted = status.error().code == Code::compacted;
+    env_.log.info(compacted ? "events are missing; listing again" : "watch broken; resuming",
                   {{"kind", kind_.plural}, {"revision", revision_}, {"why", status.error().message}});
+    need_list = need_list || compacted;
+    if (compacted && failures++ == 0) continue;  // at once the first time
     co_await sleep_for(env_.clock, backoff.delay(failures++, random_));
   }
 }
 
+// In pages, which servers that do not know them ignore: memory holds one page at a time besides the objects.
 Awaitable<Status> InformerBase::list() {
-  auto answer = co_await client_.call_json("GET", kind_.collection_path(options_.ns));
-  if (!answer) co_return fail(answer.error());
-  const auto* items = answer->at_path({"items"});
-  if (!items || !items->is_array())
-    co_return fail(Code::unavailable, fmt::format("list of {}: no items in the answer", kind_.plural));
-  ++relists_;
-  const auto text = answer->string_at({"metadata", "resource_version"});
-  std::int64_t revision = 0;
-  resumable_ = !text.empty();
-  store_ = answer->string_at({"metadata", "store"});
-  std::from_chars(text.data(), text.data() + text.size(), revision);
+  const std::string path = kind_.collection_path(options_.ns);
   std::set<ObjectKey> listed;
-  for (const auto& item : *items->if_array()) {
-    listed.insert(
-        {std::string(item.string_at({"metadata", "namespace"})), std::string(item.string_at({"metadata", "name"}))});
-    std::int64_t ignored = 0;
-    put(item, ignored, Source::list);
-  }
+  std::string token;
+  std::int64_t revision = 0;
+  do {
+    std::string target = fmt::format("{}?limit={}", path, kPage);
+    if (!token.empty()) target += "&continue=" + percent_encode(token);
+    auto answer = co_await client_.call_json("GET", std::move(target));
+    if (!answer) co_return fail(answer.error());
+    const auto* items = answer->at_path({"items"});
+    if (!items || !items->is_array())
+      co_return fail(Code::unavailable, fmt::format("list of {}: no items in the answer", kind_.plural));
+    const auto text = answer->string_at({"metadata", "resource_version"});
+    resumable_ = !text.empty();
+    std::from_chars(text.data(), text.data() + text.size(), revision);
+    store_ = answer->string_at({"metadata", "store"});
+    token = answer->string_at({"metadata", "continue"});
+    for (const auto& item : *items->if_array()) {
+      listed.insert(
+          {std::string(item.string_at({"metadata", "namespace"})), std::string(item.string_at({"metadata", "name"}))});
+      std::int64_t ignored = 0;
+      put(item, ignored, Source::list);
+    }
+  } while (!token.empty());
+  ++relists_;
   for (const auto& key : keys()) {
     if (!listed.contains(key)) erase(key);
   }
@@ -86,7 +114,7 @@ Awaitable<Status> InformerBase::follow(Mono until) {
                                    std::chrono::duration_cast<std::chrono::seconds>(options_.heartbeat).count());
   if (resumable_) target += fmt::format("&since={}&bookmarks=true", revision_);
   if (resumable_ && !store_.empty()) target += "&store=" + percent_encode(store_);
-  auto stream = co_await client_.open_watch(std::move(target));
+  auto stream = co_await client_.open_watch(std::move(target), env_.clock);
   if (!stream) co_return fail(stream.error());
   // Without revisions what happened between list and watch is only found by listing once more.
   if (!resumable_) CO_RETURN_IF_ERROR(co_await list());
@@ -97,6 +125,7 @@ Awaitable<Status> InformerBase::follow(Mono until) {
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) co_return fail(Code::unavailable, "the server ended the watch");
     buffer += *piece;
+    if (buffer.size() > kMaxLine) co_return fail(Code::unavailable, "the watch sent a line without end");
     std::size_t begin = 0;
     for (std::size_t end; (end = buffer.find('\n', begin)) != std::string::npos; begin = end + 1) {
       if (end == begin) continue;  // heartbeat

@@ -54,6 +54,8 @@ class InformerBase {
   virtual bool put(const json::Value& object, std::int64_t& revision, Source source) = 0;
   virtual bool erase(const ObjectKey& key) = 0;
   virtual std::vector<ObjectKey> keys() const = 0;
+  // What cannot be decoded here is as if it were not there.
+  bool leave_out(const json::Value& object, const Error& why);
   void changed(const ObjectKey& key) {
     for (const auto& listener : listeners_) listener(key);
   }
@@ -99,7 +101,7 @@ class Informer final : public InformerBase {
  private:
   bool put(const json::Value& value, std::int64_t& revision, Source source) override {
     auto decoded = Client::decode_versioned<T>(value);
-    if (!decoded) return false;  // undecodable for us: as if it were not there
+    if (!decoded) return leave_out(value, decoded.error());
     revision = decoded->revision;
     if (project_) project_(decoded->object);
     const auto key = key_of(decoded->object.metadata);

@@ -12,7 +12,6 @@ bool MetadataInformer::put(const json::Value& object, std::int64_t& revision, So
   const auto text = metadata->string_at({"resource_version"});
   revision = 0;
   std::from_chars(text.data(), text.data() + text.size(), revision);
-  meta->unknown.fields.erase("resource_version");
   const auto key = key_of(*meta);
   auto& slot = objects_[key];
   if (slot && slot->object == *meta && slot->revision == revision) return false;

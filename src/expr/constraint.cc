@@ -8,23 +8,10 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/names.h"
+
 namespace krake::expr {
 namespace {
-
-constexpr std::size_t kMaxName = 63;
-constexpr std::size_t kMaxPrefix = 253;
-constexpr std::size_t kMaxResourceName = 255;
-constexpr std::string_view kKeyPattern =
-    "[prefix/]name, 1-253 and 1-63 characters of [A-Za-z0-9_.-] with [A-Za-z0-9_] at both ends";
-constexpr std::string_view kValuePattern = "1-63 characters of [A-Za-z0-9_.-] with [A-Za-z0-9_] at both ends";
-
-bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
-
-// 1 to `max` characters, word characters at both ends, those or `between` inside.
-bool valid_text(std::string_view text, std::size_t max, std::string_view between) {
-  if (text.empty() || text.size() > max || !is_word(text.front()) || !is_word(text.back())) return false;
-  return std::ranges::all_of(text, [&](char c) { return is_word(c) || between.contains(c); });
-}
 
 // Tries alternatives against one text; each attempt starts at a saved position, so backtracking is a plain copy.
 class Scanner {
@@ -121,22 +108,6 @@ std::optional<double> as_number(std::string_view text) {
 }
 
 }  // namespace
-
-std::optional<std::string> check_label_key(std::string_view key) {
-  const std::size_t slash = key.find('/');
-  const bool has_prefix = slash != std::string_view::npos;
-  const bool prefix_ok = !has_prefix || valid_text(key.substr(0, slash), kMaxPrefix, ".-");
-  const std::string_view name = has_prefix ? key.substr(slash + 1) : key;
-  if (prefix_ok && valid_text(name, kMaxName, ".-")) return std::nullopt;
-  return fmt::format("Label key '{}' does not match the regex {}.", key, kKeyPattern);
-}
-
-std::optional<std::string> check_label_value(std::string_view value) {
-  if (valid_text(value, kMaxName, ".-")) return std::nullopt;
-  return fmt::format("Label value '{}' does not match the regex {}.", value, kValuePattern);
-}
-
-bool valid_resource_name(std::string_view name) { return valid_text(name, kMaxResourceName, ".:-"); }
 
 Result<LabelConstraint> parse_label_constraint(std::string_view text) {
   using Op = LabelConstraint::Op;

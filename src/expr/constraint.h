@@ -14,12 +14,6 @@ namespace krake::expr {
 
 using Labels = std::span<const std::pair<std::string, std::string>>;
 
-// nullopt when fine, else the message of api-contract 2.4.2.
-std::optional<std::string> check_label_key(std::string_view key);
-std::optional<std::string> check_label_value(std::string_view value);
-// api-contract 2.4.1; the same rule for namespaces.
-bool valid_resource_name(std::string_view name);
-
 struct LabelConstraint {
   enum class Op { equal, not_equal, in, not_in };
   Op op = Op::equal;

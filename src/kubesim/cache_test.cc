@@ -94,6 +94,8 @@ TEST(LabelledObjects, WatchesSingleNamespacesWhenAllAreForbidden) {
   bench.cache.start();
   ASSERT_TRUE(bench.within(5s, [&] { return bench.cache.synced() && bench.sees("one"); }));
   EXPECT_FALSE(bench.sees("two", "team"));
+  EXPECT_TRUE(bench.cache.sees(bench.ref("one")));
+  EXPECT_FALSE(bench.cache.sees(bench.ref("two", "team"))) << "nobody has looked there";
   EXPECT_FALSE(bench.cache.problem(config_maps()));
   bench.cache.add_namespace("team");
   ASSERT_TRUE(bench.within(5s, [&] { return bench.sees("two", "team"); }));
@@ -125,6 +127,9 @@ TEST(LabelledObjects, CountsForbiddenTypesAsSyncedAndSaysSo) {
   const auto problem = bench.cache.problem(config_maps());
   ASSERT_TRUE(problem);
   EXPECT_EQ(problem->code, Code::forbidden);
+  EXPECT_FALSE(bench.cache.sees(bench.ref("one"))) << "not seeing it says nothing";
+  bench.sim.faults.forbidden.clear();
+  EXPECT_TRUE(bench.within(6min, [&] { return bench.cache.sees(bench.ref("one")); }));
 }
 
 TEST(LabelledObjects, DropsTypesThatAreNoLongerWanted) {

@@ -6,6 +6,11 @@
 
 #include "main/programs.h"
 
+// Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
+// (docs/design/003-jemalloc.md)
+extern "C" const char* malloc_conf;
+const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 namespace krake {
 namespace {
 
@@ -107,7 +112,7 @@ Result<ControllerConfig> all_controllers(std::vector<std::string>& args) {
   std::vector<ConfigFlag> flags = config_flags<ControllerConfig>();
   std::erase_if(flags, [](const auto& flag) { return flag.name != "reschedule-after" && flag.name != "stickiness"; });
   ConfigDocument document;
-  document.document.make_object().set("debounce", 0.05);
+  document.document.make_object().set("debounce", 0);
   RETURN_IF_ERROR(apply_flags(document.document, flags, args));
   std::vector<std::string> warnings;
   return decode_config<ControllerConfig>(document, warnings);

@@ -50,6 +50,28 @@ bool same_scalar(const Place& place, const json::Value& wanted, const json::Valu
   return wanted.is_string() != seen.is_string() && *a == *b;
 }
 
+// Of the kinds Kubernetes brings along. Groups of their makers under k8s.io hold custom resources as well.
+bool built_in(std::string_view api_version) {
+  const auto slash = api_version.find('/');
+  if (slash == std::string_view::npos) return true;
+  std::string_view group = api_version.substr(0, slash);
+  if (group.find('.') == std::string_view::npos) return true;
+  if (!group.ends_with(".k8s.io")) return false;
+  group.remove_suffix(std::string_view(".k8s.io").size());
+  return group.find('.') == std::string_view::npos || group == "rbac.authorization" || group == "flowcontrol.apiserver";
+}
+
+// Maps whose keys are free: there an empty value is a value.
+constexpr std::array<std::string_view, 8> kFreeMaps{"labels",      "annotations", "data",     "binaryData",
+                                                    "matchLabels", "parameters",  "selector", "nodeSelector"};
+
+bool is_zero(const json::Value& value) {
+  if (const bool* flag = value.if_bool()) return !*flag;
+  if (const std::string* text = value.if_string()) return text->empty();
+  const json::Number* number = value.if_number();
+  return number && number->as_double() == 0;
+}
+
 bool is_empty(const json::Value& value) {
   if (const json::Array* array = value.if_array()) return array->empty();
   if (const json::Object* object = value.if_object()) return object->empty();
@@ -82,6 +104,7 @@ class Comparison {
     const json::Object* fields = wanted.if_object();
     if (!fields) return;
     const std::string kind(wanted.string_at({"kind"}));
+    zero_is_absent_ = built_in(wanted.string_at({"apiVersion"}));
     for (const auto& [key, value] : *fields) {
       const json::Value* member = observed(entry, key);
       if (!member || key == "apiVersion" || key == "kind" || key == "status") continue;
@@ -107,15 +130,19 @@ class Comparison {
   }
 
   // Whether an absent live value is a difference: some observed leaf of `wanted` is not empty.
-  static bool states_anything(const Place& place, const json::Value& entry, const json::Value& wanted) {
+  bool states_anything(const Place& place, const json::Value& entry, const json::Value& wanted) const {
     if (is_empty(wanted)) return false;
     const json::Object* object = wanted.if_object();
-    if (!object) return true;
+    if (!object) return !zero_is_absent_ || !is_zero(wanted) || keeps_zeros(place);
     // {"a": {}} is kept as given by the cluster; only all-empty trees of it are as good as absent.
     return std::ranges::any_of(*object, [&](const auto& item) {
       const json::Value* member = observed(entry, item.first);
       return member && states_anything(place.child(item.first), *member, item.second);
     });
+  }
+
+  static bool keeps_zeros(const Place& place) {
+    return contains(kFreeMaps, place.parent) || contains(kQuantityMaps, place.parent) || holds_quantity(place);
   }
 
   void compare_object(const std::string& path, const Place& place, const json::Value& entry, const json::Object& wanted,
@@ -166,6 +193,7 @@ class Comparison {
   }
 
   static inline const json::Value kAll;
+  bool zero_is_absent_ = false;
   std::vector<Difference> found_;
 };
 

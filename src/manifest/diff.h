@@ -1,10 +1,11 @@
 // Semantic comparison of a desired object with the live one, restricted to what the schema observes. Pure.
 //
-// Equal are: quantities of the same size ("1000m" and "1", "1Gi" and "1024Mi", 1 and "1") where Kubernetes keeps
-// quantities, a number and its text, Secret `stringData` and the `data` it becomes, null / {} / [] and whatever the
-// cluster put there. `status` is not compared. A field the desired object does not have never differs. Keyed lists pair
-// their items by key (merge_keys.h), others by index; an observed list's real length must lie within its limits (max 0
-// = unlimited).
+// Equal are: absent and a stated false, 0 or "" of built-in kinds (most of their fields are not kept when they say
+// nothing; in maps with free keys they say something), quantities of the same size ("1000m" and "1", "1Gi" and
+// "1024Mi", 1 and "1") where Kubernetes keeps quantities, a number and its text, Secret `stringData` and the `data` it
+// becomes, null / {} / [] and whatever the cluster put there. `status` is not compared. A field the desired object does
+// not have never differs. Keyed lists pair their items by key (merge_keys.h), others by index; an observed list's real
+// length must lie within its limits (max 0 = unlimited).
 #pragma once
 
 #include <string>

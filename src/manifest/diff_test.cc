@@ -129,6 +129,40 @@ TEST(Diff, NamesWhatDiffers) {
   }
 }
 
+TEST(Diff, WhatSaysNothingMayBeAbsentInBuiltInKinds) {
+  struct Row {
+    const char* api_version;
+    const char* wanted;
+    const char* seen;
+    bool same;
+  };
+  for (const Row& row : std::vector<Row>{
+           {"v1", "'spec':{'hostNetwork':false}", "'spec':{}", true},
+           {"v1", "'spec':{'clusterIP':''}", "'spec':{'type':'ClusterIP'}", true},
+           {"apps/v1", "'spec':{'containers':[{'name':'c','env':[{'name':'E','value':''}]}]}",
+            "'spec':{'containers':[{'name':'c','env':[{'name':'E'}]}]}", true},
+           {"apps/v1", "'spec':{'containers':[{'name':'c','livenessProbe':{'initialDelaySeconds':0}}]}",
+            "'spec':{'containers':[{'name':'c'}]}", true},
+           {"rbac.authorization.k8s.io/v1", "'x':{'y':0}", "'x':{}", true},
+           {"v1", "'spec':{'hostNetwork':false}", "'spec':{'hostNetwork':true}", false},
+           {"v1", "'spec':{'hostNetwork':true}", "'spec':{}", false},
+           {"v1", "'metadata':{'name':'n','labels':{'a':''}}", "'metadata':{'name':'n','labels':{}}", false},
+           {"v1", "'data':{'a':''}", "'data':{}", false},
+           {"v1", "'spec':{'limits':{'cpu':0}}", "'spec':{'limits':{}}", false},
+           {"v1", "'spec':{'args':['']}", "'spec':{'args':[]}", false},
+           // Custom resources keep what they are given.
+           {"example.org/v1", "'spec':{'on':false}", "'spec':{}", false},
+           {"gateway.networking.k8s.io/v1", "'spec':{'on':false}", "'spec':{}", false},
+       }) {
+    const auto with = [&](const char* fields) {
+      return value_of(fmt::format("{{'apiVersion':'{}','kind':'Pod',{}}}", row.api_version, fields));
+    };
+    const auto wanted = with(row.wanted);
+    EXPECT_EQ(diff(wanted, with(row.seen), default_entry(wanted)).empty(), row.same)
+        << row.api_version << " " << row.wanted;
+  }
+}
+
 TEST(Diff, LooksOnlyAtWhatIsObserved) {
   EXPECT_THAT(paths("D", "'spec':{'a':1,'b':2}", "'spec':{'a':9,'b':9}", "'spec':{'b':null}"), ElementsAre("/spec/b"));
   EXPECT_THAT(paths("D", "'spec':{'a':1}", "'spec':{'b':2}", "'spec':{'b':null}"), IsEmpty());

@@ -108,6 +108,13 @@ Observed health_of(const json::Value& live) {
   return {};
 }
 
+bool up_to_date(const json::Value& live) {
+  const std::string_view kind = live.string_at({"kind"});
+  const bool workload = kind == "Deployment" || kind == "StatefulSet" || kind == "ReplicaSet" || kind == "DaemonSet";
+  const auto generation = workload ? live.int_at({"metadata", "generation"}) : std::nullopt;
+  return !generation || live.int_at({"status", "observedGeneration"}).value_or(0) >= *generation;
+}
+
 Observed health_of_all(const json::Array& live) {
   Observed all;
   for (const json::Value& object : live) {

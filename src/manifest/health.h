@@ -28,6 +28,9 @@ struct Observed {
 };
 
 Observed health_of(const json::Value& live);
+// Whether the controller of a workload has looked at its present spec: until then its status tells of an earlier one,
+// or of nothing. True for other kinds.
+bool up_to_date(const json::Value& live);
 // Counters added up; the worst state: degraded, restarting, running, completed, and unknown only when nothing is known.
 Observed health_of_all(const json::Array& live);
 

@@ -70,5 +70,21 @@ TEST(Health, TheWorstObjectDecidesWhateverTheOrder) {
   EXPECT_EQ(health_of_all({}), Observed{});
 }
 
+TEST(Health, AStatusOfAnEarlierSpecSaysNothingOfThePresentOne) {
+  struct Row {
+    const char* object;
+    bool up_to_date;
+  };
+  for (const Row& row : std::vector<Row>{
+           {"{'kind':'Deployment','metadata':{'generation':1}}", false},
+           {"{'kind':'DaemonSet','metadata':{'generation':2},'status':{'observedGeneration':1}}", false},
+           {"{'kind':'StatefulSet','metadata':{'generation':2},'status':{'observedGeneration':2}}", true},
+           {"{'kind':'Deployment','metadata':{}}", true},  // a cluster that keeps no generations
+           {"{'kind':'Pod','metadata':{'generation':2}}", true},
+       }) {
+    EXPECT_EQ(up_to_date(value_of(row.object)), row.up_to_date) << row.object;
+  }
+}
+
 }  // namespace
 }  // namespace krake::manifest

@@ -28,8 +28,9 @@ TEST(Schema, DefaultEntryOfALoadBalancerObservesItsIngress) {
 }
 
 TEST(Schema, DefaultEntriesPassTheValidation) {
-  const json::Array manifest{value_of(kDeployment)};
-  EXPECT_EQ(check_observer_schema({default_entry(manifest[0])}, manifest), std::nullopt);
+  const json::Value manifest = value_of(kDeployment);
+  const json::Value entry = default_entry(manifest);
+  EXPECT_EQ(check_observer_schema({entry.if_object(), 1}, {manifest.if_object(), 1}), std::nullopt);
 }
 
 TEST(Schema, MangleKeepsCustomEntriesFirst) {

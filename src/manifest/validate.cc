@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <limits>
-#include <unordered_set>
+#include <set>
 
 #include "manifest/schema.h"
 
@@ -35,31 +35,35 @@ bool truthy(const json::Value& value) {
   return false;
 }
 
-std::vector<std::string> check_manifest(const json::Array& manifest) {
-  std::vector<std::string> errors;
-  for (std::size_t i = 0; i < manifest.size(); ++i) {
-    const json::Object* resource = manifest[i].if_object();
-    if (!resource) {
-      errors.push_back(fmt::format("Resource at index {} is not an object", i));
-      continue;
-    }
-    const json::Value* metadata = resource->find("metadata");
-    const json::Value* name = manifest[i].at_path({"metadata", "name"});
-    std::string suffix;
-    if (name && truthy(*name)) {
-      suffix = fmt::format(" (metadata.name: '{}')", as_text(*name));
-    } else {
-      errors.push_back(fmt::format("Field 'metadata.name' not found in resource at index {}", i));
-    }
-    for (std::string_view field : {"apiVersion", "kind", "metadata"}) {
-      if (!resource->contains(field)) {
-        errors.push_back(fmt::format("Field '{}' not found in resource at index {}{}", field, i, suffix));
-      }
-    }
-    if (metadata && !metadata->is_object()) {
-      errors.push_back(fmt::format("Field 'metadata' is not an object in resource at index {}", i));
+namespace {
+
+void check_resource(const json::Object& resource, std::size_t i, std::vector<std::string>& errors) {
+  const json::Value* metadata = resource.find("metadata");
+  const json::Value* name = metadata ? metadata->at_path({"name"}) : nullptr;
+  std::string suffix;
+  if (name && truthy(*name)) {
+    suffix = fmt::format(" (metadata.name: '{}')", as_text(*name));
+  } else {
+    errors.push_back(fmt::format("Field 'metadata.name' not found in resource at index {}", i));
+  }
+  for (std::string_view field : {"apiVersion", "kind", "metadata"}) {
+    if (!resource.contains(field)) {
+      errors.push_back(fmt::format("Field '{}' not found in resource at index {}{}", field, i, suffix));
     }
   }
+  if (metadata && !metadata->is_object()) {
+    errors.push_back(fmt::format("Field 'metadata' is not an object in resource at index {}", i));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> check_manifest(std::span<const json::Object> manifest) {
+  std::vector<std::string> errors;
+  for (std::size_t i = 0; i < manifest.size() && errors.size() < kMostErrors; ++i) {
+    check_resource(manifest[i], i, errors);
+  }
+  if (errors.size() > kMostErrors) errors.resize(kMostErrors);
   return errors;
 }
 
@@ -248,10 +252,12 @@ Message check_identity(const json::Object& entry) {
 }
 
 // What identifies a resource in a manifest, as one text.
-std::string identity(const json::Value& resource) {
+std::string identity(const json::Object& resource) {
+  const json::Value* metadata = resource.find("metadata");
+  const json::Value* name = metadata ? metadata->at_path({"name"}) : nullptr;
   std::string text;
-  for (const auto path : {std::initializer_list<std::string_view>{"apiVersion"}, {"kind"}, {"metadata", "name"}}) {
-    if (const json::Value* value = resource.at_path(path)) json::print_to(*value, text);
+  for (const json::Value* value : {resource.find("apiVersion"), resource.find("kind"), name}) {
+    if (value) json::print_to(*value, text);
     text += '\n';
   }
   return text;
@@ -259,17 +265,15 @@ std::string identity(const json::Value& resource) {
 
 }  // namespace
 
-Message check_observer_schema(const json::Array& schema, const json::Array& manifest) {
+Message check_observer_schema(std::span<const json::Object> schema, std::span<const json::Object> manifest) {
   if (manifest.empty()) return std::nullopt;
-  std::unordered_set<std::string> known;
-  for (const json::Value& resource : manifest) known.insert(identity(resource));
-  for (const json::Value& value : schema) {
-    const json::Object* entry = value.if_object();
-    if (!entry) return "Observed resource must be a dictionary";
-    if (auto error = check_identity(*entry)) return error;
-    if (auto error = check_leaves(*entry, {"apiVersion", "kind", "metadata"})) return error;
-    if (auto error = check_leaves(*entry->find("metadata")->if_object(), {"name"})) return error;
-    if (!known.contains(identity(value))) return "Observed resource must be in manifest";
+  std::set<std::string> known;  // sorted: texts with one hash are easily made
+  for (const json::Object& resource : manifest) known.insert(identity(resource));
+  for (const json::Object& entry : schema) {
+    if (auto error = check_identity(entry)) return error;
+    if (auto error = check_leaves(entry, {"apiVersion", "kind", "metadata"})) return error;
+    if (auto error = check_leaves(*entry.find("metadata")->if_object(), {"name"})) return error;
+    if (!known.contains(identity(entry))) return "Observed resource must be in manifest";
   }
   return std::nullopt;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,8 +15,9 @@ namespace krake::manifest {
 // False for null, false, 0, "", [] and {}.
 bool truthy(const json::Value& value);
 
-// ApplicationSpec.manifest: all errors, in order; empty when fine.
-std::vector<std::string> check_manifest(const json::Array& manifest);
+// ApplicationSpec.manifest: the errors in order, as many as an answer shows; empty when fine.
+inline constexpr std::size_t kMostErrors = 100;
+std::vector<std::string> check_manifest(std::span<const json::Object> manifest);
 
 // The others: nullopt when fine, else the first error.
 std::optional<std::string> check_kubeconfig(const json::Object& kubeconfig);
@@ -26,6 +28,7 @@ std::optional<std::string> check_tosca_cluster(const json::Object& tosca);
 std::optional<std::string> check_csar(std::string_view url);
 
 // ApplicationSpec.observer_schema against spec.manifest; nothing is checked while the manifest is empty.
-std::optional<std::string> check_observer_schema(const json::Array& schema, const json::Array& manifest);
+std::optional<std::string> check_observer_schema(std::span<const json::Object> schema,
+                                                 std::span<const json::Object> manifest);
 
 }  // namespace krake::manifest

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include "manifest/testing.h"
 
 namespace krake::manifest {
@@ -11,29 +13,40 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using Row = std::pair<std::string_view, std::optional<std::string>>;
 
+std::vector<json::Object> objects_of(std::string_view text) {
+  std::vector<json::Object> objects;
+  for (auto& value : array_of(text)) objects.push_back(std::move(value.make_object()));
+  return objects;
+}
+
 TEST(CheckManifest, AcceptsCompleteResources) {
   EXPECT_THAT(check_manifest({}), IsEmpty());
-  EXPECT_THAT(check_manifest(array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}}]")), IsEmpty());
+  EXPECT_THAT(check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}}]")), IsEmpty());
 }
 
 TEST(CheckManifest, ReportsMissingFieldsInOrder) {
-  EXPECT_THAT(check_manifest(array_of("[{}]")), ElementsAre("Field 'metadata.name' not found in resource at index 0",
-                                                            "Field 'apiVersion' not found in resource at index 0",
-                                                            "Field 'kind' not found in resource at index 0",
-                                                            "Field 'metadata' not found in resource at index 0"));
+  EXPECT_THAT(check_manifest(objects_of("[{}]")), ElementsAre("Field 'metadata.name' not found in resource at index 0",
+                                                              "Field 'apiVersion' not found in resource at index 0",
+                                                              "Field 'kind' not found in resource at index 0",
+                                                              "Field 'metadata' not found in resource at index 0"));
   EXPECT_THAT(
-      check_manifest(array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}},"
-                              " {'metadata':{'name':'q'}}, {'apiVersion':1,'kind':null,'metadata':{'name':''}}]")),
+      check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'}},"
+                                " {'metadata':{'name':'q'}}, {'apiVersion':1,'kind':null,'metadata':{'name':''}}]")),
       ElementsAre("Field 'apiVersion' not found in resource at index 1 (metadata.name: 'q')",
                   "Field 'kind' not found in resource at index 1 (metadata.name: 'q')",
                   "Field 'metadata.name' not found in resource at index 2"));
 }
 
 TEST(CheckManifest, NamesWrongTypes) {
-  EXPECT_THAT(check_manifest(array_of("[3, null, {'apiVersion':'v1','kind':'Pod','metadata':null}]")),
-              ElementsAre("Resource at index 0 is not an object", "Resource at index 1 is not an object",
-                          "Field 'metadata.name' not found in resource at index 2",
-                          "Field 'metadata' is not an object in resource at index 2"));
+  EXPECT_THAT(check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':null}]")),
+              ElementsAre("Field 'metadata.name' not found in resource at index 0",
+                          "Field 'metadata' is not an object in resource at index 0"));
+}
+
+TEST(CheckManifest, MakesAsManyMessagesAsAreShown) {
+  const auto errors = check_manifest(std::vector<json::Object>(1000));
+  ASSERT_EQ(errors.size(), kMostErrors);
+  EXPECT_EQ(errors.back(), "Field 'metadata' not found in resource at index 24");
 }
 
 constexpr std::string_view kGoodKubeconfig =
@@ -168,11 +181,165 @@ TEST(CheckTosca, ClustersNeedTheKubeconfigOutput) {
   EXPECT_EQ(check_tosca_cluster(object_of(text)), "Invalid TOSCA template content.");
 }
 
-TEST(CheckTosca, ACycleOfTypesEnds) {
-  EXPECT_EQ(check_tosca_application(value_of(
-                "{'tosca_definitions_version':'tosca_simple_yaml_1_0','node_types':{'a':{'derived_from':'b'},'b':"
-                "{'derived_from':'a'}},'topology_template':{'node_templates':{'n':{'type':'a'}}}}")),
+constexpr std::string_view kBadTosca = "Invalid TOSCA template content.";
+
+// A template with one node, with `types` and `topology` beside it.
+std::optional<std::string> check_node(std::string_view node, std::string_view types = "",
+                                      std::string_view topology = "") {
+  return check_tosca_application(value_of(
+      fmt::format("{{'tosca_definitions_version':'tosca_simple_yaml_1_0',{}'topology_template':{{{}'node_templates':"
+                  "{{'n':{}}}}}}}",
+                  types, topology, node)));
+}
+
+TEST(CheckTosca, TypesGoBySeveralNames) {
+  for (const auto* type : {"Compute", "tosca:Compute", "Root", "SoftwareComponent", "WebServer", "Database",
+                           "network.Port", "Container.Runtime", "nfv.VNF", "tosca.nodes.nfv.VDU"}) {
+    EXPECT_EQ(check_node(fmt::format("{{'type':'{}'}}", type)), std::nullopt) << type;
+  }
+  for (const auto* section : {"node_types", "capability_types", "relationship_types", "data_types", "interface_types",
+                              "policy_types", "group_types"}) {
+    const auto types = fmt::format("'{}':{{'my.A':{{'derived_from':'tosca.nodes.Root'}}}},", section);
+    EXPECT_EQ(check_node("{'type':'my.A'}", types), std::nullopt) << section;
+    EXPECT_EQ(check_node("{'type':'tosca:my.A'}", types), std::nullopt) << section;
+    EXPECT_EQ(check_node("{'type':'my.B'}", types), kBadTosca) << section;
+  }
+  EXPECT_EQ(check_node("{'type':'my.A'}", "'artifact_types':{'my.A':{}},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':''}"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':null}"), std::nullopt);
+}
+
+TEST(CheckTosca, PropertiesAreThoseOfTheTypeAndItsAncestors) {
+  const std::string_view types =
+      "'node_types':{'A':{'derived_from':'Root','properties':{'x':{'type':'string'},'z':{'type':'string','default':1}}}"
+      ","
+      "'B':{'derived_from':'A','properties':{'x':{'type':'string','required':false}}},"
+      "'C':{'derived_from':'B','properties':{'x':{'type':'string'}}},"
+      "'D':{'derived_from':'C'},'E':null,'F':{},'G':{'derived_from':'elsewhere.H','properties':[]},"
+      "'N':{'properties':{'x':{'type':'string','default':null}}}},";
+  const std::vector<std::tuple<std::string_view, std::string_view, bool>> rows{
+      {"A", "{'x':1}", true},       {"A", "{'x':1,'z':2}", true},
+      {"A", "{}", false},           {"A", "{'x':1,'y':2}", false},
+      {"B", "null", true},          {"B", "{'z':1}", true},
+      {"B", "{'y':1}", false},      {"C", "{'z':1}", false},
+      {"C", "{'x':null}", true},    {"D", "{'x':1,'z':1}", true},
+      {"D", "{}", false},           {"E", "{}", true},
+      {"E", "{'y':1}", false},      {"F", "{'y':1}", false},
+      {"G", "{'y':1}", true},       {"N", "{}", false},
+      {"N", "{'x':1}", true},       {"tosca.nodes.Root", "{'y':1}", false},
+      {"Compute", "{'y':1}", true},
+  };
+  for (const auto& [type, properties, good] : rows) {
+    EXPECT_EQ(check_node(fmt::format("{{'type':'{}','properties':{}}}", type, properties), types) == std::nullopt, good)
+        << type << " " << properties;
+  }
+  // Of two types with one name the later section's counts.
+  const std::string_view twice = "'data_types':{'A':{}},'node_types':{'A':{'properties':{'x':{'type':'string'}}}},";
+  EXPECT_EQ(check_node("{'type':'A'}", twice), std::nullopt);
+  EXPECT_EQ(check_node("{'type':'A','properties':{'x':1}}", twice), kBadTosca);
+}
+
+TEST(CheckTosca, WhatIsFalsyIsAbsent) {
+  const auto with_all = [](std::string_view value) {
+    std::vector<std::pair<std::string, std::optional<std::string>>> results;
+    for (const auto* key : {"node_types", "data_types", "relationship_types", "capability_types", "interface_types",
+                            "policy_types", "group_types", "repositories", "imports", "description"}) {
+      results.emplace_back(key, check_node("{'type':'Compute'}", fmt::format("'{}':{},", key, value)));
+    }
+    for (const auto* key : {"inputs", "outputs", "relationship_templates", "groups", "substitution_mappings",
+                            "policies", "description"}) {
+      results.emplace_back(key, check_node("{'type':'Compute'}", "", fmt::format("'{}':{},", key, value)));
+    }
+    for (const auto* key : {"properties", "interfaces", "capabilities", "requirements"}) {
+      results.emplace_back(key, check_node(fmt::format("{{'type':'Compute','{}':{}}}", key, value)));
+    }
+    for (const auto* key : {"topology_template", "node_templates"}) {
+      const std::string text = key == std::string_view("topology_template")
+                                   ? fmt::format("'topology_template':{}", value)
+                                   : fmt::format("'topology_template':{{'node_templates':{}}}", value);
+      results.emplace_back(key, check_tosca_application(value_of(
+                                    fmt::format("{{'tosca_definitions_version':'tosca_simple_yaml_1_0',{}}}", text))));
+    }
+    return results;
+  };
+  for (const auto* falsy : {"[]", "''", "0", "false", "null"}) {
+    for (const auto& [key, result] : with_all(falsy)) EXPECT_EQ(result, std::nullopt) << key << " " << falsy;
+  }
+  for (const auto* wrong : {"5", "true"}) {
+    for (const auto& [key, result] : with_all(wrong)) EXPECT_EQ(result, kBadTosca) << key << " " << wrong;
+  }
+}
+
+TEST(CheckTosca, RefusesWhatUpstreamCannotLoad) {
+  EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':5},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':{'properties':'x'}},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':{'derived_from':5}},"), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'Compute'}", "'node_types':{'A':5},"), std::nullopt) << "not used";
+  EXPECT_EQ(check_node("{'type':'Compute'}", "'imports':{'a':'http://h/a.yaml'},"), kBadTosca);
+  for (const auto* output : {"{}", "{'value':null}", "{'description':'d'}", "null", "[]"}) {
+    EXPECT_EQ(check_node("{'type':'Compute'}", "", fmt::format("'outputs':{{'o':{}}},", output)), kBadTosca) << output;
+  }
+  EXPECT_EQ(check_node("{'type':'Compute'}", "", "'outputs':{'o':{'value':0}},"), std::nullopt);
+  EXPECT_EQ(check_node("{'type':'Compute','metadata':{'a':1}}"), std::nullopt);
+}
+
+TEST(CheckTosca, ATypeDerivedFromItselfIsRefused) {
+  const std::string_view types = "'node_types':{'a':{'derived_from':'b'},'b':{'derived_from':'a'}},";
+  EXPECT_EQ(check_node("{'type':'a'}", types), kBadTosca);
+  EXPECT_EQ(check_node("{'type':'Compute'}", types), std::nullopt);
+}
+
+// `count` types t0, t1, ... of which `definition(i)` is the i-th.
+json::Object types_of(int count, const std::function<json::Value(int)>& definition) {
+  json::Object types;
+  for (int i = 0; i < count; ++i) types.append(fmt::format("t{}", i), definition(i));
+  return types;
+}
+json::Value template_of(json::Object types, json::Object nodes) {
+  return json::Object{{"tosca_definitions_version", "tosca_simple_yaml_1_0"},
+                      {"node_types", std::move(types)},
+                      {"topology_template", json::Object{{"node_templates", std::move(nodes)}}}};
+}
+
+// At these sizes a search per node, per ancestor or per property takes minutes.
+TEST(CheckTosca, LargeTemplatesAreCheckedAtOnce) {
+  const int many = 20'000;
+  const auto nodes = [&](int count) {
+    return types_of(count, [](int i) { return json::Object{{"type", fmt::format("t{}", i)}}; });
+  };
+  const auto optional_property = *json::parse(R"({"type":"string","required":false})");
+  const auto own_property = [&](int i) { return json::Object{{fmt::format("p{}", i), optional_property}}; };
+
+  EXPECT_EQ(check_tosca_application(template_of(types_of(many,
+                                                         [&](int i) {
+                                                           return json::Object{{"properties", own_property(i)},
+                                                                               {"derived_from", "tosca.nodes.Root"}};
+                                                         }),
+                                                nodes(many))),
             std::nullopt);
+  // A chain, with and without properties to inherit.
+  const auto chain = [&](bool with_properties) {
+    return types_of(many, [&, with_properties](int i) {
+      json::Object type{{"derived_from", i + 1 < many ? fmt::format("t{}", i + 1) : "tosca.nodes.Root"}};
+      if (with_properties) type.set("properties", own_property(i));
+      return type;
+    });
+  };
+  EXPECT_EQ(check_tosca_application(template_of(chain(false), nodes(many))), std::nullopt);
+  EXPECT_EQ(check_tosca_application(template_of(chain(true), nodes(many))), kBadTosca);
+  // One type with many properties, and many that are derived from it.
+  json::Object wide;
+  for (int i = 0; i < many; ++i) wide.append(fmt::format("p{}", i), optional_property);
+  const auto derived = [&](bool with_properties) {
+    return types_of(many, [&, with_properties](int i) {
+      if (i == 0) return json::Object{{"properties", wide}};
+      json::Object type{{"derived_from", "t0"}};
+      if (with_properties) type.set("properties", own_property(many + i));
+      return type;
+    });
+  };
+  EXPECT_EQ(check_tosca_application(template_of(derived(false), nodes(many))), std::nullopt);
+  EXPECT_EQ(check_tosca_application(template_of(derived(true), nodes(many))), kBadTosca);
 }
 
 TEST(CheckCsar, LooksAtTheSuffix) {
@@ -185,7 +352,7 @@ std::string control(std::string_view min, std::string_view max) {
 }
 
 TEST(CheckObserverSchema, ReportsEveryViolation) {
-  const json::Array manifest = array_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'n'}}]");
+  const auto manifest = objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'n'}}]");
   const auto pod = [](std::string_view rest) {
     return fmt::format("[{{'apiVersion':'v1','kind':'Pod','metadata':{{'name':'p','labels':null}}{}}}]", rest);
   };
@@ -196,7 +363,6 @@ TEST(CheckObserverSchema, ReportsEveryViolation) {
       {list("null," + control("0", "0")), std::nullopt},
       {list("{'a':null},[" + control("0", "2") + "]," + control("1", "2")), std::nullopt},
       {list(control("0", "123456789012345678901234567890")), std::nullopt},
-      {"[5]", "Observed resource must be a dictionary"},
       {"[{'kind':'Pod','metadata':{'name':'p'}}]", "apiVersion is not defined"},
       {"[{'apiVersion':'v1','kind':null,'metadata':{'name':'p'}}]", "kind is not defined"},
       {"[{'apiVersion':'v1','kind':'Pod'}]", "metadata dictionary is not defined"},
@@ -220,9 +386,9 @@ TEST(CheckObserverSchema, ReportsEveryViolation) {
       {"[{'apiVersion':'v1','kind':'Pod','metadata':{'name':'q'}}]", "Observed resource must be in manifest"},
   };
   for (const auto& [schema, expected] : rows) {
-    EXPECT_EQ(check_observer_schema(array_of(schema), manifest), expected) << schema;
+    EXPECT_EQ(check_observer_schema(objects_of(schema), manifest), expected) << schema;
   }
-  EXPECT_EQ(check_observer_schema(array_of("[{}]"), {}), std::nullopt);
+  EXPECT_EQ(check_observer_schema(objects_of("[{}]"), {}), std::nullopt);
 }
 
 TEST(Validate, RandomJsonNeverBreaksAnyCheck) {
@@ -230,18 +396,19 @@ TEST(Validate, RandomJsonNeverBreaksAnyCheck) {
   static constexpr std::string_view kKeys[] = {"current-context", "contexts", "users",          "clusters",
                                                "metadata",        "name",     "node_templates", "topology_template"};
   for (int i = 0; i < 3000; ++i) {
-    json::Array array;
+    std::vector<json::Object> objects;
     json::Object object;
     for (int n = 0; n < 4; ++n) {
-      array.push_back(random_value(random, 4));
+      auto value = random_value(random, 4);
+      objects.push_back(std::move(value.make_object()));
       object.set(kKeys[random.below(std::size(kKeys))], random_value(random, 4));
     }
     object.set("tosca_definitions_version", "tosca_simple_yaml_1_0");
-    check_manifest(array);
+    check_manifest(objects);
     check_kubeconfig(object);
     check_tosca_application(object);
     check_tosca_cluster(object);
-    check_observer_schema(array, array);
+    check_observer_schema(objects, objects);
   }
 }
 

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
 
 #include "manifest/validate.h"
 
@@ -42,98 +45,220 @@ constexpr std::array<std::string_view, 12> kNodeKeys{"derived_from", "properties
                                                      "attributes",   "artifacts",  "node_filter",  "copy"};
 constexpr std::array<std::string_view, 2> kOutputKeys{"description", "value"};
 
-bool only_keys(const json::Object& object, std::span<const std::string_view> allowed) {
-  return std::ranges::all_of(
-      object, [&](const auto& entry) { return std::ranges::find(allowed, entry.first) != allowed.end(); });
+// What must be a mapping when it is there. A type of any of these sections may be the type of a node.
+constexpr std::array<std::string_view, 7> kTypeSections{"node_types", "capability_types", "relationship_types",
+                                                        "data_types", "interface_types",  "policy_types",
+                                                        "group_types"};
+constexpr std::array<std::string_view, 6> kTopologySections{"inputs",  "node_templates", "relationship_templates",
+                                                            "outputs", "groups",         "substitution_mappings"};
+constexpr std::array<std::string_view, 3> kNodeSections{"properties", "interfaces", "capabilities"};
+
+// Names of types that may be built in although they have a dot and no `tosca.`.
+constexpr std::array<std::string_view, 4> kShortPrefixes{"network.", "Container.", "nfv.", "mec."};
+
+// The properties of all types together, inherited ones counted again. No template of practice comes near.
+constexpr std::size_t kMostProperties = 500'000;
+
+// Upstream looks for other keys in the text `metadata`, not in a list with it, so every part of the word passes.
+bool only_keys(const json::Object& object, std::span<const std::string_view> allowed, std::string_view also = {}) {
+  return std::ranges::all_of(object, [&](const auto& entry) {
+    return std::ranges::find(allowed, entry.first) != allowed.end() || (!also.empty() && also.contains(entry.first));
+  });
 }
 
-// The member as an object; `ok` turns false when it is there and neither an object nor null.
-const json::Object* section(const json::Object& object, std::string_view key, bool& ok) {
+const json::Value* truthy_member(const json::Object& object, std::string_view key) {
   const json::Value* value = object.find(key);
-  if (!value || value->is_null()) return nullptr;
-  if (!value->is_object()) ok = false;
-  return value->if_object();
+  return value && truthy(*value) ? value : nullptr;
 }
 
-// The definition of a type inside the template itself.
-const json::Object* own_type(const json::Object& tosca, std::string_view name) {
-  for (std::string_view key : {"node_types", "data_types"}) {
-    const json::Value* types = tosca.find(key);
-    const json::Value* type = types && types->is_object() ? types->if_object()->find(name) : nullptr;
-    if (type && type->is_object()) return type->if_object();
-  }
-  return nullptr;
+// The member as an object; `ok` turns false when it is something else. What is falsy counts as absent.
+const json::Object* section(const json::Object& object, std::string_view key, bool& ok) {
+  const json::Value* value = truthy_member(object, key);
+  if (value && !value->is_object()) ok = false;
+  return value ? value->if_object() : nullptr;
 }
 
-// Everything that is built in begins with `tosca.`; `indigo` types are an extension that a template declares or
-// imports.
-bool built_in(std::string_view type) { return type.starts_with("tosca.") && !type.starts_with("tosca.nodes.indigo."); }
+bool all_sections(const json::Object& object, std::span<const std::string_view> keys) {
+  bool ok = true;
+  for (const auto key : keys) section(object, key, ok);
+  return ok;
+}
+bool list_or_absent(const json::Object& object, std::string_view key) {
+  const json::Value* value = truthy_member(object, key);
+  return !value || value->is_array();
+}
+bool text_or_absent(const json::Object& object, std::string_view key) {
+  const json::Value* value = truthy_member(object, key);
+  return !value || value->is_string();
+}
+
+// Without the prefix that says "of TOSCA itself".
+std::string_view plain(std::string_view type) {
+  if (type.starts_with("tosca:")) type.remove_prefix(6);
+  return type;
+}
+
+// What is built in begins with `tosca.`, or is written short: `Compute`, `tosca:Compute`. `indigo` types are an
+// extension that a template declares or imports.
+bool may_be_built_in(std::string_view type) {
+  if (type.starts_with("tosca.nodes.indigo.")) return false;
+  if (type.starts_with("tosca.") || type.starts_with("tosca:") || !type.contains('.')) return !type.empty();
+  return std::ranges::any_of(kShortPrefixes, [&](std::string_view prefix) { return type.starts_with(prefix); });
+}
 
 bool required(const json::Value& property) {
   const json::Object* definition = property.if_object();
-  if (!definition || definition->contains("default")) return false;
+  if (!definition) return true;
+  const json::Value* standard = definition->find("default");
+  if (standard && !standard->is_null()) return false;
   const json::Value* flag = definition->find("required");
   return !flag || !flag->if_bool() || *flag->if_bool();
 }
 
-// Required properties are there and, when every ancestor is known, no others are.
-bool check_properties(const json::Object& tosca, std::string_view type, const json::Object* given) {
-  std::set<std::string_view> known;
-  std::set<std::string_view> seen;  // a cycle of derived_from must not hang us
-  const json::Object* definition = own_type(tosca, type);
-  while (definition && seen.insert(type).second) {
-    const json::Value* properties = definition->find("properties");
-    if (properties && properties->is_object()) {
-      for (const auto& [name, property] : *properties->if_object()) {
-        known.insert(name);
-        if (required(property) && !(given && given->contains(name))) return false;
-      }
+// What a type says of the properties of its nodes.
+struct Schema {
+  struct Property {
+    std::string_view name;
+    bool required = false;
+  };
+  std::vector<Property> properties;  // own and inherited, sorted by name
+  std::size_t required = 0;          // how many of them
+  bool complete = false;             // all ancestors are known: there are no other properties
+};
+
+// The types a template declares, each resolved once: a megabyte of types, deep or wide, takes milliseconds.
+class Types {
+ public:
+  explicit Types(const json::Object& tosca) {
+    for (const auto key : kTypeSections) {
+      const json::Value* types = tosca.find(key);
+      if (!types || !types->is_object()) continue;
+      // The last one of a name counts, as upstream merges the sections.
+      for (const auto& [name, definition] : *types->if_object()) types_.insert_or_assign(name, Type{&definition});
     }
-    const json::Value* parent = definition->find("derived_from");
-    type = parent && parent->is_string() ? std::string_view(*parent->if_string()) : "tosca.nodes.Root";
-    definition = own_type(tosca, type);
+    types_.erase("");  // the name of no parent
   }
-  if (type != "tosca.nodes.Root" || known.empty() || !given) return true;
-  return std::ranges::all_of(*given, [&](const auto& entry) { return known.contains(entry.first); });
+  bool declares(std::string_view name) { return find(name) != nullptr; }
+  // Null when the type, or one it is derived from, is broken. Types that are not declared have an incomplete schema.
+  const Schema* schema(std::string_view name) {
+    std::vector<Type*> open;
+    Type* type = find(name);
+    for (; type && !type->schema; type = find(name)) {
+      if (std::exchange(type->open, true)) return nullptr;  // derived from itself
+      open.push_back(type);
+      if (!parent_of(*type, name)) return nullptr;
+    }
+    const bool rooted = name.empty() || name == "tosca.nodes.Root" || plain(name) == "Root";
+    auto schema = type ? type->schema : rooted ? rooted_ : open_;
+    for (; !open.empty(); open.pop_back()) {
+      schema = extend(*open.back(), std::move(schema));
+      if (!schema) return nullptr;
+    }
+    return schema.get();
+  }
+
+ private:
+  struct Type {
+    const json::Value* definition = nullptr;
+    std::shared_ptr<const Schema> schema;
+    bool open = false;
+  };
+
+  Type* find(std::string_view name) {
+    const auto found = types_.find(plain(name));
+    return found == types_.end() ? nullptr : &found->second;
+  }
+  // "" when it has none.
+  static bool parent_of(const Type& type, std::string_view& name) {
+    name = {};
+    if (!truthy(*type.definition)) return true;
+    const json::Object* definition = type.definition->if_object();
+    if (!definition || !text_or_absent(*definition, "derived_from")) return false;
+    if (const json::Value* parent = truthy_member(*definition, "derived_from")) name = *parent->if_string();
+    return true;
+  }
+  // The type's own properties over the inherited ones.
+  std::shared_ptr<const Schema> extend(Type& type, std::shared_ptr<const Schema> inherited) {
+    const json::Object* definition = type.definition->if_object();
+    bool ok = true;
+    const json::Object* own = definition ? section(*definition, "properties", ok) : nullptr;
+    if (!ok) return nullptr;
+    if (!own) return type.schema = std::move(inherited);
+    std::vector<Schema::Property> added;
+    for (const auto& [name, property] : *own) added.push_back({name, required(property)});
+    std::ranges::sort(added, {}, &Schema::Property::name);
+    properties_ += added.size() + inherited->properties.size();
+    if (properties_ > kMostProperties) return nullptr;
+    auto schema = std::make_shared<Schema>(Schema{.complete = inherited->complete});
+    std::ranges::set_union(added, inherited->properties, std::back_inserter(schema->properties), {},
+                           &Schema::Property::name, &Schema::Property::name);
+    schema->required =
+        static_cast<std::size_t>(std::ranges::count(schema->properties, true, &Schema::Property::required));
+    return type.schema = std::move(schema);
+  }
+
+  std::map<std::string_view, Type> types_;
+  const std::shared_ptr<const Schema> rooted_ = std::make_shared<const Schema>(Schema{.complete = true});
+  const std::shared_ptr<const Schema> open_ = std::make_shared<const Schema>();
+  std::size_t properties_ = 0;
+};
+
+// Required properties are there and, when every ancestor is known, no others are.
+bool check_properties(const Schema& schema, const json::Object* given) {
+  if (!given) return schema.required == 0;
+  std::size_t required = 0;
+  for (const auto& [name, value] : *given) {
+    const auto found = std::ranges::lower_bound(schema.properties, name, {}, &Schema::Property::name);
+    const bool known = found != schema.properties.end() && found->name == name;
+    if (!known && schema.complete) return false;
+    if (known && found->required) ++required;
+  }
+  return required == schema.required;
 }
 
-bool check_node(const json::Object& tosca, const json::Value& value) {
+bool check_node(Types& types, const json::Value& value, bool imported) {
   const json::Object* node = value.if_object();
-  if (!node || !only_keys(*node, kNodeKeys)) return false;
+  if (!node || !only_keys(*node, kNodeKeys, "metadata")) return false;
   const json::Value* type = node->find("type");
+  if (type && type->is_null()) return true;  // upstream looks no further
   if (!type || !type->is_string()) return false;
   const std::string& name = *type->if_string();
-  const json::Value* imports = tosca.find("imports");
-  const bool imported = imports && truthy(*imports);
-  if (!own_type(tosca, name) && !built_in(name) && !imported) return false;
+  if (!types.declares(name) && !may_be_built_in(name) && !imported) return false;
+  if (!all_sections(*node, kNodeSections) || !list_or_absent(*node, "requirements")) return false;
+  const Schema* schema = types.schema(name);
   bool ok = true;
-  const json::Object* properties = section(*node, "properties", ok);
-  return ok && check_properties(tosca, name, properties);
+  return schema && check_properties(*schema, section(*node, "properties", ok));
+}
+
+bool check_output(const json::Value& value) {
+  const json::Object* output = value.if_object();
+  if (!output || !only_keys(*output, kOutputKeys)) return false;
+  const json::Value* result = output->find("value");
+  return result && !result->is_null();
 }
 
 bool check_topology(const json::Object& tosca, const json::Object& topology) {
-  if (!only_keys(topology, kTopologyKeys)) return false;
+  if (!only_keys(topology, kTopologyKeys) || !all_sections(topology, kTopologySections)) return false;
+  if (!list_or_absent(topology, "policies") || !text_or_absent(topology, "description")) return false;
   bool ok = true;
-  const json::Object* nodes = section(topology, "node_templates", ok);
-  const json::Object* outputs = section(topology, "outputs", ok);
-  section(topology, "inputs", ok);
-  if (!ok) return false;
-  if (nodes && !std::ranges::all_of(*nodes, [&](const auto& node) { return check_node(tosca, node.second); })) {
-    return false;
+  if (const json::Object* nodes = section(topology, "node_templates", ok)) {
+    Types types(tosca);
+    const bool imported = truthy_member(tosca, "imports") != nullptr;
+    const auto good = [&](const auto& node) { return check_node(types, node.second, imported); };
+    if (!std::ranges::all_of(*nodes, good)) return false;
   }
-  return !outputs || std::ranges::all_of(*outputs, [](const auto& output) {
-    return output.second.is_object() && only_keys(*output.second.if_object(), kOutputKeys);
-  });
+  const json::Object* outputs = section(topology, "outputs", ok);
+  return !outputs || std::ranges::all_of(*outputs, [](const auto& output) { return check_output(output.second); });
 }
 
 bool check_template(const json::Object& tosca) {
   const json::Value* version = tosca.find("tosca_definitions_version");
   if (!version || !version->is_string()) return false;
   if (std::ranges::find(kVersions, *version->if_string()) == kVersions.end()) return false;
-  if (!only_keys(tosca, kTemplateKeys)) return false;
+  if (!only_keys(tosca, kTemplateKeys, "metadata") || !all_sections(tosca, kTypeSections)) return false;
+  if (!list_or_absent(tosca, "imports") || !text_or_absent(tosca, "description")) return false;
   bool ok = true;
-  section(tosca, "node_types", ok);
-  section(tosca, "data_types", ok);
+  section(tosca, "repositories", ok);
   const json::Object* topology = section(tosca, "topology_template", ok);
   return ok && (!topology || check_topology(tosca, *topology));
 }

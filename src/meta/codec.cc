@@ -29,7 +29,8 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
 }
 
-// Python's int(str): surrounding blanks, a sign, digits with single underscores between them.
+// Python's int(str): surrounding blanks, a sign, digits with single underscores between them, and no more of them than
+// can be read back.
 std::optional<std::string> integer_literal(std::string_view text) {
   text = trim(text);
   std::string out;
@@ -37,6 +38,7 @@ std::optional<std::string> integer_literal(std::string_view text) {
     if (text.front() == '-') out = "-";
     text.remove_prefix(1);
   }
+  const std::size_t sign = out.size();
   bool digit_before = false;
   for (const char c : text) {
     if (c == '_') {
@@ -49,8 +51,17 @@ std::optional<std::string> integer_literal(std::string_view text) {
       return std::nullopt;
     }
   }
-  if (!digit_before) return std::nullopt;
+  if (!digit_before || out.size() - sign > json::kMaxNumberSize) return std::nullopt;
   return out;
+}
+
+// Python's int(float): all digits, 309 of them for 1e308.
+Integer truncated(double value) {
+  constexpr double kBeyond = 9223372036854775808.0;  // 2^63
+  if (std::fabs(value) < kBeyond) return static_cast<std::int64_t>(value);
+  char digits[320];
+  const auto [end, ec] = std::to_chars(std::begin(digits), std::end(digits), value, std::chars_format::fixed);
+  return Integer::from_digits(std::string_view(digits, end));
 }
 
 // Python's float(str), finite or not.
@@ -83,7 +94,7 @@ bool decode_integer(const json::Value& in, Integer& out, FieldErrors& errors) {
     if (number->is_integer()) return out = Integer::from_digits(number->text), true;
     const double value = number->as_double();
     if (std::isinf(value)) return errors.add("Number too large."), false;
-    return out = Integer::from_digits(fmt::format("{:.0f}", std::trunc(value))), true;
+    return out = truncated(value), true;
   }
   if (const auto* text = in.if_string()) {
     if (const auto digits = integer_literal(*text)) return out = Integer::from_digits(*digits), true;
@@ -129,6 +140,13 @@ bool decode_mapping(const json::Value& in, json::Object& out, FieldErrors& error
   if (!object) return errors.add("Not a valid mapping type."), false;
   out = *object;
   return true;
+}
+
+void mask_member(json::Value& member) {
+  const auto* text = member.if_string();
+  const auto* object = member.if_object();
+  if (member.is_null() || (text && text->empty()) || (object && object->empty())) return;
+  member = kMask;
 }
 
 bool check_fixed(const json::Object& object, std::string_view field, std::string_view wanted, FieldErrors& errors) {

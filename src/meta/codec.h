@@ -3,7 +3,8 @@
 //
 // A type is a described struct. `static constexpr FieldMark kMarks[]` names what is special about its fields;
 // `static void check(const T&, FieldChecks&)` holds its validators; a member `Unknown unknown` keeps keys we do not
-// know. A std::optional member is nullable with default null. A C++ name ending in '_' loses it in JSON (namespace_).
+// know, but for the one called kOfTheAnswer. A std::optional member is nullable with default null. A C++ name ending in
+// '_' loses it in JSON (namespace_).
 #pragma once
 
 #include <algorithm>
@@ -26,7 +27,9 @@ namespace krake {
 // and unknown keys are kept.
 enum class Form { create, full, stored };
 
-enum Mark : unsigned { kRequired = 1, kReadonly = 2, kImmutable = 4, kSubresource = 8, kSecret = 16 };
+// kAdditive: a std::optional member that upstream does not have. It is left out while it is empty, and a body that does
+// not mention it leaves it as it is; a merge patch with null empties it.
+enum Mark : unsigned { kRequired = 1, kReadonly = 2, kImmutable = 4, kSubresource = 8, kSecret = 16, kAdditive = 32 };
 struct FieldMark {
   std::string_view name;
   unsigned marks;
@@ -160,6 +163,19 @@ template <class T>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
+
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+template <class T>
+inline constexpr bool is_string_map = false;
+template <class T>
+inline constexpr bool is_string_map<StringMap<T>> = true;
+template <class T>
+inline constexpr bool is_one_of = false;
+template <class... Vs>
+inline constexpr bool is_one_of<OneOf<Vs...>> = true;
 
 template <class T, class Fn>
 void for_each_member(Fn&& fn) {
@@ -408,11 +424,13 @@ struct Codec<T> {
     }
     return good;
   }
+  // The keys of `object` are distinct: the parser sees to that.
   static void collect_unknown(const json::Object& object, T& out) {
     for (const auto& [key, value] : object) {
       bool known = HasKind<T> && (key == "api" || key == "kind");
+      if constexpr (requires { T::kOfTheAnswer; }) known = known || key == T::kOfTheAnswer;
       for_each_member<T>([&](std::string_view name, auto) { known = known || name == key; });
-      if (!known) out.unknown.fields.set(key, value);
+      if (!known) out.unknown.fields.append(key, value);
     }
   }
   static void encode(const T& v, std::string& out) {
@@ -423,6 +441,9 @@ struct Codec<T> {
       first = false;
     }
     for_each_member<T>([&](std::string_view name, auto pointer) {
+      if constexpr (is_optional<std::decay_t<decltype(v.*pointer)>>) {
+        if ((marks_of<T>(name) & kAdditive) && !(v.*pointer)) return;
+      }
       if (!std::exchange(first, false)) out += ',';
       out += '"', out += name, out += "\":";
       Codec<std::decay_t<decltype(v.*pointer)>>::encode(v.*pointer, out);
@@ -467,6 +488,63 @@ Result<T> decode_json(const json::Value& in, Form form) {
   return out;
 }
 
+// ---- secrets: what is for people's eyes goes through here, so that the mark in the struct decides
+
+inline constexpr std::string_view kMask = "********";
+
+namespace codec {
+void mask_member(json::Value& member);  // unless it is null or empty
+template <class T>
+void mask(json::Value& value);
+template <class... Vs>
+void mask_variants(json::Object& object, const OneOf<Vs...>*) {
+  const auto one = [&]<class V>(const V*) {
+    if (auto* variant = object.find(V::kTag)) mask<V>(*variant);
+  };
+  (one(static_cast<const Vs*>(nullptr)), ...);
+}
+template <class T>
+void mask_fields(json::Object& object) {
+  for_each_member<T>([&](std::string_view name, auto pointer) {
+    using Member = std::decay_t<decltype(std::declval<T&>().*pointer)>;
+    auto* member = object.find(name);
+    if (!member) return;
+    if (marks_of<T>(name) & kSecret) {
+      mask_member(*member);
+    } else {
+      mask<Member>(*member);
+    }
+  });
+}
+template <class T>
+void mask(json::Value& value) {
+  auto* object = value.if_object();
+  if constexpr (is_optional<T>) {
+    mask<typename T::value_type>(value);
+  } else if constexpr (is_vector<T>) {
+    if (auto* array = value.if_array()) std::ranges::for_each(*array, mask<typename T::value_type>);
+  } else if constexpr (is_string_map<T>) {
+    using Element = decltype(T::entries)::value_type::second_type;
+    if (object) std::ranges::for_each(*object, [](auto& entry) { mask<Element>(entry.second); });
+  } else if constexpr (is_one_of<T>) {
+    if (object) mask_variants(*object, static_cast<const T*>(nullptr));
+  } else if constexpr (Described<T>) {
+    if (object) mask_fields<T>(*object);
+  }
+}
+}  // namespace codec
+
+// `value`, the JSON of a T, with kMask in fields marked as secret. It need not be a valid T.
+template <class T>
+json::Value masked(json::Value value) {
+  codec::mask<T>(value);
+  return value;
+}
+template <class T>
+std::string encode_masked(const T& value) {
+  return json::print(masked<T>(to_value(value)));
+}
+
 // ---- update semantics (api-contract 6.1), generic over described structs
 
 // The first immutable field, in field order, whose value differs; empty when none does.
@@ -487,18 +565,50 @@ std::string_view changed_immutable(const T& body, const T& stored) {
   return changed;
 }
 
+// Unknown keys of `stored`, wherever both values have the struct they are in. Lists and maps are replaced as a whole.
+template <class T>
+void keep_unknown(T& body, const T& stored) {
+  if constexpr (codec::Described<T>) {
+    if constexpr (requires { body.unknown; }) body.unknown = stored.unknown;
+    codec::for_each_member<T>([&](std::string_view, auto pointer) { keep_unknown(body.*pointer, stored.*pointer); });
+  } else if constexpr (codec::is_optional<T>) {
+    if (body && stored) keep_unknown(*body, *stored);
+  } else if constexpr (codec::is_one_of<T>) {
+    std::visit(
+        [&]<class V>(V& variant) {
+          if (const auto* same = stored.template as<V>()) keep_unknown(variant, *same);
+        },
+        body.value);
+  }
+}
+
+// Gives `body` the additive members it does not mention.
+template <class T>
+void keep_additive(T& body, const T& stored) {
+  codec::for_each_member<T>([&](std::string_view name, auto pointer) {
+    if constexpr (codec::is_optional<std::decay_t<decltype(body.*pointer)>>) {
+      if ((codec::marks_of<T>(name) & kAdditive) && !(body.*pointer)) body.*pointer = stored.*pointer;
+    }
+  });
+}
+
 // Makes `body` what is to be stored: readonly and subresource fields, and unknown keys, from `stored`.
 template <class T>
 void keep_stored(T& body, const T& stored) {
-  if constexpr (requires { body.unknown; }) body.unknown = stored.unknown;
-  codec::for_each_member<T>([&](std::string_view name, auto pointer) {
-    using Member = std::decay_t<decltype(body.*pointer)>;
-    if (codec::marks_of<T>(name) & (kReadonly | kSubresource)) {
-      body.*pointer = stored.*pointer;
-    } else if constexpr (codec::Described<Member>) {
-      keep_stored(body.*pointer, stored.*pointer);
-    }
-  });
+  if constexpr (codec::Described<T>) {
+    if constexpr (requires { body.unknown; }) body.unknown = stored.unknown;
+    codec::for_each_member<T>([&](std::string_view name, auto pointer) {
+      if (codec::marks_of<T>(name) & (kReadonly | kSubresource)) {
+        body.*pointer = stored.*pointer;
+      } else {
+        keep_stored(body.*pointer, stored.*pointer);
+      }
+    });
+  } else if constexpr (codec::is_optional<T>) {
+    if (body && stored) keep_stored(*body, *stored);
+  } else {
+    keep_unknown(body, stored);  // marks inside a tagged union are not honoured
+  }
 }
 
 }  // namespace krake

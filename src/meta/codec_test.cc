@@ -85,6 +85,37 @@ TEST(Codec, CoercesAsTheContractSays) {
   EXPECT_EQ(error(R"({"name":"x","colour":1})"), "{'colour': ['Enum name must be string']}");
 }
 
+TEST(Codec, IntegersGivenAsTextCanBeReadBack) {
+  const std::string most(json::kMaxNumberSize, '1');
+  for (const auto& text : {most, "-" + most, "1_" + most.substr(1)}) {
+    const auto value = load(fmt::format(R"({{"name":"x","count":"{}"}})", text));
+    ASSERT_TRUE(value) << text;
+    EXPECT_TRUE(json::parse(encode_json(*value)));
+  }
+  for (const auto& text : {most + "1", "-" + most + "1", "0" + most, "1_" + most}) {
+    EXPECT_EQ(error(fmt::format(R"({{"name":"x","count":"{}"}})", text)), "{'count': ['Not a valid integer.']}");
+  }
+}
+
+TEST(Codec, FloatsBecomeTheIntegerPythonMakesOfThem) {
+  const std::pair<std::string_view, std::string_view> rows[] = {
+      {"-0.9", "0"},
+      {"2.0e3", "2000"},
+      {"9223372036854774784.0", "9223372036854774784"},  // the last double below 2^63
+      {"9223372036854775808.0", "9223372036854775808"},
+      {"-9223372036854775808.0", "-9223372036854775808"},
+      {"-9.3e18", "-9300000000000000000"},
+      {"1e23", "99999999999999991611392"},
+  };
+  for (const auto& [in, out] : rows) {
+    EXPECT_EQ(load(fmt::format(R"({{"name":"x","count":{}}})", in))->count.text(), out) << in;
+  }
+  const auto most = load(R"({"name":"x","count":1.7976931348623157e308})")->count.text();
+  EXPECT_EQ(most.size(), 309u);
+  EXPECT_TRUE(most.starts_with("179769313486231570814527423731704356798070567525844996598917476803157")) << most;
+  EXPECT_TRUE(most.ends_with("858368")) << most;
+}
+
 TEST(Codec, ReportsEveryErrorAtItsPlace) {
   EXPECT_EQ(error("[]"), "{'_schema': ['Invalid input type.']}");
   EXPECT_EQ(error("{}"), "{'name': ['Missing data for required field.']}");
@@ -119,6 +150,39 @@ TEST(Codec, UnknownKeysSurviveOnlyFromTheStore) {
   keep_stored(update, stored);
   EXPECT_EQ(update.stamp, "s");
   EXPECT_NE(encode_json(update).find("later"), std::string::npos);
+}
+
+struct Key {
+  std::string user;
+  std::string password;
+  std::optional<std::string> token;
+  json::Object certificate;
+  static constexpr FieldMark kMarks[] = {{"password", kSecret}, {"token", kSecret}, {"certificate", kSecret}};
+};
+BOOST_DESCRIBE_STRUCT(Key, (), (user, password, token, certificate))
+struct Door {
+  static constexpr std::string_view kTag = "door";
+  std::optional<Key> key;
+};
+BOOST_DESCRIBE_STRUCT(Door, (), (key))
+struct House {
+  std::vector<Key> list;
+  StringMap<Key> map;
+  OneOf<Door> way;
+};
+BOOST_DESCRIBE_STRUCT(House, (), (list, map, way))
+
+TEST(Codec, SecretsAreMaskedByTheirMark) {
+  const Key key{.user = "u", .password = "HIDE", .token = "HIDE", .certificate = {{"data", "HIDE"}}};
+  const std::string hidden = R"({"user":"u","password":"********","token":"********","certificate":"********"})";
+  EXPECT_EQ(encode_masked(key), hidden);
+  EXPECT_EQ(encode_masked(Key{.user = "u"}), encode_json(Key{.user = "u"})) << "what is not set is shown so";
+  House house{.list = {key}, .map = {.entries = {{"a", key}}}, .way = {Door{key}}};
+  EXPECT_EQ(encode_masked(house), fmt::format(R"({{"list":[{0}],"map":{{"a":{0}}},"way":{{"type":"door","door":)"
+                                              R"({{"key":{0}}}}}}})",
+                                              hidden));
+  EXPECT_EQ(json::print(masked<House>(*json::parse(R"({"list":5,"map":[],"way":{"door":{"key":null}}})"))),
+            R"({"list":5,"map":[],"way":{"door":{"key":null}}})");
 }
 
 TEST(Codec, ImmutableFieldsAreFoundInNestedStructs) {

@@ -30,7 +30,8 @@ class Object {
   // For kinds with a status; no-ops otherwise.
   virtual void reset_status() = 0;
   virtual std::string_view changed_immutable_status(const Object& stored) const = 0;
-  virtual void take_status(const Object& body) = 0;
+  // `whole`: what is absent from the body is to go, additive fields too (a patched document).
+  virtual void take_status(const Object& body, bool whole = false) = 0;
 
   template <class T>
   T& as();
@@ -67,7 +68,8 @@ struct Kind {
   bool unchanged_update_is_ok = false;  // PUT of an equal body: 200 instead of 400
   std::vector<Subresource> subresources;
   void (*on_delete)(Object& object) = nullptr;  // at the first DELETE
-  // status.state, lower case, for ?blocking=; null when the kind has none.
+  // status.state as it is written, "RUNNING", for ?blocking=, which takes it in lower case; null when the kind has
+  // none.
   std::string (*state)(const Object& object) = nullptr;
   // The newest server-made time outside the metadata, e.g. of a binding; null when the kind has none.
   std::optional<DateTime> (*newest_time)(const Object& object) = nullptr;
@@ -111,11 +113,12 @@ class ObjectOf final : public Object {
     if constexpr (requires { value.status; }) return krake::changed_immutable(value.status, stored.as<T>().status);
     return {};
   }
-  void take_status(const Object& body) override {
+  void take_status(const Object& body, bool whole) override {
     if constexpr (requires { value.status; }) {
-      auto unknown = value.status.unknown;
-      value.status = body.as<T>().status;
-      value.status.unknown = std::move(unknown);
+      auto status = body.as<T>().status;
+      if (!whole) keep_additive(status, value.status);
+      keep_unknown(status, value.status);
+      value.status = std::move(status);
     }
   }
 

@@ -54,6 +54,8 @@ struct ObjectMeta {
       {"name", kRequired | kImmutable},   {"namespace", kImmutable},           {"uid", kRequired | kReadonly},
       {"created", kRequired | kReadonly}, {"modified", kRequired | kReadonly}, {"deleted", kReadonly},
   };
+  // The server puts it beside the stored fields; kept as an unknown key it would be printed twice.
+  static constexpr std::string_view kOfTheAnswer = "resource_version";
   static void check(const ObjectMeta& meta, FieldChecks& checks);
   friend bool operator==(const ObjectMeta&, const ObjectMeta&) = default;
 };
@@ -69,6 +71,7 @@ BOOST_DEFINE_ENUM_CLASS(ReasonCode, INTERNAL_ERROR, INVALID_RESOURCE, UNSUPPORTE
 struct Reason {
   ReasonCode code = ReasonCode::INTERNAL_ERROR;
   std::string message;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"code", kRequired}, {"message", kRequired}};
   friend bool operator==(const Reason&, const Reason&) = default;

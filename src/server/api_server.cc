@@ -150,7 +150,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     request.authorized = authorizer_.version();
   }
   auto answer = co_await dispatch(request);
-  if (!answer) co_return problem(answer.error());
+  if (!answer) {
+    if (answer.error().status >= 500) env_.log.error("request failed", {{"why", answer.error().detail}});
+    co_return problem(answer.error());
+  }
   co_return std::move(*answer);
 }
 
@@ -261,8 +264,9 @@ Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
   if (path == "/healthz") co_return text(200, "ok\n");
   if (path == "/readyz") {
     if (!cache_.ready()) co_return text(503, "the watch cache is not loaded\n");
-    const auto fresh = co_await cache_.fresh();
-    co_return fresh ? text(200, "ok\n") : text(503, fresh.error().message + "\n");
+    if (const auto fresh = co_await cache_.fresh(); !fresh) co_return text(503, fresh.error().message + "\n");
+    const auto writable = co_await store_.writable();
+    co_return writable ? text(200, "ok\n") : text(503, writable.error().message + "\n");
   }
   if (path == "/metrics") {
     measure();

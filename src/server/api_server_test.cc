@@ -159,6 +159,28 @@ TEST(ApiServer, StatusWritesTouchNothingElse) {
   EXPECT_EQ(reset.string_at({"status", "state"}), "PENDING");
 }
 
+// Upstream's controllers write whole objects, without the fields they do not know.
+TEST(ApiServer, AdditiveFieldsAreResetByNullNotByAbsence) {
+  TestServer t;
+  auto object = TestServer::body_of(t.call("POST", std::string(kApps), std::string(kMinimal)));
+  EXPECT_FALSE(object.at_path({"status", "cleanup"}));
+  const auto patched = TestServer::body_of(t.call(
+      "PATCH", app("web") + "/status",
+      R"({"status":{"cleanup":[{"cluster":{"api":"kubernetes","namespace":"demo","kind":"Cluster","name":"edge"}}]}})"));
+  ASSERT_TRUE(patched.at_path({"status", "cleanup"}));
+  for (const auto* path : {"/status", ""}) {
+    auto body = patched;
+    body.make_object()["status"].make_object().erase("cleanup");
+    body.make_object()["spec"].make_object().set("backoff", path[0] == '/' ? 1 : 2);
+    EXPECT_EQ(t.call("PUT", app("web") + path, json::print(body)).status, 200);
+    const auto now = t.get(app("web"));
+    ASSERT_TRUE(now.at_path({"status", "cleanup"})) << path;
+    EXPECT_EQ(now.at_path({"status", "cleanup"})->if_array()->size(), 1u) << path;
+  }
+  t.call("PATCH", app("web") + "/status", R"({"status":{"cleanup":null}})");
+  EXPECT_FALSE(t.get(app("web")).at_path({"status", "cleanup"}));
+}
+
 TEST(ApiServer, WatchSendsChangesFromItsStartAndResumes) {
   TestServer t;
   auto stream = t.world.run(t.transport->open({"GET", std::string(kApps) + "?watch&heartbeat=0", {}, ""}));

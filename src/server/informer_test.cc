@@ -19,27 +19,33 @@ class CuttingTransport final : public Transport {
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     targets.push_back(request.target);
     auto stream = co_await inner_->open(std::move(request), options);
-    if (stream) stream->body = std::make_unique<Cut>(std::move(stream->body), generation);
+    if (stream) stream->body = std::make_unique<Cut>(std::move(stream->body), generation, spoiled);
     co_return stream;
   }
   void cut() { ++*generation; }
+  void spoil() { *spoiled = true; }  // what comes is no Role any more
   std::vector<std::string> targets;
 
  private:
   struct Cut final : ByteStream {
-    Cut(std::unique_ptr<ByteStream> b, std::shared_ptr<int> g)
-        : body(std::move(b)), generation(std::move(g)), mine(*generation) {}
+    Cut(std::unique_ptr<ByteStream> b, std::shared_ptr<int> g, std::shared_ptr<bool> s)
+        : body(std::move(b)), generation(std::move(g)), spoiled(std::move(s)), mine(*generation) {}
     Awaitable<Result<std::string>> read() override {
       auto piece = co_await body->read();
       if (*generation != mine) co_return fail(Code::unavailable, "cut");  // and the piece is lost
+      constexpr std::string_view kRules = R"("rules":[])";
+      const auto at = piece && *spoiled ? piece->find(kRules) : std::string::npos;
+      if (at != std::string::npos) piece->replace(at, kRules.size(), R"("rules":7)");
       co_return piece;
     }
     std::unique_ptr<ByteStream> body;
     std::shared_ptr<int> generation;
+    std::shared_ptr<bool> spoiled;
     int mine;
   };
   std::shared_ptr<Transport> inner_;
   std::shared_ptr<int> generation = std::make_shared<int>(0);
+  std::shared_ptr<bool> spoiled = std::make_shared<bool>(false);
 };
 
 struct InformerRig {
@@ -102,6 +108,15 @@ TEST(Informer, AWrongEntryHealsWithinTheResyncInterval) {
   rig.informer.plant_for_test({"", "ghost"}, std::make_shared<const Versioned<Role>>());
   EXPECT_TRUE(rig.server.world.run_until([&] { return !rig.informer.find({"", "ghost"}); }, std::chrono::minutes(15)));
   EXPECT_NE(rig.informer.find({"", "a"}), nullptr);
+}
+
+TEST(Informer, KeepsNoOldCopyOfWhatCannotBeRead) {
+  InformerRig rig;
+  rig.create("a");
+  EXPECT_TRUE(rig.sees({"a"}));
+  rig.transport->spoil();
+  rig.server.call("PATCH", "/core/roles/a", R"({"metadata":{"labels":{"x":"y"}}})");
+  EXPECT_TRUE(rig.sees({}));
 }
 
 TEST(Informer, WaitsForItsOwnWrites) {

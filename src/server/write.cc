@@ -303,7 +303,7 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
             return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
           }
           auto merged = stored.clone();
-          merged->take_status(*wanted);
+          merged->take_status(*wanted, true);
           if (merged->equals(stored)) return Mutation{.unchanged = true};
           return Mutation{.object = std::move(merged)};
         }

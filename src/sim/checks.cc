@@ -221,7 +221,7 @@ std::string Checks::difference_of(const std::string& name, const Application& ap
   const auto& status = app.status;
   if (app.metadata.deleted) return fmt::format("application {} is being deleted and still there", name);
   if (status.state != ApplicationState::RUNNING || !status.running_on || status.running_on != status.scheduled_to)
-    return fmt::format("application {} is {}: {}", name, enum_name(status.state), encode_json(status));
+    return fmt::format("application {} is {}: {}", name, enum_name(status.state), encode_masked(status));
   const auto& place = status.running_on->name;
   const auto known = known_.find(place);
   if (known == known_.end()) return fmt::format("application {} runs on {}, which Krake does not know", name, place);

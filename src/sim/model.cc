@@ -159,7 +159,7 @@ Complaint Model::stored(const std::string& name, const StoredVersion& version) {
   const auto it = std::ranges::find(app.specs, version.spec, &Candidate::spec);
   if (it == app.specs.end())
     return fmt::format("application {}: what is stored is none of the {} specs it may have: {}", name, app.specs.size(),
-                       encode_json(version.spec));
+                       encode_masked(version.spec));
   // From the front: an older candidate that says the same is the likelier one, and rules out less.
   for (auto older = app.specs.begin(); older != it; ++older) found_undone_ += older->unanswered ? 1 : 0;
   found_done_ += it->unanswered ? 1 : 0;

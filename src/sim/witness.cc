@@ -55,7 +55,7 @@ Awaitable<Status> Witness::follow() {
   auto target =
       fmt::format("{}?watch&bookmarks=true&heartbeat=10&since={}", applications().collection_path(""), revision_);
   if (!store_.empty()) target += "&store=" + percent_encode(store_);
-  auto stream = co_await client_.open_watch(std::move(target));
+  auto stream = co_await client_.open_watch(std::move(target), env_.clock);
   if (!stream) co_return fail(stream.error());
   std::string buffer;
   for (;;) {

@@ -25,6 +25,7 @@ class MeteredStore final : public Store {
   Awaitable<Result<LeaseId>> grant(Duration ttl) override;
   Awaitable<Status> keep_alive(LeaseId lease) override;
   Awaitable<Status> revoke(LeaseId lease) override;
+  Awaitable<Status> writable() override { return inner_.writable(); }
   std::string id() const override { return inner_.id(); }
 
  private:

@@ -70,8 +70,9 @@ struct Txn {
   std::vector<Put> puts;
   std::vector<Remove> removes;  // removing an absent key is allowed and is no event
 };
-inline constexpr std::size_t kMaxTxnOperations = 100;                 // guards + puts + removes
-inline constexpr std::size_t kMaxTxnBytes = std::size_t{1536} << 10;  // keys and values; over: Code::too_large
+inline constexpr std::size_t kMaxTxnOperations = 100;  // guards + puts + removes
+// Keys and values; over: Code::too_large. Below etcd's default of 1.5 MiB for a request with everything around it.
+inline constexpr std::size_t kMaxTxnBytes = std::size_t{1408} << 10;
 
 // A failed guard: the current entry of its key (nullopt: absent), in the same round trip.
 struct Conflict {
@@ -131,6 +132,9 @@ class Store {
   // Starts the full time again; not_found when it has run out. Never commits.
   virtual Awaitable<Status> keep_alive(LeaseId lease) = 0;
   virtual Awaitable<Status> revoke(LeaseId lease) = 0;  // removing its keys; not_found when unknown
+
+  // Whether commits can be expected to succeed: an error says why none will until somebody acts. Never a commit.
+  virtual Awaitable<Status> writable() { co_return Status{}; }
 
   // Stable over restarts, new after a restore: qualifies every revision that leaves the server. Known once open.
   virtual std::string id() const = 0;

@@ -9,8 +9,17 @@ namespace krake {
 struct LeaseSpec {
   std::string holder;
   Integer ttl_seconds = 6;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"holder", kRequired}};
+  static void check(const LeaseSpec& spec, FieldChecks& checks) {
+    if (checks.loaded("holder") && (spec.holder.empty() || spec.holder.size() > 255)) {
+      checks.error("holder", "Must have 1 to 255 characters.");
+    }
+    if (checks.loaded("ttl_seconds") && (spec.ttl_seconds < 2 || spec.ttl_seconds > 3600)) {
+      checks.error("ttl_seconds", "Must be from 2 to 3600.");
+    }
+  }
   friend bool operator==(const LeaseSpec&, const LeaseSpec&) = default;
 };
 BOOST_DESCRIBE_STRUCT(LeaseSpec, (), (holder, ttl_seconds))
@@ -27,21 +36,22 @@ struct Lease {
 };
 BOOST_DESCRIBE_STRUCT(Lease, (), (metadata, spec))
 
-// Body of the PUT.
-struct LeaseRequest {
-  std::string holder;
-  Integer ttl_seconds = 6;
-
-  static constexpr FieldMark kMarks[] = {{"holder", kRequired}};
-  static void check(const LeaseRequest& request, FieldChecks& checks) {
-    if (checks.loaded("holder") && (request.holder.empty() || request.holder.size() > 255)) {
-      checks.error("holder", "Must have 1 to 255 characters.");
-    }
-    if (checks.loaded("ttl_seconds") && (request.ttl_seconds < 2 || request.ttl_seconds > 3600)) {
-      checks.error("ttl_seconds", "Must be from 2 to 3600.");
-    }
+// Body of the PUT: the spec alone, or an object with it, as GET answers it.
+struct LeaseRequest : LeaseSpec {};
+namespace codec {
+template <>
+struct Codec<LeaseRequest> {
+  static bool decode(const json::Value& in, LeaseRequest& out, FieldErrors& errors, Form form) {
+    const auto* object = in.if_object();
+    bool good = true;
+    if (object) good = check_fixed(*object, "api", Lease::kApi, errors);
+    if (object) good = check_fixed(*object, "kind", Lease::kKindName, errors) && good;
+    LeaseSpec& fields = out;
+    const auto* spec = object ? object->find("spec") : nullptr;
+    if (spec) return decode_present(*spec, fields, errors.at("spec"), form) && good;
+    return Codec<LeaseSpec>::decode(in, fields, errors, form) && good;
   }
 };
-BOOST_DESCRIBE_STRUCT(LeaseRequest, (), (holder, ttl_seconds))
+}  // namespace codec
 
 }  // namespace krake

@@ -8,6 +8,7 @@ namespace krake {
 struct MetricSpecProvider {
   std::string name;
   std::string metric;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"name", kRequired}, {"metric", kRequired}};
   friend bool operator==(const MetricSpecProvider&, const MetricSpecProvider&) = default;
@@ -54,6 +55,7 @@ BOOST_DESCRIBE_STRUCT(GlobalMetric, (), (metadata, spec))
 struct PrometheusProvider {
   static constexpr std::string_view kTag = "prometheus";
   std::string url;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"url", kRequired}};
   friend bool operator==(const PrometheusProvider&, const PrometheusProvider&) = default;
@@ -66,6 +68,7 @@ struct InfluxProvider {
   std::string token;
   std::string org;
   std::string bucket;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {
       {"url", kRequired}, {"token", kRequired | kSecret}, {"org", kRequired}, {"bucket", kRequired}};
@@ -79,6 +82,7 @@ struct KafkaProvider {
   std::string value_column;
   std::string table;
   std::string url;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {
       {"comparison_column", kRequired}, {"value_column", kRequired}, {"table", kRequired}, {"url", kRequired}};
@@ -89,6 +93,7 @@ BOOST_DESCRIBE_STRUCT(KafkaProvider, (), (comparison_column, value_column, table
 struct StaticProvider {
   static constexpr std::string_view kTag = "static";
   StringMap<double> metrics;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"metrics", kRequired}};
   friend bool operator==(const StaticProvider&, const StaticProvider&) = default;

@@ -4,14 +4,6 @@
 
 namespace krake {
 
-namespace {
-json::Array as_array(const std::vector<json::Object>& objects) {
-  json::Array array;
-  for (const auto& object : objects) array.emplace_back(object);
-  return array;
-}
-}  // namespace
-
 bool ToscaSource::empty() const {
   if (const auto* object = value.if_object()) return object->empty();
   const auto* text = value.if_string();
@@ -32,8 +24,7 @@ bool Codec<ToscaSource>::decode(const json::Value& in, ToscaSource& out, FieldEr
 
 void ApplicationSpec::check(const ApplicationSpec& spec, FieldChecks& checks) {
   if (checks.loaded("manifest")) {
-    for (auto& message : manifest::check_manifest(as_array(spec.manifest)))
-      checks.error("manifest", std::move(message));
+    for (auto& message : manifest::check_manifest(spec.manifest)) checks.error("manifest", std::move(message));
   }
   if (checks.loaded("tosca")) {
     if (auto message = manifest::check_tosca_application(spec.tosca.value)) checks.error("tosca", *message);
@@ -46,7 +37,7 @@ void ApplicationSpec::check(const ApplicationSpec& spec, FieldChecks& checks) {
     checks.schema_error("The application should be defined by a manifest file, a TOSCA template or a CSAR file.");
   }
   if (checks.loaded("observer_schema") && !spec.manifest.empty()) {
-    const auto message = manifest::check_observer_schema(as_array(spec.observer_schema), as_array(spec.manifest));
+    const auto message = manifest::check_observer_schema(spec.observer_schema, spec.manifest);
     if (message) checks.schema_error(*message);
   }
 }

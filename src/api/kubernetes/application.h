@@ -24,6 +24,7 @@ struct ClusterConstraints {
   std::optional<std::vector<expr::LabelConstraint>> labels;
   std::vector<std::string> custom_resources;
   std::optional<std::vector<expr::MetricConstraint>> metrics;
+  Unknown unknown;
 
   friend bool operator==(const ClusterConstraints&, const ClusterConstraints&) = default;
 };
@@ -32,6 +33,7 @@ BOOST_DESCRIBE_STRUCT(ClusterConstraints, (), (labels, custom_resources, metrics
 struct Constraints {
   ClusterConstraints cluster;
   bool migration = true;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"cluster", kRequired}};
   friend bool operator==(const Constraints&, const Constraints&) = default;
@@ -70,6 +72,7 @@ struct ContainerHealth {
   Integer running_pods;
   Integer completed_pods;
   Integer failed_pods;
+  Unknown unknown;
 
   friend bool operator==(const ContainerHealth&, const ContainerHealth&) = default;
 };
@@ -78,6 +81,17 @@ BOOST_DESCRIBE_STRUCT(ContainerHealth, (), (desired_pods, running_pods, complete
 BOOST_DEFINE_ENUM_CLASS(ApplicationState, PENDING, CREATING, RUNNING, RECONCILING, TRANSLATING, RETRYING, RESTARTING,
                         WAITING_FOR_CLEANING, READY_FOR_ACTION, MIGRATING, WAITING_FOR_CLUSTER_CREATION, DELETING,
                         DELETED, DEGRADED, FAILED, COMPLETED)
+
+// A cluster the application has left, where objects of it may still be: `objects` are those known by name, each with
+// apiVersion, kind and metadata.
+struct CleanUp {
+  ResourceRef cluster;
+  std::vector<json::Object> objects;
+
+  static constexpr FieldMark kMarks[] = {{"cluster", kRequired}};
+  friend bool operator==(const CleanUp&, const CleanUp&) = default;
+};
+BOOST_DESCRIBE_STRUCT(CleanUp, (), (cluster, objects))
 
 struct ApplicationStatus {
   std::optional<Reason> reason;
@@ -103,11 +117,12 @@ struct ApplicationStatus {
   std::optional<std::string> auto_cluster_create_started;
   Integer migration_retries;
   Integer migration_timeout;
+  std::optional<std::vector<CleanUp>> cleanup;  // W-23; additive
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {{"complete_token", kSecret}, {"complete_cert", kSecret},
-                                         {"complete_key", kSecret},   {"shutdown_token", kSecret},
-                                         {"shutdown_cert", kSecret},  {"shutdown_key", kSecret}};
+  static constexpr FieldMark kMarks[] = {
+      {"complete_token", kSecret}, {"complete_cert", kSecret}, {"complete_key", kSecret}, {"shutdown_token", kSecret},
+      {"shutdown_cert", kSecret},  {"shutdown_key", kSecret},  {"cleanup", kAdditive}};
   friend bool operator==(const ApplicationStatus&, const ApplicationStatus&) = default;
 };
 BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),
@@ -115,7 +130,7 @@ BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),
                        retries, scheduled_retry, services, mangled_observer_schema, last_observed_manifest,
                        last_applied_manifest, complete_token, complete_cert, complete_key, shutdown_token,
                        shutdown_cert, shutdown_key, shutdown_grace_period, auto_cluster_create_started,
-                       migration_retries, migration_timeout))
+                       migration_retries, migration_timeout, cleanup))
 
 struct Application {
   static constexpr std::string_view kApi = "kubernetes", kKindName = "Application", kPlural = "applications";

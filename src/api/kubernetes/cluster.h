@@ -10,6 +10,7 @@ namespace krake {
 struct CloudConstraints {
   std::optional<std::vector<expr::LabelConstraint>> labels;
   std::optional<std::vector<expr::MetricConstraint>> metrics;
+  Unknown unknown;
 
   friend bool operator==(const CloudConstraints&, const CloudConstraints&) = default;
 };
@@ -17,6 +18,7 @@ BOOST_DESCRIBE_STRUCT(CloudConstraints, (), (labels, metrics))
 
 struct ClusterCloudConstraints {
   CloudConstraints cloud;
+  Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"cloud", kRequired}};
   friend bool operator==(const ClusterCloudConstraints&, const ClusterCloudConstraints&) = default;

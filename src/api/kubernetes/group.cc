@@ -113,6 +113,7 @@ void register_kubernetes(Registry& registry) {
 
   auto cluster = make_kind<Cluster>();
   cluster.force_delete = true;
+  cluster.newest_time = [](const Object& object) { return object.as<Cluster>().status.scheduled; };
   cluster.subresources = {
       {.name = "binding",
        .resource = "clusters/binding",

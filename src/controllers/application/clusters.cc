@@ -15,9 +15,17 @@ Reason unreachable(const ResourceRef& cluster, const Error& error) {
   return {ReasonCode::KUBERNETES_ERROR, fmt::format("{}: {}", to_string(cluster), error.message)};
 }
 
+// Of one object. KUBERNETES_ERROR: it cannot be seen just now, so nothing follows from its absence.
 Reason problem_of(const ResourceRef& cluster, const Error& error) {
-  const auto code = error.code == Code::not_found ? ReasonCode::UNSUPPORTED_RESOURCE : ReasonCode::INVALID_RESOURCE;
+  auto code = ReasonCode::KUBERNETES_ERROR;
+  if (error.code == Code::not_found) code = ReasonCode::UNSUPPORTED_RESOURCE;
+  if (error.code == Code::invalid_argument || error.code == Code::invalid_object) code = ReasonCode::INVALID_RESOURCE;
   return {code, fmt::format("{}: {}", to_string(cluster), error.message)};
+}
+
+bool can_be_reached(ClusterState state) {
+  return state == ClusterState::ONLINE || state == ClusterState::UNHEALTHY || state == ClusterState::NOTREADY ||
+         state == ClusterState::FAILING_METRICS;
 }
 
 }  // namespace
@@ -29,10 +37,38 @@ Connection::Connection(Env& env, Dialer& dialer, kube::ClusterAccess access, kub
       options_(options),
       random_(env.random.fork("connection " + client.server())) {}
 
+std::shared_ptr<void> Connection::probe() {
+  if (failures_ == 0) return nullptr;
+  probing_ = true;
+  return {nullptr, [this](void*) { probing_ = false; }};
+}
+
+std::shared_ptr<void> Connection::use(std::shared_ptr<Connection> connection) {
+  ++connection->used_;
+  return {nullptr, [connection](void*) { --connection->used_; }};
+}
+
+bool Connection::crowded(Mono now) const {
+  return used_ >= options_.max_waiting && client.silence(now) > std::chrono::seconds(1);
+}
+
 void Connection::failed(const Error& error, Mono now) {
   if (now < retry_at_) return;
   last_error_ = error;
   retry_at_ = now + options_.breaker.delay(failures_++, random_);
+}
+
+bool Connection::failed_silently(const Error& error, std::uint64_t answers, Mono now) {
+  const bool silent = error.code == Code::unavailable || error.code == Code::timeout;
+  if (!silent || client.answers() != answers) return false;
+  failed(error, now);
+  return true;
+}
+
+void Connection::forget_discovery(Mono now) {
+  if (now < may_forget_) return;
+  may_forget_ = now + std::chrono::seconds(30);
+  client.forget_discovery();
 }
 
 void Connection::want(const ObjectKey& user, std::set<kube::ResourceType> types) {
@@ -69,6 +105,7 @@ Clusters::Entry& Clusters::open(const ObjectKey& key, const Cluster& cluster) {
   close(entry);
   entry.kubeconfig = now;
   entry.error.reset();
+  entry.error_since.reset();
   auto access = kube::parse_kubeconfig(cluster.spec.kubeconfig);
   if (!access) {
     entry.error = std::move(access).error();
@@ -151,30 +188,49 @@ Awaitable<Place> Clusters::observe(ResourceRef cluster, Wanted wanted) {
   place.deleted = known->object.metadata.deleted.has_value();
   Entry& entry = open(key, known->object);
   entry.users.insert(wanted.user);
-  if (!entry.connection) {
+  place.online = can_be_reached(known->object.status.state);
+  if (entry.connection) {
+    co_await fill(place, entry.connection, wanted);
+  } else {
     place.error = unreachable(cluster, entry.error.value_or(Error{Code::invalid_argument, "no kubeconfig"}));
-    co_return place;
   }
-  co_await fill(place, entry.connection, wanted);
+  note_outcome(key, place);
   co_return place;
+}
+
+void Clusters::note_outcome(const ObjectKey& key, Place& place) {
+  const auto it = entries_.find(key);
+  if (it == entries_.end()) return;
+  auto& since = it->second.error_since;
+  if (!place.error) {
+    since.reset();
+  } else if (!since) {
+    since = env_.clock.now();
+  }
+  place.error_since = since;
 }
 
 namespace {
 
+// Whether the error is about the whole cluster: nobody there, or we are not let in.
+bool is_of_cluster(Connection& connection, const Clock& clock, const Error& error, std::uint64_t answers) {
+  return connection.failed_silently(error, answers, clock.now()) || error.code == Code::unauthenticated;
+}
+
 // An Item for each object, as far as the cluster knows its kind. Error: the cluster cannot be asked.
-Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> connection, ResourceRef cluster,
-                                                const json::Array* objects) {
+Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> connection, const Clock* clock,
+                                                ResourceRef cluster, const json::Array* objects) {
   std::vector<Item> items;
   for (const auto& object : *objects) {
+    const auto answers = connection->client.answers();
     auto ref = co_await connection->client.locate(object);
     Item item;
     if (ref) {
       item.ref = std::move(*ref);
-    } else if (ref.error().code == Code::not_found || ref.error().code == Code::invalid_argument ||
-               ref.error().code == Code::invalid_object) {
-      item.problem = problem_of(cluster, ref.error());
-    } else {
+    } else if (is_of_cluster(*connection, *clock, ref.error(), answers)) {
       co_return fail(ref.error());
+    } else {
+      item.problem = problem_of(cluster, ref.error());
     }
     items.push_back(std::move(item));
   }
@@ -182,29 +238,38 @@ Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> conn
 }
 
 // What lives there under these names: from the watch, or by asking.
-Awaitable<Status> look_up(std::shared_ptr<Connection> connection, std::vector<Item>* items, bool by_name,
-                          std::map<kube::ObjectRef, kube::LiveObject>* asked) {
+Awaitable<Status> look_up(std::shared_ptr<Connection> connection, const Clock* clock, ResourceRef cluster,
+                          std::vector<Item>* items, bool by_name, std::map<kube::ObjectRef, kube::LiveObject>* asked) {
   for (Item& item : *items) {
     if (item.problem) continue;
-    item.live = connection->objects.find(item.ref);
-    if (item.live || !by_name) continue;
+    // Where listing is forbidden only asking tells; what an earlier answer left in the cache may be long gone.
+    const bool visible = connection->objects.sees(item.ref);
+    item.live = visible ? connection->objects.find(item.ref) : nullptr;
+    if (item.live || (visible && !by_name)) continue;
     if (const auto it = asked->find(item.ref); it != asked->end()) {
       item.live = it->second;
       continue;
     }
+    const auto answers = connection->client.answers();
     auto live = co_await connection->client.get(item.ref);
-    if (!live && live.error().code != Code::not_found) co_return fail(live.error());
+    if (!live && live.error().code != Code::not_found) {
+      if (is_of_cluster(*connection, *clock, live.error(), answers)) co_return fail(live.error());
+      item.problem = problem_of(cluster, live.error());
+      continue;
+    }
     if (live) item.live = std::make_shared<const json::Value>(std::move(*live));
     (*asked)[item.ref] = item.live;
   }
   co_return Status();
 }
 
-Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> connection, Place* place,
+Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> connection, const Clock* clock, Place* place,
                        Clusters::Wanted wanted) {
   auto& objects = connection->objects;
   if (!connection->identity_known) {
+    const auto answers = connection->client.answers();
     auto identity = co_await connection->client.kube_system_uid();
+    if (!identity) connection->failed_silently(identity.error(), answers, clock->now());
     const bool hidden =
         !identity && (identity.error().code == Code::forbidden || identity.error().code == Code::not_found);
     if (!identity && !hidden) co_return fail(identity.error());
@@ -212,11 +277,12 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
     connection->identity_known = true;
   }
   place->identity = connection->identity;
-  ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, place->cluster, wanted.desired));
-  ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, place->cluster, wanted.applied));
-  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, place->cluster, wanted.recorded));
+  ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, clock, place->cluster, wanted.desired));
+  ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, clock, place->cluster, wanted.applied));
+  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, clock, place->cluster, wanted.recorded));
+  ASSIGN_OR_CO_RETURN(place->left, co_await locate_all(connection, clock, place->cluster, wanted.left));
   std::set<kube::ResourceType> types;
-  for (const auto* items : {&place->desired, &place->applied, &place->recorded}) {
+  for (const auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
     for (const Item& item : *items) {
       if (item.problem) continue;
       types.insert(item.ref.type);
@@ -224,27 +290,46 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
     }
   }
   connection->want(wanted.user, types);
-  const auto all_listed = [&] {
-    return std::ranges::all_of(types, [&](const auto& type) { return objects.synced(type); });
-  };
-  if (!all_listed()) co_await objects.wait_synced(options.first_list);
+  // What has failed already is not worth a long wait: it holds a worker.
+  const bool failing = std::ranges::any_of(
+      types, [&](const auto& type) { return !objects.synced(type) && objects.problem(type).has_value(); });
+  co_await objects.wait_synced(
+      types, failing ? std::min<Duration>(options.first_list, std::chrono::seconds(1)) : options.first_list);
   bool doubtful = false;
+  std::map<kube::ResourceType, Error> unseen;
   for (const auto& type : types) {
     const auto problem = objects.problem(type);
     if (!objects.synced(type)) {
-      co_return fail(
-          problem.value_or(Error{Code::timeout, fmt::format("{} has not been listed within {} s", type.name(),
-                                                            options.first_list / std::chrono::seconds(1))}));
+      unseen.emplace(
+          type, problem.value_or(Error{Code::timeout, fmt::format("{} has not been listed within {} s", type.name(),
+                                                                  options.first_list / std::chrono::seconds(1))}));
     }
-    doubtful = doubtful || (problem && is_transient(problem->code));
+    doubtful = doubtful || !objects.synced(type) || (problem && is_transient(problem->code));
   }
   // A broken watch leaves old copies; see whether anybody is there at all.
-  if (doubtful) CO_RETURN_IF_ERROR(co_await connection->client.ready());
-  std::map<kube::ObjectRef, kube::LiveObject> asked;
-  for (auto* items : {&place->desired, &place->applied, &place->recorded}) {
-    CO_RETURN_IF_ERROR(co_await look_up(connection, items, wanted.by_name, &asked));
+  if (doubtful) {
+    if (auto ready = co_await connection->client.ready(); !ready) {
+      connection->failed(ready.error(), clock->now());
+      co_return fail(ready.error());
+    }
   }
-  place->ours = objects.by_application(wanted.uid);
+  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+    for (Item& item : *items) {
+      if (item.problem) continue;
+      if (const auto it = unseen.find(item.ref.type); it != unseen.end())
+        item.problem = problem_of(place->cluster, Error{Code::unavailable, it->second.message});
+    }
+  }
+  std::map<kube::ObjectRef, kube::LiveObject> asked;
+  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+    CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place->cluster, items, wanted.by_name, &asked));
+  }
+  for (auto& [ref, live] : objects.by_application(wanted.uid)) {
+    if (objects.sees(ref)) place->ours.emplace_back(ref, live);
+  }
+  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+    for (const Item& item : *items) place->blind = place->blind || (!item.problem && !objects.sees(item.ref));
+  }
   co_return Status();
 }
 
@@ -256,16 +341,18 @@ Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connect
     place.error = unreachable(place.cluster, *error);
     co_return;
   }
-  const Status seen = co_await look(options_, connection, &place, wanted);
+  const auto probe = connection->probe();
+  const Status seen = co_await look(options_, connection, &env_.clock, &place, wanted);
   if (seen) {
     connection->succeeded();
     co_return;
   }
-  connection->failed(seen.error(), env_.clock.now());
   place.error = unreachable(place.cluster, seen.error());
   place.desired.clear();
   place.applied.clear();
   place.recorded.clear();
+  place.left.clear();
+  place.blind = false;
   place.ours.clear();
 }
 

@@ -23,6 +23,7 @@ namespace krake::application {
 struct ClusterOptions {
   Duration request_timeout = std::chrono::seconds(15);
   Duration first_list = std::chrono::seconds(10);  // to wait for the watches of the types in use
+  int max_waiting = 3;  // reconciles on a cluster that keeps silent; less than the controller has workers
   Backoff breaker{.base = std::chrono::seconds(1), .cap = std::chrono::seconds(30)};
 };
 
@@ -34,9 +35,23 @@ class Connection {
   kube::LabelledObjects objects;
 
   // Calls fail fast for a while after one that could not reach the cluster.
-  const Error* broken(Mono now) const { return now < retry_at_ ? &last_error_ : nullptr; }
+  const Error* broken(Mono now) const {
+    return failures_ > 0 && (now < retry_at_ || probing_) ? &last_error_ : nullptr;
+  }
+  // After that time one finds out whether it is back, and the others go on failing fast until the handle is dropped.
+  // Null: nothing to find out.
+  std::shared_ptr<void> probe();
+  // Held by a reconcile that may use the cluster. crowded(): so many do, and nobody has been answered for a while, that
+  // the next one should come later instead of holding up other clusters.
+  static std::shared_ptr<void> use(std::shared_ptr<Connection> connection);
+  bool crowded(Mono now) const;
   void failed(const Error& error, Mono now);
+  // failed(), if since `answers` were counted nobody has answered; what is refused is no failure of the connection.
+  bool failed_silently(const Error& error, std::uint64_t answers, Mono now);
   void succeeded() { failures_ = 0, retry_at_ = {}; }
+
+  // The kind may be gone - or only the namespace, which is no reason to discover everything at each try.
+  void forget_discovery(Mono now);
 
   // The types each application needs to see.
   void want(const ObjectKey& user, std::set<kube::ResourceType> types);
@@ -50,7 +65,10 @@ class Connection {
   ClusterOptions options_;
   Random random_;
   std::map<ObjectKey, std::set<kube::ResourceType>> users_;
+  Mono may_forget_{};
   int failures_ = 0;
+  bool probing_ = false;
+  int used_ = 0;
   Mono retry_at_{};
   Error last_error_;
 };
@@ -68,6 +86,7 @@ class Clusters {
     const json::Array* desired;  // outlive the call
     const json::Array* applied;
     const json::Array* recorded;
+    const json::Array* left;
     // Unlabelled objects are looked for by name; only for clusters where some may be.
     bool by_name = true;
   };
@@ -93,10 +112,12 @@ class Clusters {
     bool deleted = false;                    // seen last
     std::shared_ptr<Connection> connection;  // null: see `error`
     std::optional<Error> error;
+    std::optional<Mono> error_since;  // looks have failed since then
     std::set<ObjectKey> users;
   };
   Entry& open(const ObjectKey& key, const Cluster& cluster);
   void close(Entry& entry);
+  void note_outcome(const ObjectKey& key, Place& place);
   Awaitable<void> fill(Place& place, std::shared_ptr<Connection> connection, Wanted wanted);
 
   Env& env_;

@@ -1,5 +1,6 @@
 #include "controllers/application/controller.h"
 
+#include "client/compact_informer.h"
 #include "controllers/application/status.h"
 #include "manifest/apply.h"
 #include "manifest/diff.h"
@@ -9,7 +10,7 @@
 namespace krake::application {
 namespace {
 
-using ApplicationPtr = Informer<Application>::Ptr;
+using ApplicationPtr = CompactInformer<Application>::Ptr;
 
 // How many reports an application may write: a bucket that fills by one per interval.
 struct Budget {
@@ -19,6 +20,7 @@ struct Budget {
 
 struct Local {
   Memory memory;
+  int hurried = 0;  // rounds in a row that asked for another one at once
   std::optional<Budget> budget;
   std::string uid;
   std::vector<ResourceRef> clusters;
@@ -26,7 +28,9 @@ struct Local {
 
 // Nodes and metrics of clusters are of no interest here.
 void trim(Cluster& cluster) {
+  const auto state = cluster.status.state;
   cluster.status = {};
+  cluster.status.state = state;
   cluster.spec.metrics.clear();
   cluster.metadata.labels = {};
 }
@@ -80,31 +84,42 @@ class ApplicationController final : public Controller {
     if (const auto it = keys_.find(uid); it != keys_.end()) loop_.add(it->second);
   }
   void application_changed(const ObjectKey& key) {
-    if (const auto known = applications_.find(key)) keys_[known->object.metadata.uid] = key;
+    if (const auto uid = applications_.uid(key); !uid.empty()) keys_[std::string(uid)] = key;
     loop_.add(key);
   }
 
   Awaitable<Result<Outcome>> reconcile(ObjectKey key);
   Awaitable<Observed> observe(ObjectKey key, ApplicationPtr application);
   Awaitable<Result<Outcome>> act(ObjectKey key, ApplicationPtr application, Plan plan);
+  // What has come of a plan so far.
+  struct Turn {
+    std::int64_t revision = 0;  // of the stored application; moves on with our writes
+    Duration wait{};
+    bool at_once = false;
+    bool stale = false;
+    std::optional<Error> failure{};
+  };
+  Awaitable<Status> carry_out(ObjectKey key, Action action, Turn* turn);
+  static Result<Outcome> outcome_of(const Turn& turn, Local& local);
   void forget(const ObjectKey& key);
 
   // Each carries out one action. `revision`: of the stored application, moves on with our writes.
   Awaitable<Status> patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision);
   Awaitable<Status> patch_status(ObjectKey key, json::Object fields, std::int64_t* revision);
+  Awaitable<Status> write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision);
   Awaitable<Status> apply(ObjectKey key, Apply action);
   Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
   Awaitable<Status> remove(ObjectKey key, Remove action);
-  Awaitable<void> note_poison(ObjectKey key, ApplicationPtr application, Action action, Error error,
-                              std::int64_t* revision);
-  Awaitable<void> report_failure(ObjectKey key, ApplicationPtr application, Error error, std::int64_t* revision);
+  Awaitable<Status> try_out(ObjectKey key, TryOut action);
+  void note_refused(const ObjectKey& key, const Application& application, const Action& action, const Error& error);
+  Awaitable<void> report_failure(ObjectKey key, ApplicationPtr application, Reason reason, std::int64_t* revision);
 
   PlanOptions plan_options() const {
     return {.installation = options_.installation,
             .migration_health_wait = options_.migration_health_wait,
             .migration_retry = options_.migration_retry};
   }
-  Mono next_report(const Local& local) const;
+  Mono next_report(const Local& local, Mono now) const;
   void spend_report(Local& local);
   void prune(Local& local) const;
 
@@ -113,11 +128,12 @@ class ApplicationController final : public Controller {
   ApplicationOptions options_;
   Log log_;
   Random random_;
-  Informer<Application> applications_;
+  CompactInformer<Application> applications_;
   Informer<Cluster> clusters_informer_;
   Clusters clusters_;
   std::map<std::string, ObjectKey> keys_;  // by uid
   std::map<ObjectKey, Local> local_;
+  Mono api_silent_until_{};
   ControllerLoop loop_;
 };
 
@@ -136,6 +152,13 @@ Awaitable<Result<Outcome>> ApplicationController::reconcile(ObjectKey key) {
     // Deleted and made again: nothing remembered holds.
     keys_.erase(local.uid);
     local = Local{.uid = application->object.metadata.uid};
+  }
+  std::vector<std::shared_ptr<void>> uses;
+  for (const auto& cluster : clusters_of(application->object)) {
+    const auto connection = clusters_.find(cluster);
+    if (!connection) continue;
+    if (connection->crowded(env_.clock.now())) co_return Outcome{.look_again = std::chrono::seconds(1)};
+    uses.push_back(Connection::use(connection));
   }
   const Observed observed = co_await observe(key, application);
   const Plan plan = make_plan(observed, env_.clock.now());
@@ -164,13 +187,15 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
   for (const auto& cluster : clusters) {
-    const bool at_home =
-        cluster == app.status.scheduled_to || cluster == app.status.running_on || app.metadata.deleted.has_value();
+    const bool at_home = cluster == app.status.scheduled_to || cluster == app.status.running_on;
+    const CleanUp* entry = cleanup_at(app, cluster);
+    const json::Array left = entry ? as_array(entry->objects) : json::Array();
     observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
                                                                    .uid = app.metadata.uid,
                                                                    .desired = &observed.desired.objects,
                                                                    .applied = &applied,
                                                                    .recorded = &recorded,
+                                                                   .left = &left,
                                                                    .by_name = at_home}));
   }
   Local& local = local_[key];
@@ -180,64 +205,98 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   }
   prune(local);
   observed.memory = local.memory;
-  observed.memory.status_allowed_at = next_report(local);
+  observed.memory.status_allowed_at = next_report(local, env_.clock.now());
   co_return observed;
 }
 
 // ---- act
 
+// How soon another round comes that was asked for at once. A few are free; who never comes to rest is slowed down.
+constexpr int kFreeRounds = 10;
+Duration pace(Local& local, int free) {
+  const int step = local.hurried++ - free;
+  if (step < 0) return {};
+  return std::min<Duration>(std::chrono::milliseconds(20) * (1 << std::min(step, 9)), std::chrono::seconds(10));
+}
+
 // Errors that only mean that what was planned on is no longer so.
 bool is_stale(const Error& error) { return error.code == Code::conflict || error.code == Code::precondition_failed; }
 
+// Krake's own API does not take what is to be written down.
+Reason unwritable(const Error& error) {
+  const auto code = error.code == Code::too_large ? ReasonCode::INVALID_RESOURCE : ReasonCode::INTERNAL_ERROR;
+  return {code, "what is known of the application cannot be written to Krake: " + error.message};
+}
+
+const ResourceRef* cluster_of(const Action& action) {
+  if (const auto* object = std::get_if<Apply>(&action)) return &object->cluster;
+  if (const auto* gone = std::get_if<Remove>(&action)) return &gone->cluster;
+  if (const auto* trial = std::get_if<TryOut>(&action)) return &trial->cluster;
+  return nullptr;
+}
+
 Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, ApplicationPtr application, Plan plan) {
-  std::int64_t revision = application->revision;
-  const std::int64_t read = revision;
-  Duration wait = std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
-  std::optional<Error> failure;
+  Turn turn{.revision = application->revision,
+            .wait = std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()))};
   for (const Action& action : plan) {
-    Status done;
-    bool on_cluster = false;
-    if (const auto* meta = std::get_if<PatchMeta>(&action)) {
-      done = co_await patch_meta(key, *meta, &revision);
-    } else if (const auto* status = std::get_if<PatchStatus>(&action)) {
-      if (status->limited) spend_report(local_[key]);
-      done = co_await patch_status(key, status->fields, &revision);
-    } else if (const auto* object = std::get_if<Apply>(&action)) {
-      on_cluster = true;
-      done = co_await apply(key, *object);
-    } else if (const auto* gone = std::get_if<Remove>(&action)) {
-      on_cluster = true;
-      done = co_await remove(key, *gone);
-    } else if (std::holds_alternative<Again>(action)) {
-      wait = {};
-    } else if (const auto* pause = std::get_if<Wait>(&action)) {
-      wait = std::min(wait, pause->time);
-    } else if (const auto* retry = std::get_if<Retry>(&action)) {
-      failure = Error{Code::unavailable, retry->why};
-    } else {
-      remember(local_[key].memory, action, plan_options(), env_.clock.now());
-    }
+    const Status done = co_await carry_out(key, action, &turn);
     if (done) continue;
-    if (is_stale(done.error())) {
-      wait = std::chrono::milliseconds(20);
-      break;
+    const Error& error = done.error();
+    const ResourceRef* cluster = cluster_of(action);
+    // What was planned on is no longer so; the application may even be gone.
+    turn.stale = is_stale(error) || (!cluster && error.code == Code::not_found);
+    if (turn.stale) break;
+    const auto connection = cluster ? clusters_.find(*cluster) : nullptr;
+    if (connection && !connection->broken(env_.clock.now())) {
+      // One object that the cluster does not take does not keep the others waiting.
+      note_refused(key, application->object, action, error);
+      turn.at_once = true;
+      continue;
     }
-    const bool poison = on_cluster && is_permanent(reason_of(done.error()).code);
-    if (poison && !std::exchange(failure, done.error())) {
-      co_await note_poison(key, application, action, done.error(), &revision);
+    turn.failure = error;
+    if (cluster) {
+      co_await report_failure(key, application, reason_of(error), &turn.revision);
+    } else if (!is_transient(error.code)) {
+      co_await report_failure(key, application, unwritable(error), &turn.revision);
     }
-    // One object that the cluster does not take does not keep the others waiting.
-    if (poison) continue;
-    // The application may be gone meanwhile; then there is nothing to report to.
-    if (done.error().code == Code::not_found && !on_cluster) co_return Outcome{.look_again = Duration{}};
-    if (on_cluster) co_await report_failure(key, application, done.error(), &revision);
-    failure = done.error();
     break;
   }
   // No acting on what was there before our own writes.
-  if (revision != read) co_await applications_.wait_for(revision);
-  if (failure) co_return fail(std::move(*failure));
-  co_return Outcome{.look_again = wait};
+  if (turn.revision != application->revision) co_await applications_.wait_for(turn.revision);
+  co_return outcome_of(turn, local_[key]);
+}
+
+Result<Outcome> ApplicationController::outcome_of(const Turn& turn, Local& local) {
+  // A failure has its own back-off.
+  if (turn.failure) local.hurried = 0;
+  if (turn.failure) return fail(*turn.failure);
+  if (turn.stale) return Outcome{.look_again = pace(local, 0)};
+  if (turn.at_once) return Outcome{.look_again = pace(local, kFreeRounds)};
+  local.hurried = 0;
+  return Outcome{.look_again = turn.wait};
+}
+
+Awaitable<Status> ApplicationController::carry_out(ObjectKey key, Action action, Turn* turn) {
+  if (auto* meta = std::get_if<PatchMeta>(&action)) {
+    co_return co_await patch_meta(key, std::move(*meta), &turn->revision);
+  }
+  if (auto* status = std::get_if<PatchStatus>(&action)) {
+    if (status->limited) spend_report(local_[key]);
+    co_return co_await patch_status(key, std::move(status->fields), &turn->revision);
+  }
+  if (auto* object = std::get_if<Apply>(&action)) co_return co_await apply(key, std::move(*object));
+  if (auto* gone = std::get_if<Remove>(&action)) co_return co_await remove(key, std::move(*gone));
+  if (auto* trial = std::get_if<TryOut>(&action)) co_return co_await try_out(key, std::move(*trial));
+  if (std::holds_alternative<Again>(action)) {
+    turn->at_once = true;
+  } else if (const auto* pause = std::get_if<Wait>(&action)) {
+    turn->wait = std::min(turn->wait, pause->time);
+  } else if (const auto* retry = std::get_if<Retry>(&action)) {
+    turn->failure = Error{Code::unavailable, retry->why};
+  } else {
+    remember(local_[key].memory, action, plan_options(), env_.clock.now());
+  }
+  co_return Status();
 }
 
 Awaitable<Status> ApplicationController::patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision) {
@@ -252,18 +311,26 @@ Awaitable<Status> ApplicationController::patch_meta(ObjectKey key, PatchMeta act
     for (const auto& owner : *action.owners) owners.push_back(to_value(owner));
     metadata.set("owners", std::move(owners));
   }
-  auto answer = co_await client_.patch<Application>(key, json::Object{{"metadata", std::move(metadata)}},
-                                                    {.revision = *revision});
-  if (!answer) co_return fail(answer.error());
+  co_return co_await write(
+      client_.patch<Application>(key, json::Object{{"metadata", std::move(metadata)}}, {.revision = *revision}),
+      revision);
+}
+
+// Soon answered, or not at all: what the clusters need does not wait for Krake's own API.
+Awaitable<Status> ApplicationController::write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision) {
+  if (env_.clock.now() < api_silent_until_) co_return fail(Code::unavailable, "the Krake API did not answer just now");
+  auto answer = co_await with_timeout(env_.clock, options_.write_timeout, "a write to the Krake API", std::move(call));
+  if (!answer) {
+    if (answer.error().code == Code::timeout) api_silent_until_ = env_.clock.now() + options_.api_pause;
+    co_return fail(answer.error());
+  }
   *revision = answer->revision;
   co_return Status();
 }
 
 Awaitable<Status> ApplicationController::patch_status(ObjectKey key, json::Object fields, std::int64_t* revision) {
-  auto answer = co_await client_.patch_status<Application>(key, std::move(fields), {.revision = *revision});
-  if (!answer) co_return fail(answer.error());
-  *revision = answer->revision;
-  co_return Status();
+  co_return co_await write(client_.patch_status<Application>(key, std::move(fields), {.revision = *revision}),
+                           revision);
 }
 
 // What upstream wrote by plain updates becomes ours, so that applying without a field removes it.
@@ -276,21 +343,24 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   const json::Value* fields = live->at_path({"metadata", "managedFields"});
   const json::Value* version = live->at_path({"metadata", "resourceVersion"});
   if (!fields || !fields->is_array() || !version) co_return Status();
-  auto adopted = manifest::adopt_updates(*fields->if_array(), "OpenAPI-Generator", kManager);
+  auto adopted = manifest::adopt_updates(*fields->if_array(), kUpstreamManager, kManager);
   if (adopted == *fields->if_array()) co_return Status();
   json::Array operations{
       json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}},
       json::Object{{"op", "replace"}, {"path", "/metadata/managedFields"}, {"value", std::move(adopted)}},
   };
   auto patched = co_await connection->client.json_patch(ref, std::move(operations));
-  if (!patched) co_return fail(patched.error());
-  co_return Status();
+  if (patched) co_return Status();
+  // A failed `test` is answered with 422: somebody was faster.
+  if (patched.error().code == Code::invalid_object) co_return fail(Code::conflict, patched.error().message);
+  co_return fail(patched.error());
 }
 
 Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   if (action.adopt) CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
+  const auto answers = connection->client.answers();
   auto applied = co_await connection->client.apply(action.ref, action.body);
   json::Value reply;
   if (applied) {
@@ -310,15 +380,16 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
       // Our copy is old: read it, so that the next plan is made on the present one.
       if (auto live = co_await connection->client.get(action.ref)) connection->objects.note(action.ref, *live);
     } else if (applied.error().code == Code::not_found) {
-      connection->client.forget_discovery();
-    } else if (applied.error().code == Code::unavailable || applied.error().code == Code::timeout) {
-      connection->failed(applied.error(), env_.clock.now());
+      connection->forget_discovery(env_.clock.now());
+    } else {
+      connection->failed_silently(applied.error(), answers, env_.clock.now());
     }
     co_return fail(with_context(std::move(applied).error(), krake::to_string(action.cluster)));
   }
   connection->objects.note(action.ref, reply);
   Memory& memory = local_[key].memory;
   memory.applied[action.key] = action.fingerprint;
+  memory.refusals.erase(action.key);
   const auto left = manifest::diff(action.desired, reply, action.entry);
   if (action.difference != 0) {
     note_repair(memory, action.key, action.difference, !left.empty(), env_.clock.now());
@@ -333,6 +404,7 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
 Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
+  const auto answers = connection->client.answers();
   auto removed = co_await connection->client.remove(action.ref, {.uid = action.uid});
   if (!removed) {
     if (is_stale(removed.error())) {
@@ -340,9 +412,7 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
       connection->objects.note_removed(action.ref, action.uid);
       co_return Status();
     }
-    if (removed.error().code == Code::unavailable || removed.error().code == Code::timeout) {
-      connection->failed(removed.error(), env_.clock.now());
-    }
+    connection->failed_silently(removed.error(), answers, env_.clock.now());
     co_return fail(with_context(std::move(removed).error(), krake::to_string(action.cluster)));
   }
   // What counts is that it is gone, not that somebody has answered so.
@@ -355,34 +425,60 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
   } else {
     co_return fail(with_context(std::move(live).error(), krake::to_string(action.cluster)));
   }
+  local_[key].memory.refusals.erase(action.key);
   std::erase_if(local_[key].memory.applied,
                 [&](const auto& entry) { return entry.first.ends_with('|' + kube::to_string(action.ref)); });
   co_return Status();
 }
 
-// The cluster refuses what it is given. At the target of a migration that is the end of the attempt, not of the
-// application.
-Awaitable<void> ApplicationController::note_poison(ObjectKey key, ApplicationPtr application, Action action,
-                                                   Error error, std::int64_t* revision) {
-  const auto& status = application->object.status;
-  const auto* object = std::get_if<Apply>(&action);
-  const bool moving = status.running_on && status.running_on != status.scheduled_to;
-  if (object && moving && object->cluster == status.scheduled_to) {
-    remember(local_[key].memory, GiveUpMigration{object->cluster, error.message}, plan_options(), env_.clock.now());
-    co_return;
+Awaitable<Status> ApplicationController::try_out(ObjectKey key, TryOut action) {
+  const auto connection = clusters_.find(action.cluster);
+  if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
+  const auto answers = connection->client.answers();
+  auto applied = co_await connection->client.apply(action.ref, action.body, {.dry_run = true});
+  if (applied) co_return Status();
+  if (!connection->failed_silently(applied.error(), answers, env_.clock.now())) {
+    remember(local_[key].memory, GiveUpMigration{action.cluster, applied.error().message}, plan_options(),
+             env_.clock.now());
+    // What was planned on is no longer so.
+    co_return fail(Code::conflict, applied.error().message);
   }
-  co_await report_failure(key, application, error, revision);
+  co_return fail(with_context(std::move(applied).error(), krake::to_string(action.cluster)));
+}
+
+// The cluster has answered and does not take it: the next plan reports that, and tries again after a while. At the
+// target of a migration it is the end of the attempt, not of the application.
+void ApplicationController::note_refused(const ObjectKey& key, const Application& application, const Action& action,
+                                         const Error& error) {
+  Memory& memory = local_[key].memory;
+  const Mono now = env_.clock.now();
+  if (const auto* gone = std::get_if<Remove>(&action)) {
+    return note_refusal(memory, gone->key, 0, {ReasonCode::DELETE_FAILED, error.message}, now);
+  }
+  const auto* object = std::get_if<Apply>(&action);
+  if (!object) return;
+  const auto& status = application.status;
+  const bool moving = status.running_on && status.running_on != status.scheduled_to;
+  const Reason reason = reason_of(error);
+  if (moving && object->cluster == status.scheduled_to && is_permanent(reason.code)) {
+    remember(memory, GiveUpMigration{object->cluster, error.message}, plan_options(), now);
+  } else {
+    note_refusal(memory, object->key, object->fingerprint, reason, now);
+  }
 }
 
 // The reason of a change that did not succeed. Best effort: it is found again at the next try.
-Awaitable<void> ApplicationController::report_failure(ObjectKey key, ApplicationPtr application, Error error,
+Awaitable<void> ApplicationController::report_failure(ObjectKey key, ApplicationPtr application, Reason reason,
                                                       std::int64_t* revision) {
   co_await applications_.wait_for(*revision);
   Local& local = local_[key];
-  if (env_.clock.now() < next_report(local)) co_return;
+  // One reading of the clock: compared with a later one, a budget that is not used up would always lie ahead.
+  const Mono now = env_.clock.now();
+  if (next_report(local, now) > now) co_return;
   auto current = applications_.find(key);
   if (!current || current->object.metadata.uid != application->object.metadata.uid) co_return;
-  StatusView view{.reason = reason_of(error)};
+  StatusView view;
+  view.reason = std::move(reason);
   if (current->object.metadata.deleted) view.reason->code = ReasonCode::DELETE_FAILED;
   auto fields = status_patch(current->object, view);
   if (fields.empty()) co_return;
@@ -394,8 +490,8 @@ Awaitable<void> ApplicationController::report_failure(ObjectKey key, Application
 
 // ---- the pace of reports
 
-Mono ApplicationController::next_report(const Local& local) const {
-  const Mono now = env_.clock.now();
+// When the next report may be written; `now` when at once.
+Mono ApplicationController::next_report(const Local& local, Mono now) const {
   if (!local.budget) return now;
   const double filled =
       local.budget->tokens + std::chrono::duration<double>(now - local.budget->at) / options_.status_interval;
@@ -416,6 +512,7 @@ void ApplicationController::spend_report(Local& local) {
 void ApplicationController::prune(Local& local) const {
   const Mono old = env_.clock.now() - std::chrono::minutes(15);
   std::erase_if(local.memory.repairs, [&](const auto& entry) { return entry.second.last < old; });
+  std::erase_if(local.memory.refusals, [&](const auto& entry) { return entry.second.last < old; });
   constexpr std::size_t kMaxRemembered = 10'000;
   if (local.memory.applied.size() > kMaxRemembered) local.memory.applied.clear();
 }

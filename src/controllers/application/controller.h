@@ -18,6 +18,10 @@ struct ApplicationOptions {
   // Reports of one application: so many at once, then one per `status_interval`.
   int status_burst = 5;
   Duration status_interval = std::chrono::seconds(1);
+  // For one write to the Krake API; after one without an answer all fail at once for `api_pause`, so that clusters are
+  // looked after meanwhile.
+  Duration write_timeout = std::chrono::seconds(5);
+  Duration api_pause = std::chrono::seconds(5);
   std::string installation = "krake";  // label value: which Krake put an object there
   Backoff backoff{.base = std::chrono::milliseconds(500), .cap = std::chrono::seconds(30)};
   ClusterOptions clusters;

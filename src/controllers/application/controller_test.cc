@@ -37,6 +37,42 @@ class Switchable final : public Transport {
   const bool& off_;
 };
 
+// With another switch: calls go out and nobody answers. What is open already stays open.
+class Unanswered final : public Transport {
+ public:
+  Unanswered(std::shared_ptr<Transport> inner, Clock& clock, const bool& on)
+      : inner_(std::move(inner)), clock_(clock), on_(on) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    if (!on_) co_return co_await inner_->send(std::move(request), options);
+    co_await sleep_for(clock_, options.timeout);
+    co_return fail(Code::timeout, "no answer");
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    co_return co_await inner_->open(std::move(request), options);
+  }
+
+ private:
+  std::shared_ptr<Transport> inner_;
+  Clock& clock_;
+  const bool& on_;
+};
+
+// Time as it is outside the simulator: two readings are never the same.
+class TickingClock final : public Clock {
+ public:
+  explicit TickingClock(Clock& inner) : inner_(inner) {}
+  Mono now() const override {
+    last_ = std::max(inner_.now(), last_ + Duration(1));
+    return last_;
+  }
+  Wall wall() const override { return inner_.wall(); }
+  TimerHandle at(Mono when, std::function<void()> fn) override { return inner_.at(when, std::move(fn)); }
+
+ private:
+  Clock& inner_;
+  mutable Mono last_{};
+};
+
 constexpr std::uint64_t kSeeds = 6;
 
 struct Site {
@@ -76,11 +112,16 @@ json::Object node_port_service(const std::string& name) {
 struct Bench {
   testing::TestServer api;
   bool api_off = false;
+  bool api_hangs = false;
   std::map<std::string, Site> sites;
   TableDialer dialer{api.world.clock};
   Client user{api.transport};
-  Client controllers_client{std::make_shared<Switchable>(api.transport, api_off)};
+  Client controllers_client{
+      std::make_shared<Unanswered>(std::make_shared<Switchable>(api.transport, api_off), api.world.clock, api_hangs)};
   ApplicationOptions options;
+  TickingClock ticking{api.world.clock};
+  Env ticking_env{api.world.env.executor, ticking, Random(1), Log(), api.world.metrics};
+  bool ticks = false;
   std::unique_ptr<Controller> controller;
 
   explicit Bench(std::vector<std::string> names = {"one", "two"}) {
@@ -105,7 +146,8 @@ struct Bench {
     if (!made) throw std::runtime_error(made.error().message);
   }
   void start() {
-    controller = make_application_controller({api.world.env, controllers_client, dialer}, options);
+    Env& env = ticks ? ticking_env : api.world.env;
+    controller = make_application_controller({env, controllers_client, dialer}, options);
     controller->start();
   }
   void stop() {
@@ -173,7 +215,8 @@ struct Bench {
       return now && now->status.state == State::RUNNING && now->status.running_on == ref(cluster) &&
              !now->status.reason &&
              now->status.container_health.running_pods == now->status.container_health.desired_pods &&
-             now->metadata.owners == std::vector{ref(cluster)};
+             now->metadata.owners == std::vector{ref(cluster)} &&
+             (!now->status.cleanup || now->status.cleanup->empty());
     });
   }
   void pass(Duration time) {
@@ -260,6 +303,34 @@ TEST(ApplicationController, GoesOnRepairingWhileTheApiIsAway) {
       bench.wait([&] { return bench.sim("one").find("configmaps", "default", "settings") != nullptr; }, seconds(5)));
 }
 
+TEST(ApplicationController, GoesOnRepairingWhileTheApiHangs) {
+  Bench bench({"one"});
+  const int kApps = 12;
+  const auto name = [](int i) { return "web-" + std::to_string(i); };
+  for (int i = 0; i < kApps; ++i) {
+    bench.create(name(i), {deployment(name(i)), config_map(name(i))});
+    bench.bind(name(i), "one");
+  }
+  for (int i = 0; i < kApps; ++i) ASSERT_TRUE(bench.healthy_on(name(i), "one")) << bench.show(name(i));
+  bench.pass(seconds(30));
+  bench.api_hangs = true;
+  // Something to report of each, which cannot be written, and then something to do.
+  bench.sim("one").faults.pods_never_ready = true;
+  for (int i = 0; i < kApps; ++i) ASSERT_TRUE(bench.sim("one").erase("deployments", "default", name(i)));
+  bench.pass(seconds(8));
+  for (int i = 0; i < kApps; ++i) ASSERT_TRUE(bench.sim("one").erase("configmaps", "default", name(i)));
+  EXPECT_TRUE(bench.wait(
+      [&] {
+        for (int i = 0; i < kApps; ++i) {
+          if (!bench.sim("one").find("configmaps", "default", name(i))) return false;
+        }
+        return true;
+      },
+      seconds(12)));
+  bench.api_hangs = false;
+  bench.sim("one").faults.pods_never_ready = false;
+}
+
 TEST(ApplicationController, AppliesAnUpdateAndTakesAwayWhatIsDropped) {
   Bench bench;
   bench.create("web", {deployment("web"), config_map("settings", "{'x':'1','y':'2'}"), config_map("old")});
@@ -333,13 +404,41 @@ TEST(ApplicationController, FailsOverFromADeadClusterAndCleansItLater) {
   bench.pass(minutes(1));
   bench.bind("web", "two");
   ASSERT_TRUE(bench.wait_state("web", State::RUNNING, "two")) << bench.show("web");
-  EXPECT_EQ(bench.get("web")->metadata.owners.size(), 2u);
   bench.pass(minutes(5));
+  EXPECT_EQ(bench.get("web")->metadata.owners, std::vector{Bench::ref("two")});
+  ASSERT_TRUE(bench.get("web")->status.cleanup);
+  EXPECT_EQ(bench.get("web")->status.cleanup->front().cluster, Bench::ref("one"));
   EXPECT_TRUE(bench.sim("one").find("deployments", "default", "web"));
   bench.sites.at("one").off = false;
   ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
   EXPECT_FALSE(bench.sim("one").find("deployments", "default", "web"));
   bench.expect_silence();
+}
+
+TEST(ApplicationController, EmptiesNoSourceForATargetThatRefuses) {
+  const auto set = object_of(
+      "{'apiVersion':'apps/v1','kind':'StatefulSet','metadata':{'name':'db'},'spec':{'replicas':1,'serviceName':'db',"
+      "'selector':{'matchLabels':{'app':'db'}},'template':{'metadata':{'labels':{'app':'db'}},'spec':{'containers':"
+      "[{'name':'c','image':'postgres'}]}}}}");
+  Bench bench;
+  bench.create("web", {set, config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  bench.sim("two").faults.forbidden = {"patch:statefulsets.apps"};
+  bench.bind("web", "two");
+  bool gap = false;
+  ASSERT_TRUE(bench.wait([&] {
+    gap = gap || !bench.sim("one").find("statefulsets", "default", "db");
+    const auto reason = bench.get("web")->status.reason;
+    return reason && reason->code == ReasonCode::CREATE_FAILED;
+  })) << bench.show("web");
+  EXPECT_FALSE(gap);
+  EXPECT_FALSE(bench.sim("two").find("configmaps", "default", "settings"));
+  bench.sim("two").faults.forbidden.clear();
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.running_on == Bench::ref("two"); }, minutes(15)))
+      << bench.show("web");
+  ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("statefulsets", "default", "db"));
 }
 
 TEST(ApplicationController, DeletesItsObjectsBeforeItLetsGo) {
@@ -357,6 +456,30 @@ TEST(ApplicationController, DeletesItsObjectsBeforeItLetsGo) {
   EXPECT_FALSE(bench.sim("one").find("deployments", "default", "web"));
   EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
   bench.expect_silence();
+}
+
+TEST(ApplicationController, DoesNotDeleteWhatItHasNeverApplied) {
+  Bench bench;
+  auto dialled = bench.dialer.dial({.url = Bench::url("two")});
+  HttpRequest post{.method = "POST",
+                   .target = "/api/v1/namespaces/default/configmaps",
+                   .headers = {},
+                   .body = json::print(config_map("settings", "{'of':'the operator'}"))};
+  post.headers.add("Content-Type", "application/json");
+  post.headers.add("Authorization", "Bearer sim-token");
+  ASSERT_EQ(bench.api.world.run((*dialled)->send(post))->status, 201);
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one"));
+  // Whoever may write the application can name any cluster as owner.
+  json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}},
+                        {"owners", json::Array{to_value(Bench::ref("one")), to_value(Bench::ref("two"))}}};
+  ASSERT_TRUE(bench.api.world.run(bench.user.remove<Application>(Bench::key("web"))));
+  ASSERT_TRUE(
+      bench.api.world.run(bench.user.patch<Application>(Bench::key("web"), json::Object{{"metadata", metadata}})));
+  ASSERT_TRUE(bench.wait([&] { return !bench.get("web"); })) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
+  EXPECT_TRUE(bench.sim("two").find("configmaps", "default", "settings"));
 }
 
 TEST(ApplicationController, RemembersFromTheClusterWhatTheStatusForgot) {
@@ -403,6 +526,26 @@ TEST(ApplicationController, LeavesObjectsOfAnotherApplicationAlone) {
   EXPECT_EQ(bench.sim("one").find("configmaps", "default", "settings")->string_at({"data", "of"}), "web");
 }
 
+TEST(ApplicationController, AnObjectNamedTwiceDoesNotMakeItRunInCircles) {
+  Bench bench({"one"});
+  bench.create("web", {config_map("settings", "{'of':'first'}"), config_map("other")});
+  // Past the checks of the API, as in what an older server has stored.
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one"));
+  auto twice = object_of(
+      "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'settings','namespace':'default'},"
+      "'data':{'of':'second'}}");
+  json::Array objects{config_map("settings", "{'of':'first'}"), twice};
+  const auto changed = bench.api.world.run(
+      bench.user.patch<Application>(Bench::key("web"), json::Object{{"spec", json::Object{{"manifest", objects}}}}));
+  if (!changed) return;  // refused at the door
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.state == State::FAILED; })) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::INVALID_RESOURCE);
+  EXPECT_EQ(bench.sim("one").find("configmaps", "default", "settings")->string_at({"data", "of"}), "first");
+  bench.expect_silence();
+}
+
 TEST(ApplicationController, SaysWhichKindIsUnknown) {
   Bench bench;
   bench.create("web", {config_map("settings"),
@@ -441,6 +584,56 @@ TEST(ApplicationController, OneInvalidObjectDoesNotKeepTheOthersWaiting) {
   EXPECT_FALSE(bench.sim("two").find("deployments", "default", "web"));
 }
 
+// One object that its cluster does not serve is that object's trouble.
+TEST(ApplicationController, OneForbiddenObjectStopsNobodyElse) {
+  Bench bench({"one"});
+  bench.sim("one").faults.forbidden = {"patch:configmaps"};
+  bench.create("web", {config_map("settings"), deployment("web")});
+  bench.create("other", {deployment("other")});
+  bench.bind("web", "one");
+  bench.bind("other", "one");
+  ASSERT_TRUE(bench.healthy_on("other", "one")) << bench.show("other");
+  ASSERT_TRUE(bench.wait([&] {
+    const auto web = bench.get("web");
+    return web->status.reason && web->status.container_health.running_pods == Integer(2);
+  })) << bench.show("web");
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("settings"));
+  EXPECT_EQ(bench.get("web")->status.state, State::CREATING);
+  // Drift of the other one is put right meanwhile, at once.
+  ASSERT_TRUE(bench.sim("one").erase("deployments", "default", "other"));
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.sim("one").find("deployments", "default", "other") != nullptr; }, seconds(2)));
+  bench.sim("one").faults.forbidden.clear();
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+}
+
+// The status repeats the manifest, so that it may be too much for Krake's own API.
+TEST(ApplicationController, SaysWhenTheStatusCannotBeWritten) {
+  Bench bench({"one"});
+  bench.ticks = true;
+  bench.restart();
+  bench.create("web", {config_map("settings", "{'x':'" + std::string(800'000, 'x') + "'}")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); }));
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::INVALID_RESOURCE);
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("cannot be written"));
+  bench.expect_silence();
+}
+
+TEST(ApplicationController, ReportsWhatAClusterRefusesThoughTheClockGoesOnMeanwhile) {
+  Bench bench({"one"});
+  bench.ticks = true;
+  bench.restart();
+  bench.sim("one").faults.forbidden = {"patch:configmaps"};
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); })) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.reason->code, ReasonCode::KUBERNETES_ERROR);
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("settings"));
+  bench.sim("one").faults.forbidden.clear();
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+}
+
 TEST(ApplicationController, ReportsAnUnreachableClusterAndGoesOnWhenItIsBack) {
   Bench bench;
   bench.cut("one");
@@ -454,6 +647,80 @@ TEST(ApplicationController, ReportsAnUnreachableClusterAndGoesOnWhenItIsBack) {
   bench.expect_silence(minutes(10));
   bench.sites.at("one").off = false;
   ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+}
+
+// Who waits for a cluster that never answers must not keep the workers from the others.
+TEST(ApplicationController, AHangingClusterDoesNotHoldUpTheOthers) {
+  Bench bench;
+  for (int i = 0; i < 12; ++i) {
+    const auto name = "slow-" + std::to_string(i);
+    bench.create(name, {config_map(name)});
+    bench.bind(name, "one");
+  }
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "two");
+  ASSERT_TRUE(bench.healthy_on("web", "two"));
+  ASSERT_TRUE(bench.healthy_on("slow-11", "one"));
+  bench.sim("one").faults.hang = true;
+  bench.sim("one").cut_watches();
+  bench.pass(seconds(2));
+  for (int round = 0; round < 5; ++round) {
+    // All of them have something to do there.
+    for (int i = 0; i < 12; ++i) {
+      const auto name = "slow-" + std::to_string(i);
+      bench.update(name, {config_map(name, "{'round':'" + std::to_string(round) + "'}")});
+      bench.bind(name, "one");
+    }
+    auto& two = bench.sim("two");
+    ASSERT_TRUE(two.erase("configmaps", "default", "settings"));
+    const auto is_back = [&] { return two.find("configmaps", "default", "settings") != nullptr; };
+    EXPECT_TRUE(bench.wait(is_back, seconds(3))) << round;
+    bench.pass(seconds(20));
+  }
+  bench.sim("one").faults.hang = false;
+  ASSERT_TRUE(bench.healthy_on("slow-0", "one")) << bench.show("slow-0");
+  EXPECT_EQ(bench.sim("one").find("configmaps", "default", "slow-0")->string_at({"data", "round"}), "4");
+}
+
+TEST(ApplicationController, WithoutTheRightToListItLooksByName) {
+  Bench bench;
+  for (const auto* site : {"one", "two"}) bench.sim(site).faults.forbidden = {"list:configmaps", "watch:configmaps"};
+  bench.create("web", {config_map("settings"), deployment("web")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  EXPECT_EQ(bench.get("web")->status.last_observed_manifest.size(), 2u);
+  ASSERT_TRUE(bench.sim("one").erase("configmaps", "default", "settings"));
+  EXPECT_TRUE(
+      bench.wait([&] { return bench.sim("one").find("configmaps", "default", "settings") != nullptr; }, seconds(15)));
+  ASSERT_TRUE(bench.sim("one").merge("configmaps", "default", "settings", value_of("{'data':{'x':'2'}}")));
+  EXPECT_TRUE(bench.wait(
+      [&] { return bench.sim("one").find("configmaps", "default", "settings")->string_at({"data", "x"}) == "1"; },
+      seconds(15)));
+  bench.bind("web", "two");
+  ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
+  bench.expect_silence();
+}
+
+// Not even by name: then it is not known that nothing is left.
+TEST(ApplicationController, WhatItMayNotSeeIsNotDeletedYet) {
+  Bench bench({"one"});
+  bench.create("web", {config_map("settings"), deployment("web")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  bench.stop();
+  bench.sim("one").faults.forbidden = {"*:configmaps"};
+  bench.start();
+  ASSERT_TRUE(bench.api.world.run(bench.user.remove<Application>(Bench::key("web"))));
+  json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}}};
+  ASSERT_TRUE(
+      bench.api.world.run(bench.user.patch<Application>(Bench::key("web"), json::Object{{"metadata", metadata}})));
+  bench.pass(minutes(2));
+  ASSERT_TRUE(bench.get("web")) << "the ConfigMap is still there";
+  EXPECT_TRUE(bench.sim("one").find("configmaps", "default", "settings"));
+  bench.sim("one").faults.forbidden.clear();
+  ASSERT_TRUE(bench.wait([&] { return !bench.get("web"); }, minutes(10))) << bench.show("web");
+  EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
 }
 
 TEST(ApplicationController, FollowsAChangedKubeconfig) {

@@ -19,6 +19,17 @@ Mono RepairRecord::allowed_at() const {
   return last + std::min<Duration>(seconds(5) * (1 << step), std::chrono::minutes(5));
 }
 
+Mono Refusal::allowed_at() const {
+  const int step = std::clamp(count - 1, 0, 6);
+  return last + std::min<Duration>(std::chrono::milliseconds(500) * (1 << step), seconds(30));
+}
+
+void note_refusal(Memory& memory, const std::string& key, std::uint64_t what, Reason reason, Mono now) {
+  auto& refusal = memory.refusals[key];
+  const int count = refusal.what == what ? refusal.count + 1 : 1;
+  refusal = {.what = what, .reason = std::move(reason), .count = count, .last = now};
+}
+
 void note_repair(Memory& memory, const std::string& key, std::uint64_t difference, bool stuck, Mono now) {
   auto& record = memory.repairs[key];
   const bool same = record.difference == difference && now < record.allowed_at() + kForgetRepairs;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace krake::application {
@@ -20,6 +21,13 @@ Ownership ownership(const json::Value& live, const Identity& identity) {
   if (!installation.empty() && installation != identity.installation) return Ownership::foreign;
   const bool complete = !uid.empty() && label(live, kManagedBy) == kManager;
   return complete ? Ownership::ours : Ownership::unlabelled;
+}
+
+bool made_by_upstream(const json::Value& live) {
+  const json::Value* entries = live.at_path({"metadata", "managedFields"});
+  const json::Array* list = entries ? entries->if_array() : nullptr;
+  return list && std::ranges::any_of(
+                     *list, [](const json::Value& entry) { return entry.string_at({"manager"}) == kUpstreamManager; });
 }
 
 std::string owner_text(const json::Value& live, const Identity& identity) {

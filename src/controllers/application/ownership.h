@@ -26,6 +26,9 @@ enum class Ownership {
   foreign,     // another application's or another installation's
 };
 Ownership ownership(const json::Value& live, const Identity& identity);
+// Written by upstream, which puts no labels on: known by the name its Kubernetes client goes by.
+inline constexpr std::string_view kUpstreamManager = "OpenAPI-Generator";
+bool made_by_upstream(const json::Value& live);
 // "application uid 7f3...", "installation east": whose a foreign object is.
 std::string owner_text(const json::Value& live, const Identity& identity);
 

@@ -54,10 +54,18 @@ bool same_place(const Place& a, const Place& b) {
 struct Settlement {
   std::vector<Apply> applies;
   std::vector<Reason> problems;
+  std::vector<Reason> refusals;  // what the cluster answered lately
   std::vector<Duration> waits;
   bool blocked = false;  // something is not as it should be and cannot be put right now
   bool done() const { return applies.empty() && !blocked; }
+  std::vector<Reason> complaints() const {
+    auto all = problems;
+    all.insert(all.end(), refusals.begin(), refusals.end());
+    return all;
+  }
 };
+
+using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
 
 class Planner {
  public:
@@ -88,6 +96,7 @@ class Planner {
     }
     const bool blind = std::ranges::any_of(observed_.places, [](const Place& p) { return p.error.has_value(); });
     if (forgotten && !source && blind && !status_.scheduled_to) add(Wait{seconds(10)});
+    if (std::ranges::any_of(observed_.places, &Place::blind)) add(Wait{seconds(10)});
     put_meta(std::ranges::any_of(plan_, mutates_cluster));
     return take();
   }
@@ -102,13 +111,20 @@ class Planner {
   // The status knows nothing: where objects of ours are.
   const Place* found_place() const {
     if (!applied_.empty()) return nullptr;
-    const auto found = std::ranges::find_if(observed_.places, [](const Place& p) { return !p.ours.empty(); });
+    const auto found = std::ranges::find_if(observed_.places, [&](const Place& p) {
+      return std::ranges::any_of(p.ours,
+                                 [&](const auto& one) { return ownership(*one.second, who_) == Ownership::ours; });
+    });
     return found == observed_.places.end() ? nullptr : &*found;
   }
 
   void add(Action action) { plan_.push_back(std::move(action)); }
   void add_status(json::Object fields) {
     if (!fields.empty()) add(PatchStatus{std::move(fields)});
+  }
+  StatusView view_of(const Place& at, const std::vector<Item>& items, const json::Array& objects,
+                     const json::Array& schema) const {
+    return {.place = &at, .who = who_, .items = items, .objects = &objects, .schema = &schema};
   }
   // A status that only reports: it may have to wait its turn.
   void report(const StatusView& view) {
@@ -131,13 +147,10 @@ class Planner {
   bool has_finalizer() const {
     return std::ranges::find(app_.metadata.finalizers, kKubernetesResourcesDeletion) != app_.metadata.finalizers.end();
   }
-  // `pending`: clusters that are not known to be clean yet and so stay owners.
-  std::optional<std::vector<ResourceRef>> owners_patch(const std::vector<ResourceRef>& pending) const {
+  // Of clusters those where it runs or is to run, and no other: who deletes a cluster deletes what it owns.
+  std::optional<std::vector<ResourceRef>> owners_patch() const {
     std::vector<ResourceRef> wanted;
-    const auto stays = [&](const ResourceRef& ref) {
-      return ref == status_.scheduled_to || ref == status_.running_on ||
-             std::ranges::find(pending, ref) != pending.end();
-    };
+    const auto stays = [&](const ResourceRef& ref) { return ref == status_.scheduled_to || ref == status_.running_on; };
     for (const auto& owner : app_.metadata.owners) {
       if (owner.kind != kClusterKind || stays(owner)) wanted.push_back(owner);
     }
@@ -151,22 +164,44 @@ class Planner {
     return wanted;
   }
   void put_meta(bool before_mutation) {
-    PatchMeta meta;
-    meta.owners = owners_;
     if (before_mutation && !has_finalizer()) {
-      meta.finalizers = app_.metadata.finalizers;
-      meta.finalizers->emplace_back(kKubernetesResourcesDeletion);
-      plan_.insert(plan_.begin(), std::move(meta));
-    } else if (meta.owners) {
-      plan_.push_back(std::move(meta));  // nothing waits for it, not even while the API is away
+      auto finalizers = app_.metadata.finalizers;
+      finalizers.emplace_back(kKubernetesResourcesDeletion);
+      plan_.insert(plan_.begin(), PatchMeta{.finalizers = std::move(finalizers)});
     }
+    // Last: nothing waits for these, not even while the API is away. A cluster is remembered before it is disowned.
+    if (cleanup_ && *cleanup_ != stored_cleanup()) add(PatchStatus{{{"cleanup", as_value(*cleanup_)}}});
+    if (owners_) add(PatchMeta{.owners = owners_});
+  }
+
+  // ---- clusters that were left
+
+  std::vector<CleanUp> stored_cleanup() const { return status_.cleanup.value_or(std::vector<CleanUp>()); }
+  static json::Value as_value(const std::vector<CleanUp>& entries) {
+    json::Array array;
+    for (const auto& entry : entries) array.push_back(to_value(entry));
+    return array;
+  }
+  // What may be there by name: all that was applied or seen. The entry stays as it is until the cluster is clean.
+  CleanUp cleanup_of(const Place& at, bool just_left = false) const {
+    const CleanUp* known = cleanup_at(app_, at.cluster);
+    if (known && !just_left) return *known;
+    CleanUp entry = known ? *known : CleanUp{.cluster = at.cluster, .objects = {}};
+    const auto put = [&](json::Object object) {
+      if (std::ranges::find(entry.objects, object) == entry.objects.end()) entry.objects.push_back(std::move(object));
+    };
+    for (const auto* objects : {&status_.last_applied_manifest, &status_.last_observed_manifest}) {
+      for (const auto& object : *objects) put(identity_fields(object));
+    }
+    for (const auto& [ref, live] : at.ours) put(identity_fields(ref));
+    return entry;
   }
 
   // ---- objects at a place
 
   const json::Value* previous_of(const Place& at, const kube::ObjectRef& ref) const {
     for (std::size_t i = 0; i < at.applied.size(); ++i) {
-      if (!at.applied[i].problem && at.applied[i].ref == ref) return &applied_[i];
+      if (!at.applied[i].problem && same_object(at.applied[i].ref, ref)) return &applied_[i];
     }
     return nullptr;
   }
@@ -204,6 +239,7 @@ class Planner {
       apply.adopt = whose == Ownership::unlabelled;
     }
     if (changed || apply.adopt) {
+      if (held_back(apply, out)) return;
       if (previous && !(*previous == object)) apply.previous = *previous;
       apply.body = manifest::apply_body(apply.desired);
       out.applies.push_back(std::move(apply));
@@ -213,10 +249,28 @@ class Planner {
         item.live ? manifest::diff(apply.desired, *item.live, apply.entry) : std::vector<manifest::Difference>();
     if (item.live && differences.empty()) return;
     apply.difference = item.live ? difference_of(differences) : kAbsent;
-    if (!may_repair(at, item, apply, differences, out)) return;
+    if (!may_repair(at, item, apply, differences, out) || held_back(apply, out)) return;
     apply.body =
         item.live ? manifest::repair_body(apply.desired, *item.live, apply.entry) : manifest::apply_body(apply.desired);
     out.applies.push_back(std::move(apply));
+  }
+
+  bool held_back(const Apply& apply, Settlement& out) const {
+    if (!refused(apply.key, apply.fingerprint, out.refusals, out.waits)) return false;
+    out.blocked = true;
+    return true;
+  }
+
+  // It was tried lately and the cluster said no: not yet again, but said aloud.
+  bool refused(const std::string& key, std::uint64_t what, std::vector<Reason>& reasons,
+               std::vector<Duration>& waits) const {
+    const auto found = observed_.memory.refusals.find(key);
+    if (found == observed_.memory.refusals.end() || found->second.what != what) return false;
+    const Mono allowed = found->second.allowed_at();
+    if (now_ >= allowed) return false;
+    reasons.push_back(found->second.reason);
+    waits.push_back(allowed - now_);
+    return true;
   }
 
   bool may_repair(const Place& at, const Item& item, const Apply& apply,
@@ -225,7 +279,8 @@ class Planner {
     if (found == observed_.memory.repairs.end() || found->second.difference != apply.difference) return true;
     const Mono allowed = found->second.allowed_at();
     if (now_ >= allowed) return true;
-    out.blocked = true;
+    // What is there runs, though not quite as it is wanted; only what is not there keeps the rest from counting.
+    if (!item.live) out.blocked = true;
     out.waits.push_back(allowed - now_);
     const std::string what = item.live ? "differs again at " + manifest::describe(differences) : "is gone again";
     out.problems.push_back(
@@ -234,6 +289,16 @@ class Planner {
                      "or the cluster does not take the value. Trying more slowly",
                      kube::to_string(item.ref), krake::to_string(at.cluster), what)});
     return false;
+  }
+
+  // Items that name an object an earlier one names already: both together would be changed for ever.
+  static std::set<std::size_t> named_again(const Place& at, const std::vector<Item>& items) {
+    std::set<std::size_t> again;
+    std::set<std::string> named;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (!items[i].problem && !named.insert(memory_key(at, items[i].ref)).second) again.insert(i);
+    }
+    return again;
   }
 
   Settlement settle(const Place& at, const std::vector<Item>& items, const json::Array& objects,
@@ -246,7 +311,17 @@ class Planner {
         if (apply_rank(objects[i].string_at({"kind"})) == rank) order.push_back(i);
       }
     }
+    const auto again = named_again(at, items);
     for (const auto i : order) {
+      if (again.contains(i)) {
+        result.blocked = true;
+        result.problems.push_back(
+            {ReasonCode::INVALID_RESOURCE,
+             fmt::format("{} is in the manifest more than once; only the first counts, remove the "
+                         "others",
+                         kube::to_string(items[i].ref))});
+        continue;
+      }
       if (const auto& problem = items[i].problem) {
         result.blocked = true;
         if (std::ranges::any_of(objects, [&](const auto& crd) { return defines(crd, objects[i]); })) {
@@ -262,21 +337,34 @@ class Planner {
     return result;
   }
 
-  // Ours at that place: by label, and what the status has recorded and nobody else claims.
-  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> inventory(const Place& at) const {
-    auto all = at.ours;
-    std::erase_if(all, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
-    const auto take = [&](const std::vector<Item>& items) {
+  // Ours at that place: by label. Without one only what upstream has made and seen where the application runs: a name
+  // in a manifest is a wish, it says nothing about who put the object there.
+  Objects inventory(const Place& at) const {
+    Objects all;
+    // Each once, in whatever versions it was seen.
+    const auto put = [&](const kube::ObjectRef& ref, const kube::LiveObject& live) {
+      const auto same = [&](const auto& one) {
+        return same_object(one.first, ref) || (!uid_of(*live).empty() && uid_of(*one.second) == uid_of(*live));
+      };
+      if (std::ranges::none_of(all, same)) all.emplace_back(ref, live);
+    };
+    const auto take = [&](const std::vector<Item>& items, bool upstreams) {
       for (const Item& item : items) {
-        if (item.problem || !item.live || ownership(*item.live, who_) == Ownership::foreign) continue;
-        if (std::ranges::none_of(all, [&](const auto& one) { return one.first == item.ref; }))
-          all.emplace_back(item.ref, item.live);
+        if (item.problem || !item.live) continue;
+        const auto whose = ownership(*item.live, who_);
+        const bool mine =
+            whose == Ownership::ours || (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
+        if (mine) put(item.ref, item.live);
       }
     };
-    take(at.applied);
-    take(at.recorded);
+    for (const auto& [ref, live] : at.ours) {
+      if (ownership(*live, who_) == Ownership::ours) put(ref, live);
+    }
+    take(at.applied, false);
+    take(at.left, false);
+    take(at.recorded, at.cluster == status_.running_on);
     // Backwards: what others need goes last.
-    decltype(all) ordered;
+    Objects ordered;
     for (int rank = kRanks; rank-- > 0;) {
       for (auto one = all.rbegin(); one != all.rend(); ++one) {
         if (apply_rank(one->first.type.kind) == rank) ordered.push_back(*one);
@@ -286,13 +374,15 @@ class Planner {
   }
 
   // Removes those of `objects` that are not on their way out already. True when nothing of them is left.
-  bool remove_all(const Place& at, const std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>& objects) {
+  bool remove_all(const Place& at, const Objects& objects) {
+    std::vector<Duration> waits;
     for (const auto& [ref, live] : objects) {
-      if (!being_deleted(*live)) {
-        add(Remove{at.cluster, ref, std::string(uid_of(*live))});
-        removing_ = true;
-      }
+      const auto key = memory_key(at, ref);
+      if (being_deleted(*live) || refused(key, 0, stuck_, waits)) continue;
+      add(Remove{at.cluster, ref, std::string(uid_of(*live)), key});
+      removing_ = true;
     }
+    for (const auto wait : waits) add(Wait{wait});
     if (!objects.empty()) add(Wait{seconds(10)});
     return objects.empty();
   }
@@ -320,8 +410,7 @@ class Planner {
 
   // The status is lost, the objects are there: only look, and write down what is so.
   void recover(const Place& at) {
-    StatusView view{
-        .place = &at, .items = at.desired, .objects = &observed_.desired.objects, .schema = &observed_.desired.schema};
+    StatusView view = view_of(at, at.desired, observed_.desired.objects, observed_.desired.schema);
     view.running_on = at.cluster;
     view.state = State::RUNNING;
     add_status(status_patch(app_, view));
@@ -348,8 +437,9 @@ class Planner {
       add(Again{});
       return;
     }
-    StatusView view{.place = &at, .items = at.applied, .objects = &applied_, .schema = &schema, .write_objects = false};
-    view.reason = reason ? reason : worst(settlement.problems);
+    StatusView view = view_of(at, at.applied, applied_, schema);
+    view.write_objects = false;
+    view.reason = reason ? reason : worst(settlement.complaints());
     view.state = state;
     // What was being applied when the spec changed again is still not known to be applied.
     const bool unfinished = status_.state == State::CREATING || status_.state == State::RECONCILING;
@@ -369,8 +459,8 @@ class Planner {
   }
 
   void settle_places(const Place* source, const Place& target) {
-    auto others = clean_others(source, target);
-    owners_ = owners_patch(others);
+    cleanup_ = clean_others(source, target);
+    owners_ = owners_patch();
     if (source && !same_place(*source, target)) {
       migrate(*source, target);
     } else {
@@ -380,25 +470,34 @@ class Planner {
   }
 
   // Clusters the application has left. The answer: those that may still have objects of ours.
-  std::vector<ResourceRef> clean_others(const Place* source, const Place& target) {
-    std::vector<ResourceRef> pending;
+  std::vector<CleanUp> clean_others(const Place* source, const Place& target) {
+    std::vector<CleanUp> rest;
     for (const Place& other : observed_.places) {
-      if (other.cluster == target.cluster || (source && other.cluster == source->cluster)) continue;
-      if (other.cluster == status_.running_on || !other.exists || other.deleted) continue;
-      if (other.error) {
-        pending.push_back(other.cluster);
-        add(Wait{seconds(30)});
-        continue;
-      }
-      if (same_place(other, target) || (source && same_place(other, *source))) continue;
-      // Not before it is certain that this is not the same cluster under another name.
-      if (target.exists && target.error) {
-        if (!other.ours.empty()) pending.push_back(other.cluster);
-        continue;
-      }
-      if (!remove_all(other, other.ours)) pending.push_back(other.cluster);
+      if (!other.exists) continue;  // nobody can be asked any more
+      const bool home = other.cluster == target.cluster || other.cluster == status_.running_on ||
+                        (source && other.cluster == source->cluster);
+      const bool clean = home ? clean_home(other, target) : clean_other(other, source, target);
+      if (!clean) rest.push_back(cleanup_of(other));
     }
-    return pending;
+    return rest;
+  }
+  // A cluster the application has come back to: what is left there is in its inventory again.
+  bool clean_home(const Place& at, const Place& target) const {
+    if (!cleanup_at(app_, at.cluster)) return true;
+    return at.cluster == target.cluster && !at.error && !unseen(at) && dropped(at).empty();
+  }
+  bool clean_other(const Place& other, const Place* source, const Place& target) {
+    if (other.error) {
+      add(Wait{seconds(30)});
+      return false;
+    }
+    if (same_place(other, target) || (source && same_place(other, *source))) return true;
+    const auto objects = inventory(other);
+    // Not before it is certain that this is not the same cluster under another name.
+    if (target.exists && target.error) return objects.empty() && !cleanup_at(app_, other.cluster);
+    const bool gone = remove_all(other, objects);
+    if (unseen(other)) add(Wait{seconds(30)});
+    return gone && !unseen(other);
   }
 
   Reason unknown_cluster(const Place& at) const {
@@ -429,8 +528,10 @@ class Planner {
       add(Again{});
       return;
     }
-    StatusView view{.place = &at, .items = at.desired, .objects = &desired.objects, .schema = &desired.schema};
-    view.reason = worst(settlement.problems);
+    StatusView view = view_of(at, at.desired, desired.objects, desired.schema);
+    auto complaints = settlement.complaints();
+    complaints.insert(complaints.end(), stuck_.begin(), stuck_.end());
+    view.reason = worst(complaints);
     // Not everything is there yet: the application does not run here so far.
     if (settlement.blocked && !trust) view.state = status_.running_on ? State::RECONCILING : State::CREATING;
     if (!settlement.blocked || status_.running_on) view.running_on = at.cluster;
@@ -447,12 +548,40 @@ class Planner {
     return fields;
   }
 
-  // What fell out of the manifest.
-  std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> dropped(const Place& at) const {
+  // Something that may be there and cannot be seen: then nothing follows from not seeing anything.
+  static std::optional<Reason> unseen(const Place& at) {
+    for (const auto* items : {&at.applied, &at.recorded, &at.left}) {
+      for (const Item& item : *items) {
+        if (item.problem && item.problem->code == ReasonCode::KUBERNETES_ERROR) return item.problem;
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Whether `ref` is what `object` names, as far as that can be told from its text.
+  static bool names(const json::Value& object, const kube::ObjectRef& ref) {
+    const auto api_version = object.string_at({"apiVersion"});
+    const auto slash = api_version.find('/');
+    const auto group = slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
+    const auto ns = object.string_at({"metadata", "namespace"});
+    return group == ref.type.group && object.string_at({"kind"}) == ref.type.kind &&
+           object.string_at({"metadata", "name"}) == ref.name && (ns.empty() || ns == ref.ns);
+  }
+
+  // What fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
+  Objects dropped(const Place& at) const {
     auto all = inventory(at);
-    std::erase_if(all, [&](const auto& one) {
-      return std::ranges::any_of(at.desired, [&](const Item& item) { return !item.problem && item.ref == one.first; });
-    });
+    const auto is_wanted = [&](const auto& one) {
+      for (std::size_t i = 0; i < at.desired.size(); ++i) {
+        const Item& item = at.desired[i];
+        // Of an item with a problem nothing is known but what the manifest says.
+        if (item.problem && names(observed_.desired.objects[i], one.first)) return true;
+        if (item.problem) continue;
+        if (same_object(item.ref, one.first) || (item.live && uid_of(*item.live) == uid_of(*one.second))) return true;
+      }
+      return false;
+    };
+    std::erase_if(all, is_wanted);
     return all;
   }
 
@@ -466,72 +595,147 @@ class Planner {
     return std::nullopt;
   }
 
+  // One look at a migration under way.
+  struct Move {
+    const Place& source;
+    const Place& target;
+    Settlement there;                    // of what is wanted, at the target
+    const Migration* running = nullptr;  // what is remembered of it
+    bool delete_first = false;           // it must not run twice
+
+    bool begun() const { return running && running->waiting_since; }
+  };
+
   void migrate(const Place& source, const Place& target) {
+    Move move{.source = source, .target = target, .there = {}};
     const auto& memory = observed_.memory.migration;
-    const Migration* running = memory && memory->target == target.cluster ? &*memory : nullptr;
-    const bool looked = target.exists && !target.error;
-    auto there = looked ? settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false)
-                        : Settlement{};
-    if (auto obstacle = migration_obstacle(target, there)) {
-      if (running && running->waiting_since) add(ForgetMigration{});
-      keep(source,
-           Reason{ReasonCode::KUBERNETES_ERROR,
-                  fmt::format("migration from {} to {} waits: {}", krake::to_string(source.cluster),
-                              krake::to_string(target.cluster), obstacle->message)},
-           std::nullopt);
-      if (plan_.empty() || !std::holds_alternative<Again>(plan_.back())) add(Retry{obstacle->message});
-      return;
+    if (memory && memory->target == target.cluster) move.running = &*memory;
+    if (target.exists && !target.error)
+      move.there = settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false);
+    move.delete_first = std::ranges::any_of(observed_.desired.objects, delete_first_kind) ||
+                        std::ranges::any_of(applied_, delete_first_kind);
+    if (const auto obstacle = migration_obstacle(target, move.there)) return wait_for_target(move, *obstacle);
+    if (move.running && move.running->retry_at && now_ < *move.running->retry_at) return stay(move);
+    if (move.delete_first && !move.begun()) {
+      const auto hidden = source.error && !lost(source) ? source.error : unseen(source);
+      if (hidden) return wait_for_source(move, *hidden);
+      if (const auto left = inventory(source); !left.empty()) return empty_source(move, left);
     }
-    if (running && running->retry_at && now_ < *running->retry_at) return stay(source, target, *running);
-    const bool delete_first = std::ranges::any_of(observed_.desired.objects, delete_first_kind) ||
-                              std::ranges::any_of(applied_, delete_first_kind);
-    if (delete_first && !source.error) {
-      if (const auto left = inventory(source); !left.empty()) {
-        begin_migration();
-        remove_all(source, left);
-        return;
-      }
-    }
-    // While the source is there to fall back on, the attempt has an end.
-    const bool bounded = !delete_first && !source.error;
-    const bool begun = running && running->waiting_since;
-    const Mono end = (begun ? *running->waiting_since : now_) + observed_.options.migration_health_wait;
-    const bool ready = there.done() && healthy(target.desired);
-    if (bounded && !ready) {
-      if (now_ >= end) {
-        add(GiveUpMigration{target.cluster,
-                            fmt::format("{} there within {} s",
-                                        there.applies.empty() ? "not healthy" : "not everything could be created",
-                                        observed_.options.migration_health_wait / seconds(1))});
-        add(Again{});
-        return;
-      }
-      if (!begun) add(BeginHealthWait{target.cluster});
-    }
-    if (!there.applies.empty()) {
-      begin_migration();
-      if (bounded) add_all(settle(source, source.applied, applied_, stored_schema(), true).applies);
-      add_all(std::move(there.applies));
+    go_on(move);
+  }
+
+  // A source that cannot be asked is given up when that has lasted and Krake's own look at the cluster agrees. One
+  // failed look is no reason to leave what may be running there.
+  bool lost(const Place& source) const {
+    return source.error && !source.online && source.error_since &&
+           now_ - *source.error_since >= observed_.options.migration_health_wait;
+  }
+
+  Reason waiting(const Move& move, const std::string& why) const {
+    return {ReasonCode::KUBERNETES_ERROR,
+            fmt::format("migration from {} to {} waits: {}", krake::to_string(move.source.cluster),
+                        krake::to_string(move.target.cluster), why)};
+  }
+
+  void wait_for_target(const Move& move, const Reason& obstacle) {
+    // The source has been emptied for it, so what must not run twice may be at the target.
+    const bool emptied = move.delete_first && move.target.exists && !move.source.error &&
+                         (move.begun() || status_.state == State::MIGRATING) && inventory(move.source).empty();
+    if (emptied && !move.target.error) {
+      add(GiveUpMigration{move.target.cluster, obstacle.message});
       add(Again{});
       return;
     }
-    if (bounded && !ready) {
-      keep(source, std::nullopt, State::MIGRATING);
-      add(Wait{end - now_});
+    if (emptied) {
+      report_problem(waiting(move, obstacle.message));
+    } else {
+      if (move.begun()) add(ForgetMigration{});
+      keep(move.source, waiting(move, obstacle.message), std::nullopt);
+    }
+    if (plan_.empty() || !std::holds_alternative<Again>(plan_.back())) add(Retry{obstacle.message});
+  }
+
+  void wait_for_source(const Move& move, const Reason& hidden) {
+    const auto reason = waiting(move, hidden.message + "; what is there must not run twice");
+    report_problem(reason);
+    add(Retry{reason.message});
+  }
+
+  // Nothing is taken away before the target has agreed to all that is to come.
+  void empty_source(const Move& move, const Objects& left) {
+    const auto is_early = [](const Apply& apply) { return apply_rank(apply.ref.type.kind) < kRanks - 1; };
+    if (std::ranges::any_of(move.there.applies, is_early)) {
+      begin_migration();
+      for (const auto& apply : move.there.applies) {
+        if (is_early(apply)) add(apply);
+      }
+      add(Again{});
       return;
     }
-    if (there.blocked) {
-      add_waits(there);
+    if (move.there.blocked) {
+      const auto problem = worst(move.there.complaints());
+      keep(move.source, waiting(move, problem ? problem->message : "the target is not ready for it"), std::nullopt);
+      add_waits(move.there);
       add(Wait{seconds(10)});
       return;
     }
-    StatusView view{.place = &target,
-                    .items = target.desired,
-                    .objects = &observed_.desired.objects,
-                    .schema = &observed_.desired.schema};
-    view.running_on = target.cluster;
+    begin_migration();
+    if (!std::ranges::all_of(left, [](const auto& one) { return being_deleted(*one.second); })) {
+      for (const auto& apply : move.there.applies) add(TryOut{apply.cluster, apply.ref, apply.body});
+    }
+    remove_all(move.source, left);
+  }
+
+  void go_on(Move& move) {
+    auto& there = move.there;
+    // While there is a source to fall back on, or to go back to, the attempt has an end.
+    const bool bounded = move.begun() || !lost(move.source);
+    const Mono end = (move.begun() ? *move.running->waiting_since : now_) + observed_.options.migration_health_wait;
+    const bool ready = there.done() && (move.delete_first || healthy(move.target.desired));
+    if (bounded && !ready && now_ >= end) return give_up(move);
+    if (bounded && !ready && !move.begun()) add(BeginHealthWait{move.target.cluster});
+    if (!there.applies.empty()) {
+      begin_migration();
+      if (!move.delete_first && !move.source.error)
+        add_all(settle(move.source, move.source.applied, applied_, stored_schema(), true).applies);
+      add_all(std::move(there.applies));
+      add(Again{});
+    } else if (there.blocked || (bounded && !ready)) {
+      if (move.delete_first || move.source.error) {
+        StatusView view;
+        view.reason = worst(there.complaints());
+        if (!view.reason) view.reason = move.source.error;
+        view.state = State::MIGRATING;
+        report(view);
+      } else {
+        keep(move.source, worst(there.complaints()), State::MIGRATING);
+      }
+      add_waits(there);
+      add(Wait{bounded ? std::min<Duration>(end - now_, seconds(10)) : seconds(10)});
+    } else {
+      arrive(move);
+    }
+  }
+
+  void give_up(const Move& move) {
+    std::string why =
+        fmt::format("{} there within {} s", move.there.done() ? "not healthy" : "not everything could be created",
+                    observed_.options.migration_health_wait / seconds(1));
+    if (const auto problem = worst(move.there.complaints())) why += ": " + problem->message;
+    add(GiveUpMigration{move.target.cluster, std::move(why)});
+    add(Again{});
+  }
+
+  void arrive(const Move& move) {
+    StatusView view = view_of(move.target, move.target.desired, observed_.desired.objects, observed_.desired.schema);
+    view.running_on = move.target.cluster;
     view.state = State::RUNNING;
-    add_status(status_patch(app_, view));
+    auto fields = status_patch(app_, view);
+    // Together with the move: from now on nothing else tells of the source.
+    std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.source.cluster; });
+    cleanup_->push_back(cleanup_of(move.source, true));
+    fields.set("cleanup", as_value(*std::exchange(cleanup_, std::nullopt)));
+    add_status(std::move(fields));
     add(ForgetMigration{});
     add(Again{});
   }
@@ -543,20 +747,22 @@ class Planner {
   }
 
   // After a failed attempt: nothing stays at the target, the source goes on.
-  void stay(const Place& source, const Place& target, const Migration& failed) {
-    auto left = target.ours;
-    std::erase_if(left, [&](const auto& one) { return ownership(*one.second, who_) == Ownership::foreign; });
-    remove_all(target, left);
+  void stay(const Move& move) {
     Reason reason{
         ReasonCode::CREATE_FAILED,
         fmt::format(
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
-            krake::to_string(target.cluster), failed.why, krake::to_string(source.cluster))};
-    // Back to what the source's health says.
-    std::optional<State> state;
-    if (status_.state == State::MIGRATING) state = State::RUNNING;
-    keep(source, std::move(reason), state);
-    add(Wait{*failed.retry_at - now_});
+            krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
+    const bool left = !remove_all(move.target, inventory(move.target)) || unseen(move.target);
+    if (left && move.delete_first) {
+      report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
+    } else {
+      // Back to what the source's health says.
+      std::optional<State> state;
+      if (status_.state == State::MIGRATING) state = State::RUNNING;
+      keep(move.source, std::move(reason), state);
+    }
+    add(Wait{*move.running->retry_at - now_});
   }
 
   // ---- deletion
@@ -576,7 +782,9 @@ class Planner {
       auto objects = inventory(at);
       std::erase_if(objects, [&](const auto& one) { return !seen.insert(std::string(uid_of(*one.second))).second; });
       clean = remove_all(at, objects) && clean;
+      if (const auto hidden = unseen(at)) blocked = hidden;
     }
+    if (!blocked && !removing_) blocked = worst(stuck_);
     if (blocked) {
       StatusView view{.reason = blocked};
       view.state = State::DELETING;
@@ -601,7 +809,9 @@ class Planner {
   const Mono now_;
   Plan plan_;
   std::optional<std::vector<ResourceRef>> owners_;
+  std::optional<std::vector<CleanUp>> cleanup_;
   bool removing_ = false;
+  std::vector<Reason> stuck_;  // removals that are refused
 };
 
 }  // namespace
@@ -639,8 +849,11 @@ std::vector<ResourceRef> clusters_of(const Application& application) {
   };
   if (application.status.scheduled_to) add(*application.status.scheduled_to);
   if (application.status.running_on) add(*application.status.running_on);
+  for (const auto& entry : application.status.cleanup.value_or(std::vector<CleanUp>())) add(entry.cluster);
   for (const auto& owner : application.metadata.owners) {
-    if (owner.kind == "Cluster") add(owner);
+    // Whoever may write the application may name owners; other namespaces are not reached that way.
+    const bool at_home = owner.namespace_ == application.metadata.namespace_;
+    if (owner.kind == "Cluster" && at_home) add(owner);
   }
   return clusters;
 }
@@ -656,6 +869,12 @@ std::string memory_key(const Place& place, const kube::ObjectRef& ref) {
 }
 
 std::uint64_t fingerprint_of(const json::Value& desired) { return stable_hash(json::print(desired)); }
+
+const CleanUp* cleanup_at(const Application& application, const ResourceRef& cluster) {
+  if (!application.status.cleanup) return nullptr;
+  const auto found = std::ranges::find(*application.status.cleanup, cluster, &CleanUp::cluster);
+  return found == application.status.cleanup->end() ? nullptr : &*found;
+}
 
 json::Array as_array(const std::vector<json::Object>& objects) { return {objects.begin(), objects.end()}; }
 

@@ -1,5 +1,6 @@
 // The decisions of the application controller as a function of what was observed. Pure: no clock, no I/O; the plan is a
-// list of small actions that controller.cc carries out in order and stops at the first that fails.
+// list of small actions that controller.cc carries out in order. It stops at the first that fails, except that an
+// object the cluster refuses keeps no other waiting: the refusal is remembered, and the next plan reports it.
 //
 // A plan that changes a cluster ends with Again: what came of it is looked at before anything is reported. Only a plan
 // with nothing left to do on clusters writes the observed status, so planning on the result of a plan ends in silence.
@@ -35,11 +36,15 @@ struct Place {
   bool exists = true;           // Krake knows the cluster
   bool deleted = false;         // and is deleting it
   std::optional<Reason> error;  // it cannot be looked at just now; then the lists below are empty
-  std::string identity;         // uid of namespace kube-system; empty: unknown or not readable
-  std::string host;             // of its API server
-  std::vector<Item> desired;    // parallel to Desired::objects
-  std::vector<Item> applied;    // parallel to status.last_applied_manifest
-  std::vector<Item> recorded;   // parallel to status.last_observed_manifest
+  std::optional<Mono> error_since;
+  bool online = false;         // so says its status, which others write: it can be reached
+  bool blind = false;          // something there is not watched: it has to be looked at now and then
+  std::string identity;        // uid of namespace kube-system; empty: unknown or not readable
+  std::string host;            // of its API server
+  std::vector<Item> desired;   // parallel to Desired::objects
+  std::vector<Item> applied;   // parallel to status.last_applied_manifest
+  std::vector<Item> recorded;  // parallel to status.last_observed_manifest
+  std::vector<Item> left;      // parallel to the objects of its entry in status.cleanup
   std::vector<std::pair<kube::ObjectRef, kube::LiveObject>> ours;  // all that carry our uid
 };
 
@@ -61,6 +66,16 @@ struct RepairRecord {
   Mono allowed_at() const;
   bool operator==(const RepairRecord&) const = default;
 };
+// The cluster has answered and did not take it.
+struct Refusal {
+  std::uint64_t what = 0;  // fingerprint of what was sent; 0: the removal
+  Reason reason;
+  int count = 0;  // in a row
+  Mono last{};
+  // When it may be tried again.
+  Mono allowed_at() const;
+  bool operator==(const Refusal&) const = default;
+};
 struct Migration {
   ResourceRef target;
   std::optional<Mono> waiting_since;  // the present attempt is under way
@@ -72,10 +87,12 @@ struct Migration {
 struct Memory {
   std::map<std::string, std::uint64_t> applied;  // memory_key -> fingerprint of what this process has applied
   std::map<std::string, RepairRecord> repairs;   // by memory_key
+  std::map<std::string, Refusal> refusals;       // by memory_key
   std::optional<Migration> migration;
   Mono status_allowed_at{};  // the rate limit of status writes
 };
 // `difference` was put right just now; `stuck`: it is still there.
+void note_refusal(Memory& memory, const std::string& key, std::uint64_t what, Reason reason, Mono now);
 void note_repair(Memory& memory, const std::string& key, std::uint64_t difference, bool stuck, Mono now);
 
 struct PlanOptions {
@@ -87,7 +104,7 @@ struct PlanOptions {
 struct Observed {
   std::shared_ptr<const Application> application;
   Desired desired;
-  std::vector<Place> places;  // scheduled_to, running_on and the owners, each once
+  std::vector<Place> places;  // scheduled_to, running_on, those to clean up, owners of its namespace; each once
   Memory memory;
   PlanOptions options;
 };
@@ -123,7 +140,14 @@ struct Remove {
   ResourceRef cluster;
   kube::ObjectRef ref;
   std::string uid;
+  std::string key;  // into Memory
   bool operator==(const Remove&) const = default;
+};
+struct TryOut {  // whether the cluster would take it; if not, the migration is given up
+  ResourceRef cluster;
+  kube::ObjectRef ref;
+  json::Value body;
+  bool operator==(const TryOut&) const = default;
 };
 struct BeginHealthWait {
   ResourceRef target;
@@ -148,8 +172,8 @@ struct Retry {  // ends the plan as a failure: back-off
   std::string why;
   bool operator==(const Retry&) const = default;
 };
-using Action = std::variant<PatchMeta, PatchStatus, Apply, Remove, BeginHealthWait, GiveUpMigration, ForgetMigration,
-                            Again, Wait, Retry>;
+using Action = std::variant<PatchMeta, PatchStatus, Apply, Remove, TryOut, BeginHealthWait, GiveUpMigration,
+                            ForgetMigration, Again, Wait, Retry>;
 using Plan = std::vector<Action>;
 
 std::string to_string(const Action& action);
@@ -173,5 +197,7 @@ std::uint64_t fingerprint_of(const json::Value& desired);
 // Which places differ, not how. Never 0.
 std::uint64_t difference_of(const std::vector<manifest::Difference>& differences);
 json::Array as_array(const std::vector<json::Object>& objects);
+// What status.cleanup says of that cluster; null: nothing.
+const CleanUp* cleanup_at(const Application& application, const ResourceRef& cluster);
 
 }  // namespace krake::application

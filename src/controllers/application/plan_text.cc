@@ -32,6 +32,9 @@ std::string text(const Apply& a) {
 std::string text(const Remove& a) {
   return fmt::format("Remove {} on {}", kube::to_string(a.ref), krake::to_string(a.cluster));
 }
+std::string text(const TryOut& a) {
+  return fmt::format("TryOut {} on {}", kube::to_string(a.ref), krake::to_string(a.cluster));
+}
 std::string text(const BeginHealthWait& a) { return "BeginHealthWait " + krake::to_string(a.target); }
 std::string text(const GiveUpMigration& a) {
   return fmt::format("GiveUpMigration {}: {}", krake::to_string(a.target), a.why);

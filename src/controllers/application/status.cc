@@ -57,10 +57,11 @@ bool reason_is_ours(ReasonCode code) {
   return std::ranges::find(kOurs, code) != kOurs.end();
 }
 
-json::Object identity_fields(const kube::ObjectRef& ref) {
-  json::Object metadata{{"name", ref.name}};
-  if (ref.type.namespaced) metadata.set("namespace", ref.ns);
-  return {{"apiVersion", ref.type.api_version()}, {"kind", ref.type.kind}, {"metadata", std::move(metadata)}};
+// What may be recorded as the application's: an object with its label, or one of upstream's that has been recorded.
+bool belongs(const StatusView& view, const Item& item, bool recorded) {
+  if (item.problem || !item.live) return false;
+  const auto whose = ownership(*item.live, view.who);
+  return whose == Ownership::ours || (recorded && whose == Ownership::unlabelled && made_by_upstream(*item.live));
 }
 
 // What is seen of the wanted objects, then what is still there although no longer wanted.
@@ -71,25 +72,40 @@ json::Array observed_manifest(const Application& application, const StatusView& 
   for (std::size_t i = 0; i < view.items.size(); ++i) {
     if (view.items[i].problem) continue;
     named.push_back(view.items[i].ref);
-    if (view.items[i].live && entries[i]) seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
+    const bool known = std::ranges::any_of(view.place->recorded, [&](const Item& item) {
+      return !item.problem && same_object(item.ref, view.items[i].ref);
+    });
+    if (belongs(view, view.items[i], known) && entries[i])
+      seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
   }
-  const auto is_named = [&](const kube::ObjectRef& ref) { return std::ranges::find(named, ref) != named.end(); };
+  const auto is_named = [&](const kube::ObjectRef& ref) {
+    return !ref.name.empty() &&
+           std::ranges::any_of(named, [&](const kube::ObjectRef& one) { return same_object(one, ref); });
+  };
   const auto& recorded = view.place->recorded;
   for (std::size_t i = 0; i < recorded.size(); ++i) {
-    if (recorded[i].problem || !recorded[i].live || is_named(recorded[i].ref)) continue;
+    const bool hidden = recorded[i].problem && recorded[i].problem->code == ReasonCode::KUBERNETES_ERROR;
+    if (!(hidden || belongs(view, recorded[i], true)) || is_named(recorded[i].ref)) continue;
     named.push_back(recorded[i].ref);
     seen.push_back(application.status.last_observed_manifest[i]);
   }
   for (const auto& [ref, live] : view.place->ours) {
-    if (!is_named(ref)) seen.push_back(identity_fields(ref));
+    if (is_named(ref) || ownership(*live, view.who) != Ownership::ours) continue;
+    named.push_back(ref);
+    seen.push_back(identity_fields(ref));
   }
   return seen;
+}
+
+// What somebody else has there under the same name says nothing about this application.
+bool counts(const StatusView& view, const Item& item) {
+  return item.live && ownership(*item.live, view.who) != Ownership::foreign;
 }
 
 json::Object services_of(const StatusView& view) {
   json::Object services;
   for (const Item& item : view.items) {
-    if (!item.live) continue;
+    if (!counts(view, item)) continue;
     if (auto endpoint = manifest::service_endpoint(*item.live, view.place->host)) {
       services.set(item.ref.name, std::move(*endpoint));
     }
@@ -116,7 +132,8 @@ json::Array completed_objects(const StatusView& view) {
   if (!view.place) return objects;
   const auto entries = manifest::entries_for(objects, *view.schema);
   for (std::size_t i = 0; i < std::min(objects.size(), view.items.size()); ++i) {
-    if (entries[i] && view.items[i].live) manifest::complete_from_reply(objects[i], *entries[i], *view.items[i].live);
+    if (entries[i] && counts(view, view.items[i]))
+      manifest::complete_from_reply(objects[i], *entries[i], *view.items[i].live);
   }
   return objects;
 }
@@ -142,7 +159,7 @@ json::Object status_patch(const Application& application, const StatusView& view
   json::Object patch;
   json::Array lives;
   for (const Item& item : view.items) {
-    if (item.live) lives.push_back(*item.live);
+    if (counts(view, item)) lives.push_back(*item.live);
   }
   const auto seen = manifest::health_of_all(lives);
   if (view.place) put_observation(application, view, seen, patch);
@@ -186,15 +203,30 @@ Reason reason_of(const Error& error) {
   }
 }
 
+json::Object identity_fields(const kube::ObjectRef& ref) {
+  json::Object metadata{{"name", ref.name}};
+  if (ref.type.namespaced) metadata.set("namespace", ref.ns);
+  return {{"apiVersion", ref.type.api_version()}, {"kind", ref.type.kind}, {"metadata", std::move(metadata)}};
+}
+
+json::Object identity_fields(const json::Object& object) {
+  const json::Value value(object);
+  json::Object metadata{{"name", std::string(value.string_at({"metadata", "name"}))}};
+  if (const auto ns = value.string_at({"metadata", "namespace"}); !ns.empty())
+    metadata.set("namespace", std::string(ns));
+  return {{"apiVersion", std::string(value.string_at({"apiVersion"}))},
+          {"kind", std::string(value.string_at({"kind"}))},
+          {"metadata", std::move(metadata)}};
+}
+
 bool healthy(std::span<const Item> items) {
-  json::Array lives;
-  for (const Item& item : items) {
-    if (item.problem || !item.live || being_deleted(*item.live)) return false;
-    lives.push_back(*item.live);
-  }
-  const auto seen = manifest::health_of_all(lives);
-  const bool bad = seen.state == manifest::State::degraded || seen.state == manifest::State::restarting;
-  return !bad && seen.health.running + seen.health.completed >= seen.health.desired;
+  return std::ranges::all_of(items, [](const Item& item) {
+    if (item.problem || !item.live || being_deleted(*item.live) || !manifest::up_to_date(*item.live)) return false;
+    const auto seen = manifest::health_of(*item.live);
+    if (seen.state == manifest::State::completed) return true;
+    const bool bad = seen.state == manifest::State::degraded || seen.state == manifest::State::restarting;
+    return !bad && seen.health.running + seen.health.completed >= seen.health.desired;
+  });
 }
 
 }  // namespace krake::application

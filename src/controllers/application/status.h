@@ -11,6 +11,7 @@ namespace krake::application {
 
 struct StatusView {
   const Place* place = nullptr;          // where it runs; null: nothing to be seen, observed fields stay
+  Identity who;                          // whose objects count there
   std::span<const Item> items;           // parallel to `objects`, at `place`
   const json::Array* objects = nullptr;  // last_applied_manifest; null: stays
   const json::Array* schema = nullptr;   // mangled_observer_schema, for `objects`
@@ -29,6 +30,9 @@ bool scheduler_owns_state(const Application& application);
 bool is_permanent(ReasonCode code);
 // For the code of an answer of a cluster.
 Reason reason_of(const Error& error);
+// apiVersion, kind and name of an object, and the namespace if it has one.
+json::Object identity_fields(const kube::ObjectRef& ref);
+json::Object identity_fields(const json::Object& object);
 // Every pod that is wanted runs or has done its work.
 bool healthy(std::span<const Item> items);
 

@@ -78,6 +78,10 @@ std::string to_string(const ObjectRef& ref) {
   return fmt::format("{} {}/{}", ref.type.name(), ref.ns, ref.name);
 }
 
+bool same_object(const ObjectRef& a, const ObjectRef& b) {
+  return a.type.group == b.type.group && a.type.kind == b.type.kind && a.ns == b.ns && a.name == b.name;
+}
+
 Error error_of_response(const HttpResponse& response, std::string_view what, bool conceal) {
   const auto parsed = json::parse(response.body);
   const bool kubernetes = parsed && parsed->string_at({"kind"}) == "Status";
@@ -180,11 +184,28 @@ std::string KubeClient::describe(std::string_view verb, const ObjectRef& ref) co
   return fmt::format("{} {} on {}", verb, to_string(ref), server());
 }
 
+Duration KubeClient::silence(Mono now) const {
+  return *asked_ == 0 ? Duration{} : now - std::max(answered_at_, asked_since_);
+}
+
+// Held until the answer is there.
+std::shared_ptr<void> KubeClient::ask() {
+  if ((*asked_)++ == 0) asked_since_ = env_.clock.now();
+  return {nullptr, [asked = asked_](void*) { --*asked; }};
+}
+
+void KubeClient::note_answer() {
+  ++answers_;
+  answered_at_ = env_.clock.now();
+}
+
 Awaitable<Result<HttpResponse>> KubeClient::exchange(HttpRequest request, std::string what, Duration timeout) {
   if (!transport_) co_return fail(with_context(transport_.error(), what));
   const auto transport = *transport_;
+  const auto asked = ask();
   auto response = co_await transport->send(std::move(request), {.timeout = timeout, .body_limit = options_.body_limit});
   if (!response) co_return fail(with_context(std::move(response).error(), what));
+  note_answer();
   co_return std::move(*response);
 }
 
@@ -421,8 +442,11 @@ Awaitable<Result<std::unique_ptr<ObjectWatch>>> KubeClient::watch(ResourceType t
   const std::string what = fmt::format("watch {} on {}", type.name(), server());
   if (!transport_) co_return fail(with_context(transport_.error(), what));
   const auto transport = *transport_;
+  auto asked = ask();
   auto stream = co_await transport->open(request("GET", std::move(target)), {.timeout = options_.timeout});
+  asked.reset();
   if (!stream) co_return fail(with_context(std::move(stream).error(), what));
+  note_answer();
   if (stream->status != 200) {
     HttpResponse response{.status = stream->status, .headers = stream->headers, .body = {}};
     while (response.body.size() < kMaxRefusal) {

@@ -40,6 +40,9 @@ struct ObjectRef {
   auto operator<=>(const ObjectRef&) const = default;
 };
 std::string to_string(const ObjectRef& ref);  // "deployments.apps default/web"
+// The comparison above tells in which version an object is spoken of; what it is is its group, kind, namespace and
+// name.
+bool same_object(const ObjectRef& a, const ObjectRef& b);
 
 struct ObjectList {
   std::vector<json::Value> items;  // with apiVersion and kind filled in
@@ -120,6 +123,11 @@ class KubeClient {
 
   const ClusterAccess& access() const { return access_; }
   const std::string& server() const { return access_.endpoint.url; }
+  // How often the server has answered so far, whatever it said. An error during which this did not move means that
+  // nobody was there; any other one is the answer to one request.
+  std::uint64_t answers() const { return answers_; }
+  // For how long it has been asked (watches being opened included) without saying anything.
+  Duration silence(Mono now) const;
 
   // The type behind an object's apiVersion and kind. Cached; an unknown one is looked up again before it is refused
   // with not_found ("the server has no kind ..."). invalid_argument when either is empty or malformed.
@@ -162,6 +170,8 @@ class KubeClient {
                                        std::string body);
   Awaitable<Result<Kinds>> discover(std::string api_version);
   Awaitable<Result<Applied>> apply_without_ownership(ObjectRef ref, json::Value object, ApplyOptions options);
+  std::shared_ptr<void> ask();
+  void note_answer();
   std::string describe(std::string_view verb, const ObjectRef& ref) const;
 
   Env& env_;
@@ -169,6 +179,10 @@ class KubeClient {
   ClientOptions options_;
   Result<std::shared_ptr<Transport>> transport_;
   std::map<std::string, Kinds, std::less<>> discovery_;  // by apiVersion
+  std::uint64_t answers_ = 0;
+  Mono answered_at_{};
+  std::shared_ptr<int> asked_ = std::make_shared<int>(0);  // requests under way; may be dropped after the client
+  Mono asked_since_{};
 };
 
 // The error for an answer with a status other than 2xx. `what` begins its message. With `conceal` (Secrets) the

@@ -44,6 +44,10 @@ struct Bench {
   const ResourceType secrets{.version = "v1", .kind = "Secret", .plural = "secrets"};
 };
 
+Awaitable<void> keep_answer(KubeClient& client, ObjectRef ref, std::optional<Result<json::Value>>& answer) {
+  answer = co_await client.get(std::move(ref));
+}
+
 struct Answer {
   int status;
   std::string body;
@@ -52,6 +56,39 @@ struct Answer {
 };
 
 }  // namespace
+
+TEST(KubeClient, TellsARefusalFromSilence) {
+  Bench bench;
+  bench.script.status = 500;
+  EXPECT_FALSE(bench.world.run(bench.client.get({bench.pods, "default", "a"})));
+  EXPECT_EQ(bench.client.answers(), 1U);
+  EXPECT_EQ(bench.client.silence(bench.world.clock.now()), Duration(0));
+  bench.script.silent = true;
+  const Mono begin = bench.world.clock.now();
+  TaskGroup tasks(bench.world.env.executor);
+  std::optional<Result<json::Value>> lost;
+  tasks.spawn("get", keep_answer(bench.client, {bench.pods, "default", "a"}, lost));
+  bench.world.run_until([] { return false; }, 5s);
+  EXPECT_GE(bench.client.silence(bench.world.clock.now()), 5s);
+  EXPECT_TRUE(bench.world.run_until([&] { return lost.has_value(); }, 1min));
+  EXPECT_FALSE(*lost);
+  EXPECT_GE(bench.world.clock.now() - begin, 5s);
+  EXPECT_EQ(bench.client.answers(), 1U);
+  EXPECT_EQ(bench.client.silence(bench.world.clock.now()), Duration(0));
+}
+
+TEST(KubeClient, AnObjectIsTheSameInEveryVersion) {
+  const ResourceType v1{.group = "autoscaling", .version = "v1", .kind = "HorizontalPodAutoscaler", .plural = "x"};
+  auto v2 = v1;
+  v2.version = "v2";
+  EXPECT_TRUE(same_object({v1, "ns", "a"}, {v2, "ns", "a"}));
+  EXPECT_NE((ObjectRef{v1, "ns", "a"}), (ObjectRef{v2, "ns", "a"}));
+  EXPECT_FALSE(same_object({v1, "ns", "a"}, {v1, "ns", "b"}));
+  EXPECT_FALSE(same_object({v1, "ns", "a"}, {v1, "other", "a"}));
+  auto other = v1;
+  other.group = "example.org";
+  EXPECT_FALSE(same_object({v1, "ns", "a"}, {other, "ns", "a"}));
+}
 
 TEST(KubeClient, MapsAnswersToErrors) {
   const std::vector<Answer> answers = {

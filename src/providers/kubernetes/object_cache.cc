@@ -41,6 +41,7 @@ struct LabelledObjects::Feed {
   std::string ns;
   std::string resource_version;  // empty: list first
   bool listed = false;
+  bool seen = false;     // listed, and not by being refused
   bool listing = false;  // the request under way, or the one that failed, is a list
   bool can_watch = true;
   Mono try_watch_again{};
@@ -157,6 +158,22 @@ Awaitable<bool> LabelledObjects::wait_synced(Duration limit) {
   co_return true;
 }
 
+Awaitable<bool> LabelledObjects::wait_synced(std::set<ResourceType> types, Duration limit) {
+  const Mono deadline = env_.clock.now() + limit;
+  while (!std::ranges::all_of(types, [this](const ResourceType& type) { return synced(type); })) {
+    if (env_.clock.now() >= deadline) co_return false;
+    co_await changed_.wait_until(env_.clock, deadline);
+  }
+  co_return true;
+}
+
+bool LabelledObjects::sees(const ObjectRef& ref) const {
+  const auto it = types_.find(ref.type);
+  return it != types_.end() && std::ranges::any_of(it->second.feeds, [&](const auto& entry) {
+           return entry.second->seen && covers(*entry.second, ref);
+         });
+}
+
 LiveObject LabelledObjects::find(const ObjectRef& ref) const {
   const auto it = objects_.find(ref);
   return it == objects_.end() ? nullptr : it->second;
@@ -231,8 +248,15 @@ void LabelledObjects::note(const ObjectRef& ref, const json::Value& object) {
 }
 
 void LabelledObjects::note_removed(const ObjectRef& ref, const std::string& uid) {
-  const LiveObject known = find(ref);
-  if (known && known->string_at({"metadata", "uid"}) == uid) erase(ref);
+  // In every version it is watched in.
+  std::vector<ObjectRef> gone;
+  for (const auto& [type, state] : types_) {
+    const ObjectRef one{.type = type, .ns = ref.ns, .name = ref.name};
+    if (!same_object(one, ref)) continue;
+    const LiveObject known = find(one);
+    if (known && known->string_at({"metadata", "uid"}) == uid) gone.push_back(one);
+  }
+  for (const ObjectRef& one : gone) erase(one);
 }
 
 bool LabelledObjects::covers(const Feed& feed, const ObjectRef& ref) const {
@@ -298,14 +322,14 @@ Awaitable<Status> LabelledObjects::list_once(Feed* feed) {
   if (!list && list.error().code == Code::not_found) {
     // The type is not served (its definition is gone, or not there yet): so there are no such objects.
     erase_scope(*feed, {}, "");
-    feed->listed = true;
+    feed->listed = feed->seen = true;
     changed_.notify_all();
   }
   if (!list) co_return fail(std::move(list).error());
   last_contact_ = env_.clock.now();
   const bool first = !feed->listed;
   CO_RETURN_IF_ERROR(take_list(feed, std::move(*list)));
-  feed->listed = true;
+  feed->listed = feed->seen = true;
   feed->problem.reset();
   // Spread, so that the kinds of many clusters do not compare at the same moment.
   feed->next_compare =
@@ -360,6 +384,7 @@ Duration LabelledObjects::after_failure(Feed* feed, const Error& error) {
   } else if (error.code == Code::forbidden && feed->listing) {
     feed->problem = error;
     feed->listed = true;
+    feed->seen = false;
     changed_.notify_all();
     if (feed->type.namespaced && feed->ns.empty()) go_narrow(feed);
     return options_.retry_wide_every;

@@ -60,8 +60,14 @@ class LabelledObjects {
   bool synced(const ResourceType& type) const;
   // Suspends until synced() or the deadline; false when the deadline came first.
   Awaitable<bool> wait_synced(Duration limit);
+  // The same for these types only.
+  Awaitable<bool> wait_synced(std::set<ResourceType> types, Duration limit);
+  // Whether find() would know: the type is listed where `ref` is. False where that is forbidden; then only asking
+  // tells.
+  bool sees(const ObjectRef& ref) const;
 
   LiveObject find(const ObjectRef& ref) const;  // null: not there
+  // An object whose kind is watched in several versions is there once per version.
   std::vector<std::pair<ObjectRef, LiveObject>> by_application(const std::string& uid) const;
   std::vector<std::pair<ObjectRef, LiveObject>> all() const;
   std::size_t size() const { return objects_.size(); }

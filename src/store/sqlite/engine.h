@@ -80,6 +80,9 @@ class Engine {
   const std::map<LeaseId, Duration>& leases_at_open() const { return leases_; }
   SqliteCounters counters() const;
 
+  // Why nothing more is written until a restart; nothing while it is.
+  const std::optional<Error>& broken() const { return broken_; }
+
  private:
   // What a rolled back group must not have changed.
   struct State {

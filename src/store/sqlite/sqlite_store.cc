@@ -364,6 +364,15 @@ class Front final : public SqliteStore {
     co_return Status{};
   }
 
+  Awaitable<Status> writable() override {
+    const auto core = core_;
+    ASSIGN_OR_CO_RETURN(auto broken, co_await wait(core->read<std::optional<Error>>([](Engine& engine) {
+                          return Result<std::optional<Error>>(engine.broken());
+                        })));
+    if (broken) co_return fail(std::move(*broken));
+    co_return Status{};
+  }
+
   std::string id() const override { return core_->id(); }
   SqliteCounters counters() const override { return core_->counters(); }
   Awaitable<void> close() override { return Core::drain(core_); }

@@ -1,0 +1,31 @@
+#include "api/core/lease.h"
+
+#include <gtest/gtest.h>
+
+namespace krake {
+namespace {
+
+std::string read(std::string_view body) {
+  const auto request = decode_json<LeaseRequest>(*json::parse(body), Form::full);
+  return request ? fmt::format("{} {}", request->holder, request->ttl_seconds.text()) : request.error().message;
+}
+
+TEST(LeaseRequest, IsASpecOrAnObjectWithOne) {
+  EXPECT_EQ(read(R"({"holder":"h"})"), "h 6");
+  EXPECT_EQ(read(R"({"api":"core","kind":"Lease","holder":"h","ttl_seconds":"30"})"), "h 30");
+  const Lease lease{.spec = {.holder = "h", .ttl_seconds = 10}};
+  EXPECT_EQ(read(encode_json(lease)), "h 10");
+}
+
+TEST(LeaseRequest, NamesWhatIsWrong) {
+  EXPECT_EQ(read("[]"), "{'_schema': ['Invalid input type.']}");
+  EXPECT_EQ(read("{}"), "{'holder': ['Missing data for required field.']}");
+  EXPECT_EQ(read(R"({"kind":"Role","holder":"","ttl_seconds":1})"),
+            "{'kind': ['Must be equal to Lease.'], 'holder': ['Must have 1 to 255 characters.'], 'ttl_seconds': "
+            "['Must be from 2 to 3600.']}");
+  EXPECT_EQ(read(R"({"spec":{"ttl_seconds":6}})"), "{'spec': {'holder': ['Missing data for required field.']}}");
+  EXPECT_EQ(read(R"({"spec":null})"), "{'spec': ['Field may not be null.']}");
+}
+
+}  // namespace
+}  // namespace krake

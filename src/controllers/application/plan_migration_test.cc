@@ -1,0 +1,332 @@
+// Plans that move an application from one cluster to another.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controllers/application/plan_model.h"
+
+namespace krake::application {
+namespace {
+
+using namespace testing;
+using manifest::object_of;
+using manifest::value_of;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+using State = ApplicationState;
+
+TEST(ApplicationPlan, MigrationCreatesWaitsForHealthThenDeletes) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].pods_ready = false;
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::MIGRATING);
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  EXPECT_TRUE(model.has("two", deployment("d")));
+  model.live("two", deployment("d")).make_object().set("status", value_of("{'replicas':1,'readyReplicas':1}"));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+}
+
+TEST(ApplicationPlan, MigrationThatDoesNotGetHealthyIsTakenBack) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].pods_ready = false;
+  model.bind("two");
+  model.settle();
+  model.now += seconds(61);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_TRUE(model.has("one", deployment("d")));
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::CREATE_FAILED);
+  EXPECT_EQ(model.app.status.state, State::RUNNING);
+  // Later it is tried again, and succeeds.
+  model.sites["two"].pods_ready = true;
+  model.now += seconds(61);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_FALSE(model.app.status.reason);
+}
+
+TEST(ApplicationPlan, WhatCountsAsHealthyAtTheTarget) {
+  struct Case {
+    const char* live;
+    bool healthy;
+  };
+  const Case cases[] = {
+      {"{'kind':'ConfigMap'}", true},
+      {"{'kind':'Pod','spec':{'restartPolicy':'Never'},'status':{'containerStatuses':[{'state':{'terminated':{}}}]}}",
+       true},
+      {"{'kind':'Pod','spec':{},'status':{'containerStatuses':[{'state':{'running':{}}}]}}", true},
+      {"{'kind':'Pod','spec':{},'status':{}}", false},
+      {"{'kind':'DaemonSet','metadata':{'generation':1}}", false},
+      {"{'kind':'DaemonSet','metadata':{'generation':1},'status':{'observedGeneration':1,'desiredNumberScheduled':1,"
+       "'numberReady':1}}",
+       true},
+      {"{'kind':'Deployment','metadata':{'generation':2},'spec':{'replicas':1},'status':{'observedGeneration':1,"
+       "'replicas':1,'readyReplicas':1}}",
+       false},
+  };
+  for (const auto& c : cases) {
+    Item item;
+    item.live = std::make_shared<const json::Value>(value_of(c.live));
+    EXPECT_EQ(healthy(std::vector{item}), c.healthy) << c.live;
+  }
+}
+
+TEST(ApplicationPlan, MigrationOfWhatMustNotRunTwiceDeletesFirst) {
+  for (const auto* kind : {"StatefulSet", "Job", "PersistentVolumeClaim"}) {
+    Model model;
+    auto object = object_of("{'apiVersion':'v1','kind':'" + std::string(kind) + "','metadata':{'name':'s'}}");
+    model.app.spec.manifest = {object};
+    model.bind("one");
+    model.settle();
+    model.bind("two");
+    for (int i = 0; i < 10; ++i) {
+      model.carry_out(model.plan());
+      EXPECT_FALSE(model.has("one", object) && model.has("two", object)) << kind;
+    }
+    EXPECT_TRUE(model.has("two", object)) << kind;
+    EXPECT_EQ(model.app.status.running_on, cluster("two")) << kind;
+  }
+}
+
+TEST(ApplicationPlan, NothingIsTakenAwayBeforeTheTargetHasAgreed) {
+  Model model;
+  model.app.spec.manifest = {stateful_set("s"), config_map("a")};
+  model.bind("one");
+  model.settle();
+  model.sites["two"].refused = {"StatefulSet"};
+  model.bind("two");
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_TRUE(model.has("one", stateful_set("s")));
+    EXPECT_TRUE(model.has("one", config_map("a")));
+    EXPECT_EQ(model.app.status.running_on, cluster("one"));
+    ASSERT_TRUE(model.app.status.reason);
+    EXPECT_EQ(model.app.status.reason->code, ReasonCode::CREATE_FAILED);
+    model.now += std::chrono::minutes(7);
+  }
+  model.sites["two"].refused.clear();
+  model.now += std::chrono::minutes(40);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+}
+
+TEST(ApplicationPlan, WhatCannotBeCreatedAfterAllComesBackAtTheSource) {
+  Model model;
+  model.app.spec.manifest = {stateful_set("s"), config_map("a")};
+  model.bind("one");
+  model.settle();
+  model.bind("two");
+  model.carry_out(model.plan());  // tried and found good
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  model.sites["two"].refused = {"StatefulSet"};
+  for (int i = 0; i < 40 && !model.has("one", stateful_set("s")); ++i) {
+    model.carry_out(model.plan());
+    EXPECT_FALSE(model.has("one", stateful_set("s")) && model.has("two", stateful_set("s")));
+    model.now += seconds(3);
+  }
+  EXPECT_TRUE(model.has("one", stateful_set("s"))) << to_string(model.plan());
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::CREATE_FAILED);
+}
+
+// One failed look at the source is not its end.
+TEST(ApplicationPlan, ASourceIsLostOnlyWhenThatLastsAndItsClusterSaysSo) {
+  struct Case {
+    const char* name;
+    int seconds_gone;
+    bool online;
+    bool moves;
+  };
+  const Case cases[] = {{"just now", 0, false, false},
+                        {"not long enough", 59, false, false},
+                        {"long, but its cluster is online", 600, true, false},
+                        {"long", 60, false, true}};
+  for (const auto& c : cases) {
+    for (const bool twice : {false, true}) {
+      Model model;
+      if (!twice) model.app.spec.manifest = {stateful_set("s")};
+      model.bind("one");
+      model.settle();
+      model.sites["two"].pods_ready = false;
+      auto& one = model.sites["one"];
+      one.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+      one.error_since = model.now - seconds(c.seconds_gone);
+      one.online = c.online;
+      model.bind("two");
+      EXPECT_GE(model.settle(), 0) << c.name;
+      EXPECT_EQ(model.app.status.running_on, cluster(c.moves ? "two" : "one")) << c.name;
+      if (!twice) EXPECT_EQ(model.has("two", stateful_set("s")), c.moves) << c.name;
+      EXPECT_TRUE(c.moves || model.app.status.reason) << c.name;
+    }
+  }
+}
+
+TEST(ApplicationPlan, AnAttemptThatHasBegunStaysBoundedWhenTheSourceFails) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].pods_ready = false;
+  model.bind("two");
+  model.settle();
+  auto& one = model.sites["one"];
+  one.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  one.error_since = model.now - std::chrono::minutes(5);
+  model.now += seconds(30);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("one")) << "two is not healthy";
+}
+
+TEST(ApplicationPlan, WhatMustNotRunTwiceDoesNotComeBackWhileTheTargetCannotBeAsked) {
+  Model model;
+  model.app.spec.manifest = {stateful_set("s")};
+  model.bind("one");
+  model.settle();
+  model.bind("two");
+  for (int i = 0; i < 10 && !model.has("two", stateful_set("s")); ++i) model.carry_out(model.plan());
+  ASSERT_TRUE(model.has("two", stateful_set("s")));
+  ASSERT_EQ(model.app.status.running_on, cluster("one"));
+  for (const bool restarted : {false, true}) {
+    if (restarted) model.memory = {};
+    model.sites["two"].error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_FALSE(model.has("one", stateful_set("s")));
+  }
+  model.sites["two"].error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+}
+
+TEST(ApplicationPlan, MigrationLeavesADeadClusterAndCleansItWhenItIsBack) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  // Remembered, but no owner: who deletes the dead cluster must not delete the application with it.
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  EXPECT_EQ(model.app.status.cleanup->front().objects.size(), 2u);
+  EXPECT_EQ(model.sites["one"].objects.size(), 2u);
+  model.sites["one"].error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, RemembersAClusterBeforeItDisownsIt) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.bind("two");
+  for (int i = 0; i < 20; ++i) {
+    for (const auto& action : model.plan()) {
+      model.carry_out({action});
+      const bool anything_there = !model.sites["one"].objects.empty();
+      const auto known = clusters_of(model.app);
+      EXPECT_TRUE(!anything_there || std::ranges::find(known, cluster("one")) != known.end()) << to_string(action);
+    }
+  }
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, ForgetsWhatIsToBeCleanedWithTheClusterItself) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  model.sites["one"].exists = false;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.cleanup().empty());
+  EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
+}
+
+TEST(ApplicationPlan, ComingBackToAClusterTakesUpWhatWasLeftThere) {
+  Model model;
+  model.app.spec.manifest = {config_map("a"), config_map("old")};
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  model.settle();
+  model.app.spec.manifest = {config_map("a")};
+  model.settle();
+  model.sites["one"].error.reset();
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  EXPECT_FALSE(model.has("one", config_map("old")));
+  EXPECT_TRUE(model.has("one", config_map("a")));
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, DeletionCleansTheClustersThatWereLeft) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  model.settle();
+  model.app.metadata.deleted = model.app.metadata.modified;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.app.metadata.finalizers.empty()) << "one has not been asked yet";
+  model.sites["one"].error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.sites["two"].objects.empty());
+  EXPECT_TRUE(model.app.metadata.finalizers.empty());
+}
+
+TEST(ApplicationPlan, MigrationWaitsForATargetThatCannotTakeIt) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  model.bind("two");
+  model.sites["one"].objects.erase(ref_of(deployment("d")));
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.has("one", deployment("d"))) << "the source is still looked after";
+  EXPECT_THAT(model.app.status.reason->message, HasSubstr("no route"));
+  EXPECT_EQ(model.app.status.running_on, cluster("one"));
+}
+
+TEST(ApplicationPlan, TwoEntriesForOneClusterMoveNothing) {
+  for (const bool readable : {true, false}) {
+    Model model;
+    model.bind("one");
+    model.settle();
+    model.sites["two"] = model.sites["one"];
+    if (!readable) model.sites["one"].identity = model.sites["two"].identity = "";
+    const int before = model.mutations;
+    model.bind("two");
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0);
+    EXPECT_LE(model.mutations - before, readable ? 0 : 2);  // unreadable: applied once more under the other name
+    EXPECT_EQ(model.app.status.running_on, cluster("two"));
+    EXPECT_EQ(model.sites["one"].objects.size(), 2u);
+    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+  }
+}
+
+}  // namespace
+}  // namespace krake::application
