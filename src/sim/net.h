@@ -1,6 +1,7 @@
 // The simulated network: names instead of sockets, requests handed to handlers inside the process they belong to, with
 // delays, cuts and partitions in between. A crash of the target ends what runs there; the caller sees `unavailable`.
-// Thread: the loop.
+// Caller and target may live on different loops of the one thread. Neither holds anything of the other's loop, so that
+// each can be destroyed at any time.
 #pragma once
 
 #include <map>
@@ -39,21 +40,39 @@ struct NetFaults {
   double lose = 0;         // chance that a request is lost before it arrives
   double lose_answer = 0;  // the request is carried out, its answer is lost
   double cut_stream = 0;   // chance per piece that a stream breaks
+  double duplicate = 0;    // a read is delivered a second time, whose answer nobody waits for
+};
+
+// What happened on it so far.
+struct NetCounts {
+  std::uint64_t requests = 0;
+  std::uint64_t pieces = 0;  // of streams
+  std::uint64_t lost = 0;
+  std::uint64_t answers_lost = 0;
+  std::uint64_t streams_cut = 0;
+  std::uint64_t duplicates = 0;
+  std::uint64_t unreachable = 0;  // behind a partition, or down
+  // The first call of somebody with a name of Krake's own that he had no right to. Roles are to be enough.
+  std::optional<std::string> forbidden;
 };
 
 class Network {
  public:
   Network(Env& env, Trace& trace) : env_(env), trace_(trace), random_(env.random.fork("network")) {}
 
-  // A process that answers under `name`. down() cuts everything that runs there.
-  void up(const std::string& name, Handler handler);
+  // A process that answers under `name`, on its own loop. down() ends everything that runs there; forget() is for a
+  // process whose loop was dropped.
+  void up(const std::string& name, const boost::asio::any_io_executor& executor, Handler handler);
   Awaitable<void> down(const std::string& name);
+  void forget(const std::string& name) { hosts_.erase(name); }
   std::shared_ptr<Transport> transport(std::string from, std::string to, Peer peer);
 
   NetFaults faults;
   void partition(const std::string& a, const std::string& b) { cut_.insert({a, b}); }
   void heal() { cut_.clear(); }
-  std::uint64_t messages() const { return messages_; }
+  bool partitioned() const { return !cut_.empty(); }
+  const NetCounts& counts() const { return counts_; }
+  std::uint64_t messages() const { return counts_.requests + counts_.pieces; }
 
  private:
   friend class SimTransport;
@@ -69,7 +88,7 @@ class Network {
   Random random_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;
   std::set<std::pair<std::string, std::string>> cut_;
-  std::uint64_t messages_ = 0;
+  NetCounts counts_;
 };
 
 // https://NAME reaches the host NAME.

@@ -17,13 +17,39 @@ std::string explain(const Verdict& verdict) {
   return text;
 }
 
-class Seeds : public ::testing::TestWithParam<int> {};
+constexpr int kFixedSeeds = 50;
+
+class Seeds : public ::testing::TestWithParam<int> {
+ protected:
+  static void SetUpTestSuite() {
+    worlds() = 0;
+    reached().clear();
+  }
+  // A simulator that never gets into a situation proves nothing about it.
+  static void TearDownTestSuite() {
+    if (worlds() < kFixedSeeds) return;  // some were left out
+    for (const auto& situation : kSituations) {
+      if (!situation.expected) continue;
+      EXPECT_TRUE(reached().contains(situation.name)) << "in no world: " << situation.name;
+    }
+  }
+  static int& worlds() {
+    static int count = 0;
+    return count;
+  }
+  static std::map<std::string, std::uint64_t, std::less<>>& reached() {
+    static std::map<std::string, std::uint64_t, std::less<>> counts;
+    return counts;
+  }
+};
 
 TEST_P(Seeds, ConvergeAndFallSilent) {
   const auto verdict = run_world({.seed = static_cast<std::uint64_t>(GetParam())});
+  ++worlds();
+  for (const auto& [name, times] : verdict.reached) reached()[name] += times;
   EXPECT_EQ(verdict.broken, Broken::nothing) << "make sim SEED=" << GetParam() << "\n" << explain(verdict);
 }
-INSTANTIATE_TEST_SUITE_P(Fixed, Seeds, ::testing::Range(1, 51));
+INSTANTIATE_TEST_SUITE_P(Fixed, Seeds, ::testing::Range(1, kFixedSeeds + 1));
 
 // "SEED why" a line; # begins a comment.
 std::vector<int> regressions() {
@@ -38,11 +64,27 @@ std::vector<int> regressions() {
 INSTANTIATE_TEST_SUITE_P(Regressions, Seeds, ::testing::ValuesIn(regressions()));
 
 TEST(Simulator, SameSeedSameTrace) {
-  const auto first = run_world({.seed = 7});
-  const auto second = run_world({.seed = 7});
+  std::string traces[2];
+  const auto first = run_world({.seed = 7, .trace = &traces[0]});
+  const auto second = run_world({.seed = 7, .trace = &traces[1]});
   const auto other = run_world({.seed = 8});
+  EXPECT_TRUE(traces[0] == traces[1]) << "the same seed, byte for byte";
   EXPECT_EQ(first.trace_hash, second.trace_hash);
   EXPECT_NE(first.trace_hash, other.trace_hash);
+}
+
+TEST(Simulator, ThingsGoWrongInEveryWorld) {
+  const auto verdict = run_world({.seed = 3});
+  EXPECT_GT(verdict.crashes, 0);
+  for (const auto* name : {"a controller crashed", "a request was lost", "a stream was cut", "the store misbehaved"})
+    EXPECT_TRUE(verdict.reached.contains(name)) << name;
+}
+
+TEST(Simulator, NothingGoesWrongWithoutFaults) {
+  const auto verdict = run_world({.seed = 3, .faults = false});
+  EXPECT_EQ(verdict.broken, Broken::nothing) << explain(verdict);
+  EXPECT_EQ(verdict.crashes, 0);
+  EXPECT_FALSE(verdict.reached.contains("a request was lost"));
 }
 
 }  // namespace

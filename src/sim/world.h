@@ -1,6 +1,7 @@
-// One simulated world: the API server over a store that misbehaves, all controllers, simulated clusters, one thread,
-// simulated time, one seed. A run has two phases: a workload under faults, then everything heals and the world must
-// converge to what was asked for, and then be silent. Same seed, same trace.
+// One simulated world: the API server over a store that misbehaves, all controllers, simulated clusters, a user; each
+// process on its own loop, one thread, simulated time, one seed. A run has two phases: a workload under faults, in
+// which what must never happen is looked for after each step; then everything heals and the world must converge to what
+// was asked for, and then be silent. Same seed, same trace.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "sim/net.h"
+#include "sim/reached.h"
 
 namespace krake::sim {
 
@@ -28,6 +30,10 @@ struct Verdict {
   std::uint64_t trace_hash = 0;
   std::uint64_t crashes = 0;
   double simulated_seconds = 0;
+  // In the time in which nothing was to be done; what a minute may have is in world.cc.
+  double silent_requests_per_minute = 0;
+  double silent_pieces_per_minute = 0;
+  std::map<std::string, std::uint64_t, std::less<>> reached;  // situations (reached.h)
   std::deque<std::string> tail;
 };
 

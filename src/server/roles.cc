@@ -1,4 +1,4 @@
-#include "main/roles.h"
+#include "server/roles.h"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,276 @@
+#include "sim/checks.h"
+
+#include "api/registry.h"
+#include "base/check.h"
+
+namespace krake::sim {
+
+namespace {
+
+constexpr std::string_view kPlurals[] = {"deployments", "configmaps"};
+
+std::string_view plural_of(const json::Object& object) {
+  const auto* kind = object.find("kind");
+  return kind && kind->if_string() && *kind->if_string() == "ConfigMap" ? "configmaps" : "deployments";
+}
+std::string name_of(const json::Object& object) {
+  const auto* metadata = object.find("metadata");
+  return metadata ? std::string(metadata->string_at({"name"})) : std::string();
+}
+// What tells one version of an object from another.
+std::string content_of(const json::Value& object) {
+  if (object.string_at({"kind"}) == "ConfigMap") {
+    const auto* data = object.at_path({"data"});
+    return data ? json::print(*data) : std::string();
+  }
+  const auto* containers = object.at_path({"spec", "template", "spec", "containers"});
+  if (!containers || !containers->if_array() || containers->if_array()->empty()) return {};
+  return std::string(containers->if_array()->front().string_at({"image"}));
+}
+
+bool has_objects(const kubesim::SimCluster& cluster, const std::string& app) {
+  return std::ranges::any_of(kPlurals, [&](auto plural) { return cluster.find(plural, "default", app) != nullptr; });
+}
+
+bool fits(const Application& app, const Labels& labels) {
+  const auto& constraints = app.spec.constraints.cluster.labels;
+  return !constraints || std::ranges::all_of(*constraints, [&](const expr::LabelConstraint& constraint) {
+    return expr::matches(constraint, labels.entries);
+  });
+}
+
+bool is_named(const std::optional<ResourceRef>& ref, const std::string& cluster) { return ref && ref->name == cluster; }
+bool mentions(const Application& app, const std::string& cluster) {
+  return is_named(app.status.scheduled_to, cluster) || is_named(app.status.running_on, cluster) ||
+         std::ranges::any_of(app.metadata.owners, [&](const ResourceRef& owner) { return owner.name == cluster; });
+}
+
+template <class T>
+T decoded(const store::Change& change) {
+  const auto value = json::parse(*change.value);
+  CHECK(value.has_value(), change.key);
+  auto object = decode_json<T>(*value, Form::stored);
+  CHECK(object.has_value(), change.key);
+  return std::move(*object);
+}
+
+}  // namespace
+
+// ---- safety
+
+void Checks::advance() {
+  if (cursor_ == disk_.revision()) return;
+  CHECK(cursor_ >= disk_.history().base(), "the history of the store is longer than a run");
+  const auto& applications = krake_registry().of<Application>();
+  const auto& clusters = krake_registry().of<Cluster>();
+  while (cursor_ < disk_.revision()) {
+    for (const auto& event : disk_.history().read("/kubernetes/", cursor_, store::kMaxEventsPerRead)) {
+      for (const auto& change : event.changes) {
+        std::string ns;
+        std::string name;
+        if (applications.split_key(change.key, ns, name)) {
+          versions_[name].push_back({event.revision, !change.value});
+          change.value ? application_stored(name, decoded<Application>(change)) : application_gone(name);
+        } else if (clusters.split_key(change.key, ns, name)) {
+          change.value ? cluster_stored(name, decoded<Cluster>(change)) : cluster_gone(name);
+        }
+      }
+    }
+  }
+}
+
+void Checks::application_stored(const std::string& name, Application app) {
+  StoredVersion version{
+      .uid = app.metadata.uid, .spec = app.spec, .deleted = app.metadata.deleted.has_value(), .owners = {}};
+  for (const auto& owner : app.metadata.owners) version.owners.insert(owner.name);
+  complain(model_.stored(name, version));
+  const auto it = applications_.find(name);
+  const Application* before = it == applications_.end() ? nullptr : &it->second;
+  check_binding(name, app, before);
+  // Bound by somebody who did not know yet that the cluster is gone.
+  if (const auto& place = app.status.scheduled_to; place && !exists(place->name)) excused_.insert({place->name, name});
+  note_situations(name, app, before);
+  applications_.insert_or_assign(name, std::move(app));
+}
+
+// The scheduler may have looked at labels that are a moment old; at labels the cluster never had it cannot have looked.
+void Checks::check_binding(const std::string& name, const Application& app, const Application* before) {
+  const auto& place = app.status.scheduled_to;
+  if (!place || (before && before->status.scheduled_to == place)) return;
+  const auto labels = labels_.find(place->name);
+  if (labels != labels_.end() && std::ranges::any_of(labels->second, [&](const Labels& had) { return fits(app, had); }))
+    return;
+  broken_.push_back(
+      fmt::format("application {} was bound to {}, which never fitted its constraints", name, place->name));
+}
+
+void Checks::note_situations(const std::string& name, const Application& app, const Application* before) {
+  const auto& status = app.status;
+  if (before && before->status.running_on && status.running_on && before->status.running_on != status.running_on)
+    reached_.mark("an application moved");
+  if (before && app.metadata.deleted && !before->metadata.deleted && model_.taken_along(name))
+    reached_.mark("the deletion of a cluster took its applications along");
+  const auto message = status.reason ? std::string_view(status.reason->message) : std::string_view();
+  if (message.find("was given up") != std::string_view::npos) reached_.mark("a migration was given up");
+  if (status.reason && status.reason->code == ReasonCode::NO_SUITABLE_RESOURCE) {
+    if (without_place_.insert(name).second) reached_.mark("no place for an application");
+  } else if (status.state == ApplicationState::RUNNING && without_place_.erase(name) > 0) {
+    reached_.mark("no place at first, one later");
+  }
+}
+
+void Checks::application_gone(const std::string& name) {
+  complain(model_.gone(name));
+  applications_.erase(name);
+  if (model_.forced(name)) {
+    reached_.mark("an application was force-deleted");
+    return;
+  }
+  // Its finalizer says: not before nothing of it is left on any cluster Krake knows.
+  for (const auto& [cluster_name, cluster] : clusters_) {
+    if (exists(cluster_name) && !deleting(cluster_name) && !excused(cluster_name, name) && has_objects(*cluster, name))
+      broken_.push_back(fmt::format("application {} is gone and has objects on {}", name, cluster_name));
+  }
+}
+
+void Checks::cluster_stored(const std::string& name, Cluster cluster) {
+  const auto it = known_.find(name);
+  if (it == known_.end() && labels_.contains(name)) reached_.mark("a cluster was registered again");
+  if (cluster.metadata.deleted && it != known_.end() && !it->second.metadata.deleted)
+    reached_.mark("a cluster was deleted");
+  if (cluster.status.state == ClusterState::OFFLINE) reached_.mark("a cluster was OFFLINE");
+  if (cluster.status.state == ClusterState::UNHEALTHY) reached_.mark("a cluster was UNHEALTHY");
+  if (cluster.status.state == ClusterState::FAILING_METRICS) reached_.mark("a cluster was FAILING_METRICS");
+  auto& had = labels_[name];
+  if (had.empty() || !(had.back() == cluster.metadata.labels)) had.push_back(cluster.metadata.labels);
+  known_.insert_or_assign(name, std::move(cluster));
+}
+
+// What is there now and belongs to an application that goes on elsewhere nobody will look for again; nor for what is
+// being brought there at this moment.
+void Checks::cluster_gone(const std::string& name) {
+  known_.erase(name);
+  const bool forced = forced_clusters_.contains(name);
+  const auto cluster = clusters_.find(name);
+  for (const auto& [app_name, app] : applications_) {
+    const bool there = cluster != clusters_.end() && has_objects(*cluster->second, app_name);
+    if (there || mentions(app, name)) excused_.insert({name, app_name});
+    if (there && forced) reached_.mark("a cluster was force-deleted with applications on it");
+  }
+}
+
+void Checks::witnessed(store::Revision revision, const std::map<std::string, store::Revision>& applications) {
+  std::map<std::string, store::Revision> wanted;
+  for (const auto& [name, versions] : versions_) {
+    const auto after = std::ranges::upper_bound(versions, revision, {}, &Version::revision);
+    if (after == versions.begin() || std::prev(after)->removed) continue;
+    wanted[name] = std::prev(after)->revision;
+  }
+  if (wanted != applications)
+    broken_.push_back(fmt::format("a watch was told it has everything up to revision {}; it has {}, and there is {}",
+                                  revision, applications, wanted));
+}
+
+bool Checks::deleting(const std::string& cluster) const {
+  const auto it = known_.find(cluster);
+  return it != known_.end() && it->second.metadata.deleted;
+}
+bool Checks::any_deletion() const {
+  return std::ranges::any_of(applications_,
+                             [](const auto& entry) { return entry.second.metadata.deleted.has_value(); });
+}
+bool Checks::any_migration() const {
+  return std::ranges::any_of(applications_, [](const auto& entry) {
+    const auto& status = entry.second.status;
+    return status.running_on && status.scheduled_to && status.running_on != status.scheduled_to;
+  });
+}
+bool Checks::excused(const std::string& cluster, const std::string& app) const {
+  return model_.forced(app) || excused_.contains({cluster, app});
+}
+
+// ---- liveness
+
+std::string Checks::difference() const {
+  if (auto text = difference_in_store(); !text.empty()) return text;
+  for (const auto& [name, app] : applications_) {
+    if (auto text = difference_of(name, app); !text.empty()) return text;
+    if (auto text = difference_of_objects(name, app); !text.empty()) return text;
+  }
+  return leftovers();
+}
+
+std::string Checks::difference_in_store() const {
+  for (const auto& name : model_.names()) {
+    const auto expected = model_.expected(name);
+    const bool there = applications_.contains(name);
+    if (expected == Known::yes && !there) return fmt::format("application {} was acknowledged and is not there", name);
+    if (expected == Known::no && there) return fmt::format("application {} was deleted and is still there", name);
+  }
+  for (const auto& [name, cluster] : clusters_) {
+    const auto it = known_.find(name);
+    if (it == known_.end()) return fmt::format("cluster {} is not registered", name);
+    if (it->second.metadata.deleted) return fmt::format("cluster {} is being deleted and still there", name);
+    if (it->second.status.state != ClusterState::ONLINE)
+      return fmt::format("cluster {} is {}", name, enum_name(it->second.status.state));
+  }
+  return {};
+}
+
+std::string Checks::difference_of(const std::string& name, const Application& app) const {
+  const auto& status = app.status;
+  if (app.metadata.deleted) return fmt::format("application {} is being deleted and still there", name);
+  if (status.state != ApplicationState::RUNNING || !status.running_on || status.running_on != status.scheduled_to)
+    return fmt::format("application {} is {}: {}", name, enum_name(status.state), encode_masked(status));
+  const auto& place = status.running_on->name;
+  const auto known = known_.find(place);
+  if (known == known_.end()) return fmt::format("application {} runs on {}, which Krake does not know", name, place);
+  if (!fits(app, known->second.metadata.labels))
+    return fmt::format("application {} runs on {}, which does not fit its label constraints", name, place);
+  const auto& metrics = app.spec.constraints.cluster.metrics;
+  if (!metrics) return {};
+  for (const auto& constraint : *metrics) {
+    const auto& refs = known->second.spec.metrics;
+    const auto ref = std::ranges::find(refs, constraint.key, &MetricRef::name);
+    if (ref == refs.end() || !expr::matches(constraint, kHealthyLoad * ref->weight))
+      return fmt::format("application {} runs on {}, which does not fit '{}'", name, place, constraint.text);
+  }
+  return {};
+}
+
+std::string Checks::difference_of_objects(const std::string& name, const Application& app) const {
+  const auto& place = app.status.running_on->name;
+  const auto cluster = clusters_.find(place);
+  if (cluster == clusters_.end()) return fmt::format("application {} runs on {}, which is no cluster", name, place);
+  for (const auto& object : app.spec.manifest) {
+    const auto plural = plural_of(object);
+    const auto live = cluster->second->find(plural, "default", name_of(object));
+    if (!live) return fmt::format("application {} runs on {}; {} {} is missing", name, place, plural, name_of(object));
+    const auto wanted = content_of(object);
+    const auto seen = content_of(*live);
+    if (wanted != seen)
+      return fmt::format("application {}: {} {} on {} is {}, wanted is {}", name, plural, name_of(object), place, seen,
+                         wanted);
+  }
+  return {};
+}
+
+std::string Checks::leftovers() const {
+  for (const auto& [cluster_name, cluster] : clusters_) {
+    for (const auto plural : kPlurals) {
+      for (const auto& object : cluster->list(plural)) {
+        const std::string name(object->string_at({"metadata", "name"}));
+        if (!model_.knows(name)) continue;
+        const auto app = applications_.find(name);
+        const bool runs_here =
+            app != applications_.end() && is_named(app->second.status.running_on, cluster_name) &&
+            std::ranges::any_of(app->second.spec.manifest, [&](const auto& o) { return plural_of(o) == plural; });
+        if (!runs_here && !excused(cluster_name, name))
+          return fmt::format("{} {} is left on {}", plural, name, cluster_name);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace krake::sim

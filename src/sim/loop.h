@@ -1,0 +1,108 @@
+// The loops of a world. Each process has its own, so that a crash can destroy it; one thread polls all of them in a
+// fixed order until nothing is ready, then lets the time go on to the next timer.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/task_group.h"
+
+namespace krake::sim {
+
+class ProcessLoop : public boost::asio::io_context {
+ public:
+  // What a crash does to what runs here: every coroutine is destroyed where it waits, none goes on. What belongs to the
+  // process dies after that and before the loop: destructors of coroutines still find it, and its timers their loop.
+  void drop() { shutdown(); }
+};
+
+class Conductor {
+ public:
+  explicit Conductor(SimClock& clock) : clock_(clock) {}
+
+  void add(ProcessLoop& loop) { loops_.push_back(&loop); }
+  void remove(ProcessLoop& loop) { std::erase(loops_, &loop); }
+  // Runs each time everything has come to rest.
+  void at_rest(std::function<void()> hook) { at_rest_ = std::move(hook); }
+  // Runs `what` after so many handlers, between two of them. It may crash processes, and must not wait.
+  void interrupt(std::uint64_t handlers, std::function<void()> what) {
+    countdown_ = handlers;
+    interruption_ = std::move(what);
+  }
+  bool interruption_pending() const { return static_cast<bool>(interruption_); }
+  // If it has not come to it yet.
+  void interrupt_now() {
+    if (auto what = std::exchange(interruption_, nullptr)) what();
+  }
+
+  void settle() {
+    while (round()) {
+    }
+    if (at_rest_) at_rest_();
+  }
+  void pass(Duration time) {
+    const Mono end = clock_.now() + time;
+    do settle();
+    while (clock_.advance_to_next(end));
+    settle();
+  }
+  // The result of `task`, run on `executor`; nothing when it takes longer than `limit`.
+  template <class T>
+  std::optional<T> wait(const boost::asio::any_io_executor& executor, Awaitable<T> task,
+                        Duration limit = std::chrono::minutes(2)) {
+    auto result = std::make_shared<std::optional<T>>();
+    TaskGroup group(executor);
+    group.spawn("world", keep(std::move(task), result));
+    const Mono end = clock_.now() + limit;
+    for (;;) {
+      settle();
+      if (*result) return std::move(*result);
+      if (!clock_.advance_to_next(end)) break;
+    }
+    group.cancel();
+    settle();
+    return std::nullopt;
+  }
+
+ private:
+  template <class T>
+  static Awaitable<void> keep(Awaitable<T> task, std::shared_ptr<std::optional<T>> result) {
+    result->emplace(co_await std::move(task));
+  }
+  // False when nothing was ready. By index: an interruption changes the list.
+  bool round() {
+    bool ran = false;
+    for (std::size_t i = 0; i < loops_.size(); ++i) {
+      ProcessLoop& loop = *loops_[i];
+      if (loop.stopped()) loop.restart();
+      if (!interruption_) {
+        ran = loop.poll() > 0 || ran;
+        continue;
+      }
+      while (loop.poll_one() > 0) {
+        ran = true;
+        if (countdown_-- > 0) continue;
+        interrupt_now();
+        break;  // this loop may be gone
+      }
+    }
+    return ran;
+  }
+
+  SimClock& clock_;
+  std::vector<ProcessLoop*> loops_;
+  std::function<void()> at_rest_;
+  std::function<void()> interruption_;
+  std::uint64_t countdown_ = 0;
+};
+
+inline Awaitable<bool> done(Awaitable<void> task) {
+  co_await std::move(task);
+  co_return true;
+}
+
+}  // namespace krake::sim

@@ -1,0 +1,181 @@
+#include "sim/net.h"
+
+#include <gtest/gtest.h>
+
+#include "sim/loop.h"
+
+namespace krake::sim {
+namespace {
+
+using std::chrono::seconds;
+
+struct Lab {
+  Lab() { conductor.add(loop); }
+  ~Lab() { loop.drop(); }
+  ProcessLoop loop;
+  SimClock clock{loop.get_executor(), Wall()};
+  Conductor conductor{clock};
+  Metrics metrics;
+  Env env{loop.get_executor(), clock, Random(1), Log(), metrics};
+  Trace trace{clock};
+  Network network{env, trace};
+  std::optional<Result<HttpResponse>> answer;
+  std::string read;
+  std::optional<Error> end;  // of the stream
+};
+
+// A process that crashes at the end of its scope. `name`: under which it answers, if it does.
+struct Victim {
+  explicit Victim(Lab& the_lab, std::string the_name = {})
+      : lab(the_lab), name(std::move(the_name)), tasks(loop.get_executor()) {
+    lab.conductor.add(loop);
+  }
+  ~Victim() {
+    loop.drop();
+    lab.network.forget(name);
+    lab.conductor.remove(loop);
+  }
+  Lab& lab;
+  std::string name;
+  ProcessLoop loop;
+  TaskGroup tasks;
+};
+
+Awaitable<ServerReply> answer_late(Clock& clock, int& answered) {
+  co_await sleep_for(clock, seconds(5));
+  ++answered;
+  co_return ServerReply{.status = 204};
+}
+
+struct Ticks final : ReplySource {
+  Ticks(Clock& the_clock, bool& is_alive) : clock(the_clock), alive(is_alive) { alive = true; }
+  ~Ticks() override { alive = false; }
+  Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
+    co_await sleep_for(clock, seconds(1));
+    batch.push_back(share_bytes("tick\n"));
+    co_return true;
+  }
+  Clock& clock;
+  bool& alive;
+};
+Awaitable<ServerReply> answer_ticks(Clock& clock, bool& alive) {
+  ServerReply reply;
+  reply.source = std::make_unique<Ticks>(clock, alive);
+  co_return reply;
+}
+
+Awaitable<void> ask(std::shared_ptr<Transport> transport, Lab& lab) {
+  lab.answer = co_await transport->send({.target = "/"}, {});
+}
+Awaitable<void> follow(std::shared_ptr<Transport> transport, Lab& lab) {
+  auto stream = co_await transport->open({.target = "/"}, {});
+  if (!stream) {
+    lab.end = stream.error();
+    co_return;
+  }
+  for (;;) {
+    auto piece = co_await stream->body->read();
+    if (!piece) {
+      lab.end = piece.error();
+      co_return;
+    }
+    lab.read += *piece;
+  }
+}
+
+struct Crashes : ::testing::Test {
+  Handler late() {
+    return [this](ServerRequest&) { return answer_late(lab.clock, answered); };
+  }
+  Handler ticks() {
+    return [this](ServerRequest&) { return answer_ticks(lab.clock, source_alive); };
+  }
+  std::shared_ptr<Transport> line() { return lab.network.transport("client", "server", {}); }
+  int answered = 0;
+  bool source_alive = false;
+  Lab lab;
+};
+
+TEST_F(Crashes, TheCallerHearsThatTheServerDied) {
+  TaskGroup tasks(lab.env.executor);
+  {
+    Victim server(lab, "server");
+    lab.network.up("server", server.loop.get_executor(), late());
+    tasks.spawn("ask", ask(line(), lab));
+    lab.conductor.pass(seconds(1));
+    EXPECT_FALSE(lab.answer);
+  }
+  lab.conductor.settle();
+  ASSERT_TRUE(lab.answer);
+  EXPECT_EQ(lab.answer->error().code, Code::unavailable);
+  lab.conductor.pass(seconds(10));
+  EXPECT_EQ(answered, 0);
+}
+
+TEST_F(Crashes, TheServerCarriesOutWhatADeadCallerAsked) {
+  lab.network.up("server", lab.env.executor, late());
+  {
+    Victim client(lab);
+    client.tasks.spawn("ask", ask(line(), lab));
+    lab.conductor.pass(seconds(1));
+  }
+  lab.conductor.pass(seconds(10));
+  EXPECT_EQ(answered, 1);
+  EXPECT_FALSE(lab.answer);
+}
+
+TEST_F(Crashes, AStreamEndsWithItsServer) {
+  TaskGroup tasks(lab.env.executor);
+  {
+    Victim server(lab, "server");
+    lab.network.up("server", server.loop.get_executor(), ticks());
+    tasks.spawn("follow", follow(line(), lab));
+    lab.conductor.pass(std::chrono::milliseconds(2500));
+    EXPECT_EQ(lab.read, "tick\ntick\n");
+    EXPECT_TRUE(source_alive);
+  }
+  EXPECT_FALSE(source_alive);
+  lab.conductor.settle();
+  ASSERT_TRUE(lab.end);
+  EXPECT_EQ(lab.end->code, Code::unavailable);
+}
+
+TEST_F(Crashes, AStreamEndsWithItsReader) {
+  Victim server(lab, "server");
+  lab.network.up("server", server.loop.get_executor(), ticks());
+  {
+    Victim client(lab);
+    client.tasks.spawn("follow", follow(line(), lab));
+    lab.conductor.pass(std::chrono::milliseconds(2500));
+    EXPECT_EQ(lab.read, "tick\ntick\n");
+  }
+  lab.conductor.pass(seconds(3));
+  EXPECT_EQ(lab.read, "tick\ntick\n");
+  EXPECT_FALSE(source_alive);
+}
+
+TEST_F(Crashes, AnInterruptionComesBetweenTwoHandlers) {
+  lab.network.up("server", lab.env.executor, late());
+  TaskGroup tasks(lab.env.executor);
+  for (int i = 0; i < 10; ++i) tasks.spawn("ask", ask(line(), lab));
+  bool came = false;
+  lab.conductor.interrupt(3, [&] { came = true; });
+  lab.conductor.settle();
+  EXPECT_TRUE(came);
+  EXPECT_FALSE(lab.conductor.interruption_pending());
+  lab.conductor.pass(seconds(10));
+  EXPECT_EQ(answered, 10);
+}
+
+TEST_F(Crashes, ReadsMayComeTwice) {
+  lab.network.up("server", lab.env.executor, late());
+  lab.network.faults.duplicate = 1;
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(10));
+  ASSERT_TRUE(lab.answer && *lab.answer);
+  EXPECT_EQ(answered, 2);
+}
+
+}  // namespace
+}  // namespace krake::sim

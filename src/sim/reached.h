@@ -1,0 +1,68 @@
+// Situations worth getting into. A simulator that never gets there proves nothing about them: the fixed seeds together
+// must reach those that are `expected`.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace krake::sim {
+
+struct Situation {
+  std::string_view name;
+  bool expected = true;  // by the fixed seeds of sim_test; the others are rare
+};
+
+inline constexpr Situation kSituations[] = {
+    // the network and the store
+    {"a request was lost"},
+    {"an answer was lost"},
+    {"a stream was cut"},
+    {"a read was delivered twice"},
+    {"nobody answered behind a partition"},
+    {"the store misbehaved"},
+    {"the API no longer kept what a watch asked for", false},
+    {"a watch was taken up where it broke"},
+    // processes
+    {"the API server crashed"},
+    {"the API server crashed under a request of the user", false},
+    {"the API server was stopped in order"},
+    {"a controller crashed"},
+    {"a controller was stopped in order"},
+    {"a crash while an application was being deleted"},
+    {"a crash while an application was moving"},
+    // writes of the user
+    {"a write lost the race and was made again"},
+    {"an answer was missing and the write had been carried out"},
+    {"an answer was missing and the write had not been carried out"},
+    // applications
+    {"an application moved"},
+    {"a migration was given up", false},
+    {"no place for an application"},
+    {"no place at first, one later"},
+    {"an application was force-deleted"},
+    {"somebody changed a managed object"},
+    {"somebody deleted a managed object"},
+    // clusters
+    {"a cluster was deleted"},
+    {"the deletion of a cluster took its applications along"},
+    {"a cluster was force-deleted with applications on it"},
+    {"a cluster was registered again"},
+    {"a cluster was OFFLINE"},
+    {"a cluster was UNHEALTHY"},
+    {"a cluster was FAILING_METRICS"},
+    {"a cluster forgot its history"},
+};
+
+class Reached {
+ public:
+  // CHECKs that the name is one of the above.
+  void mark(std::string_view name, std::uint64_t times = 1);
+  const std::map<std::string, std::uint64_t, std::less<>>& counts() const { return counts_; }
+
+ private:
+  std::map<std::string, std::uint64_t, std::less<>> counts_;
+};
+
+}  // namespace krake::sim

@@ -1,0 +1,53 @@
+// Follows the API's watch of applications from the start to the end of a run, as any client may, and checks what it
+// promises: revisions never go back, each event fits what came before, and what it has when it is told "everything up
+// to here" is what the store had. A stream that breaks it takes up at the last revision. Thread: the loop.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/env.h"
+#include "base/task_group.h"
+#include "client/client.h"
+#include "sim/checks.h"
+
+namespace krake::sim {
+
+class Witness {
+ public:
+  // All outlive it.
+  Witness(Env& env, Client& client, Checks& checks, Reached& reached)
+      : env_(env), client_(client), checks_(checks), reached_(reached), tasks_(env.executor) {}
+  void start() { tasks_.spawn("witness", run()); }
+
+  // Compares what it has with the store at each point it was told to have everything. To be called when the checks have
+  // seen everything.
+  void report();
+  // Everything up to here has arrived.
+  store::Revision complete_up_to() const { return complete_; }
+  std::uint64_t events() const { return events_; }
+
+ private:
+  using Seen = std::map<std::string, store::Revision>;
+  Awaitable<void> run();
+  Awaitable<Status> list();
+  Awaitable<Status> follow();
+  Status take(std::string_view line);
+  void complete(store::Revision revision);
+
+  Env& env_;
+  Client& client_;
+  Checks& checks_;
+  Reached& reached_;
+  Seen seen_;
+  store::Revision revision_ = 0;  // of the last line
+  store::Revision complete_ = 0;
+  std::string store_;
+  std::vector<std::pair<store::Revision, Seen>> points_;
+  std::vector<std::string> complaints_;
+  std::uint64_t events_ = 0;
+  TaskGroup tasks_;
+};
+
+}  // namespace krake::sim
