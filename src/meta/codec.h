@@ -263,9 +263,11 @@ struct Codec<std::vector<T>> {
     const auto* array = in.if_array();
     if (!array) return errors.add("Not a valid list."), false;
     bool good = true;
+    std::size_t wrong = 0;
     out.clear();
     out.reserve(array->size());
-    for (std::size_t i = 0; i < array->size(); ++i) {
+    // What is wrong beyond what is shown need not be looked for.
+    for (std::size_t i = 0; i < array->size() && wrong <= FieldErrors::kMost; ++i) {
       FieldErrors element;
       T value{};
       if (decode_present((*array)[i], value, element, form)) {
@@ -273,6 +275,7 @@ struct Codec<std::vector<T>> {
       } else {
         errors.at(i) = std::move(element);
         good = false;
+        ++wrong;
       }
     }
     return good;

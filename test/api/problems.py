@@ -3,9 +3,11 @@
     problems.py FOLDER-OF-PROGRAMS
 """
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 from kinds import BINDING, BY_NAME, ROUTES
 from support import BASE, PROBLEM, TEXT, Client, Processes, Rows, Server, Watch, problem
@@ -145,19 +147,28 @@ class Suite:
                         {"answers": statuses, "services": len(services)})
 
     def too_many(self):
-        """429: shed, with Retry-After and without a title. The bound that is reached soonest is that of paged lists."""
+        """429: shed, with Retry-After and without a title. The bound that is reached soonest is that of bodies on their way."""
         server = self.server()
         client = Client(server.port)
         for name in ("a", "b"):
             client.call("POST", "/core/roles", {"metadata": {"name": name}, "rules": []})
-        for _ in range(1000):
-            reply = client.get("/core/roles?limit=1")
-            if reply.status != 200:
-                break
-        self.rows.equal("1000 paged lists that nobody goes on with", {"status": 429, "type": PROBLEM, "body": problem(429, TEXT)},
+        pages = [client.get("/core/roles?limit=1").json()["metadata"]["continue"] for _ in range(1000)]
+        self.rows.equal("1000 paged lists that nobody goes on with: the oldest are forgotten", [410, 200],
+                        [client.get(f"/core/roles?limit=1&continue={token}").status for token in (pages[0], pages[-1])])
+        slow = []
+        for _ in range(257):
+            sender = socket.create_connection(("127.0.0.1", server.port))
+            sender.sendall(b"POST /core/roles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n")
+            slow.append(sender)
+        end = time.monotonic() + 30
+        while (reply := client.call("POST", "/core/roles", {"metadata": {"name": "c"}, "rules": []})).status != 429 and time.monotonic() < end:
+            client.call("DELETE", "/core/roles/c?force=True")
+        self.rows.equal("256 MiB of bodies on their way", {"status": 429, "type": PROBLEM, "body": problem(429, TEXT)},
                         {"status": reply.status, "type": reply.type, "body": reply.json()})
         self.rows.row("429: Retry-After", "a number of seconds", reply.header("Retry-After"), (reply.header("Retry-After") or "").isdigit())
         self.rows.equal("429: ordinary requests go on", (200, 200), (client.get("/core/roles").status, client.get("/core/roles/a").status))
+        for sender in slow:
+            sender.close()
 
     def unreachable(self):
         """INVALID_KEYSTONE_TOKEN and INVALID_KEYCLOAK_TOKEN need their services; a configuration that wants them is refused, not ignored."""

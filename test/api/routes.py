@@ -98,7 +98,7 @@ class Suite(Checks):
             return [document for key, document in sorted(made.items()) if not namespace or key.startswith(namespace + "/")]
 
         def whole(items):
-            return {"api": kind.api, "kind": kind.kind + "List", "metadata": {"resource_version": str(self.revision())}, "items": items}
+            return {"api": kind.api, "kind": kind.kind + "List", "metadata": {"resource_version": str(self.revision()), "store": TEXT}, "items": items}
 
         collections = [(kind.collection(namespace), namespace) for namespace in ("a", "a:b", "nobody-was-here")] if kind.namespaced else []
         for path, namespace in collections + [(kind.all(), "")]:
@@ -742,7 +742,7 @@ class Suite(Checks):
                 self.refused("release by another", "DELETE", path + "l" + query, None, 409, contains("'a'"))
             self.rows.row("PUT, DELETE /core/leases/l: neither renewal nor refusal writes", before, after := self.snapshot(), before == after)
             self.cover("PUT", template, "O"), self.cover("PUT", template, "C"), self.cover("DELETE", template, "C"), self.cover("GET", template, "O")
-            self.answer("", "GET", "/core/leases", None, 200, {"api": "core", "kind": "LeaseList", "metadata": {"resource_version": REVISION},
+            self.answer("", "GET", "/core/leases", None, 200, {"api": "core", "kind": "LeaseList", "metadata": {"resource_version": REVISION, "store": TEXT},
                                                                "items": [lease]})
             self.cover("GET", "/core/leases", "O")
             self.query_refused("/core/leases?heartbeat=x", "heartbeat")

@@ -330,7 +330,7 @@ TEST(ApplicationPlan, WhatCannotBeSeenIsNotGone) {
       for (auto* items : {&place.desired, &place.applied, &place.recorded}) {
         for (auto& item : *items) {
           if (item.ref.type.kind != "ConfigMap") continue;
-          item = Item{.problem = Reason{ReasonCode::KUBERNETES_ERROR, "500"}};
+          item = Item{.ref = item.ref, .problem = Reason{ReasonCode::KUBERNETES_ERROR, "500"}};
         }
       }
     }
