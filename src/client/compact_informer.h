@@ -10,42 +10,41 @@ template <Resource T>
 class CompactInformer final : public InformerBase {
  public:
   using Ptr = std::shared_ptr<const Versioned<T>>;
-  CompactInformer(Env& env, Client& client, InformerOptions options = {})
-      : InformerBase(env, client, Client::kind_of<T>(), std::move(options)) {}
+  struct Text {
+    std::string text;
+    std::int64_t revision = 0;
+  };
+  // `project` drops what this reader does not need. May be empty.
+  CompactInformer(Env& env, Client& client, InformerOptions options = {}, std::function<void(T&)> project = {})
+      : InformerBase(env, client, Client::kind_of<T>(), std::move(options)), project_(std::move(project)) {}
 
   // Decodes. Null when there is none.
   Ptr find(const ObjectKey& key) const {
     const auto it = texts_.find(key);
     if (it == texts_.end()) return nullptr;
     const auto value = json::parse(it->second.text);
-    auto decoded = value ? Client::decode_versioned<T>(*value) : fail(value.error());
-    return decoded ? std::make_shared<const Versioned<T>>(std::move(*decoded)) : nullptr;
+    if (!value) return nullptr;
+    auto decoded = decode_json<T>(*value, Form::stored);
+    if (!decoded) return nullptr;
+    return std::make_shared<const Versioned<T>>(Versioned<T>{std::move(*decoded), it->second.revision});
   }
-  // Empty when there is none.
-  std::string_view uid(const ObjectKey& key) const {
-    const auto it = texts_.find(key);
-    return it == texts_.end() ? std::string_view() : it->second.uid;
-  }
+  const std::map<ObjectKey, Text>& texts() const { return texts_; }
 
  private:
-  struct Text {
-    std::string text;
-    std::string uid;
-    std::int64_t revision = 0;
-  };
-
   bool put(const json::Value& value, std::int64_t& revision, Source source) override {
-    const auto decoded = Client::decode_versioned<T>(value);
+    auto decoded = Client::decode_versioned<T>(value);
     if (!decoded) return leave_out(value, decoded.error());
     revision = decoded->revision;
-    auto& slot = texts_[key_of(decoded->object.metadata)];
+    const auto key = key_of(decoded->object.metadata);
+    auto& slot = texts_[key];
     // An event may be older than what we have; a list is what is, whatever we have.
     if (source == Source::event && revision != 0 && slot.revision > revision) return false;
-    std::string text = json::print(value);
-    if (slot.text == text) return false;
+    if (project_) project_(decoded->object);
+    std::string text = project_ ? encode_json(decoded->object) : json::print(value);
+    if (slot.text == text && slot.revision == revision) return false;
     text.shrink_to_fit();
-    slot = {.text = std::move(text), .uid = decoded->object.metadata.uid, .revision = revision};
-    changed(key_of(decoded->object.metadata));
+    slot = {.text = std::move(text), .revision = revision};
+    changed(key);
     return true;
   }
   bool erase(const ObjectKey& key) override {
@@ -60,6 +59,7 @@ class CompactInformer final : public InformerBase {
   }
 
   std::map<ObjectKey, Text> texts_;
+  std::function<void(T&)> project_;
 };
 
 }  // namespace krake

@@ -76,7 +76,10 @@ std::optional<ObjectKey> WorkQueue::take(Mono now) {
 void WorkQueue::done(const ObjectKey& key, Mono now) {
   CHECK(working_.erase(key) == 1, "done() is for a key that was taken");
   if (debounce_ > Duration::zero()) {
-    std::erase_if(quiet_after_, [&](const auto& entry) { return entry.second <= now; });
+    if (quiet_after_.size() >= sweep_at_) {
+      std::erase_if(quiet_after_, [&](const auto& entry) { return entry.second <= now; });
+      sweep_at_ = std::max<std::size_t>(64, 2 * quiet_after_.size());
+    }
     quiet_after_[key] = now + debounce_;
   }
   if (again_.erase(key) > 0) add(key, now);

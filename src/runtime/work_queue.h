@@ -51,6 +51,7 @@ class WorkQueue {
   std::map<ObjectKey, Mono> deadlines_;
   std::set<std::pair<Mono, ObjectKey>> by_time_;
   std::map<ObjectKey, Mono> quiet_after_;  // of the last work, plus debounce
+  std::size_t sweep_at_ = 64;              // so many entries: then those that are over go
 };
 
 }  // namespace krake

@@ -83,10 +83,7 @@ class ApplicationController final : public Controller {
   void wake(const std::string& uid) {
     if (const auto it = keys_.find(uid); it != keys_.end()) loop_.add(it->second);
   }
-  void application_changed(const ObjectKey& key) {
-    if (const auto uid = applications_.uid(key); !uid.empty()) keys_[std::string(uid)] = key;
-    loop_.add(key);
-  }
+  void application_changed(const ObjectKey& key) { loop_.add(key); }
 
   Awaitable<Result<Outcome>> reconcile(ObjectKey key);
   Awaitable<Observed> observe(ObjectKey key, ApplicationPtr application);
@@ -152,6 +149,7 @@ Awaitable<Result<Outcome>> ApplicationController::reconcile(ObjectKey key) {
     // Deleted and made again: nothing remembered holds.
     keys_.erase(local.uid);
     local = Local{.uid = application->object.metadata.uid};
+    keys_[local.uid] = key;
   }
   std::vector<std::shared_ptr<void>> uses;
   for (const auto& cluster : clusters_of(application->object)) {
@@ -162,6 +160,13 @@ Awaitable<Result<Outcome>> ApplicationController::reconcile(ObjectKey key) {
   }
   const Observed observed = co_await observe(key, application);
   const Plan plan = make_plan(observed, env_.clock.now());
+  if (plan.empty() && observed.places.empty()) {
+    // It has no place and needs nothing: of many that wait for one nothing need be remembered.
+    clusters_.keep_only(key, {});
+    keys_.erase(application->object.metadata.uid);
+    local_.erase(key);
+    co_return Outcome{};
+  }
   if (!plan.empty()) log_.debug("plan", {{"application", krake::to_string(key)}, {"actions", to_string(plan)}});
   co_return co_await act(key, application, plan);
 }

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "base/check.h"
-#include "client/informer.h"
+#include "client/compact_informer.h"
 #include "controllers/scheduler/inputs.h"
 #include "controllers/scheduler/plan.h"
 #include "runtime/controller_loop.h"
@@ -82,13 +82,13 @@ class Scheduler final : public Controller {
     for (;;) {
       co_await sleep_for(env_.clock,
                          std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
-      for (const auto& [key, application] : informer_.objects()) applications_.add(key);
+      for (const auto& [key, text] : informer_.texts()) applications_.add(key);
       for (const auto& [key, cluster] : inputs_.clusters().objects()) clusters_.add(key);
     }
   }
 
   void wake(const std::string& ns) {
-    const auto& all = informer_.objects();
+    const auto& all = informer_.texts();
     for (auto it = all.lower_bound({ns, ""}); it != all.end() && it->first.ns == ns; ++it) applications_.add(it->first);
   }
 
@@ -121,8 +121,7 @@ class Scheduler final : public Controller {
 
   // The period runs from when the application last came to rest (3.10).
   void note_settling(const ObjectKey& key, const Application& application) {
-    const auto& status = application.status;
-    Settling now{application.metadata.uid, status.running_on, status.state, status.container_health};
+    Settling now = settling_of(application);
     const auto seen = seen_.find(key);
     if (seen != seen_.end() && !(seen->second == now) && seen->second.uid == now.uid) {
       auto& memory = memory_[key];
@@ -158,7 +157,9 @@ class Scheduler final : public Controller {
     auto plan = make_plan(observed, env_.clock.now());
     if (plan.decision) {
       plan.decision->verdicts = {};  // one for each cluster: too much to keep, quickly made again
-      decisions_[key] = *plan.decision;
+      auto& kept = decisions_[key];
+      kept = *plan.decision;
+      kept.reason = {};  // the status has it
     }
     co_return co_await act(key, std::move(plan));
   }
@@ -228,20 +229,25 @@ class Scheduler final : public Controller {
     co_return Outcome{.look_again = std::chrono::milliseconds(100)};
   }
 
+  // What it takes to have come to rest, as a digest: one that is mistaken for another costs one period.
   struct Settling {
     std::string uid;
-    std::optional<ResourceRef> running_on;
-    ApplicationState state;
-    ContainerHealth health;
+    std::size_t digest = 0;
     bool operator==(const Settling&) const = default;
   };
+  static Settling settling_of(const Application& application) {
+    const auto& status = application.status;
+    const std::string text = fmt::format("{} {} {}", encode_json(status.running_on), enum_name(status.state),
+                                         encode_json(status.container_health));
+    return {application.metadata.uid, std::hash<std::string>{}(text)};
+  }
 
   ControllerContext context_;
   Env& env_;
   SchedulerOptions options_;
   Random random_;
   Inputs inputs_;
-  Informer<Application> informer_;
+  CompactInformer<Application> informer_;
   std::map<ObjectKey, Memory> memory_;
   std::map<ObjectKey, Settling> seen_;
   std::map<ObjectKey, placement::Decision> decisions_;  // the latest without verdicts, for debug()

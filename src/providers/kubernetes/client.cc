@@ -51,13 +51,30 @@ std::string shortened(std::string_view text) {
   return std::string(text.substr(0, kMaxMessage)) + "...";
 }
 
-Code code_of(int status, std::string_view reason) {
+Code code_of(int status, std::string_view reason, std::string_view message) {
   if (reason == "AlreadyExists") return Code::already_exists;
   if (reason == "Expired" || reason == "Gone") return Code::compacted;
   if (reason == "ServerTimeout" || status == 504) return Code::timeout;
+  // A field that the schema does not have, applied: the server's answer, without a reason, since 1.3x
+  // (kubernetes#139253).
+  if (status == 500 && reason.empty() && message.contains("typed patch object")) return Code::invalid_object;
   // Its internal errors are its own; to us it is a peer that cannot serve now.
   if (status >= 500) return Code::unavailable;
   return code_of_http_status(status);
+}
+
+// Whether a 404 says that this very object is missing. A proxy's page, a type that is no longer served or a namespace
+// that is missing say nothing about the object.
+bool is_missing(const HttpResponse& response, std::string_view name) {
+  const auto status = json::parse(response.body);
+  return response.status == 404 && status && status->string_at({"kind"}) == "Status" &&
+         status->string_at({"reason"}) == "NotFound" && status->string_at({"details", "name"}) == name;
+}
+
+Error unknown_whether(std::string what, const HttpResponse& response) {
+  return {Code::unavailable, error_of_response(response, what).message +
+                                 " (that does not tell whether the object is there; is this the API server, and is "
+                                 "the type still served?)"};
 }
 
 // The fields that are wrong, without their values.
@@ -97,13 +114,21 @@ Error error_of_response(const HttpResponse& response, std::string_view what, boo
   }
   if (detail.empty() && reason.empty()) detail = status_phrase(response.status);
   if (!detail.empty()) message += ": " + detail;
-  return {code_of(response.status, reason), std::move(message)};
+  // Somebody else's page. The API server itself says this of paths nobody serves.
+  if (response.status == 404 && !kubernetes && !response.body.starts_with("404 page not found"))
+    return {Code::unavailable, std::move(message)};
+  return {code_of(response.status, reason, status.string_at({"message"})), std::move(message)};
 }
 
 // ---- watching
 
-ObjectWatch::ObjectWatch(Clock& clock, std::unique_ptr<ByteStream> body, std::string what, std::string resource_version)
-    : clock_(clock), body_(std::move(body)), what_(std::move(what)), resource_version_(std::move(resource_version)) {}
+ObjectWatch::ObjectWatch(Clock& clock, std::unique_ptr<ByteStream> body, std::string what, std::string resource_version,
+                         std::shared_ptr<void> held)
+    : clock_(clock),
+      held_(std::move(held)),
+      body_(std::move(body)),
+      what_(std::move(what)),
+      resource_version_(std::move(resource_version)) {}
 
 Awaitable<Result<std::optional<WatchEvent>>> ObjectWatch::next(Duration silence) {
   std::size_t searched = begin_;
@@ -209,21 +234,20 @@ Awaitable<Result<HttpResponse>> KubeClient::exchange(HttpRequest request, std::s
   co_return std::move(*response);
 }
 
-Awaitable<Result<HttpResponse>> KubeClient::call(HttpRequest request, std::string what) {
-  const bool conceal = request.target.find("/secrets") != std::string::npos;
-  auto response = co_await exchange(std::move(request), what, options_.timeout);
-  if (!response) co_return response;
-  if (response->status < 200 || response->status > 299) co_return fail(error_of_response(*response, what, conceal));
-  co_return response;
-}
-
-Awaitable<Result<json::Value>> KubeClient::call_json(HttpRequest request, std::string what) {
-  auto response = co_await call(std::move(request), what);
-  if (!response) co_return fail(std::move(response).error());
+namespace {
+Result<json::Value> object_of(Result<HttpResponse> response, const std::string& what, bool conceal) {
+  if (!response) return fail(std::move(response).error());
+  if (response->status < 200 || response->status > 299) return fail(error_of_response(*response, what, conceal));
   auto value = json::parse(response->body);
   if (!value || !value->is_object())
-    co_return fail(Code::unavailable, what + ": the answer is no JSON object; is this a Kubernetes API server?");
-  co_return std::move(*value);
+    return fail(Code::unavailable, what + ": the answer is no JSON object; is this a Kubernetes API server?");
+  return std::move(*value);
+}
+}  // namespace
+
+Awaitable<Result<json::Value>> KubeClient::call_json(HttpRequest request, std::string what) {
+  const bool conceal = request.target.find("/secrets") != std::string::npos;
+  co_return object_of(co_await exchange(std::move(request), what, options_.timeout), what, conceal);
 }
 
 // ---- discovery
@@ -296,7 +320,11 @@ Awaitable<Result<ObjectRef>> KubeClient::locate(json::Value manifest, std::strin
 
 Awaitable<Result<json::Value>> KubeClient::get(ObjectRef ref) {
   CO_RETURN_IF_ERROR(check_ref(ref));
-  co_return co_await call_json(request("GET", object_path(ref)), describe("get", ref));
+  const std::string what = describe("get", ref);
+  auto response = co_await exchange(request("GET", object_path(ref)), what, options_.timeout);
+  if (!response) co_return fail(response.error());
+  if (response->status == 404 && !is_missing(*response, ref.name)) co_return fail(unknown_whether(what, *response));
+  co_return object_of(std::move(response), what, is_secret(ref.type));
 }
 
 Awaitable<Result<ObjectList>> KubeClient::list(ResourceType type, ListOptions options) {
@@ -421,7 +449,8 @@ Awaitable<Result<Removed>> KubeClient::remove(ObjectRef ref, RemoveOptions optio
   const std::string what = describe("delete", ref);
   auto response = co_await exchange(std::move(request_), what, options_.timeout);
   if (!response) co_return fail(response.error());
-  if (response->status == 404) co_return Removed::absent;
+  if (is_missing(*response, ref.name)) co_return Removed::absent;
+  if (response->status == 404) co_return fail(unknown_whether(what, *response));
   if (response->status < 200 || response->status > 299) co_return fail(error_of_response(*response, what));
   const auto value = json::parse(response->body);
   if (!value || value->string_at({"kind"}).empty()) {
@@ -441,6 +470,12 @@ Awaitable<Result<std::unique_ptr<ObjectWatch>>> KubeClient::watch(ResourceType t
             std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options_.watch_period).count()));
   const std::string what = fmt::format("watch {} on {}", type.name(), server());
   if (!transport_) co_return fail(with_context(transport_.error(), what));
+  if (*streams_ >= options_.max_watches) {
+    co_return fail(Code::too_many_requests,
+                   fmt::format("{}: {} watches are open on {}, which is the limit", what, *streams_, server()));
+  }
+  std::shared_ptr<void> counted(nullptr, [streams = streams_](void*) { --*streams; });
+  ++*streams_;
   const auto transport = *transport_;
   auto asked = ask();
   auto stream = co_await transport->open(request("GET", std::move(target)), {.timeout = options_.timeout});
@@ -456,7 +491,8 @@ Awaitable<Result<std::unique_ptr<ObjectWatch>>> KubeClient::watch(ResourceType t
     }
     co_return fail(error_of_response(response, what));
   }
-  co_return std::make_unique<ObjectWatch>(env_.clock, std::move(stream->body), what, options.resource_version);
+  co_return std::make_unique<ObjectWatch>(env_.clock, std::move(stream->body), what, options.resource_version,
+                                          std::move(counted));
 }
 
 // ---- the cluster itself

@@ -89,7 +89,9 @@ struct WatchEvent {
 // A watch in progress. Destroying it closes it.
 class ObjectWatch {
  public:
-  ObjectWatch(Clock& clock, std::unique_ptr<ByteStream> body, std::string what, std::string resource_version);
+  // `held` is kept as long as the watch lives.
+  ObjectWatch(Clock& clock, std::unique_ptr<ByteStream> body, std::string what, std::string resource_version,
+              std::shared_ptr<void> held = nullptr);
   // nullopt: the server ended the watch regularly; open the next one at resource_version().
   // Errors: compacted (list again), unavailable (cut; open again), timeout (nothing came for `silence`; open again),
   // others as the server says. After nullopt or an error the watch is over.
@@ -99,6 +101,7 @@ class ObjectWatch {
  private:
   Result<WatchEvent> parse(std::string_view line);
   Clock& clock_;
+  std::shared_ptr<void> held_;
   std::unique_ptr<ByteStream> body_;
   std::string what_;
   std::string resource_version_;
@@ -111,6 +114,7 @@ struct ClientOptions {
   Duration probe_timeout = std::chrono::seconds(5);   // of ready()
   Duration watch_period = std::chrono::seconds(280);  // after which the server ends a watch
   std::size_t body_limit = std::size_t{64} << 20;
+  std::size_t max_watches = 96;  // of the connections to one cluster; the others are for requests
   std::string field_manager = "krake";
 };
 
@@ -164,7 +168,6 @@ class KubeClient {
   HttpRequest request(std::string_view method, std::string target) const;
   Awaitable<Result<HttpResponse>> exchange(HttpRequest request, std::string what, Duration timeout);
   // exchange(), and any status but 2xx is an error.
-  Awaitable<Result<HttpResponse>> call(HttpRequest request, std::string what);
   Awaitable<Result<json::Value>> call_json(HttpRequest request, std::string what);
   Awaitable<Result<json::Value>> patch(ObjectRef ref, std::string subresource, std::string media_type,
                                        std::string body);
@@ -182,6 +185,7 @@ class KubeClient {
   std::uint64_t answers_ = 0;
   Mono answered_at_{};
   std::shared_ptr<int> asked_ = std::make_shared<int>(0);  // requests under way; may be dropped after the client
+  std::shared_ptr<std::size_t> streams_ = std::make_shared<std::size_t>(0);  // watches that are open
   Mono asked_since_{};
 };
 
