@@ -75,6 +75,11 @@ Failure Session::unreachable(const Error& error) const {
         .message = fmt::format("no answer from the Krake API at {}: {}", config_.endpoint.url, error.message),
         .hint = "the request may or may not have been carried out; `timeout` in krakectl.yaml sets how long to wait"};
   }
+  if (error.message.contains("certificate")) {
+    return {.message = fmt::format("the Krake API at {} is not trusted: {}", config_.endpoint.url, error.message),
+            .hint = fmt::format("tls.client_ca in {} names the authority that must have issued its certificate",
+                                config_.source.empty() ? "krakectl.yaml" : config_.source)};
+  }
   return {.message = fmt::format("the Krake API at {} cannot be reached: {}", config_.endpoint.url, error.message),
           .hint = config_.source.empty() ? "is it running? set api_url in krakectl.yaml, or KRAKE_API_URL"
                                          : fmt::format("is it running? api_url comes from {}", config_.source)};

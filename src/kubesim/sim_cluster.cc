@@ -237,9 +237,10 @@ ServerReply SimCluster::answer_openapi(const Call& call) const {
           200,
           Object{{"swagger", "2.0"}, {"info", Object{{"title", "kubesim"}, {"version", "v1"}}}, {"paths", Object{}}});
     }
-    // The empty message: a description of nothing, by which clients check nothing.
+    // The empty message: a description of nothing, by which clients check nothing. They ask for ...v2@v1.0+protobuf,
+    // which is no media type; this is what a real API server answers.
     ServerReply reply{.status = 200};
-    reply.headers.set("Content-Type", std::string(accept.substr(0, accept.find(','))));
+    reply.headers.set("Content-Type", "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
     return reply;
   }
   const bool core = path.size() == 4 && path[2] == "api";

@@ -106,7 +106,8 @@ struct Peer {
 class RequestBody {
  public:
   virtual ~RequestBody() = default;
-  // too_large (message says the limit and the size) beyond `limit`; unavailable when the sender stalls or breaks off.
+  // too_large (message says the limit and the size) beyond `limit`; timeout when the sender stalls, invalid_argument
+  // when it breaks off.
   virtual Awaitable<Result<std::string>> read(std::size_t limit) = 0;
 };
 

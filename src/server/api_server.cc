@@ -115,6 +115,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     answered.kind = routed.route->kind;
     answered.subresource = routed.route->subresource;
     answered.operation = routed.route->operation;
+    answered.verb = routed.route->verb();
   }
   // The last tenth is for leases and for Krake's own components.
   const bool own = (user && user->starts_with("system:") && *user != kAnonymous) ||

@@ -52,8 +52,8 @@ struct WatchLine {
 class EventFeed {
  public:
   EventFeed(const boost::asio::any_io_executor& executor, Clock& clock) : changed(executor), clock_(clock) {}
-  // Wakes `watchers`: at once when the last time was a while ago, else together with what comes until then. To wake many
-  // for each event costs a send for each; the pause is about as long as sending to all of them takes.
+  // Wakes `watchers`: at once when the last time was a while ago, else together with what comes until then. To wake
+  // many for each event costs a send for each; the pause is about as long as sending to all of them takes.
   void tell(std::size_t watchers);
 
   Notifier changed;

@@ -7,35 +7,6 @@ namespace krake::server {
 
 namespace {
 
-std::string_view name_of(Operation operation) {
-  switch (operation) {
-    case Operation::index:
-    case Operation::me:
-    case Operation::release:
-      return "other";
-    case Operation::create:
-      return "create";
-    case Operation::list:
-      return "list";
-    case Operation::read:
-      return "get";
-    case Operation::update:
-    case Operation::status:
-    case Operation::subresource:
-      return "update";
-    case Operation::patch:
-    case Operation::patch_status:
-      return "patch";
-    case Operation::remove:
-      return "delete";
-    case Operation::lease_acquire:
-      return "acquire";
-    case Operation::lease_release:
-      return "release";
-  }
-  return "other";
-}
-
 std::string resource_of(const Answered& answered) {
   if (!answered.kind) return "";
   std::string name(answered.kind->plural);
@@ -50,19 +21,20 @@ std::string resource_of(const Answered& answered) {
 }  // namespace
 
 void Meter::count(const ServerRequest& request, const Answered& answered) {
+  const std::string verb(answered.verb.empty() ? "other" : answered.verb);
   auto& counter = counters_[{answered.kind, answered.subresource, answered.operation, answered.status}];
   if (!counter) {
     counter = &env_.metrics.counter("krake_api_requests_total", "Requests answered, by resource, verb and status.",
                                     {{"group", answered.kind ? std::string(answered.kind->group) : ""},
                                      {"resource", resource_of(answered)},
-                                     {"verb", std::string(name_of(answered.operation))},
+                                     {"verb", verb},
                                      {"code", std::to_string(answered.status)}});
   }
   counter->Increment();
-  auto& times = times_[answered.operation];
+  auto& times = times_[answered.verb];
   if (!times) {
     times = &env_.metrics.histogram("krake_api_request_seconds", "Time until the answer to a request began.",
-                                    {{"verb", std::string(name_of(answered.operation))}});
+                                    {{"verb", verb}});
   }
   times->Observe(std::chrono::duration<double>(answered.took).count());
   if (!env_.log.enabled(LogLevel::info)) return;

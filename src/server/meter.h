@@ -16,6 +16,7 @@ struct Answered {
   const Kind* kind = nullptr;
   const Subresource* subresource = nullptr;
   Operation operation = Operation::index;
+  std::string_view verb;  // RBAC's; empty when only authentication is asked for
   std::string user;
   int status = 0;
   Duration took{};
@@ -30,7 +31,7 @@ class Meter {
   using Series = std::tuple<const Kind*, const Subresource*, Operation, int>;
   Env& env_;
   std::map<Series, prometheus::Counter*> counters_;
-  std::map<Operation, prometheus::Histogram*> times_;
+  std::map<std::string_view, prometheus::Histogram*> times_;  // by verb
 };
 
 }  // namespace krake::server

@@ -22,6 +22,9 @@ with Processes(sys.argv[1]) as p:
     kubectl("apply", "-f", "-", stdin=manifest.replace(":1.10", ":1.9"))
     assert ":1.9" in kubectl("get", "deployment", "mine", "-o", "yaml")
     kubectl("delete", "deployment", "mine")
+    things = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}} for name in ("one", "two")]
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": things}))
+    kubectl("delete", "configmap", "one", "two")
 
     # A managed object that kubectl deletes comes back with another uid.
     p.krake_all()
