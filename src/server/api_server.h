@@ -74,8 +74,9 @@ class ApiServer {
     bool unchanged = false;          // answer the stored object, write nothing
     std::unique_ptr<Object> answer;  // when other than `object`
   };
+  // `document` is what `stored` was decoded from, and free to be changed.
   using Mutate =
-      std::function<std::expected<Mutation, Problem>(const Object& stored, const CachedObject& cached, DateTime now)>;
+      std::function<std::expected<Mutation, Problem>(const Object& stored, json::Value& document, DateTime now)>;
 
   // While a request waits for its sender or for a state it holds up nobody: it does not count.
   template <class T>

@@ -195,13 +195,15 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
                   .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again",
                                         kind.name, request.route.name, **precondition, cached->modified)});
     }
-    const auto stored = decode_stored(*cached, kind);
+    auto document = stored_document(*cached);
+    FieldErrors unreadable;
+    const auto stored = kind.decode(kind, document, Form::stored, unreadable);
     if (!stored) {
       co_return refuse(
           Error{Code::internal, fmt::format("{} '{}' cannot be decoded any more; DELETE it with ?force=True", kind.name,
                                             request.route.name)});
     }
-    auto mutation = mutate(*stored, *cached, stamp(cached.get()));
+    auto mutation = mutate(*stored, document, stamp(cached.get()));
     if (!mutation) co_return refuse(mutation.error());
     if (mutation->unchanged) co_return object_reply(*cached);
 
@@ -260,8 +262,7 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
   if (!wanted) co_return refuse(invalid(errors));
   co_return co_await modify(
-      request,
-      [&kind, wanted](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+      request, [&kind, wanted](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
         auto merged = merge_update(kind, *wanted, stored, now, true);
         if (!merged) return refuse(merged.error());
         if (!*merged) return Mutation{.unchanged = true};
@@ -285,9 +286,8 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
   const auto change = std::make_shared<json::Value>(std::move(*body));
   co_return co_await modify(
       request,
-      [&kind, change, on_status](const Object& stored, const CachedObject& cached,
+      [&kind, change, on_status](const Object& stored, json::Value& document,
                                  DateTime now) -> std::expected<Mutation, Problem> {
-        auto document = stored_document(cached);
         if (on_status) {
           json::Object status;
           if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
@@ -329,7 +329,7 @@ Awaitable<Answer> ApiServer::status(Request& request) {
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
   if (!wanted) co_return refuse(invalid(errors));
   co_return co_await modify(
-      request, [wanted](const Object& stored, const CachedObject&, DateTime) -> std::expected<Mutation, Problem> {
+      request, [wanted](const Object& stored, json::Value&, DateTime) -> std::expected<Mutation, Problem> {
         if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
           return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
         }
@@ -354,8 +354,7 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
     body = std::make_shared<json::Value>(std::move(*given));
   }
   co_return co_await modify(
-      request,
-      [&sub, body](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+      request, [&sub, body](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
         auto object = stored.clone();
         auto done = sub.apply(*object, {.body = body.get(), .now = now});
         if (!done) {
@@ -377,7 +376,7 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }
   auto answer = co_await modify(
-      request, [&kind](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
+      request, [&kind](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
         if (stored.meta().deleted) return Mutation{.unchanged = true};
         auto object = stored.clone();
         if (kind.on_delete) kind.on_delete(*object);
@@ -422,12 +421,12 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& req
 Awaitable<Answer> ApiServer::force_remove(Request& request) {
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
-  co_return co_await modify(
-      request, [](const Object& stored, const CachedObject&, DateTime now) -> std::expected<Mutation, Problem> {
-        auto answer = stored.clone();
-        answer->meta().deleted = now;
-        return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
-      });
+  co_return co_await modify(request,
+                            [](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
+                              auto answer = stored.clone();
+                              answer->meta().deleted = now;
+                              return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
+                            });
 }
 
 // ?blocking=<state>: waits for this object (by uid) to reach the state, at most a minute; then the ordinary answer
