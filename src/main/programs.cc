@@ -285,8 +285,9 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
   ASSIGN_OR_RETURN(const auto admin,
                    issue(ca, "system:admin", std::span<const std::string>{}, {.server = false, .client = true}, now));
   RETURN_IF_ERROR(write_file(dir + "/ca.pem", ca.cert_pem, 0644));
-  RETURN_IF_ERROR(write_file(dir + "/system:admin.pem", admin.cert_pem, 0644));
-  RETURN_IF_ERROR(write_file(dir + "/system:admin-key.pem", admin.key_pem, 0600));
+  // No colon in the names: curl takes what follows one for a password.
+  RETURN_IF_ERROR(write_file(dir + "/admin.pem", admin.cert_pem, 0644));
+  RETURN_IF_ERROR(write_file(dir + "/admin-key.pem", admin.key_pem, 0600));
   return ServerTls{.cert_chain_pem = server.cert_pem, .key_pem = server.key_pem, .client_ca_pem = ca.cert_pem};
 }
 
@@ -329,7 +330,7 @@ Status welcome(const std::string& dir, std::uint16_t port) {
   const std::string yaml = fmt::format(
       "api_url: https://localhost:{}\nuser: system:admin\ntls:\n  enabled: true\n  client_ca: {}\n"
       "  client_cert: {}\n  client_key: {}\n",
-      port, path("ca.pem"), path("system:admin.pem"), path("system:admin-key.pem"));
+      port, path("ca.pem"), path("admin.pem"), path("admin-key.pem"));
   RETURN_IF_ERROR(write_file(dir + "/krakectl.yaml", yaml, 0600));
   fmt::print(
       "Krake is ready. In another terminal:\n\n  export KRAKECTL_CONFIG={}\n"

@@ -13,7 +13,7 @@ with Processes(sys.argv[1]) as p:
     p.ctl("kube", "app", "create", "--file", ROOT / "examples/applications/echo-demo.yaml", "-L", "location is SK", "echo-demo")
     assert p.get("kube", "app", "get", "echo-demo")["status"]["scheduled_to"] is None, "nobody schedules yet"
     p.start("scheduler", sys.executable, ROOT / "examples/schedulers/first_match.py", "--api", url, "--ca", p.state / "ca.pem",
-            "--cert", p.state / "system:admin.pem", "--key", p.state / "system:admin-key.pem")
+            "--cert", p.state / "admin.pem", "--key", p.state / "admin-key.pem")
 
     def running():
         status = p.get("kube", "app", "get", "echo-demo")["status"]

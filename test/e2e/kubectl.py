@@ -52,7 +52,7 @@ with Processes(sys.argv[1]) as p:
     import urllib.request
     url = re.search(r"api_url: (\S+)", (p.state / "krakectl.yaml").read_text()).group(1)
     context = ssl.create_default_context(cafile=str(p.state / "ca.pem"))
-    context.load_cert_chain(str(p.state / "system:admin.pem"), str(p.state / "system:admin-key.pem"))
+    context.load_cert_chain(str(p.state / "admin.pem"), str(p.state / "admin-key.pem"))
     path = url + "/kubernetes/namespaces/system:admin/applications/echo-demo"
     with urllib.request.urlopen(path, context=context) as answer:
         app = json.load(answer)

@@ -100,7 +100,7 @@ class World:
         wait("the simulated cluster", kubeconfig.exists, kubesim)
         wait("krakectl.yaml", config.exists, krake)
         context = ssl.create_default_context(cafile=str(self.state / "ca.pem"))
-        context.load_cert_chain(str(self.state / "system:admin.pem"), str(self.state / "system:admin-key.pem"))
+        context.load_cert_chain(str(self.state / "admin.pem"), str(self.state / "admin-key.pem"))
         self.api = Api("localhost", int(re.search(r"api_url: https://localhost:(\d+)", config.read_text()).group(1)), context)
         self.kube = kube_api(kubeconfig)
         register(program("krakectl"), config, kubeconfig, NAMESPACE)
