@@ -6,6 +6,7 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "base/check.h"
@@ -329,13 +330,17 @@ std::size_t decode_utf8(std::string_view text, std::size_t i, std::uint32_t& poi
   return 0;
 }
 
+bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+
 void print_escaped(std::string_view text, std::string& out, bool ascii) {
   out += '"';
   for (std::size_t i = 0; i < text.size();) {
     const unsigned char c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-      out += static_cast<char>(c);
-      ++i;
+    if (is_plain(c)) {
+      std::size_t end = i + 1;
+      while (end < text.size() && is_plain(static_cast<unsigned char>(text[end]))) ++end;
+      out.append(text, i, end - i);
+      i = end;
       continue;
     }
     switch (c) {
@@ -443,8 +448,17 @@ void print_pretty_to(const Value& value, std::string& out, std::size_t indent) {
 void print_string_to(std::string_view text, std::string& out) { print_escaped(text, out, false); }
 
 bool valid_utf8(std::string_view text) {
+  constexpr std::uint64_t kNotAscii = 0x8080808080808080;
   std::uint32_t point = 0;
   for (std::size_t i = 0; i < text.size();) {
+    std::uint64_t eight = 0;
+    if (i + sizeof eight <= text.size()) {
+      std::memcpy(&eight, text.data() + i, sizeof eight);
+      if ((eight & kNotAscii) == 0) {
+        i += sizeof eight;
+        continue;
+      }
+    }
     const std::size_t length = decode_utf8(text, i, point);
     if (length == 0) return false;
     i += length;
