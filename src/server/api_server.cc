@@ -234,11 +234,6 @@ DateTime ApiServer::stamp(const CachedObject* object) const {
   return DateTime::from_wall(now);
 }
 
-std::unique_ptr<Object> ApiServer::decode_stored(const CachedObject& object, const Kind& kind) const {
-  FieldErrors errors;
-  return kind.decode(kind, stored_document(object), Form::stored, errors);
-}
-
 // What is a state, not an event: looked at when somebody asks.
 void ApiServer::measure() {
   const auto set = [&](const char* name, const char* help, std::size_t value) {

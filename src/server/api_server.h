@@ -129,7 +129,6 @@ class ApiServer {
   DateTime stamp(const CachedObject* object) const;
   Awaitable<Status> create_defaults();
   Result<store::Put> default_object(const json::Value& value, const Kind& kind);
-  std::unique_ptr<Object> decode_stored(const CachedObject& object, const Kind& kind) const;
 
   struct Snapshot {
     std::string user;

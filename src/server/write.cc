@@ -14,8 +14,7 @@ Problem update_error(int status, std::string detail) {
 
 Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = errors.render()}; }
 
-// Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted, and at
-// most a little above the limit of bodies, so that who reads an object can write it back.
+// Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted.
 constexpr std::size_t kMaxObjectBytes = store::kMaxTxnBytes - (std::size_t{64} << 10);
 
 Problem too_large(const Kind& kind, const std::string& name, std::size_t size) {
@@ -443,19 +442,16 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
     const auto now = kind.find(object->ns, object->name);
     if (!now || now->uid != object->uid) {
       if (wanted != "deleted") break;
-      if (auto last = decode_stored(*object, kind.kind)) {
-        // The last document, with the state no stored object ever has, where the kind knows it.
-        auto document = stored_document(*object);
-        auto deleted = document;
-        json::merge_patch(deleted, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
-        FieldErrors unknown_state;
-        if (kind.kind.decode(kind.kind, deleted, Form::stored, unknown_state)) document = std::move(deleted);
-        ServerReply reply;
-        reply.headers.add("Content-Type", "application/json; charset=utf-8");
-        reply.body.push_back(share_bytes(json::print(document)));
-        co_return reply;
-      }
-      break;
+      // The last document, with the state no stored object ever has, where the kind knows it.
+      auto document = stored_document(*object);
+      auto deleted = document;
+      json::merge_patch(deleted, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
+      FieldErrors unknown_state;
+      if (kind.kind.decode(kind.kind, deleted, Form::stored, unknown_state)) document = std::move(deleted);
+      ServerReply reply;
+      reply.headers.add("Content-Type", "application/json; charset=utf-8");
+      reply.body.push_back(share_bytes(json::print(document)));
+      co_return reply;
     }
     object = now;
     if (lower(now->state) == wanted) co_return object_reply(*now);
