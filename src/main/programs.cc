@@ -17,6 +17,7 @@
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
+#include "store/compactor.h"
 #include "store/metered_store.h"
 
 namespace krake {
@@ -190,6 +191,7 @@ class Admin {
 // Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
 struct Serving {
   std::unique_ptr<store::Store> store;
+  std::optional<Duration> compact_after;
   HttpServerOptions listen;
   server::ServerOptions options;
   AdminConfig admin;
@@ -214,6 +216,8 @@ Awaitable<int> serve(Process& process, Serving serving) {
     co_await api.stop();
     co_return failed(started.error());
   }
+  std::optional<store::Compactor> compactor;
+  if (serving.compact_after) compactor.emplace(env, metered, *serving.compact_after).start();
   BeastDialer dialer(env.executor, env.clock);
   std::vector<std::unique_ptr<Component>> components;
   Admin admin(&api, components, env.metrics);
@@ -243,6 +247,7 @@ Awaitable<int> serve(Process& process, Serving serving) {
   for (auto& component : components) co_await component->controller->stop();
   if (admin_http) co_await admin_http->stop();
   co_await http.stop();
+  if (compactor) co_await compactor->stop();
   co_await api.stop();
   components.clear();
   co_return 0;
@@ -286,6 +291,7 @@ Awaitable<int> run_api(Process& process, ApiConfig config) {
   auto store = co_await open_store(process.env(), config, false);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
+                                     .compact_after = compact_after(config),
                                      .listen = std::move(*listen),
                                      .options = std::move(*options),
                                      .admin = config.admin,
@@ -365,6 +371,7 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   auto store = co_await open_store(process.env(), config, !names.empty());
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
+                                     .compact_after = compact_after(config),
                                      .listen = std::move(*listen),
                                      .options = std::move(*server),
                                      .admin = config.admin,

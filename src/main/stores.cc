@@ -42,6 +42,13 @@ Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
 
 }  // namespace
 
+std::optional<Duration> compact_after(const ApiConfig& config) {
+  if (config.store && config.store->type != "etcd") return std::nullopt;
+  const auto etcd = config.etcd.value_or(EtcdConfig());
+  if (!etcd.prefix.empty() || etcd.compact_after <= 0) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(etcd.compact_after));
+}
+
 Awaitable<StoreResult> open_store(Env& env, ApiConfig config, bool own_holders) {
   const std::string type = config.store ? config.store->type : "etcd";
   if (type == "memory") {

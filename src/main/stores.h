@@ -13,4 +13,8 @@ namespace krake {
 // `own_holders`: whoever holds a lease in the embedded store lived in the process that has ended.
 Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config, bool own_holders);
 
+// How old the history of that store may get before this server's compactor forgets it; nullopt: that is not its
+// business.
+std::optional<Duration> compact_after(const ApiConfig& config);
+
 }  // namespace krake
