@@ -33,31 +33,36 @@ Export::Export(store::Store& store, Clock& clock, std::vector<std::string> prefi
 }
 
 Awaitable<Result<bool>> Export::next(std::string& out) {
-  if (prefix_ == prefixes_.size()) co_return false;
+  const auto had = out.size();
+  while (prefix_ < prefixes_.size() && out.size() == had) CO_RETURN_IF_ERROR(co_await page(out));
+  co_return out.size() > had;
+}
+
+Awaitable<Status> Export::page(std::string& out) {
   const std::string prefix = prefixes_[prefix_];
   store::ListOptions options{.after = after_, .limit = kPage};
-  ASSIGN_OR_CO_RETURN(const auto page, co_await store_.list(prefix, std::move(options)));
+  ASSIGN_OR_CO_RETURN(const auto listing, co_await store_.list(prefix, std::move(options)));
   if (!watch_) {
-    covered_ = page.revision;
-    ASSIGN_OR_CO_RETURN(watch_, co_await store_.watch("/", page.revision));
+    covered_ = listing.revision;
+    ASSIGN_OR_CO_RETURN(watch_, co_await store_.watch("/", listing.revision));
     writer_.begin({.store_id = store_.id(), .time = to_string(DateTime::from_wall(clock_.wall()))}, out);
   }
-  CO_RETURN_IF_ERROR(co_await catch_up(page.revision, out));
-  for (const auto& entry : page.entries) {
+  CO_RETURN_IF_ERROR(co_await catch_up(listing.revision, out));
+  for (const auto& entry : listing.entries) {
     if (entry.lease == 0) writer_.put(entry.key, *entry.value, out);
   }
-  if (page.more && !page.entries.empty()) {
-    after_ = page.entries.back().key;
+  if (listing.more && !listing.entries.empty()) {
+    after_ = listing.entries.back().key;
     bound_ = after_ + '\0';
-    co_return true;
+    co_return Status{};
   }
   after_.clear();
   bound_ = store::key_range(prefix, "").end.value_or(bound_);
   if (++prefix_ == prefixes_.size()) {
-    writer_.end(page.revision, out);
+    writer_.end(listing.revision, out);
     watch_.reset();
   }
-  co_return true;
+  co_return Status{};
 }
 
 // Writes what has changed up to `revision` in the keys that are written already; the others are still to be listed.

@@ -28,11 +28,13 @@ class Export {
   // `store` and `clock` outlive it. `prefixes` in byte order, none below another.
   Export(store::Store& store, Clock& clock, std::vector<std::string> prefixes);
 
-  // Appends the next lines of the file to `out`; false: it is complete, there was nothing more. Errors: those of the
-  // store, compacted (whoever takes the lines is too slow), timeout. After one the file is void: begin again.
+  // Appends the next lines of the file to `out`, at least one; false: it is complete, there was nothing more. Errors:
+  // those of the store, compacted (whoever takes the lines is too slow), timeout. After one the file is void: begin
+  // again.
   Awaitable<Result<bool>> next(std::string& out);
 
  private:
+  Awaitable<Status> page(std::string& out);
   Awaitable<Status> catch_up(store::Revision revision, std::string& out);
   void record(const store::CommitEvent& event, std::string& out);
 
