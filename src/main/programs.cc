@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "api/registry.h"
+#include "backup/restore.h"
 #include "controllers/application/controller.h"
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
@@ -103,20 +104,6 @@ Result<HttpServerOptions> listen_options(const ApiConfig& config) {
     options.tls = std::move(tls);
   }
   return options;
-}
-
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const StoreConfig& config, bool own_holders) {
-  if (config.type == "memory")
-    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
-  if (config.type != "sqlite") {
-    co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
-  }
-  if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
-  auto opened =
-      co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                        {.path = config.path, .drop_leases = own_holders, .metrics = &env.metrics});
-  if (!opened) co_return fail(opened.error());
-  co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 
 std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context,
@@ -216,6 +203,7 @@ struct Serving {
 Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
   auto& listen = serving.listen;
+  if (auto whole = co_await backup::check_whole(*serving.store); !whole) co_return failed(whole.error());
   store::MeteredStore metered(*serving.store, env.clock, env.metrics);
   server::ApiServer api(env, metered, krake_registry(), std::move(serving.options));
   auto loaded = co_await api.start();
@@ -293,6 +281,20 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 
 }  // namespace
 
+Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, StoreConfig config, StoreUse use) {
+  if (config.type == "memory")
+    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
+  if (config.type != "sqlite") {
+    co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
+  }
+  if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
+  auto opened = co_await store::open_sqlite_store(
+      env.executor, env.clock, env.random.fork("sqlite"),
+      {.path = config.path, .renew_id = use.renew_id, .drop_leases = use.own_holders, .metrics = &env.metrics});
+  if (!opened) co_return fail(opened.error());
+  co_return std::unique_ptr<store::Store>(std::move(*opened));
+}
+
 Awaitable<int> run_api(Process& process, ApiConfig config) {
   if (!config.store) {
     co_return failed(
@@ -304,7 +306,7 @@ Awaitable<int> run_api(Process& process, ApiConfig config) {
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), *config.store, false);
+  auto store = co_await open_store(process.env(), *config.store);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),
@@ -344,7 +346,7 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   const std::string dir = options.state_dir;
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
-  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, true);
+  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, {.own_holders = true});
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -382,7 +384,7 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
   const StoreConfig store_config = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
-  auto store = co_await open_store(process.env(), store_config, !names.empty());
+  auto store = co_await open_store(process.env(), store_config, {.own_holders = !names.empty()});
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),
