@@ -1,4 +1,4 @@
-// A backup as a file: JSON lines, of every store and for every store (docs/design/backup.md).
+// A backup as a file: JSON lines, of every store and for every store (docs/design/006-one-backup-file.md).
 //   {"format":"krake-backup","version":1,"store_id":"...","time":"2026-01-02T03:04:05Z"}
 //   {"key":"/core/roles/admin","value":"..."}           the bytes as text, or value_base64 (key_base64) when no UTF-8
 //   {"key":"/core/roles/admin","removed":true}          of two lines of one key the later one holds

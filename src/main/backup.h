@@ -1,4 +1,4 @@
-// krake backup, krake restore (docs/design/backup.md, docs/operations/backup.md).
+// krake backup, krake restore (docs/design/006-one-backup-file.md, docs/operations/backup.md).
 #pragma once
 
 #include <optional>
