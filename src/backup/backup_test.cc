@@ -178,6 +178,11 @@ class BackupStore : public ::testing::Test {
   }
   Backup backup_of(const std::map<std::string, std::string>& values) { return *read(file_of(values)); }
 
+  static Awaitable<void> notice(store::Store& store, Clock& clock, bool& noticed) {
+    co_await begun(store, clock);
+    noticed = true;
+  }
+
   World world;
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>("m", store::MemoryOptions{});
   std::unique_ptr<store::Store> memory = store::make_memory_store(world.context.get_executor(), world.clock, disk);
@@ -363,6 +368,28 @@ TEST_F(BackupStore, OfTwoRestoresAtOnceTheLaterWins) {
   EXPECT_EQ(early.error().code, Code::conflict);
   EXPECT_FALSE(world.run(check_whole(*memory)));
   EXPECT_TRUE(world.run(finish(*memory, "late")));
+}
+
+TEST_F(BackupStore, IsNoticedWhereItBeginsAlsoWhenTheStoreWasAway) {
+  for (const bool away : {false, true}) {
+    SCOPED_TRACE(away ? "away" : "there");
+    disk = std::make_shared<store::MemoryDisk>("m", store::MemoryOptions{});
+    memory = store::make_memory_store(world.context.get_executor(), world.clock, disk);
+    store::FaultyStore seen_by_server(*memory, world.context.get_executor(), world.clock, Random(1));
+    bool noticed = false;
+    TaskGroup tasks(world.context.get_executor());
+    tasks.spawn("server", notice(seen_by_server, world.clock, noticed));
+    put("/core/a", "1");
+    world.settle();
+    EXPECT_FALSE(noticed);
+    seen_by_server.set_away(away);
+    world.settle();
+    ASSERT_TRUE(restore_all(*memory, backup_of({{"/core/a", "2"}}), true));
+    ASSERT_TRUE(world.run(finish(*memory, "one")));
+    seen_by_server.set_away(false);
+    EXPECT_TRUE(world.run_until([&] { return noticed; }, std::chrono::seconds(5)));
+    world.run(tasks.stop());
+  }
 }
 
 TEST_F(BackupStore, OfAnotherFileDoesNotGoOnWithAHalfDoneOneUnlessTold) {

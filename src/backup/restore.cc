@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backup/export.h"
+#include "base/async.h"
 #include "base/json.h"
 #include "store/txn.h"
 
@@ -11,6 +12,7 @@ namespace krake::backup {
 namespace {
 
 constexpr std::size_t kPage = 100;
+constexpr Duration kRetry = std::chrono::seconds(1);
 
 Error keep_going(Error error) {
   error.message = fmt::format("{}; the restore is not finished: run it again", error.message);
@@ -76,6 +78,19 @@ Awaitable<Result<store::Revision>> mark(store::Store& store, std::optional<store
 std::string member_of(const store::Entry& marker, std::string_view name) {
   const auto value = json::parse(*marker.value);
   return value ? std::string(value->string_at({name})) : std::string();
+}
+
+// Returns when the marker was put after revision `seen`, which moves on. Errors: those of the watch.
+Awaitable<Status> marked_after(store::Store& store, std::shared_ptr<store::Revision> seen) {
+  ASSIGN_OR_CO_RETURN(const auto watch, co_await store.watch(std::string(kMarkerKey), *seen));
+  for (;;) {
+    ASSIGN_OR_CO_RETURN(const auto events, co_await watch->next());
+    for (const auto& event : events) {
+      *seen = event.revision;
+      if (std::ranges::any_of(event.changes, [](const auto& c) { return c.key == kMarkerKey && c.value; }))
+        co_return Status{};
+    }
+  }
 }
 
 }  // namespace
@@ -150,6 +165,22 @@ Awaitable<Status> finish(store::Store& store, std::string attempt) {
   auto removed = co_await mark(store, std::move(*marker), "");
   if (!removed) co_return fail(removed.error().code == Code::conflict ? removed.error() : keep_going(removed.error()));
   co_return Status{};
+}
+
+Awaitable<void> begun(store::Store& store, Clock& clock) {
+  const auto seen = std::make_shared<store::Revision>(-1);
+  for (;; co_await sleep_for(clock, kRetry)) {
+    if (*seen < 0) {
+      const auto now = co_await store.current();
+      const auto marker = co_await store.get(std::string(kMarkerKey));
+      if (!now || !marker) continue;
+      if (*marker) co_return;
+      *seen = *now;
+    }
+    const auto marked = co_await marked_after(store, seen);
+    if (marked) co_return;
+    if (marked.error().code == Code::compacted) *seen = -1;
+  }
 }
 
 Awaitable<Status> check_whole(store::Store& store) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backup/file.h"
+#include "base/clock.h"
 #include "store/store.h"
 
 namespace krake::backup {
@@ -44,5 +45,9 @@ Awaitable<Status> finish(store::Store& store, std::string attempt);
 
 // unavailable when a restore has begun and not finished: what is there is neither the old nor the new.
 Awaitable<Status> check_whole(store::Store& store);
+
+// Returns when a restore of the store has begun: on a store that other processes open too nothing else keeps one from
+// it. Waits while the store is away. Both outlive it.
+Awaitable<void> begun(store::Store& store, Clock& clock);
 
 }  // namespace krake::backup

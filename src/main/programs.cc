@@ -200,6 +200,13 @@ struct Serving {
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
 };
 
+// What a restore does to the store under a server that runs is not what its clients, or its controllers, may see.
+Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
+  co_await backup::begun(store, process.env().clock);
+  process.env().log.error("the store is being restored; stopping, start again when it is done");
+  process.request_stop();
+}
+
 Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
   auto& listen = serving.listen;
@@ -238,11 +245,14 @@ Awaitable<int> serve(Process& process, Serving serving) {
         serving.controllers));
     components.back()->controller->start();
   }
+  TaskGroup watching(env.executor);
+  watching.spawn("restore", stop_when_restored(process, *serving.store));
   if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
   co_await process.wait_stop();
+  co_await watching.stop();
   for (auto& component : components) co_await component->controller->stop();
   if (admin_http) co_await admin_http->stop();
   co_await http.stop();
