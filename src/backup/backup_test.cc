@@ -193,8 +193,8 @@ TEST_F(BackupStore, HasTheStateOfOneRevisionHoweverMuchIsWrittenMeanwhile) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
     const auto any_key = [&] {
-      const char* prefixes[] = {"/core/a/", "/core/b/", "/kubernetes/c/", "/elsewhere/", "/registry/"};
-      return prefixes[random.below(5)] + std::to_string(random.below(400));
+      const char* prefixes[] = {"/core/a/", "/core/b/", "/kubernetes/c/", "/elsewhere/", "/registry/", "outside/"};
+      return prefixes[random.below(6)] + std::to_string(random.below(400));
     };
     const auto lease = world.run(memory->grant(std::chrono::hours(1)));
     ASSERT_TRUE(lease);
@@ -221,10 +221,16 @@ TEST_F(BackupStore, HasTheStateOfOneRevisionHoweverMuchIsWrittenMeanwhile) {
     });
     ASSERT_TRUE(made) << made.error().message;
     EXPECT_GE(pieces, 4);
-    ASSERT_TRUE(model.contains(made->revision));
-    EXPECT_EQ(texts(made->values), model.at(made->revision));
+    EXPECT_EQ(texts(made->values), std::prev(model.upper_bound(made->revision))->second);
     EXPECT_EQ(made->header.store_id, "m");
   }
+}
+
+TEST_F(BackupStore, ComesToItsEndAlsoWhenTheNewestCommitsAreOfOthers) {
+  for (int i = 0; i < 150; ++i) put("/core/a/" + std::to_string(i), "1");
+  const auto made = backup(*memory, [&] { put("outside", "1"); });
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(texts(made->values), below(kPrefixes));
 }
 
 TEST_F(BackupStore, OfAnEmptyStoreIsAFileToo) {

@@ -14,7 +14,9 @@ namespace krake::backup {
 
 namespace {
 constexpr std::size_t kPage = 100;  // entries; they are 140 MB at the worst, and usually 200 KB
+constexpr Duration kWatchPatience = std::chrono::milliseconds(200);
 constexpr Duration kWatchLimit = std::chrono::seconds(30);
+constexpr std::string_view kNudgeKey = "/krake/backup";  // below no prefix of Krake's objects
 }  // namespace
 
 std::vector<std::string> key_prefixes(const Registry& registry) {
@@ -73,13 +75,34 @@ Awaitable<Status> Export::catch_up(store::Revision revision, std::string& out) {
       later_.pop_front();
     }
     if (covered_ >= revision) co_return Status{};
-    auto events = co_await with_timeout(clock_, kWatchLimit, "the store's watch", watch_->next());
-    if (!events) co_return fail(events.error());
-    for (auto& event : *events) {
+    ASSIGN_OR_CO_RETURN(auto events, co_await delivered());
+    for (auto& event : events) {
       covered_ = event.revision;
       later_.push_back(std::move(event));
     }
   }
+}
+
+Awaitable<Result<std::vector<store::CommitEvent>>> Export::delivered() {
+  using namespace boost::asio::experimental::awaitable_operators;
+  std::optional<std::variant<Result<std::vector<store::CommitEvent>>, std::monostate>> outcome;
+  try {
+    outcome = co_await (caught(watch_->next()) || nudge());
+  } catch (const boost::asio::multiple_exceptions& both) {
+    std::rethrow_exception(both.first_exception());  // we are cancelled, and so were both
+  }
+  if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
+  co_return fail(Code::timeout, "the store's watch does not tell what was committed; try again");
+}
+
+// The newest revision may be that of a key outside of "/", of another program on the same etcd: no event tells that the
+// watch has passed it. One of our own does.
+Awaitable<void> Export::nudge() {
+  co_await sleep_for(clock_, kWatchPatience);
+  store::Txn txn;
+  txn.puts.push_back({std::string(kNudgeKey), std::make_shared<const std::string>("1"), 0});
+  (void)co_await store_.commit(std::move(txn));  // should it fail, the limit is the end of it
+  co_await sleep_for(clock_, kWatchLimit);
 }
 
 void Export::record(const store::CommitEvent& event, std::string& out) {

@@ -36,6 +36,8 @@ class Export {
  private:
   Awaitable<Status> page(std::string& out);
   Awaitable<Status> catch_up(store::Revision revision, std::string& out);
+  Awaitable<Result<std::vector<store::CommitEvent>>> delivered();
+  Awaitable<void> nudge();
   void record(const store::CommitEvent& event, std::string& out);
 
   store::Store& store_;
