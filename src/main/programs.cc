@@ -245,9 +245,9 @@ Awaitable<int> serve(Process& process, Serving serving) {
         serving.controllers));
     components.back()->controller->start();
   }
+  if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
   TaskGroup watching(env.executor);
   watching.spawn("restore", stop_when_restored(process, *serving.store));
-  if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
