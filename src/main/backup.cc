@@ -11,7 +11,7 @@
 #include "backup/export.h"
 #include "backup/restore.h"
 #include "cli/config.h"
-#include "main/programs.h"
+#include "main/stores.h"
 
 namespace krake {
 
@@ -175,14 +175,21 @@ Awaitable<Result<std::unique_ptr<Lines>>> open_api(Env& env, std::optional<std::
   co_return std::make_unique<ApiLines>(transport, std::move(stream));
 }
 
+// What a program of its own can do nothing with.
+Status check_store(const ApiConfig& config) {
+  if (config.store && config.store->type == "memory")
+    return fail(Code::invalid_argument, "store.type: a memory store lives and ends with its API server");
+  return {};
+}
+
 Awaitable<Result<std::unique_ptr<Lines>>> open_lines(Env& env, BackupOptions options) {
-  if (!options.store) co_return co_await open_api(env, options.krakectl);
-  if (options.store->type == "memory")
-    co_return fail(Code::invalid_argument, "store.type: a memory store is in its API server alone: back that up");
-  if (options.store->type == "sqlite" && !std::filesystem::exists(options.store->path)) {
-    co_return fail(Code::not_found, fmt::format("store.path: there is no file '{}'", options.store->path));
+  if (!options.api) co_return co_await open_api(env, options.krakectl);
+  CO_RETURN_IF_ERROR(check_store(*options.api));
+  if (const auto& store = options.api->store;
+      store && store->type == "sqlite" && !std::filesystem::exists(store->path)) {
+    co_return fail(Code::not_found, fmt::format("store.path: there is no file '{}'", store->path));
   }
-  ASSIGN_OR_CO_RETURN(auto store, co_await open_store(env, *options.store));
+  ASSIGN_OR_CO_RETURN(auto store, co_await open_store(env, *options.api, {}));
   CO_RETURN_IF_ERROR(co_await backup::check_whole(*store));
   co_return std::make_unique<StoreLines>(env.clock, std::move(store));
 }
@@ -205,20 +212,19 @@ Awaitable<Result<int>> save(Env& env, BackupOptions options) {
 }
 
 Awaitable<Result<int>> fill(Env& env, RestoreCommand command) {
-  if (command.store.type == "memory")
-    co_return fail(Code::invalid_argument, "store.type: a memory store ends with its process; nothing to restore into");
+  CO_RETURN_IF_ERROR(check_store(command.api));
   auto read = read_backup(command.file, backup::Reader::Keep::values);
   if (!read) co_return fail(read.error());
   const auto backup = std::make_shared<const backup::Backup>(std::move(*read));
   const auto attempt = env.random.fork("restore").uuid4();
   backup::RestorePlan done;
   {
-    ASSIGN_OR_CO_RETURN(const auto store, co_await open_store(env, command.store));
+    ASSIGN_OR_CO_RETURN(const auto store, co_await open_store(env, command.api, {}));
     backup::RestoreOptions options{
         .prefixes = backup::key_prefixes(krake_registry()), .replace = command.replace, .attempt = attempt};
     ASSIGN_OR_CO_RETURN(done, co_await backup::restore(*store, backup, std::move(options)));
   }
-  ASSIGN_OR_CO_RETURN(const auto renewed, co_await open_store(env, command.store, {.renew_id = true}));
+  ASSIGN_OR_CO_RETURN(const auto renewed, co_await open_store(env, command.api, {.renew_id = true}));
   CO_RETURN_IF_ERROR(co_await backup::finish(*renewed, attempt));
   fmt::print("{}: {}\nrestored as store {}: {} keys written, {} removed, {} left as they were\n", command.file,
              described(*backup), renewed->id(), done.written, done.removed, done.unchanged);

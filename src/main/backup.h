@@ -11,14 +11,14 @@ namespace krake {
 
 struct BackupOptions {
   std::string file;                     // to write
-  std::optional<StoreConfig> store;     // read in place: no API server has it. None: ask the API server
+  std::optional<ApiConfig> api;         // of the store to read in place. None: ask the API server
   std::optional<std::string> krakectl;  // the krakectl.yaml that says where the API server is and who asks
 };
 Awaitable<int> run_backup(Process& process, BackupOptions options);
 
 struct RestoreCommand {
-  std::string file;   // to read
-  StoreConfig store;  // to fill; no API server has it
+  std::string file;  // to read
+  ApiConfig api;     // of the store to fill; no API server has it
   bool replace = false;
 };
 Awaitable<int> run_restore(Process& process, RestoreCommand command);

@@ -169,14 +169,15 @@ int all(std::vector<std::string> args, const std::string& config_path) {
 }
 
 // Of `backup` and `restore`: --state, or api.yaml where `-c` or `by_default` says so.
-Result<std::optional<StoreConfig>> store_to_open(std::vector<std::string>& args, const std::string& config_path,
-                                                 bool by_default, std::vector<std::string>& warnings) {
-  if (const auto state = take_option(args, {"--state"}))
-    return StoreConfig{.type = "sqlite", .path = (std::filesystem::absolute(*state) / "krake.db").string()};
+Result<std::optional<ApiConfig>> store_to_open(std::vector<std::string>& args, const std::string& config_path,
+                                               bool by_default, std::vector<std::string>& warnings) {
+  if (const auto state = take_option(args, {"--state"})) {
+    ApiConfig config;
+    config.store = StoreConfig{.type = "sqlite", .path = (std::filesystem::absolute(*state) / "krake.db").string()};
+    return config;
+  }
   if (config_path.empty() && !by_default) return std::nullopt;
-  ASSIGN_OR_RETURN(auto config, configure<ApiConfig>(config_path, "api.yaml", args, warnings));
-  if (!config.store) return fail(Code::invalid_argument, "store: the configuration names no store");
-  return config.store;
+  return configure<ApiConfig>(config_path, "api.yaml", args, warnings);
 }
 
 // The one argument that is left.
@@ -189,9 +190,9 @@ int backup(std::vector<std::string> args, const std::string& config_path) {
   BackupOptions options;
   std::vector<std::string> warnings;
   options.krakectl = take_option(args, {"--krakectl"});
-  auto store = store_to_open(args, config_path, false, warnings);
-  if (!store) return failed(store.error());
-  options.store = std::move(*store);
+  auto api = store_to_open(args, config_path, false, warnings);
+  if (!api) return failed(api.error());
+  options.api = std::move(*api);
   auto file = file_argument("backup", args);
   if (!file) return usage_error(file.error().message);
   options.file = std::move(*file);
@@ -206,9 +207,9 @@ int restore(std::vector<std::string> args, const std::string& config_path) {
     auto file = file_argument("restore --check", args);
     return file ? check_backup(*file) : usage_error(file.error().message);
   }
-  auto store = store_to_open(args, config_path, true, warnings);
-  if (!store) return failed(store.error());
-  command.store = std::move(**store);
+  auto api = store_to_open(args, config_path, true, warnings);
+  if (!api) return failed(api.error());
+  command.api = std::move(**api);
   auto file = file_argument("restore", args);
   if (!file) return usage_error(file.error().message);
   command.file = std::move(*file);

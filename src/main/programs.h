@@ -7,7 +7,6 @@
 #include "main/config.h"
 #include "main/process.h"
 #include "server/api_server.h"
-#include "store/store.h"
 
 namespace krake {
 
@@ -19,13 +18,6 @@ struct AllOptions {
   ControllerConfig controllers;   // of all of them
   ApiConfig api;                  // unless dev
 };
-
-struct StoreUse {
-  bool own_holders = false;  // every lease was held in the process that has ended
-  bool renew_id = false;     // the store was restored
-};
-// Errors name the field, or the file and who has it.
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, StoreConfig config, StoreUse use = {});
 
 Awaitable<int> run_api(Process& process, ApiConfig config);
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config);
