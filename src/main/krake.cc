@@ -177,7 +177,11 @@ Result<std::optional<ApiConfig>> store_to_open(std::vector<std::string>& args, c
     return config;
   }
   if (config_path.empty() && !by_default) return std::nullopt;
-  return configure<ApiConfig>(config_path, "api.yaml", args, warnings);
+  ASSIGN_OR_RETURN(auto config, configure<ApiConfig>(config_path, "api.yaml", args, warnings));
+  // The programs have different ideas of what is meant then.
+  if (!config.store && !config.etcd)
+    return fail(Code::invalid_argument, "the configuration names no store: add `store` or `etcd`");
+  return config;
 }
 
 // The one argument that is left.

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import re
+import socket
 import ssl
 import stat
 import subprocess
@@ -13,12 +14,28 @@ import urllib.request
 
 from harness import Processes
 
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 with Processes(sys.argv[1]) as p:
 
     def krake(*args, status=0):
         result = subprocess.run([p.bin / "krake", *map(str, args)], capture_output=True, text=True, timeout=120, cwd=p.state)
         assert result.returncode == status, f"krake {args}: {result.returncode}\n{result.stdout}{result.stderr}"
         return result.stdout + result.stderr
+
+    def values(path):
+        """What a backup says, by key."""
+        out = {}
+        for record in map(json.loads, path.read_bytes().splitlines()[1:-2]):
+            out.pop(record["key"], None)
+            if not record.get("removed"):
+                out[record["key"]] = record["value"]
+        return out
 
     class Server:
         """`krake all --dev` on a folder of its own."""
@@ -94,10 +111,8 @@ with Processes(sys.argv[1]) as p:
     text = file.read_bytes()
     lines = text.splitlines(keepends=True)
     assert json.loads(lines[-1])["sha256"] == hashlib.sha256(b"".join(lines[:-1])).hexdigest()
-    keys = {}
-    for line in map(json.loads, lines[1:-2]):
-        keys[line["key"]] = not line.get("removed")
-    saved = {key.rsplit("/", 1)[1] for key, there in keys.items() if there and key.startswith("/core/roles/")}
+    keys = values(file)
+    saved = {key.rsplit("/", 1)[1] for key in keys if key.startswith("/core/roles/")}
     of_writer = sorted(name for name in saved if name.startswith("w"))
     assert of_writer == [f"w{i:05}" for i in range(len(of_writer))], "one revision: what one client wrote in order has no gap"
     assert set(before) <= saved, set(before) - saved
@@ -168,8 +183,38 @@ with Processes(sys.argv[1]) as p:
     counts = list(map(int, re.search(r"(\d+) keys written, (\d+) removed, (\d+) left", told).groups()))
     assert counts[0] + counts[2] == 3000 and counts[1] == 0 and counts[2] > 0, told
     krake("backup", p.state / "kept.backup", "--state", third)
-    kept = [json.loads(line) for line in (p.state / "kept.backup").read_text().splitlines()[1:-2]]
-    assert [(r["key"], r["value"]) for r in kept] == [(r["key"], r["value"]) for r in map(json.loads, body[1:-1])], "keys nobody here knows are kept"
+    assert values(p.state / "kept.backup") == values(large), "keys nobody here knows are kept"
     server = Server("third-again")
     server.stop()
+
+    # The same file into an etcd and out of it; an API server that is there meanwhile does not stay.
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    p.start("etcd", "/usr/bin/etcd", "--data-dir", p.state / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}")
+    config = p.state / "etcd.yaml"
+    config.write_text(f"""
+host: 127.0.0.1
+port: 0
+etcd: {{endpoints: ["{client}"]}}
+authentication: {{allow_anonymous: true}}
+authorization: always-allow
+log: {{level: WARNING}}
+""")
+    p.wait("etcd", lambda: subprocess.run([p.bin / "krake", "restore", file, "-c", config], capture_output=True, cwd=p.state).returncode == 0)
+    api = p.start("etcd-api", p.bin / "krake", "api", "-c", config)
+    url = p.wait("the API on etcd", lambda: re.search(r"Running on (http://[^ ]+:\d+)", (p.state / "etcd-api.log").read_text())).group(1)
+
+    def names_on_etcd():
+        with urllib.request.urlopen(f"{url}/core/roles", timeout=30) as answer:
+            return {item["metadata"]["name"] for item in json.load(answer)["items"]}
+
+    assert names_on_etcd() == saved
+    krake("backup", p.state / "etcd.backup", "-c", config)  # etcd lets many read
+    assert values(p.state / "etcd.backup") == values(file)
+    assert "--replace" in krake("restore", large, "-c", config, status=1)
+    assert names_on_etcd() == saved
+    krake("restore", large, "-c", config, "--replace")
+    assert api.wait(60) == 0 and "being restored" in (p.state / "etcd-api.log").read_text()
+    krake("backup", p.state / "etcd.backup", "-c", config)
+    assert values(p.state / "etcd.backup") == values(large)
 print("1 passed, 0 failed")
