@@ -4,7 +4,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "api/registry.h"
@@ -136,11 +137,14 @@ class StoreLines final : public Lines {
 
 class ApiLines final : public Lines {
  public:
-  ApiLines(std::shared_ptr<Transport> transport, HttpStream stream)
-      : transport_(std::move(transport)), stream_(std::move(stream)) {}
-  Awaitable<Result<std::string>> next() override { return stream_.body->read(); }
+  ApiLines(Clock& clock, std::shared_ptr<Transport> transport, HttpStream stream)
+      : clock_(clock), transport_(std::move(transport)), stream_(std::move(stream)) {}
+  Awaitable<Result<std::string>> next() override {
+    return with_timeout(clock_, kAnswerLimit, "the next part of the backup", stream_.body->read());
+  }
 
  private:
+  Clock& clock_;
   std::shared_ptr<Transport> transport_;
   HttpStream stream_;
 };
@@ -172,7 +176,7 @@ Awaitable<Result<std::unique_ptr<Lines>>> open_api(Env& env, std::optional<std::
   if (!config->token.empty()) request.headers.add("Authorization", "Bearer " + config->token);
   ASSIGN_OR_CO_RETURN(auto stream, co_await transport->open(std::move(request), {.timeout = kAnswerLimit}));
   if (stream.status != 200) co_return fail(co_await refusal(config->endpoint.url, std::move(stream)));
-  co_return std::make_unique<ApiLines>(transport, std::move(stream));
+  co_return std::make_unique<ApiLines>(env.clock, transport, std::move(stream));
 }
 
 // What a program of its own can do nothing with.
