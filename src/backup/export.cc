@@ -13,7 +13,16 @@
 namespace krake::backup {
 
 namespace {
-constexpr std::size_t kPage = 100;  // entries; they are 140 MB at the worst, and usually 200 KB
+constexpr std::size_t kMaxPage = 100;  // entries
+constexpr std::size_t kPageBytes = std::size_t{1} << 20;
+
+// As many as before were a megabyte.
+std::size_t next_page(std::size_t page, const store::Listing& listing) {
+  std::size_t bytes = 0;
+  for (const auto& entry : listing.entries) bytes += entry.key.size() + entry.value->size();
+  if (bytes > kPageBytes) return std::max<std::size_t>(1, page / 2);
+  return std::min(kMaxPage, page * 2);
+}
 constexpr Duration kWatchPatience = std::chrono::milliseconds(200);
 constexpr Duration kWatchLimit = std::chrono::seconds(30);
 constexpr std::string_view kNudgeKey = "/krake/backup";  // below no prefix of Krake's objects
@@ -42,13 +51,14 @@ Awaitable<Result<bool>> Export::next(std::string& out) {
 
 Awaitable<Status> Export::page(std::string& out) {
   const std::string prefix = prefixes_[prefix_];
-  store::ListOptions options{.after = after_, .limit = kPage};
+  store::ListOptions options{.after = after_, .limit = page_};
   ASSIGN_OR_CO_RETURN(const auto listing, co_await store_.list(prefix, std::move(options)));
   if (!watch_) {
     covered_ = listing.revision;
     ASSIGN_OR_CO_RETURN(watch_, co_await store_.watch("/", listing.revision));
     writer_.begin({.store_id = store_.id(), .time = to_string(DateTime::from_wall(clock_.wall()))}, out);
   }
+  page_ = next_page(page_, listing);
   CO_RETURN_IF_ERROR(co_await catch_up(listing.revision, out));
   for (const auto& entry : listing.entries) {
     if (entry.lease == 0) writer_.put(entry.key, *entry.value, out);

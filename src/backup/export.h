@@ -48,6 +48,7 @@ class Export {
   std::deque<store::CommitEvent> later_;  // newer than the last page
   store::Revision covered_ = 0;           // up to here the watch has delivered
   std::size_t prefix_ = 0;                // being listed
+  std::size_t page_ = 10;                 // entries of the next page
   std::string after_;                     // the last key of it that was listed
   std::string bound_;                     // every smaller key is written
 };
