@@ -19,8 +19,10 @@ void Inbox::run() {
   void* tag = nullptr;
   bool ok = false;
   while (queue_.Next(&tag, &ok)) {
+    auto* operation = static_cast<Operation*>(tag);
+    if (!operation->arrived(ok)) continue;
     const MutexLock lock(mutex_);
-    completions_.push_back({static_cast<Operation*>(tag), ok});
+    completions_.push_back({operation, ok});
     // One post for all that come until the loop gets to it.
     if (completions_.size() == 1) boost::asio::post(executor_, [self = shared_from_this()] { self->drain(); });
     arrived_.notify();

@@ -19,6 +19,8 @@ class Operation {
   Operation() = default;
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
+  // On the inbox's thread, before the loop is told; false: it need not be.
+  virtual bool arrived(bool /*ok*/) { return true; }
   virtual void completed(bool ok) = 0;  // on the loop
 
  protected:

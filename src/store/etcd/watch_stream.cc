@@ -40,6 +40,17 @@ Awaitable<Status> WatchStream::open() {
   co_return Status{};
 }
 
+bool WatchStream::arrived(bool ok) {
+  if (!ok || state_ != State::reading) return true;
+  const MutexLock lock(mutex_);
+  arrived_bytes_ += response_.ByteSizeLong();
+  arrived_.push_back(std::move(response_));
+  response_.Clear();
+  paused_ = arrived_.size() >= kMaxReadyEvents || arrived_bytes_ >= kMaxReadyBytes;
+  if (!paused_) stream_->Read(&response_, static_cast<Operation*>(this));
+  return arrived_.size() == 1;  // else the loop has been told and not come yet
+}
+
 void WatchStream::completed(bool ok) {
   switch (state_) {
     case State::starting:
@@ -47,40 +58,57 @@ void WatchStream::completed(bool ok) {
       state_ = State::writing;
       return stream_->Write(request_, static_cast<Operation*>(this));
     case State::writing:
-      return ok ? read() : finish();
-    case State::reading:
       if (!ok) return finish();
-      take(response_);
-      if (error_) {
-        context_.TryCancel();
-        return finish();
-      }
-      if (ready_.size() < kMaxReadyEvents && ready_bytes_ < kMaxReadyBytes) return read();
-      state_ = State::paused;
-      return;
-    case State::finishing: {
-      state_ = State::finished;
-      member_->in_flight.erase(this);
-      if (!error_) {
-        auto verdict = judge({static_cast<int>(status_.error_code()), status_.error_message(), member_->url, "Watch"});
-        if (verdict.next == Next::log_in) connection_->forget_token();
-        error_ = std::move(verdict.error);
-        // Whatever ends it: the revision last seen is where the next one begins.
-        if (error_->code != Code::compacted) error_->code = Code::unavailable;
-      }
-      changed_.notify_all();
-      const auto last = std::move(self_);
-      return;
-    }
+      state_ = State::reading;
+      return stream_->Read(&response_, static_cast<Operation*>(this));
+    case State::reading:
+      take_arrived();
+      if (!ok) return finish();
+      return read_on();
+    case State::finishing:
+      return finished();
     default:
       return;
   }
 }
 
-void WatchStream::read() {
-  state_ = State::reading;
-  response_.Clear();
+void WatchStream::take_arrived() {
+  std::vector<pb::WatchResponse> responses;
+  {
+    const MutexLock lock(mutex_);
+    responses.swap(arrived_);
+    arrived_bytes_ = 0;
+  }
+  for (auto& response : responses) {
+    if (error_) return;
+    take(response);
+    if (error_) context_.TryCancel();  // the read under way fails
+  }
+}
+
+// Unless what was taken waits for its reader.
+void WatchStream::read_on() {
+  if (!error_ && (ready_.size() >= kMaxReadyEvents || ready_bytes_ >= kMaxReadyBytes)) return;
+  {
+    const MutexLock lock(mutex_);
+    if (!std::exchange(paused_, false)) return;
+  }
+  if (error_) return finish();
   stream_->Read(&response_, static_cast<Operation*>(this));
+}
+
+void WatchStream::finished() {
+  state_ = State::finished;
+  member_->in_flight.erase(this);
+  if (!error_) {
+    auto verdict = judge({static_cast<int>(status_.error_code()), status_.error_message(), member_->url, "Watch"});
+    if (verdict.next == Next::log_in) connection_->forget_token();
+    error_ = std::move(verdict.error);
+    // Whatever ends it: the revision last seen is where the next one begins.
+    if (error_->code != Code::compacted) error_->code = Code::unavailable;
+  }
+  changed_.notify_all();
+  const auto last = std::move(self_);
 }
 
 void WatchStream::finish() {
@@ -91,7 +119,12 @@ void WatchStream::finish() {
 void WatchStream::abandon() {
   if (state_ == State::idle || state_ == State::finished || state_ == State::finishing) return;
   context_.TryCancel();
-  if (state_ == State::paused) finish();  // nothing else would complete
+  bool paused = false;
+  {
+    const MutexLock lock(mutex_);
+    paused = state_ == State::reading && std::exchange(paused_, false);
+  }
+  if (paused) finish();  // nothing else would complete
 }
 
 void WatchStream::end(Error error) {
@@ -157,7 +190,7 @@ Awaitable<Result<std::vector<CommitEvent>>> WatchStream::next() {
       if (change.value && change.created == event.revision) ++growth_;
     }
   }
-  if (state_ == State::paused) read();
+  if (state_ == State::reading) read_on();
   co_return events;
 }
 

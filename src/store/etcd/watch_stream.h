@@ -1,12 +1,15 @@
 // One watch on etcd: a stream of its own. Delivers whole commits (fragments are put together), bounded: what is not
-// read yet stays with etcd. Ends with compacted or unavailable, never resumes by itself. Thread: the loop.
+// read yet stays with etcd. Ends with compacted or unavailable, never resumes by itself. Threads: the loop; arrived()
+// is the inbox's, which reads on by itself, so that many small responses cost the loop one visit.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "store/etcd/connection.h"
+#include "store/mutex.h"
 
 namespace krake::store::etcd {
 
@@ -31,13 +34,16 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   Revision handed() const { return handed_; }
   std::int64_t growth() const { return growth_; }
 
+  bool arrived(bool ok) override;
   void completed(bool ok) override;
   void abandon() override;
 
  private:
-  enum class State { idle, starting, writing, reading, paused, finishing, finished };
-  void read();
+  enum class State { idle, starting, writing, reading, finishing, finished };
+  void take_arrived();
+  void read_on();
   void finish();
+  void finished();
   void take(pb::WatchResponse& response);
   void take_events(pb::WatchResponse& response);
   Error refused(const pb::WatchResponse& response) const;
@@ -49,9 +55,13 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<pb::WatchRequest, pb::WatchResponse>> stream_;
   pb::WatchRequest request_;
-  pb::WatchResponse response_;
+  pb::WatchResponse response_;  // of the read under way
   grpc::Status status_;
-  State state_ = State::idle;
+  std::atomic<State> state_ = State::idle;  // written by the loop
+  Mutex mutex_;
+  std::vector<pb::WatchResponse> arrived_ KRAKE_GUARDED_BY(mutex_);
+  std::size_t arrived_bytes_ KRAKE_GUARDED_BY(mutex_) = 0;
+  bool paused_ KRAKE_GUARDED_BY(mutex_) = false;  // no read is under way: too much waits to be taken
   bool created_ = false;
   std::vector<CommitEvent> partial_;  // of a response that has not come whole yet
   std::vector<CommitEvent> ready_;
