@@ -2,6 +2,7 @@
 
 #include <prometheus/gauge.h>
 
+#include "base/backoff.h"
 #include "base/encoding.h"
 
 namespace krake::server {
@@ -37,17 +38,62 @@ ServerReply json_reply(int status, std::string body) {
 
 ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, ServerOptions options)
     : env_(env),
-      store_(store),
+      store_(store, env.clock, {.call = options.store_limit}),
       registry_(registry),
       options_(std::move(options)),
-      cache_(env, store, registry),
+      cache_(env, store_, registry,
+             {.wait_limit = options_.store_limit, .unconfirmed_limit = options_.unconfirmed_limit}),
       authorizer_(options_.auth, cache_),
       meter_(env),
+      load_changed_(env.executor),
+      load_wanted_(env.executor),
       tasks_(env.executor) {}
 
 Awaitable<Status> ApiServer::start() {
-  CO_RETURN_IF_ERROR(co_await cache_.start());
+  for (const auto& [kind, value] : defaults()) {
+    FieldErrors errors;
+    if (!kind->decode(*kind, *value, Form::create, errors))
+      co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind->name, errors.render()));
+  }
+  tasks_.spawn("load", bring_up());
+  const Mono deadline = env_.clock.now() + options_.store_limit;
+  while (load_attempts_ == 0 && env_.clock.now() < deadline) co_await load_changed_.wait_until(env_.clock, deadline);
+  co_return Status{};
+}
+
+Awaitable<void> ApiServer::bring_up() {
+  const Backoff backoff{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(5)};
+  for (int failures = 0;; ++failures) {
+    auto status = co_await load_all();
+    ++load_attempts_;
+    loaded_ = status.has_value();
+    if (!status) load_error_ = with_context(std::move(status).error(), "the server has not loaded its data yet");
+    load_changed_.notify_all();
+    if (loaded_) co_return;
+    env_.log.warning("loading failed; trying again", {{"why", load_error_.message}});
+    // A request that needs the data is reason enough to look again, but not more often than this.
+    co_await sleep_for(env_.clock, backoff.base);
+    if (load_waiters_ == 0)
+      co_await load_wanted_.wait_until(env_.clock, env_.clock.now() + backoff.delay(failures, env_.random));
+  }
+}
+
+Awaitable<Status> ApiServer::load_all() {
+  if (!cache_.ready()) CO_RETURN_IF_ERROR(co_await cache_.start());
   co_return co_await create_defaults();
+}
+
+// Waits for the end of the attempt under way, or of one made for us.
+Awaitable<Status> ApiServer::loaded() {
+  const Mono deadline = env_.clock.now() + options_.store_limit;
+  const auto seen = load_attempts_;
+  const Counted waiting(load_waiters_);
+  load_wanted_.notify_all();
+  while (!loaded_) {
+    if (load_attempts_ != seen || env_.clock.now() >= deadline) co_return fail(load_error_);
+    co_await load_changed_.wait_until(env_.clock, deadline);
+  }
+  co_return Status{};
 }
 
 Awaitable<void> ApiServer::stop() {
@@ -67,22 +113,28 @@ Result<store::Put> ApiServer::default_object(const json::Value& value, const Kin
   return store::Put{kind.storage_key("", object->meta().name), std::make_shared<const std::string>(std::move(bytes))};
 }
 
+std::vector<std::pair<const Kind*, const json::Value*>> ApiServer::defaults() const {
+  std::vector<std::pair<const Kind*, const json::Value*>> all;
+  for (const auto& role : options_.default_roles) all.emplace_back(&registry_.get("core", "Role"), &role);
+  for (const auto& binding : options_.default_role_bindings)
+    all.emplace_back(&registry_.get("core", "RoleBinding"), &binding);
+  return all;
+}
+
 // Each transaction is all or nothing. Where one is refused another server, or an administrator, was first.
 Awaitable<Status> ApiServer::create_defaults() {
   const Kind& role = registry_.get("core", "Role");
   const Kind& binding = registry_.get("core", "RoleBinding");
+  CO_RETURN_IF_ERROR(co_await cache_.fresh());  // an earlier attempt may have got further than it heard of
   const bool fresh = cache_.of(role).objects.empty() && cache_.of(binding).objects.empty();
   if (options_.defaults_for_fresh_store_only && !fresh) co_return Status{};
   std::vector<store::Txn> transactions;
-  for (const auto& [kind, values] :
-       {std::pair{&role, &options_.default_roles}, {&binding, &options_.default_role_bindings}}) {
-    for (const auto& value : *values) {
-      ASSIGN_OR_CO_RETURN(auto put, default_object(value, *kind));
-      if (cache_.of(*kind).objects.contains(put.key)) continue;
-      if (transactions.empty() || !options_.defaults_for_fresh_store_only) transactions.emplace_back();
-      transactions.back().guards.push_back(store::Guard::absent(put.key));
-      transactions.back().puts.push_back(std::move(put));
-    }
+  for (const auto& [kind, value] : defaults()) {
+    ASSIGN_OR_CO_RETURN(auto put, default_object(*value, *kind));
+    if (cache_.of(*kind).objects.contains(put.key)) continue;
+    if (transactions.empty() || !options_.defaults_for_fresh_store_only) transactions.emplace_back();
+    transactions.back().guards.push_back(store::Guard::absent(put.key));
+    transactions.back().puts.push_back(std::move(put));
   }
   for (auto& txn : transactions) {
     auto result = co_await store_.commit(std::move(txn));
@@ -132,10 +184,9 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     if (!routed.allow.empty()) p.headers.add("Allow", routed.allow);
     co_return problem(p);
   }
-  if (!cache_.ready()) {
-    // The index needs no store.
-    if (routed.route->kind)
-      co_return problem(problem_of({Code::unavailable, "the server has not loaded its data yet; try again"}));
+  // The index needs no store.
+  if (!loaded_ && (routed.route->kind || routed.route->operation == Operation::me)) {
+    if (auto status = co_await loaded(); !status) co_return problem(problem_of(status.error()));
   }
   Request request{.http = http,
                   .query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1)),
@@ -245,6 +296,8 @@ void ApiServer::measure() {
   set("krake_api_watches", "Watches that are open.", *watches_);
   set("krake_api_list_streams", "Large lists being sent.", *list_streams_);
   set("krake_api_body_bytes", "Bytes announced by the bodies being read.", body_bytes_);
+  env_.metrics.gauge("krake_store_unconfirmed_seconds", "Since the store last confirmed what the server shows.")
+      .Set(cache_.ready() ? std::chrono::duration<double>(cache_.unconfirmed()).count() : 0);
   set("krake_api_unreadable_values", "Stored values nobody can decode; see the log.", unreadable);
 }
 
@@ -259,7 +312,7 @@ Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
   const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
   if (path == "/healthz") co_return text(200, "ok\n");
   if (path == "/readyz") {
-    if (!cache_.ready()) co_return text(503, "the watch cache is not loaded\n");
+    if (!loaded_) co_return text(503, load_error_.message + "\n");
     if (const auto fresh = co_await cache_.fresh(); !fresh) co_return text(503, fresh.error().message + "\n");
     const auto writable = co_await store_.writable();
     co_return writable ? text(200, "ok\n") : text(503, writable.error().message + "\n");

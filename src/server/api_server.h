@@ -12,7 +12,7 @@
 #include "server/meter.h"
 #include "server/problem.h"
 #include "server/route.h"
-#include "store/store.h"
+#include "store/bounded_store.h"
 
 namespace krake::server {
 
@@ -27,6 +27,11 @@ struct ServerOptions {
   std::size_t list_streams_limit = 200;                   // large lists under way
   std::size_t body_bytes_limit = std::size_t{256} << 20;  // of all bodies being read
   Duration blocking_limit = std::chrono::seconds(60);
+  // The longest a request waits for the store, each time it does. Over it reads fail, and the outcome of a write is
+  // unknown.
+  Duration store_limit = std::chrono::seconds(5);
+  // Watches are closed when the store has not confirmed for so long that they are up to date.
+  Duration unconfirmed_limit = std::chrono::seconds(10);
   // At start: created if absent; or all at once, and only into a store that has neither roles nor bindings, so that
   // what an administrator has removed stays removed.
   std::vector<json::Value> default_roles;
@@ -46,7 +51,9 @@ class ApiServer {
  public:
   ApiServer(Env& env, store::Store& store, const Registry& registry, ServerOptions options);
 
-  // Loads the cache and creates the default roles. Until then every request is answered 500/503.
+  // Begins to load the cache and to create the default roles, and returns when that is done, has failed once or takes
+  // longer than store_limit: a server without its store goes on trying, also whenever a request needs it. Until then
+  // requests wait, and are answered 500 when it fails. Errors: invalid_object (a default role).
   Awaitable<Status> start();
   Awaitable<void> stop();
 
@@ -108,6 +115,7 @@ class ApiServer {
   Awaitable<std::optional<Answer>> remove_unreadable(const Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
+  Awaitable<void> shown(Revision revision);
   // `more`: how much the body may exceed the ordinary limit.
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request, std::size_t more = 0);
   // Roles may have changed while the request waited for its sender or for others: then the question is asked again.
@@ -127,7 +135,12 @@ class ApiServer {
   Problem missing(const Request& request) const;
   // Now, but never before a time already stored in the object.
   DateTime stamp(const CachedObject* object) const;
+  // Loading: what start() begins.
+  Awaitable<void> bring_up();
+  Awaitable<Status> load_all();
+  Awaitable<Status> loaded();
   Awaitable<Status> create_defaults();
+  std::vector<std::pair<const Kind*, const json::Value*>> defaults() const;
   Result<store::Put> default_object(const json::Value& value, const Kind& kind);
 
   struct Snapshot {
@@ -136,6 +149,7 @@ class ApiServer {
     access::NamespaceScope scope;  // what the user might see then
     std::shared_ptr<const std::vector<CachedPtr>> objects;
     Revision revision = 0;
+    std::uint64_t generation = 0;  // of the cache
     Mono expires;
   };
   // A page's place in a pinned list.
@@ -150,7 +164,7 @@ class ApiServer {
                   access::NamespaceScope scope);
 
   Env& env_;
-  store::Store& store_;
+  store::BoundedStore store_;
   const Registry& registry_;
   ServerOptions options_;
   Cache cache_;
@@ -161,6 +175,12 @@ class ApiServer {
   std::shared_ptr<std::size_t> watches_ = std::make_shared<std::size_t>(0);
   std::shared_ptr<std::size_t> list_streams_ = std::make_shared<std::size_t>(0);
   Meter meter_;
+  bool loaded_ = false;
+  std::uint64_t load_attempts_ = 0;  // that have ended
+  Error load_error_{Code::unavailable, "the server has not loaded its data yet; try again"};
+  Notifier load_changed_;
+  Notifier load_wanted_;
+  std::size_t load_waiters_ = 0;
   TaskGroup tasks_;
 };
 

@@ -40,7 +40,7 @@ ServerReply held_reply(const CachedObject& lease, const std::string& holder, con
 }  // namespace
 
 std::string ApiServer::epoch_of(const CachedObject& lease) const {
-  return fmt::format("{}-{}", store_.id(), lease.created);
+  return fmt::format("{}-{}", cache_.id(), lease.created);
 }
 
 // Krake-Leader: NAME/EPOCH adds the guard "lease NAME was created at EPOCH" to the write.
@@ -52,7 +52,7 @@ std::expected<std::optional<store::Guard>, Problem> ApiServer::leader_guard(cons
   const auto slash = header->rfind('/');
   const auto dash = header->rfind('-');
   if (slash == std::string_view::npos || dash == std::string_view::npos || dash < slash) return refuse(lost);
-  if (header->substr(slash + 1, dash - slash - 1) != store_.id()) return refuse(lost);
+  if (header->substr(slash + 1, dash - slash - 1) != cache_.id()) return refuse(lost);
   Revision created = 0;
   const auto number = header->substr(dash + 1);
   const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), created);
@@ -129,7 +129,7 @@ Awaitable<Answer> ApiServer::release_lease(Request& request) {
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* done = std::get_if<store::Committed>(&*result)) {
-    if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return refuse(seen.error());
+    co_await shown(done->revision);
     (void)co_await store_.revoke(present->lease);
   }
   co_return lease_reply(*present, epoch_of(*present));

@@ -159,6 +159,7 @@ class WatchSource final : public ReplySource {
         kind_(kind),
         feed_(kind.feed(options.ns)),
         options_(std::move(options)),
+        generation_(cache.generation()),
         position_(position),
         initial_(std::move(initial)),
         watches_(std::move(watches)) {
@@ -168,13 +169,13 @@ class WatchSource final : public ReplySource {
   ~WatchSource() override { --*watches_; }
 
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
-    CO_RETURN_IF_ERROR(authorize());
+    CO_RETURN_IF_ERROR(may_go_on());
     if (initial_) {
       send_initial(batch);
       if (!batch.empty()) co_return true;
     }
     for (;;) {
-      CO_RETURN_IF_ERROR(authorize());
+      CO_RETURN_IF_ERROR(may_go_on());
       if (feed_->end <= position_) position_ = kind_.end_event();  // what came is of other namespaces
       if (position_ < kind_.first_event)
         co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
@@ -201,8 +202,12 @@ class WatchSource final : public ReplySource {
   }
 
  private:
-  // Roles may have changed since the watch was opened: then the question is asked again.
-  Status authorize() {
+  // Nobody is left to believe that he is up to date when he may not be. Roles may have changed since the watch was
+  // opened: then the question is asked again.
+  Status may_go_on() {
+    if (cache_.generation() != generation_)
+      return fail(Code::compacted, "the store's history was replaced by another; list and watch again");
+    if (cache_.cut_off()) return fail(Code::unavailable, "this server is cut off from the store; watch at another");
     if (options_.authorized == authorizer_.version()) return {};
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
     options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
@@ -251,6 +256,7 @@ class WatchSource final : public ReplySource {
   KindCache& kind_;
   std::shared_ptr<EventFeed> feed_;
   WatchOptions options_;
+  std::uint64_t generation_;  // of the cache
   std::uint64_t position_;
   std::optional<std::vector<CachedPtr>> initial_;
   std::size_t sent_ = 0;  // of initial_
@@ -339,7 +345,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   }
   const std::size_t left = all->size() - page.begin;  // continued() has looked at page.begin
   std::size_t count = left;
-  std::string metadata = fmt::format(R"({{"resource_version":"{}","store":"{}")", revision, store_.id());
+  std::string metadata = fmt::format(R"({{"resource_version":"{}","store":"{}")", revision, cache_.id());
   if (limit > 0 && left > limit) {
     count = limit;
     if (page.token.empty()) page.token = pin(request, all, revision, selection->namespaces);
@@ -396,6 +402,7 @@ std::expected<ApiServer::Page, Problem> ApiServer::continued(const Request& requ
   if (it == snapshots_.end() || it->second.expires < env_.clock.now()) return refuse(expired);
   page.snapshot = &it->second;
   // Rights that were lost since count at once.
+  if (page.snapshot->generation != cache_.generation()) return refuse(expired);
   if (page.begin > page.snapshot->objects->size() || page.snapshot->scope != scope ||
       page.snapshot->asked_by != question_of(request.user, request.http.target)) {
     return refuse(expired);
@@ -424,6 +431,7 @@ std::string ApiServer::pin(const Request& request, std::shared_ptr<const std::ve
                        .scope = std::move(scope),
                        .objects = std::move(objects),
                        .revision = revision,
+                       .generation = cache_.generation(),
                        .expires = now + std::chrono::seconds(60)};
   return token;
 }
@@ -454,7 +462,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
     if (ec != std::errc() || end != since->data() + since->size())
       co_return refuse(query_problem("since", "Want a revision."));
     const auto* store = find_parameter(request.query, "store");
-    if (store && *store != store_.id()) {
+    if (store && *store != cache_.id()) {
       co_return refuse(Problem{
           .status = 410, .detail = fmt::format("revision {} is of another store, '{}'; list again", revision, *store)});
     }

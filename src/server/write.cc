@@ -65,7 +65,7 @@ std::expected<std::optional<Revision>, Problem> ApiServer::wanted_revision(const
   const auto header = request.http.headers.get("If-Match");
   if (!header || *header == "*") return std::nullopt;
   const auto store = request.http.headers.get("Krake-Store");
-  if (store && *store != store_.id()) {
+  if (store && *store != cache_.id()) {
     return refuse(
         Problem{.status = 412,
                 .detail = fmt::format("If-Match names a revision of another store, '{}'; read it again", *store)});
@@ -155,7 +155,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
-  if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
+  co_await shown(revision);
   const auto cached = draft.committed(revision, revision);
   ServerReply reply = object_reply(*cached);
   if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
@@ -163,6 +163,12 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
   }
   co_return reply;
+}
+
+// What the store has acknowledged is done, also when the cache hears of it late: reads wait for it or fail.
+Awaitable<void> ApiServer::shown(Revision revision) {
+  if (auto seen = co_await cache_.wait_for(revision); !seen)
+    env_.log.warning("a write is answered before the cache shows it", {{"why", seen.error().message}});
 }
 
 std::string ApiServer::already_there(const Kind& kind, const std::string& ns, const std::string& name) {
@@ -236,8 +242,8 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       continue;
     }
     const Revision revision = std::get<store::Committed>(*result).revision;
+    co_await shown(revision);
     if (mutation->remove_key) {
-      if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
       std::string body;
       (mutation->answer ? *mutation->answer : *mutation->object).encode(body);
       ServerReply reply;
@@ -245,7 +251,6 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       reply.body.push_back(share_bytes(std::move(body)));
       co_return reply;
     }
-    if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
     co_return object_reply(*draft->committed(cached->created, revision));
   }
 }
@@ -409,7 +414,7 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& req
     co_return Answer(
         refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
   }
-  if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return Answer(refuse(seen.error()));
+  co_await shown(done->revision);
   ServerReply reply;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
   reply.body.push_back(share_bytes(json::print(json::Object{
