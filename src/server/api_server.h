@@ -14,6 +14,10 @@
 #include "server/route.h"
 #include "store/bounded_store.h"
 
+namespace krake {
+struct LeaseRequest;
+}
+
 namespace krake::server {
 
 struct ServerOptions {
@@ -112,6 +116,7 @@ class ApiServer {
   Awaitable<Answer> status(Request& request);
   Awaitable<Answer> subresource(Request& request);
   Awaitable<Answer> force_remove(Request& request);
+  static bool forced(const Request& request);
   Awaitable<std::optional<Answer>> remove_unreadable(const Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
@@ -127,7 +132,10 @@ class ApiServer {
   Awaitable<Answer> acquire_lease(Request& request);
   Awaitable<Answer> release_lease(Request& request);
   std::expected<std::optional<store::Guard>, Problem> leader_guard(const Request& request);
+  bool still_leads(const store::Guard& guard);
+  Problem leadership_lost(const Request& request) const;
   std::string epoch_of(const CachedObject& lease) const;
+  std::string leased_document(const Request& request, const LeaseRequest& wanted, const CachedPtr& present);
 
   Answer me(const Request& request) const;
   ServerReply object_reply(const CachedObject& object) const;

@@ -41,7 +41,7 @@ void index_object(CachedObject& target, const Object& object, Wall now) {
 }
 
 // Encodes once what reads, lists and watchers are sent. `encoded` is the object as the store has it.
-void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded) {
+void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded, std::string_view store) {
   const std::string head = head_of(kind);
   CHECK(encoded.starts_with(head), "objects are encoded api, kind, metadata first");
   const auto modified = fmt::format_int(target.modified);
@@ -53,6 +53,7 @@ void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded)
   line += R"("resource_version":")";
   line.append(modified.data(), modified.size());
   line += "\",";
+  if (kind.leased) fmt::format_to(std::back_inserter(line), R"("epoch":"{}-{}",)", store, target.created);
   line += encoded.substr(head.size());
   const std::size_t size = line.size() - begin;
   line += R"(,"revision":")";
@@ -199,7 +200,7 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   object->created = created;
   object->modified = modified;
   object->lease = lease;
-  set_bytes(*object, kind, encoded);
+  set_bytes(*object, kind, encoded, id_);
   index_object(*object, *decoded, env_.clock.wall());
   return object;
 }
@@ -223,7 +224,7 @@ CachedPtr Cache::Draft::finish(Revision created, Revision modified, store::Lease
   object->created = created;
   object->modified = modified;
   object->lease = lease;
-  set_bytes(*object, kind_, *stored_);
+  set_bytes(*object, kind_, *stored_, cache_.id_);
   seen_ = std::move(object);
   return seen_;
 }

@@ -28,7 +28,7 @@ struct CachedObject {
   std::string key;
   std::string ns;  // empty for kinds without namespace
   std::string name;
-  SharedBytes bytes;  // as answered to clients, resource_version included: a part of `line`
+  SharedBytes bytes;  // as answered to clients, resource_version (and epoch) included: a part of `line`
   SharedBytes line;   // the event that told of it: {"type":"ADDED or MODIFIED","object":…,"revision":"N"}\n
   Revision created = 0;
   Revision modified = 0;
@@ -40,7 +40,8 @@ struct CachedObject {
   std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
 };
 using CachedPtr = std::shared_ptr<const CachedObject>;
-// Decodable again: what the store has, without the resource_version clients see. Null should that ever fail.
+// Decodable again: what the store has, without the resource_version clients see (a lease keeps its epoch). Null should
+// that ever fail.
 json::Value stored_document(const CachedObject& object);
 
 struct WatchLine {

@@ -300,7 +300,9 @@ Awaitable<Answer> ApiServer::read(Request& request) {
     reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
     co_return reply;
   }
-  co_return object_reply(*object);
+  auto reply = object_reply(*object);
+  if (request.route.kind->leased) reply.headers.add("Krake-Epoch", epoch_of(*object));
+  co_return reply;
 }
 
 Awaitable<Answer> ApiServer::list(Request& request) {

@@ -149,7 +149,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
-    if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
+    if (conflict->guard > 0) co_return refuse(leadership_lost(request));
     co_return refuse(Problem{.status = 409,
                              .detail = already_there(kind, request.route.ns, meta.name),
                              .title = Title::resource_already_exists});
@@ -192,6 +192,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       co_return refuse(plain_problem(http_status(allowed.error().code)));
     auto guard = leader_guard(request);
     if (!guard) co_return refuse(guard.error());
+    if (*guard && !still_leads(**guard)) co_return refuse(leadership_lost(request));
     const auto cached = load(request);
     if (!cached) co_return refuse(missing(request));
     if (*precondition && **precondition != cached->modified) {
@@ -229,7 +230,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     auto result = co_await store_.commit(std::move(txn));
     if (!result) co_return refuse(result.error());
     if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
-      if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
+      if (conflict->guard > 0) co_return refuse(leadership_lost(request));
       if (*precondition) {
         co_return refuse(Problem{
             .status = 412,
@@ -369,13 +370,16 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
       });
 }
 
+bool ApiServer::forced(const Request& request) {
+  const auto* force = find_parameter(request.query, "force");
+  return force && (*force == "True" || *force == "true" || *force == "1");
+}
+
 Awaitable<Answer> ApiServer::remove(Request& request) {
   const Kind& kind = *request.route.kind;
-  const auto* force = find_parameter(request.query, "force");
   const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
-  const bool forced = force && (*force == "True" || *force == "true" || *force == "1");
-  if (forced && kind.force_delete) co_return co_await force_remove(request);
-  if (forced) {
+  if (forced(request) && kind.force_delete) co_return co_await force_remove(request);
+  if (forced(request)) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }
@@ -404,12 +408,24 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& req
   const auto& unreadable = cache_.of(kind).unreadable;
   const auto it = unreadable.find(kind.storage_key(request.route.ns, request.route.name));
   if (it == unreadable.end()) co_return std::nullopt;
+  const auto precondition = wanted_revision(request);
+  if (!precondition) co_return Answer(refuse(precondition.error()));
+  if (*precondition && **precondition != it->second) {
+    co_return Answer(
+        refuse(Problem{.status = 412,
+                       .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}",
+                                             kind.name, request.route.name, it->second, **precondition)}));
+  }
+  auto guard = leader_guard(request);
+  if (!guard) co_return Answer(refuse(guard.error()));
   store::Txn txn;
   txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
+  if (*guard) txn.guards.push_back(**guard);
   txn.removes.push_back({it->first});
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return Answer(refuse(result.error()));
   const auto* done = std::get_if<store::Committed>(&*result);
+  if (!done && std::get<store::Conflict>(*result).guard > 0) co_return Answer(refuse(leadership_lost(request)));
   if (!done) {
     co_return Answer(
         refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
