@@ -117,7 +117,7 @@ BOOST_DESCRIBE_STRUCT(ClientTlsConfig, (), (enabled, client_ca, client_cert, cli
 
 // The keys all controllers share; those of one controller alone are optional here.
 struct ControllerConfig {
-  std::string api_endpoint = "http://localhost:8080";
+  std::string api_endpoint = "http://localhost:8080";  // additive: several, with commas between them
   Integer worker_count = 5;
   double debounce = 1.0;  // seconds
   ClientTlsConfig tls;

@@ -13,6 +13,7 @@
 #include "controllers/scheduler/controller.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
+#include "net/failover.h"
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
@@ -394,12 +395,15 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {
   Env& env = process.env();
-  Endpoint endpoint{.url = config.api_endpoint};
+  Endpoint endpoint;
   const std::string scheme = config.tls.enabled ? "https" : "http";
-  if (const auto colon = endpoint.url.find("://");
-      colon != std::string::npos && endpoint.url.substr(0, colon) != scheme) {
-    env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
-    endpoint.url = scheme + endpoint.url.substr(colon);
+  const auto urls = split_urls(config.api_endpoint);
+  if (!urls) co_return failed(with_context(urls.error(), "api_endpoint"));
+  for (const auto& url : *urls) {
+    const auto colon = url.find("://");
+    if (url.substr(0, colon) != scheme)
+      env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
+    endpoint.url += (endpoint.url.empty() ? "" : ",") + scheme + url.substr(colon);
   }
   if (config.tls.enabled) {
     for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem},
@@ -412,7 +416,7 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
     }
   }
   BeastDialer dialer(env.executor, env.clock);
-  auto transport = dialer.dial(endpoint);
+  auto transport = dial_all(dialer, env.clock, endpoint);
   if (!transport) co_return failed(transport.error());
   Component component(name, env, *transport, ClientOptions{.token = config.token}, dialer, config);
   component.controller->start();
