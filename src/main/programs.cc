@@ -75,6 +75,14 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
   ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
   options.problem_base_url = config.docs.problem_base_url;
+  const auto count = [](const Integer& value) { return static_cast<std::size_t>(static_cast<std::int64_t>(value)); };
+  options.limits = {.requests = count(config.limits.requests),
+                    .bodies = count(config.limits.bodies),
+                    .body_bytes = count(config.limits.body_bytes),
+                    .watches = count(config.limits.watches),
+                    .list_streams = count(config.limits.list_streams)};
+  options.store_limit = seconds(config.limits.store_seconds);
+  options.unconfirmed_limit = seconds(config.limits.unconfirmed_seconds);
   if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
   if (!config.default_roles && !config.default_role_bindings && options.auth.mode == access::Authorization::rbac) {
     auto shipped = shipped_roles();

@@ -1,5 +1,6 @@
 #include "server/api_server.h"
 
+#include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 
 #include "base/backoff.h"
@@ -44,6 +45,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       cache_(env, store_, registry,
              {.wait_limit = options_.store_limit, .unconfirmed_limit = options_.unconfirmed_limit}),
       authorizer_(options_.auth, cache_),
+      admission_(options_.limits),
       meter_(env),
       load_changed_(env.executor),
       load_wanted_(env.executor),
@@ -169,15 +171,16 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     answered.operation = routed.route->operation;
     answered.verb = routed.route->verb();
   }
-  // The last tenth is for leases and for Krake's own components.
-  const bool own = (user && user->starts_with("system:") && *user != kAnonymous) ||
-                   (routed.route && routed.route->kind && routed.route->kind->leased);
-  if (in_flight_ >= (own ? options_.requests_limit : options_.requests_limit - options_.requests_limit / 10)) {
+  // Before anything is read or looked up.
+  const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
+  const auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(*user) : "",
+                                    find_parameter(query, "watch") != nullptr);
+  auto admitted = admission_.requests.take(priority);
+  if (!admitted) {
     auto shed = plain_problem(429);
     shed.headers.add("Retry-After", "1");
     co_return problem(shed);
   }
-  const Counted counted(in_flight_);
   if (!user) co_return problem(plain_problem(401, user.error().message));
   if (!routed.route) {
     auto p = plain_problem(routed.status);
@@ -189,9 +192,11 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     if (auto status = co_await loaded(); !status) co_return problem(problem_of(status.error()));
   }
   Request request{.http = http,
-                  .query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1)),
+                  .query = query,
                   .route = std::move(*routed.route),
-                  .user = std::move(*user)};
+                  .user = std::move(*user),
+                  .priority = priority,
+                  .admitted = *admitted};
   if (request.route.kind && authorizer_.needs_fresh_roles()) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
   }
@@ -292,10 +297,20 @@ void ApiServer::measure() {
   };
   std::size_t unreadable = 0;
   for (const auto& [kind, cache] : cache_.kinds()) unreadable += cache->unreadable.size();
-  set("krake_api_requests_in_flight", "Requests being worked on, without watches.", in_flight_);
-  set("krake_api_watches", "Watches that are open.", *watches_);
-  set("krake_api_list_streams", "Large lists being sent.", *list_streams_);
-  set("krake_api_body_bytes", "Bytes announced by the bodies being read.", body_bytes_);
+  const std::pair<const char*, const Pool*> pools[] = {{"requests", &admission_.requests},
+                                                       {"bodies", &admission_.bodies},
+                                                       {"body_bytes", &admission_.body_bytes},
+                                                       {"watches", &admission_.watches},
+                                                       {"list_streams", &admission_.list_streams}};
+  for (const auto& [name, pool] : pools) {
+    for (const auto priority : kPriorities) {
+      const MetricLabels labels{{"what", name}, {"priority", std::string(to_string(priority))}};
+      env_.metrics.gauge("krake_api_taken", "What of the server's limits is taken.", labels)
+          .Set(static_cast<double>(pool->used(priority)));
+      auto& refused = env_.metrics.counter("krake_api_refused_total", "Requests answered 429, by limit.", labels);
+      refused.Increment(static_cast<double>(pool->refused(priority)) - refused.Value());
+    }
+  }
   env_.metrics.gauge("krake_store_unconfirmed_seconds", "Since the store last confirmed what the server shows.")
       .Set(cache_.ready() ? std::chrono::duration<double>(cache_.unconfirmed()).count() : 0);
   set("krake_api_unreadable_values", "Stored values nobody can decode; see the log.", unreadable);
@@ -328,10 +343,11 @@ Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
                                            {"events", static_cast<std::int64_t>(cache->events.size())},
                                            {"event_bytes", static_cast<std::int64_t>(cache->event_bytes)}});
     }
-    co_return json_reply(200, json::print(json::Object{{"revision", cache_.revision()},
-                                                       {"undecodable", static_cast<std::int64_t>(cache_.undecodable())},
-                                                       {"watches", static_cast<std::int64_t>(*watches_)},
-                                                       {"kinds", std::move(kinds)}}));
+    co_return json_reply(200,
+                         json::print(json::Object{{"revision", cache_.revision()},
+                                                  {"undecodable", static_cast<std::int64_t>(cache_.undecodable())},
+                                                  {"watches", static_cast<std::int64_t>(admission_.watches.used())},
+                                                  {"kinds", std::move(kinds)}}));
   }
   co_return text(404, "known: /healthz /readyz /metrics /debug/cache\n");
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/env.h"
+#include "server/admission.h"
 #include "server/auth.h"
 #include "server/cache.h"
 #include "server/meter.h"
@@ -26,10 +27,7 @@ struct ServerOptions {
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
   std::size_t body_limit = 1'048'576;
-  std::size_t requests_limit = 2000;  // in flight, watches excluded; above: 429
-  std::size_t watches_limit = 20'000;
-  std::size_t list_streams_limit = 200;                   // large lists under way
-  std::size_t body_bytes_limit = std::size_t{256} << 20;  // of all bodies being read
+  AdmissionLimits limits;  // above: 429
   Duration blocking_limit = std::chrono::seconds(60);
   // The longest a request waits for the store, each time it does. Over it reads fail, and the outcome of a write is
   // unknown.
@@ -76,6 +74,8 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
+    Priority priority;
+    Pool::Share& admitted;
     std::uint64_t authorized = 0;  // the version of the roles that allowed it
   };
   // What a write computes from the current object.
@@ -89,16 +89,15 @@ class ApiServer {
   using Mutate =
       std::function<std::expected<Mutation, Problem>(const Object& stored, json::Value& document, DateTime now)>;
 
-  // While a request waits for its sender or for a state it holds up nobody: it does not count.
   template <class T>
-  Awaitable<T> uncounted(Awaitable<T> wait) {
+  static Awaitable<T> uncounted(Request& request, Awaitable<T> wait) {
     struct Pause {
-      explicit Pause(std::size_t& n) : count(n) { --count; }
-      ~Pause() { ++count; }
+      explicit Pause(Pool::Share& of) : share(of) { share.pause(); }
+      ~Pause() { share.resume(); }
       Pause(const Pause&) = delete;
       Pause& operator=(const Pause&) = delete;
-      std::size_t& count;
-    } pause(in_flight_);
+      Pool::Share& share;
+    } pause(request.admitted);
     co_return co_await std::move(wait);
   }
   Awaitable<ServerReply> process(ServerRequest& request, Answered& answered);
@@ -178,10 +177,7 @@ class ApiServer {
   Cache cache_;
   Authorizer authorizer_;
   std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
-  std::size_t in_flight_ = 0;
-  std::size_t body_bytes_ = 0;  // announced by the bodies being read
-  std::shared_ptr<std::size_t> watches_ = std::make_shared<std::size_t>(0);
-  std::shared_ptr<std::size_t> list_streams_ = std::make_shared<std::size_t>(0);
+  Admission admission_;
   Meter meter_;
   bool loaded_ = false;
   std::uint64_t load_attempts_ = 0;  // that have ended

@@ -90,15 +90,12 @@ std::expected<Selection, Problem> selection_of(const Query& query) {
 // an end to how long a reader may take.
 class ListSource final : public ReplySource {
  public:
-  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, std::shared_ptr<std::size_t> count)
+  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, std::optional<Pool::Share> place)
       : clock_(clock),
         end_(clock.now() + kListLimit),
         head_(std::move(head)),
         objects_(std::move(objects)),
-        streams_(std::move(count)) {
-    ++*streams_;
-  }
-  ~ListSource() override { --*streams_; }
+        place_(std::move(place)) {}
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
     if (done_) co_return false;
     if (clock_.now() > end_) co_return fail(Code::timeout, "the reader of the list is too slow");
@@ -132,7 +129,7 @@ class ListSource final : public ReplySource {
   Mono end_;
   std::string head_;
   std::vector<CachedPtr> objects_;
-  std::shared_ptr<std::size_t> streams_;
+  std::optional<Pool::Share> place_;
   std::size_t at_ = 0;
   bool done_ = false;
 };
@@ -151,8 +148,7 @@ struct WatchOptions {
 class WatchSource final : public ReplySource {
  public:
   WatchSource(Env& env, Cache& cache, const Authorizer& authorizer, KindCache& kind, WatchOptions options,
-              std::uint64_t position, std::optional<std::vector<CachedPtr>> initial,
-              std::shared_ptr<std::size_t> watches)
+              std::uint64_t position, std::optional<std::vector<CachedPtr>> initial, Pool::Share place)
       : clock_(env.clock),
         cache_(cache),
         authorizer_(authorizer),
@@ -162,11 +158,9 @@ class WatchSource final : public ReplySource {
         generation_(cache.generation()),
         position_(position),
         initial_(std::move(initial)),
-        watches_(std::move(watches)) {
-    ++*watches_;
+        place_(std::move(place)) {
     beat();
   }
-  ~WatchSource() override { --*watches_; }
 
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
     CO_RETURN_IF_ERROR(may_go_on());
@@ -260,7 +254,7 @@ class WatchSource final : public ReplySource {
   std::uint64_t position_;
   std::optional<std::vector<CachedPtr>> initial_;
   std::size_t sent_ = 0;  // of initial_
-  std::shared_ptr<std::size_t> watches_;
+  Pool::Share place_;
   std::optional<Mono> next_beat_;
 };
 
@@ -365,11 +359,14 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   std::string head = fmt::format(R"({{"api":"{}","kind":"{}List","metadata":{},"items":[)", request.route.kind->group,
                                  request.route.kind->name, metadata);
   const bool small = request.http.method == "HEAD" || limit > 0 || shown.size() < 200;
-  if (!small && *list_streams_ >= options_.list_streams_limit) {
+  auto place = small ? std::nullopt : admission_.list_streams.take(request.priority);
+  if (!small && !place) {
     co_return refuse(
-        Error{Code::too_many_requests, fmt::format("{} lists are being sent, which is the limit", *list_streams_)});
+        Error{Code::too_many_requests, fmt::format("{} lists are being sent, which is the limit for requests "
+                                                   "like this",
+                                                   admission_.list_streams.used())});
   }
-  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown), list_streams_);
+  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown), std::move(place));
   if (small) {
     // Small: one piece with its length.
     bool more = true;
@@ -439,8 +436,11 @@ std::string ApiServer::pin(const Request& request, std::shared_ptr<const std::ve
 }
 
 Awaitable<Answer> ApiServer::watch(Request& request) {
-  if (*watches_ >= options_.watches_limit) {
-    co_return refuse(Error{Code::too_many_requests, fmt::format("{} watches are open, which is the limit", *watches_)});
+  auto place = admission_.watches.take(request.priority);
+  if (!place) {
+    co_return refuse(Error{
+        Code::too_many_requests,
+        fmt::format("{} watches are open, which is the limit for requests like this", admission_.watches.used())});
   }
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
@@ -483,7 +483,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");
   reply.source = std::make_unique<WatchSource>(env_, cache_, authorizer_, kind, std::move(options), position,
-                                               std::move(initial), watches_);
+                                               std::move(initial), std::move(*place));
   co_return reply;
 }
 

@@ -88,19 +88,15 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   if (const auto length = request.http.headers.get("Content-Length"))
     std::from_chars(length->data(), length->data() + length->size(), announced);
   announced = std::min(announced, limit);
-  if (body_bytes_ + announced > options_.body_bytes_limit) {
-    co_return refuse(Error{Code::too_many_requests,
-                           fmt::format("bodies of {} bytes are being read, which is the limit", body_bytes_)});
+  const auto place = admission_.bodies.take(request.priority);
+  const auto room = place ? admission_.body_bytes.take(request.priority, announced) : std::nullopt;
+  if (!room) {
+    co_return refuse(
+        Error{Code::too_many_requests,
+              fmt::format("{} bodies of {} bytes are being read, which is the limit for requests like this",
+                          admission_.bodies.used(), admission_.body_bytes.used())});
   }
-  struct Reserved {
-    Reserved(std::size_t& of_all, std::size_t mine) : all(of_all), bytes(mine) { all += bytes; }
-    ~Reserved() { all -= bytes; }
-    Reserved(const Reserved&) = delete;
-    Reserved& operator=(const Reserved&) = delete;
-    std::size_t& all;
-    std::size_t bytes;
-  } reserved(body_bytes_, announced);
-  auto body = co_await uncounted(request.http.body->read(limit));
+  auto body = co_await uncounted(request, request.http.body->read(limit));
   if (!body && body.error().code == Code::timeout)
     co_return refuse(Problem{.status = 408, .detail = body.error().message});
   if (!body) co_return refuse(body.error());
@@ -454,9 +450,8 @@ Awaitable<Answer> ApiServer::force_remove(Request& request) {
 Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                                    ServerReply otherwise) {
   auto& kind = cache_.of(*request.route.kind);
-  if (*watches_ >= options_.watches_limit) co_return otherwise;
-  const std::shared_ptr<void> counted(nullptr, [watches = watches_](void*) { --*watches; });
-  ++*watches_;
+  const auto place = admission_.watches.take(request.priority);
+  if (!place) co_return otherwise;
   const auto feed = kind.feed(object->ns);
   const Mono deadline = env_.clock.now() + options_.blocking_limit;
   while (env_.clock.now() < deadline) {
@@ -476,7 +471,7 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
     }
     object = now;
     if (lower(now->state) == wanted) co_return object_reply(*now);
-    co_await uncounted(feed->changed.wait_until(env_.clock, deadline));
+    co_await uncounted(request, feed->changed.wait_until(env_.clock, deadline));
   }
   co_return otherwise;
 }
