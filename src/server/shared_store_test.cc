@@ -266,6 +266,34 @@ TEST(SharedStore, AServerThatIsBehindWaitsForTheRevisionOfAWatch) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr(R"("name":"r")"))) << "seen at the other server already";
 }
 
+// Between the look at the cache and the commit: the store's own guards decide.
+TEST(SharedStore, WhoWasFasterWinsAlsoInTheLastMoment) {
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  const auto taken = a.call("PUT", "/core/leases/boss", R"({"holder":"me"})");
+  const std::string leader = "boss/" + std::string(*taken.headers.get("Krake-Epoch"));
+  const auto patch = [&](Headers headers) {
+    return a.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})", std::move(headers));
+  };
+  store.before_commit = [&] {
+    store::Txn txn;
+    txn.removes.push_back({"/core/leases/boss"});
+    ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  };
+  const auto deposed = patch({{"Krake-Leader", leader}});
+  EXPECT_EQ(deposed.status, 412);
+  EXPECT_THAT(deposed.body, HasSubstr("leadership lost"));
+  const std::string etag(*a.call("GET", "/core/roles/r").headers.get("ETag"));
+  store.before_commit = [&] { t.put("/core/roles/r", stored("r", R"("rules":[],"x":1)")); };
+  const auto late = patch({{"If-Match", etag}});
+  EXPECT_EQ(late.status, 412);
+  EXPECT_THAT(late.body, HasSubstr("has changed"));
+  EXPECT_THAT(a.call("GET", "/core/roles/r").body, ::testing::Not(HasSubstr(R"("a":"b")")));
+}
+
 TEST(SharedStore, WhatWasMadeAndChangedInAGapIsAdded) {
   Shared t;
   const auto inner = t.open();
