@@ -143,7 +143,7 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
         auto renewed = co_await store_.keep_alive(present->lease);
         if (renewed) co_return lease_reply(*present, epoch_of(*present));
         if (renewed.error().code != Code::not_found) co_return refuse(renewed.error());
-        continue;  // it has just run out; its removal is on the way
+        // It has just run out. As long as its key is there nobody else had it.
       }
     }
     auto lease = co_await store_.grant(std::chrono::seconds(static_cast<std::int64_t>(wanted->ttl_seconds)));

@@ -215,18 +215,18 @@ TEST(SharedStore, AReplacedHistoryBeginsAnew) {
   for (const bool watches_notice : {true, false}) {
     Shared t;
     const auto before = t.open();
-    testing::StoreDouble store(t.world.env.executor, *before);
-    Server a(t.world, store);
-    for (const auto* name : {"a", "b", "c"}) EXPECT_EQ(a.call("POST", "/core/roles", role(name)).status, 200);
-    const auto since = a.list_metadata("resource_version");
-    const auto page = testing::TestServer::body_of(a.call("GET", "/core/roles?limit=1"));
-    auto stream = a.watch();
     // An older snapshot, under an identity of its own: revisions go back.
     const auto disk = std::make_shared<store::MemoryDisk>("s2", store::MemoryOptions{});
     const auto after = store::make_memory_store(t.world.env.executor, t.world.clock, disk);
     store::Txn txn;
     txn.puts.push_back({"/core/roles/z", stored("z")});
     ASSERT_TRUE(disk->commit(std::move(txn)));
+    testing::StoreDouble store(t.world.env.executor, *before);
+    Server a(t.world, store);
+    for (const auto* name : {"a", "b", "c"}) EXPECT_EQ(a.call("POST", "/core/roles", role(name)).status, 200);
+    const auto since = a.list_metadata("resource_version");
+    const auto page = testing::TestServer::body_of(a.call("GET", "/core/roles?limit=1"));
+    auto stream = a.watch();
     store.replace(*after, watches_notice);
     EXPECT_FALSE(t.world.run(stream.body->read()).has_value());
     ASSERT_TRUE(t.world.run_until([&] { return a.get("/core/roles/z") == 200; }));
