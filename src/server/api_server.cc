@@ -69,7 +69,10 @@ Awaitable<void> ApiServer::bring_up() {
     auto status = co_await load_all();
     ++load_attempts_;
     loaded_ = status.has_value();
-    if (!status) load_error_ = with_context(std::move(status).error(), "the server has not loaded its data yet");
+    // Whatever it was: of the requests that wait nothing was done.
+    if (!status)
+      load_error_ = {Code::unavailable,
+                     fmt::format("the server has not loaded its data yet: {}", status.error().message)};
     load_changed_.notify_all();
     if (loaded_) co_return;
     env_.log.warning("loading failed; trying again", {{"why", load_error_.message}});

@@ -271,7 +271,10 @@ Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
 Awaitable<Status> Cache::recall_history(const store::Listing& listing, Recalled& recalled) {
   auto reached = co_await open_watch(listing.revision);
   if (!reached) co_return fail(reached.error());
-  for (auto& [kind, cache] : kinds_) forget_events(*cache, *reached);
+  for (auto& [kind, cache] : kinds_) {
+    cache->unreadable.clear();  // of an attempt that failed
+    forget_events(*cache, *reached);
+  }
   const bool untouched = listing.revision <= 1 && listing.entries.empty();  // etcd begins with revision 1
   while (*reached < listing.revision && !untouched) {
     auto events = co_await with_timeout(env_.clock, kRecallLimit, "reading the store's history", watch_->next());
@@ -323,9 +326,21 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
   }
 }
 
+constexpr std::size_t kMaxGaps = 64;
+
+bool Cache::resumable(const KindCache& kind, Revision since) const {
+  if (since < kind.complete_after || since > revision_) return false;
+  return std::ranges::none_of(gaps_, [&](const Gap& gap) { return gap.from < since && since < gap.to; });
+}
+
 // After a gap the difference between old and new content becomes events, in the order of revisions; removals, whose
 // revision nobody knows, come last.
 void Cache::apply_difference(const store::Listing& listing) {
+  gaps_.push_back({revision_, listing.revision});
+  if (gaps_.size() > kMaxGaps) {
+    gaps_[1].from = gaps_[0].from;
+    gaps_.pop_front();
+  }
   std::set<std::string_view> present;
   std::vector<const store::Entry*> changed;
   for (const auto& entry : listing.entries) {
@@ -409,6 +424,7 @@ Awaitable<Status> Cache::load() {
                      {{"store", id_}, {"revision", revision_}, {"now", id}, {"now_at", listing->revision}});
     note_break("replaced");
     forget_everything(listing->revision);
+    gaps_.clear();
     id_ = id;
     ++generation_;
     revision_ = listing->revision;
@@ -428,8 +444,8 @@ Awaitable<Status> Cache::load() {
 }
 
 Awaitable<Status> Cache::start() {
-  confirmed_ = env_.clock.now();
   CO_RETURN_IF_ERROR(co_await load());
+  confirmed_ = env_.clock.now();  // nobody was told anything before
   tasks_.spawn("watch cache", run());
   tasks_.spawn("confirm the cache", keep_confirmed());
   tasks_.spawn("notice a cut", watch_confirmation());

@@ -133,6 +133,8 @@ class Cache {
   const std::string& id() const { return id_; }
   // Grows when the store's history was replaced: what was told of before holds no more.
   std::uint64_t generation() const { return generation_; }
+  // Whether every event after revision `since` is kept, each exactly as who saw all up to there must be told.
+  bool resumable(const KindCache& kind, Revision since) const;
   // How long ago the store was asked for the revision it last confirmed to us. It is asked a few times within the
   // limit, also when no request needs it.
   Duration unconfirmed() const { return env_.clock.now() - confirmed_; }
@@ -210,6 +212,12 @@ class Cache {
   std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;
+  // Between two revisions of a gap only the difference is known: its events are right for who saw all up to `from`.
+  struct Gap {
+    Revision from = 0;
+    Revision to = 0;
+  };
+  std::deque<Gap> gaps_;
   std::vector<store::CommitEvent> later_;  // came while the history before the start was read
   Revision revision_ = 0;
   std::string id_;

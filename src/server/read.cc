@@ -468,7 +468,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
       co_return refuse(Problem{
           .status = 410, .detail = fmt::format("revision {} is of another store, '{}'; list again", revision, *store)});
     }
-    if (revision < kind.complete_after || revision > cache_.revision()) {
+    if (!cache_.resumable(kind, revision)) {
       co_return refuse(
           Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
     }

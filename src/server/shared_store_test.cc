@@ -306,6 +306,10 @@ TEST(SharedStore, WhatWasMadeAndChangedInAGapIsAdded) {
   ASSERT_TRUE(t.disk->compact(t.disk->revision()));
   store.set_away(false);
   EXPECT_THAT(*t.world.run(stream.body->read()), HasSubstr(R"({"type":"ADDED")"));
+  // Who saw the first half of the gap at another server knows it already: what he must be told nobody knows.
+  EXPECT_EQ(a.watch("&since=0").status, 200);
+  EXPECT_EQ(a.watch("&since=1").status, 410);
+  EXPECT_EQ(a.watch("&since=2").status, 200);
 }
 
 }  // namespace
