@@ -137,6 +137,7 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
       const auto held = stored_document(*present);
       const std::string holder(held.string_at({"spec", "holder"}));
       if (holder != wanted->holder) co_return held_reply(*present, holder, epoch_of(*present));
+      if (!wanted->ttl_given) wanted->ttl_seconds = held.int_at({"spec", "ttl_seconds"}).value_or(wanted->ttl_seconds);
       // One that another program put there may have no store lease behind it.
       if (present->lease != 0 &&
           held.int_at({"spec", "ttl_seconds"}) == static_cast<std::int64_t>(wanted->ttl_seconds)) {

@@ -84,6 +84,7 @@ TEST(Lease, ARenewalMayChangeTheTimeAndKeepsTheEpoch) {
   EXPECT_EQ(t.call("GET", std::string(kLease)).status, 200);
   const auto revision = t.server.cache().revision();
   EXPECT_EQ(put(60).status, 200);
+  EXPECT_EQ(t.call("PUT", std::string(kLease), R"({"holder":"me"})").status, 200);
   EXPECT_EQ(t.server.cache().revision(), revision) << "an ordinary renewal commits nothing";
   EXPECT_EQ(put(2).status, 200);
   t.world.run(sleep_for(t.world.clock, std::chrono::seconds(3)));
