@@ -29,11 +29,14 @@ struct EtcdConfig {
   std::string password;
   std::string password_file;  // its first line
   std::string prefix;         // before every key; empty: where upstream's are
+  // History older than this many seconds is forgotten; 0, or a prefix: never, somebody else sees to it.
+  double compact_after = 600;
 
   static constexpr FieldMark kMarks[] = {{"password", kSecret}};
 };
 BOOST_DESCRIBE_STRUCT(EtcdConfig, (),
-                      (host, port, retry_transactions, endpoints, tls, user, password, password_file, prefix))
+                      (host, port, retry_transactions, endpoints, tls, user, password, password_file, prefix,
+                       compact_after))
 
 // Additive: the embedded store.
 struct StoreConfig {

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "api/registry.h"
+#include "backup/restore.h"
 #include "controllers/application/controller.h"
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
@@ -18,6 +19,7 @@
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
+#include "store/compactor.h"
 #include "store/metered_store.h"
 
 namespace krake {
@@ -199,6 +201,7 @@ class Admin {
 // Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
 struct Serving {
   std::unique_ptr<store::Store> store;
+  std::optional<Duration> compact_after;
   HttpServerOptions listen;
   server::ServerOptions options;
   AdminConfig admin;
@@ -207,9 +210,20 @@ struct Serving {
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
 };
 
+// What a restore does to the store under a server that runs is not what its clients, or its controllers, may see.
+Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
+  co_await backup::begun(store, process.env().clock);
+  process.env().log.error("the store is being restored; stopping, start again when it is done");
+  process.request_stop();
+}
+
 Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
   auto& listen = serving.listen;
+  // A store elsewhere need not be there yet: the server looks again when it loads.
+  if (serving.store->current_is_local()) {
+    if (auto whole = co_await backup::check_whole(*serving.store); !whole) co_return failed(whole.error());
+  }
   store::MeteredStore metered(*serving.store, env.clock, env.metrics);
   server::ApiServer api(env, metered, krake_registry(), std::move(serving.options));
   auto loaded = co_await api.start();
@@ -223,6 +237,8 @@ Awaitable<int> serve(Process& process, Serving serving) {
     co_await api.stop();
     co_return failed(started.error());
   }
+  std::optional<store::Compactor> compactor;
+  if (serving.compact_after) compactor.emplace(env, metered, *serving.compact_after).start();
   BeastDialer dialer(env.executor, env.clock);
   std::vector<std::unique_ptr<Component>> components;
   Admin admin(&api, components, env.metrics);
@@ -245,13 +261,17 @@ Awaitable<int> serve(Process& process, Serving serving) {
     components.back()->controller->start();
   }
   if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
+  TaskGroup watching(env.executor);
+  watching.spawn("restore", stop_when_restored(process, *serving.store));
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
   co_await process.wait_stop();
+  co_await watching.stop();
   for (auto& component : components) co_await component->controller->stop();
   if (admin_http) co_await admin_http->stop();
   co_await http.stop();
+  if (compactor) co_await compactor->stop();
   co_await api.stop();
   components.clear();
   co_return 0;
@@ -292,9 +312,10 @@ Awaitable<int> run_api(Process& process, ApiConfig config) {
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), config, false);
+  auto store = co_await open_store(process.env(), config);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
+                                     .compact_after = compact_after(config),
                                      .listen = std::move(*listen),
                                      .options = std::move(*options),
                                      .admin = config.admin,
@@ -333,7 +354,7 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
   options.api.store = StoreConfig{.type = "sqlite", .path = dir + "/krake.db"};
-  auto store = co_await open_store(process.env(), options.api, true);
+  auto store = co_await open_store(process.env(), options.api, {.own_holders = true});
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -371,9 +392,10 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
   if (!config.store && !config.etcd) config.store = StoreConfig{.type = "sqlite", .path = "krake.db"};
-  auto store = co_await open_store(process.env(), config, !names.empty());
+  auto store = co_await open_store(process.env(), config, {.own_holders = !names.empty()});
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
+                                     .compact_after = compact_after(config),
                                      .listen = std::move(*listen),
                                      .options = std::move(*server),
                                      .admin = config.admin,

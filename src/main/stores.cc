@@ -42,7 +42,14 @@ Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
 
 }  // namespace
 
-Awaitable<StoreResult> open_store(Env& env, ApiConfig config, bool own_holders) {
+std::optional<Duration> compact_after(const ApiConfig& config) {
+  if (config.store && config.store->type != "etcd") return std::nullopt;
+  const auto etcd = config.etcd.value_or(EtcdConfig());
+  if (!etcd.prefix.empty() || etcd.compact_after <= 0) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(etcd.compact_after));
+}
+
+Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
   const std::string type = config.store ? config.store->type : "etcd";
   if (type == "memory") {
     co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
@@ -51,9 +58,11 @@ Awaitable<StoreResult> open_store(Env& env, ApiConfig config, bool own_holders) 
     if (config.store->path.empty()) {
       co_return fail(Code::invalid_argument, "store.path: name the database file of the sqlite store");
     }
-    auto opened = co_await store::open_sqlite_store(
-        env.executor, env.clock, env.random.fork("sqlite"),
-        {.path = config.store->path, .drop_leases = own_holders, .metrics = &env.metrics});
+    auto opened = co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
+                                                    {.path = config.store->path,
+                                                     .renew_id = use.renew_id,
+                                                     .drop_leases = use.own_holders,
+                                                     .metrics = &env.metrics});
     if (!opened) co_return fail(opened.error());
     co_return std::unique_ptr<store::Store>(std::move(*opened));
   }
@@ -65,6 +74,7 @@ Awaitable<StoreResult> open_store(Env& env, ApiConfig config, bool own_holders) 
   auto opened = store::open_etcd_store(env.executor, env.clock, env.random.fork("etcd"), env.log.named("etcd"),
                                        std::move(*options));
   if (!opened) co_return fail(opened.error());
+  if (use.renew_id) CO_RETURN_IF_ERROR(co_await (*opened)->renew_id());
   co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 

@@ -9,8 +9,15 @@
 
 namespace krake {
 
+struct StoreUse {
+  bool own_holders = false;  // whoever holds a lease in the embedded store lived in the process that has ended
+  bool renew_id = false;     // its content was restored
+};
 // `store` when it is there and is not of type etcd, else `etcd` (upstream's default when that is missing too).
-// `own_holders`: whoever holds a lease in the embedded store lived in the process that has ended.
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config, bool own_holders);
+Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config, StoreUse use = {});
+
+// How old the history of that store may get before this server's compactor forgets it; nullopt: that is not its
+// business.
+std::optional<Duration> compact_after(const ApiConfig& config);
 
 }  // namespace krake

@@ -3,6 +3,7 @@
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 
+#include "backup/restore.h"
 #include "base/backoff.h"
 #include "base/encoding.h"
 
@@ -84,6 +85,7 @@ Awaitable<void> ApiServer::bring_up() {
 }
 
 Awaitable<Status> ApiServer::load_all() {
+  CO_RETURN_IF_ERROR(co_await backup::check_whole(store_));
   if (!cache_.ready()) CO_RETURN_IF_ERROR(co_await cache_.start());
   co_return co_await create_defaults();
 }
@@ -191,7 +193,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     co_return problem(p);
   }
   // The index needs no store.
-  if (!loaded_ && (routed.route->kind || routed.route->operation == Operation::me)) {
+  if (!loaded_ && (routed.route->guarded() || routed.route->operation == Operation::me)) {
     if (auto status = co_await loaded(); !status) co_return problem(problem_of(status.error()));
   }
   Request request{.http = http,
@@ -200,10 +202,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
                   .user = std::move(*user),
                   .priority = priority,
                   .admitted = *admitted};
-  if (request.route.kind && authorizer_.needs_fresh_roles()) {
+  if (request.route.guarded() && authorizer_.needs_fresh_roles()) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
   }
-  if (request.route.kind) {
+  if (request.route.guarded()) {
     if (auto allowed = authorizer_.allowed(request.user, request.route); !allowed) {
       co_return problem(plain_problem(http_status(allowed.error().code)));
     }
@@ -226,6 +228,8 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
     case Operation::me:
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
       co_return me(request);
+    case Operation::backup:
+      co_return backup();
     case Operation::list:
       co_return co_await list(request);
     case Operation::read:

@@ -27,7 +27,8 @@ struct ServerOptions {
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
   std::size_t body_limit = 1'048'576;
-  AdmissionLimits limits;  // above: 429
+  AdmissionLimits limits;         // above: 429
+  std::size_t backups_limit = 2;  // under way
   Duration blocking_limit = std::chrono::seconds(60);
   // The longest a request waits for the store, each time it does. Over it reads fail, and the outcome of a write is
   // unknown.
@@ -107,6 +108,8 @@ class ApiServer {
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
+  // backup.cc
+  Answer backup();
   // write.cc
   Awaitable<Answer> create(Request& request);
   Awaitable<Answer> update(Request& request);
@@ -178,6 +181,7 @@ class ApiServer {
   Authorizer authorizer_;
   std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
   Admission admission_;
+  std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
   bool loaded_ = false;
   std::uint64_t load_attempts_ = 0;  // that have ended

@@ -170,8 +170,8 @@ Awaitable<Status> Connection::log_in() {
   pb::AuthenticateRequest request;
   request.set_name(options_.user);
   request.set_password(options_.password);
-  const Mono begin = clock_.now();
-  for (int attempts = 1;; ++attempts) {
+  Progress progress{.begin = clock_.now()};
+  for (;;) {
     const auto asked = member();
     const auto call = co_await attempt<pb::Auth>(asked, &pb::Auth::Stub::PrepareAsyncAuthenticate, request,
                                                  members_.size() > 1 ? options_.patience : options_.timeout);
@@ -188,12 +188,11 @@ Awaitable<Status> Connection::log_in() {
     }
     auto verdict = judge({static_cast<int>(call->status.error_code()), text, asked->url, "Authenticate"});
     if (verdict.next == Next::log_in) verdict.next = Next::give_up;
-    CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), Repeat::always, attempts, begin));
+    CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), Repeat::always, progress));
   }
 }
 
-Awaitable<Status> Connection::recover(const MemberPtr& member, Verdict verdict, Repeat repeat, int attempts,
-                                      Mono begin) {
+Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat repeat, Progress& progress) {
   if (closed_) co_return fail(closed_error());
   auto& error = verdict.error;
   const bool unknown = verdict.maybe_applied && repeat == Repeat::unless_maybe_applied;
@@ -203,20 +202,24 @@ Awaitable<Status> Connection::recover(const MemberPtr& member, Verdict verdict, 
     co_return fail(std::move(error));
   }
   if (verdict.next == Next::give_up) co_return fail(std::move(error));
+  const int members = static_cast<int>(members_.size());
+  ++progress.attempts;
   if (verdict.next == Next::log_in) {
-    if (attempts > 3 || options_.user.empty()) co_return fail(std::move(error));
+    if (progress.attempts > 3 || options_.user.empty()) co_return fail(std::move(error));
     token_.clear();
     login_wanted_ = true;
     co_return Status{};
   }
-  const Mono now = clock_.now();
-  // Who refuses connections is not there: to wait for long makes requests pile up.
-  const bool refused = !verdict.maybe_applied && verdict.next == Next::elsewhere;
-  const Mono end = begin + (refused ? std::min(options_.timeout, kRefusedLongEnough) : options_.timeout);
-  const int rounds = (attempts - 1) / static_cast<int>(members_.size());
-  const bool round_complete = attempts % static_cast<int>(members_.size()) == 0;
+  // Who refuses connections is not there; when nobody is, to wait for long only makes requests pile up.
+  progress.refused = !verdict.maybe_applied && verdict.next == Next::elsewhere ? progress.refused + 1 : 0;
+  const bool nobody = progress.refused >= members;
+  const Mono end = progress.begin + (nobody ? std::min(options_.timeout, kRefusedLongEnough) : options_.timeout);
+  const bool round_complete = progress.attempts % members == 0;
   const Backoff backoff{.base = std::chrono::milliseconds(50), .cap = std::chrono::milliseconds(500)};
-  const Duration pause = round_complete || verdict.next == Next::later ? backoff.delay(rounds, random_) : Duration();
+  const Duration pause = round_complete || verdict.next == Next::later
+                             ? backoff.delay((progress.attempts - 1) / members, random_)
+                             : Duration();
+  const Mono now = clock_.now();
   if (now + pause >= end) co_return fail(std::move(error));
   if (pause > Duration()) co_await sleep_for(clock_, pause);
   co_return Status{};

@@ -133,8 +133,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
                                                                                            const Request&,
                                                                                            grpc::CompletionQueue*),
       const Request& request, Duration time);
-  // How to go on after attempt number `attempts` failed; an error: not at all.
-  Awaitable<Status> recover(const MemberPtr& member, Verdict verdict, Repeat repeat, int attempts, Mono begin);
+  struct Progress {
+    Mono begin;
+    int attempts = 0;
+    int refused = 0;  // in a row
+  };
+  // How to go on after an attempt failed; an error: not at all.
+  Awaitable<Status> recover(MemberPtr member, Verdict verdict, Repeat repeat, Progress& progress);
   void connect(Member& member, bool tls) const;
 
   boost::asio::any_io_executor executor_;
@@ -173,19 +178,19 @@ Awaitable<Result<Response>> Connection::call(std::string_view what,
                                                                           grpc::CompletionQueue*),
                                              Request request, Repeat repeat) {
   const auto self = shared_from_this();
-  const Mono begin = clock_.now();
-  for (int attempts = 1;; ++attempts) {
+  Progress progress{.begin = clock_.now()};
+  for (;;) {
     if (closed_) co_return fail(closed_error());
     CO_RETURN_IF_ERROR(co_await log_in());
     const auto asked = member();
-    Duration time = begin + options_.timeout - clock_.now();
+    Duration time = progress.begin + options_.timeout - clock_.now();
     if (repeat == Repeat::always && members_.size() > 1) time = std::min(time, options_.patience);
     if (time <= Duration()) co_return fail(Code::unavailable, "etcd: no member answered in time");
     const auto call = co_await attempt<Service>(asked, prepare, request, time);
     if (call->status.ok()) co_return std::move(call->response);
     const auto& text = call->status.error_message();
     auto verdict = judge({static_cast<int>(call->status.error_code()), text, asked->url, what});
-    CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), repeat, attempts, begin));
+    CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), repeat, progress));
   }
 }
 

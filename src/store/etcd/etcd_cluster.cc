@@ -156,6 +156,16 @@ void EtcdCluster::kill(int member) {
 void EtcdCluster::pause(int member) { ::kill(members_[static_cast<std::size_t>(member)].pid, SIGSTOP); }
 void EtcdCluster::go_on(int member) { ::kill(members_[static_cast<std::size_t>(member)].pid, SIGCONT); }
 
+void EtcdCluster::replace_data(int member, const std::string& snapshot) {
+  const auto peer = fmt::format("http://127.0.0.1:{}", members_[static_cast<std::size_t>(member)].peer_port);
+  const auto data = fmt::format("{}/m{}", folder_, member);
+  std::filesystem::remove_all(data);
+  run(
+      fmt::format("ETCDCTL_API=3 etcdctl snapshot restore {} --name=m{} --data-dir={} --initial-cluster=m{}={} "
+                  "--initial-cluster-token={} --initial-advertise-peer-urls={}",
+                  snapshot, member, data, member, peer, folder_, peer));
+}
+
 void EtcdCluster::restart() {
   for (int i = 0; i < options_.members; ++i) kill(i);
   for (int i = 0; i < options_.members; ++i) start(i);

@@ -31,6 +31,8 @@ class EtcdCluster {
   void kill(int member);
   void pause(int member);
   void go_on(int member);
+  // Its data become those of the snapshot, as `etcdctl snapshot restore` puts them back. It does not run.
+  void replace_data(int member, const std::string& snapshot);
   void restart();     // kill and start all
   void wait_ready();  // every member that runs answers a linearizable read
   void wipe();        // no keys, no compaction

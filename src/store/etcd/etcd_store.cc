@@ -220,9 +220,9 @@ class Etcd final : public EtcdStore {
     const std::string key(kIdKey);
     txn.guards.push_back(kv ? Guard::modified_at(key, kv->mod_revision()) : Guard::absent(key));
     txn.puts.push_back({key, new_mark()});
-    // Of several servers that notice, one renews it; all see the new one with the next question.
+    // Of several servers that notice, one renews it; all see the new one with their next question, as we do now.
     if (auto done = co_await commit(std::move(txn)); !done) co_return fail(done.error());
-    co_return fail(replaced_error());
+    co_return co_await refresh();
   }
 
   Awaitable<Result<Listing>> list_once(const std::string& prefix, const ListOptions& options);
