@@ -105,6 +105,19 @@ struct AdminConfig {
 };
 BOOST_DESCRIBE_STRUCT(AdminConfig, (), (host, port))
 
+// Additive: what the server takes on at once (server/admission.h says for whom), and how long it waits for its store.
+struct LimitsConfig {
+  Integer requests = 2000;
+  Integer bodies = 4000;
+  Integer body_bytes = 268'435'456;
+  Integer watches = 20'000;
+  Integer list_streams = 200;
+  double store_seconds = 5;         // of one wait of a request for the store
+  double unconfirmed_seconds = 10;  // without the store's word that they are up to date, watches are closed
+};
+BOOST_DESCRIBE_STRUCT(LimitsConfig, (),
+                      (requests, bodies, body_bytes, watches, list_streams, store_seconds, unconfirmed_seconds))
+
 struct ApiConfig {
   std::string host = "localhost";
   Integer port = 8080;
@@ -121,12 +134,13 @@ struct ApiConfig {
   bool implicit_controller_rights = true;
   LogConfig log;
   AdminConfig admin;
+  LimitsConfig limits;
 
   static constexpr FieldMark kMarks[] = {{"authorization", kRequired}};
 };
 BOOST_DESCRIBE_STRUCT(ApiConfig, (),
                       (host, port, etcd, store, docs, tls, authentication, authorization, default_roles,
-                       default_role_bindings, implicit_controller_rights, log, admin))
+                       default_role_bindings, implicit_controller_rights, log, admin, limits))
 
 struct ClientTlsConfig {
   bool enabled = false;
@@ -138,7 +152,7 @@ BOOST_DESCRIBE_STRUCT(ClientTlsConfig, (), (enabled, client_ca, client_cert, cli
 
 // The keys all controllers share; those of one controller alone are optional here.
 struct ControllerConfig {
-  std::string api_endpoint = "http://localhost:8080";
+  std::string api_endpoint = "http://localhost:8080";  // additive: several, with commas between them
   Integer worker_count = 5;
   double debounce = 1.0;  // seconds
   ClientTlsConfig tls;

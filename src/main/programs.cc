@@ -15,6 +15,7 @@
 #include "main/stores.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
+#include "net/failover.h"
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
@@ -75,6 +76,14 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
   ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
   options.problem_base_url = config.docs.problem_base_url;
+  const auto count = [](const Integer& value) { return static_cast<std::size_t>(static_cast<std::int64_t>(value)); };
+  options.limits = {.requests = count(config.limits.requests),
+                    .bodies = count(config.limits.bodies),
+                    .body_bytes = count(config.limits.body_bytes),
+                    .watches = count(config.limits.watches),
+                    .list_streams = count(config.limits.list_streams)};
+  options.store_limit = seconds(config.limits.store_seconds);
+  options.unconfirmed_limit = seconds(config.limits.unconfirmed_seconds);
   if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
   if (!config.default_roles && !config.default_role_bindings && options.auth.mode == access::Authorization::rbac) {
     auto shipped = shipped_roles();
@@ -211,7 +220,10 @@ Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
 Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
   auto& listen = serving.listen;
-  if (auto whole = co_await backup::check_whole(*serving.store); !whole) co_return failed(whole.error());
+  // A store elsewhere need not be there yet: the server looks again when it loads.
+  if (serving.store->current_is_local()) {
+    if (auto whole = co_await backup::check_whole(*serving.store); !whole) co_return failed(whole.error());
+  }
   store::MeteredStore metered(*serving.store, env.clock, env.metrics);
   server::ApiServer api(env, metered, krake_registry(), std::move(serving.options));
   auto loaded = co_await api.start();
@@ -393,12 +405,15 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {
   Env& env = process.env();
-  Endpoint endpoint{.url = config.api_endpoint};
+  Endpoint endpoint;
   const std::string scheme = config.tls.enabled ? "https" : "http";
-  if (const auto colon = endpoint.url.find("://");
-      colon != std::string::npos && endpoint.url.substr(0, colon) != scheme) {
-    env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
-    endpoint.url = scheme + endpoint.url.substr(colon);
+  const auto urls = split_urls(config.api_endpoint);
+  if (!urls) co_return failed(with_context(urls.error(), "api_endpoint"));
+  for (const auto& url : *urls) {
+    const auto colon = url.find("://");
+    if (url.substr(0, colon) != scheme)
+      env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
+    endpoint.url += (endpoint.url.empty() ? "" : ",") + scheme + url.substr(colon);
   }
   if (config.tls.enabled) {
     for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem},
@@ -411,7 +426,7 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
     }
   }
   BeastDialer dialer(env.executor, env.clock);
-  auto transport = dialer.dial(endpoint);
+  auto transport = dial_all(dialer, env.clock, endpoint);
   if (!transport) co_return failed(transport.error());
   Component component(name, env, *transport, ClientOptions{.token = config.token}, dialer, config);
   component.controller->start();

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "store/bounded_store.h"
 #include "store/conformance/conformance.h"
 #include "store/faulty_store.h"
 #include "store/memory/memory_store.h"
@@ -192,6 +193,29 @@ TEST(FaultyStore, AWriterThatRetriesGetsThroughEveryChance) {
     EXPECT_EQ(rig.keys("").size(), 50u);
     EXPECT_GT(backend.faulty->faults(), 10u);
   }
+}
+
+TEST(BoundedStore, NoCallWaitsLongerThanItsLimit) {
+  Rig rig(make_backend);
+  auto& backend = backend_of(rig);
+  BoundedStore bounded(*backend.faulty, backend.clock,
+                       {.call = std::chrono::milliseconds(5), .list = std::chrono::milliseconds(50)});
+  ASSERT_TRUE(rig.run(bounded.commit({.puts = {{"k", bytes("1")}}})));
+  EXPECT_EQ(rig.run(bounded.current()), 1);
+  backend.faulty->set_rates({.delay = 1, .max_delay = std::chrono::hours(1000)});
+  const auto late = [&]<class T>(Awaitable<Result<T>> call, Duration limit) {
+    const auto pending = rig.start(std::move(call));
+    rig.pump([&] { return backend.clock.pending() > 1; });
+    rig.backend().elapse(limit);
+    const auto result = rig.finish(pending);
+    return result ? Error{} : result.error();
+  };
+  EXPECT_EQ(late(bounded.current(), std::chrono::milliseconds(5)).code, Code::unavailable);
+  EXPECT_EQ(late(bounded.get("k"), std::chrono::milliseconds(5)).code, Code::unavailable);
+  EXPECT_EQ(late(bounded.list(""), std::chrono::milliseconds(50)).code, Code::unavailable);
+  const auto unknown = late(bounded.commit({.puts = {{"k", bytes("2")}}}), std::chrono::milliseconds(5));
+  EXPECT_EQ(unknown.code, Code::timeout);
+  EXPECT_THAT(unknown.message, HasSubstr("the outcome is unknown"));
 }
 
 TEST(MeteredStore, CallsAreCountedByResult) {

@@ -709,7 +709,8 @@ class Suite(Checks):
         path, template = "/core/leases/", "/core/leases/{name}"
 
         def document(name, holder, ttl):
-            return {"api": "core", "kind": "Lease", "metadata": metadata(name, None), "spec": {"holder": holder, "ttl_seconds": ttl}}
+            return {"api": "core", "kind": "Lease", "metadata": {"resource_version": REVISION, "epoch": TEXT, **metadata(name, None)},
+                    "spec": {"holder": holder, "ttl_seconds": ttl}}
 
         self.refused("missing", "GET", path + "nobody", None, 404, "'Lease' 'nobody' does not exist in namespace None", "NOT_FOUND_ERROR")
         self.cover("GET", template, "M")
@@ -722,6 +723,7 @@ class Suite(Checks):
                                 ({"holder": "a", "ttl_seconds": 0}, {"ttl_seconds": [TEXT]}),
                                 ({"holder": "a", "ttl_seconds": 3601}, {"ttl_seconds": [TEXT]}),
                                 ({"holder": "a", "ttl_seconds": 10 ** 30}, {"ttl_seconds": [TEXT]}),
+                                ({"holder": "a", "ttl_seconds": 2.5}, {"ttl_seconds": ["Not a valid integer."]}),
                                 ({"holder": "a", "ttl_seconds": "soon"}, {"ttl_seconds": ["Not a valid integer."]})]:
             self.invalid("", "PUT", path + "l", body, structure)
         self.invalid("an invalid name", "PUT", path + "a%2Fb", {"holder": "a"}, {"metadata": {"name": ["Invalid character in resource name."]}})
@@ -735,6 +737,8 @@ class Suite(Checks):
             before = self.snapshot()
             again = self.answer("renew", "PUT", path + "l", {"holder": "a"}, 200, lease)
             self.rows.equal("PUT /core/leases/l: the epoch stays", epoch, again.header("Krake-Epoch"))
+            self.rows.equal("PUT /core/leases/l: the epoch is in the lease", epoch, lease["metadata"]["epoch"])
+            self.rows.equal("GET /core/leases/l: Krake-Epoch", epoch, self.client.get(path + "l").header("Krake-Epoch"))
             held = self.answer("held by another", "PUT", path + "l", {"holder": "b"}, 409,
                                Like("a document that names the present holder", lambda text: "'a'" in str(text)), PROBLEM)
             self.rows.row("PUT /core/leases/l: held by another: names the present holder", "a", held, b'"a"' in held.body or b"'a'" in held.body)

@@ -60,6 +60,28 @@ TEST(BeastClient, SaysWhenAServerHangs) {
   });
 }
 
+TEST(BeastClient, FindsOutWhetherARequestCouldBeSent) {
+  run([](Dialled& b) -> Awaitable<void> {
+    std::uint16_t port = 0;
+    {
+      StrangeServer gone(b, "");
+      port = gone.port();
+      co_await gone.stop();
+    }
+    const auto refused = co_await b.to(port)->connect(1s);
+    EXPECT_FALSE(refused);
+    if (!refused) EXPECT_EQ(refused.error().code, Code::unavailable);
+    StrangeServer server(b, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    const auto late = co_await b.to(server.port(), "https")->connect(40ms);
+    EXPECT_FALSE(late) << "it speaks no TLS";
+    const auto transport = b.to(server.port());
+    EXPECT_TRUE(co_await transport->connect(1s));
+    const auto answer = co_await transport->send({.target = "/"});
+    EXPECT_TRUE(answer && answer->body == "ok");
+    co_await server.stop();
+  });
+}
+
 TEST(BeastClient, SaysWhenTheAnswerIsGarbage) {
   run([](Dialled& b) -> Awaitable<void> {
     const std::pair<std::string, std::string> cases[] = {
