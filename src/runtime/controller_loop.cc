@@ -48,7 +48,26 @@ void ControllerLoop::change_shift() {
   if (now.mode < options_.least) return;
   shift_ = std::move(now);
   workers_ = std::make_unique<TaskGroup>(env_.executor);
-  if (shift_.mode == Mode::leading && options_.on_lead) options_.on_lead();
+  if (shift_.mode == Mode::leading && options_.elector) {
+    workers_->spawn(options_.name + " takes over", begin(shift_number_));
+  } else {
+    start_workers();
+  }
+}
+
+// Nothing is decided on what was so before the leader before came to its end.
+Awaitable<void> ControllerLoop::begin(int number) {
+  const std::string epoch = shift_.epoch;
+  if (const auto parsed = parse_epoch(epoch); parsed && options_.catch_up && caught_up_ != epoch) {
+    co_await options_.catch_up(*parsed);
+    if (number != shift_number_) co_return;
+    caught_up_ = epoch;
+  }
+  if (options_.on_lead) options_.on_lead();
+  start_workers();
+}
+
+void ControllerLoop::start_workers() {
   for (int i = 0; i < options_.workers; ++i) {
     workers_->spawn(fmt::format("{} worker {}", options_.name, i), work(shift_number_));
   }

@@ -11,6 +11,7 @@
 
 #include "base/backoff.h"
 #include "base/env.h"
+#include "base/epoch.h"
 #include "base/task_group.h"
 #include "runtime/election.h"
 #include "runtime/work_queue.h"
@@ -38,8 +39,10 @@ struct LoopOptions {
   Duration slow = std::chrono::minutes(5);  // a reconcile that takes longer is cancelled and retried
   // Null: nobody else does this work. Else it outlives the loop.
   Elector* elector = nullptr;
-  Mode least = Mode::leading;     // in which reconciles run
-  std::function<void()> on_lead;  // with an elector: adds all keys there are, those of what is gone included
+  Mode least = Mode::leading;  // in which reconciles run
+  // With an elector. Before the first shift of a term: returns when all is known that the leader before has done.
+  std::function<Awaitable<void>(Epoch)> catch_up;
+  std::function<void()> on_lead;  // adds all keys there are, those of what is gone included
 };
 
 class ControllerLoop {
@@ -68,7 +71,9 @@ class ControllerLoop {
   Shift shift_now() const;
   void change_shift();
   void end_shift();
+  void start_workers();
   bool takes_keys() const { return !options_.elector || !started_ || workers_; }
+  Awaitable<void> begin(int number);
   Awaitable<void> work(int number);
   Awaitable<Result<Outcome>> run(ObjectKey key);
   void note(const ObjectKey& key, Mono begin, const Result<Outcome>& outcome);
@@ -88,6 +93,7 @@ class ControllerLoop {
   bool started_ = false;
   bool stopped_ = false;
   Shift shift_;
+  std::string caught_up_;  // the term for which that was done
   int shift_number_ = 0;
   std::unique_ptr<TaskGroup> workers_;               // of the present shift; null between two
   std::vector<std::unique_ptr<TaskGroup>> leaving_;  // cancelled and not ended yet

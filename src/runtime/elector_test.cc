@@ -382,6 +382,34 @@ TEST(ControllerLoopWithElector, RepairsGoOnWhereTheLoopIsForThem) {
   group.server.world.run(worker.loop.stop());
 }
 
+Awaitable<Result<Outcome>> nothing_for(ObjectKey) { co_return Outcome{}; }
+
+TEST(ControllerLoopWithElector, WhoTakesOverHasSeenWhatTheOneBeforeHasDone) {
+  Group group(0);
+  auto& world = group.server.world;
+  Member first(group.server, "first");
+  ASSERT_TRUE(world.run_until([&] { return first.leads(); }));
+  Member second(group.server, "second");
+  Informer<Role> roles(second.env, second.client);
+  roles.start();
+  world.run(roles.wait_synced());
+  std::vector<bool> seen;
+  ControllerLoop loop(second.env,
+                      {.name = "test",
+                       .elector = &second.elector,
+                       .catch_up = [&](Epoch epoch) { return roles.catch_up(std::move(epoch)); },
+                       .on_lead = [&] { seen.push_back(roles.find({"", "first-1"}) != nullptr); }},
+                      nothing_for);
+  loop.start();
+  second.line->deaf = true;  // its watches are open and tell nothing
+  ASSERT_TRUE(first.writes_well());
+  world.run(first.elector.resign());
+  EXPECT_TRUE(world.run_until([&] { return !seen.empty(); }, seconds(2)));
+  EXPECT_EQ(seen, std::vector{true});
+  world.run(loop.stop());
+  world.run(roles.stop());
+}
+
 // What runs is let finish its step, but not for long.
 TEST(ControllerLoopWithElector, ResigningIsQuick) {
   Group group(0);

@@ -55,6 +55,7 @@ class ApplicationController final : public Controller {
                .backoff = options_.backoff,
                .elector = elector_,
                .least = Mode::repair_only,
+               .catch_up = [this](Epoch epoch) { return catch_up(std::move(epoch)); },
                .on_lead = [this] { take_up(); }},
               [this](ObjectKey key) { return reconcile(std::move(key)); }) {
     applications_.on_change([this](const ObjectKey& key) { application_changed(key); });
@@ -89,6 +90,7 @@ class ApplicationController final : public Controller {
   }
   void application_changed(const ObjectKey& key) { loop_.add(key); }
   Mode mode() const { return elector_ ? elector_->mode() : Mode::leading; }
+  Awaitable<void> catch_up(Epoch epoch);
   void take_up();
   Awaitable<Status> permit(std::shared_ptr<Connection> connection, bool removes);
 
@@ -144,6 +146,11 @@ class ApplicationController final : public Controller {
 };
 
 // ---- leading
+
+Awaitable<void> ApplicationController::catch_up(Epoch epoch) {
+  co_await applications_.catch_up(epoch);
+  co_await clusters_informer_.catch_up(epoch);
+}
 
 // Those that are gone included: something is still known of them. In another term, what was done in the last one is no
 // longer the last thing that was done.

@@ -25,6 +25,7 @@ class ClusterController final : public Controller {
                .workers = options.workers,
                .debounce = options.debounce,
                .elector = context.elector,
+               .catch_up = [this](Epoch epoch) { return clusters_.catch_up(std::move(epoch)); },
                .on_lead = [this] { look_at_everything(); }},
               [this](ObjectKey key) { return reconcile(std::move(key)); }),
         closing_(env_.executor),

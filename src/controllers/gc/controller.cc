@@ -41,6 +41,7 @@ class GarbageCollector final : public Controller {
                .workers = options.workers,
                .debounce = options.debounce,
                .elector = context.elector,
+               .catch_up = [this](Epoch epoch) { return catch_up(std::move(epoch)); },
                .on_lead = [this] { look_at_everything(); }},
               [this](ObjectKey key) { return reconcile(ref_of(key)); }),
         tasks_(env_.executor) {
@@ -94,6 +95,11 @@ class GarbageCollector final : public Controller {
     }
   }
 
+  Awaitable<void> catch_up(Epoch epoch) {
+    for (auto& [kind, informer] : informers_) {
+      if (informer->synced()) co_await informer->catch_up(epoch);  // nothing waits for what cannot be listed
+    }
+  }
   void look_at_everything() {
     for (const auto& [kind, informer] : informers_) {
       for (const auto& [key, object] : informer->objects()) wake({kind.first, kind.second, key.ns, key.name});

@@ -52,12 +52,14 @@ class Scheduler final : public Controller {
                        .workers = options.workers,
                        .debounce = options.debounce,
                        .elector = context.elector,
+                       .catch_up = [this](Epoch epoch) { return catch_up(std::move(epoch)); },
                        .on_lead = [this] { look_at_applications(); }},
                       [this](ObjectKey key) { return reconcile(std::move(key)); }),
         clusters_(env_,
                   {.name = "scheduler-clusters",
                    .workers = options.workers,
                    .elector = context.elector,
+                   .catch_up = [this](Epoch epoch) { return inputs_.clusters().catch_up(std::move(epoch)); },
                    .on_lead = [this] { look_at_clusters(); }},
                   [this](ObjectKey key) { return reconcile_cluster(std::move(key)); }),
         tasks_(env_.executor) {
@@ -96,6 +98,10 @@ class Scheduler final : public Controller {
     }
   }
 
+  Awaitable<void> catch_up(Epoch epoch) {
+    co_await informer_.catch_up(epoch);
+    co_await inputs_.clusters().catch_up(epoch);
+  }
   // Those included that are gone: something is still known of them.
   void look_at_applications() {
     for (const auto& [key, text] : informer_.texts()) applications_.add(key);

@@ -1,6 +1,6 @@
 #include "providers/kubernetes/fence.h"
 
-#include <charconv>
+#include "base/epoch.h"
 
 namespace krake::kube {
 
@@ -19,16 +19,6 @@ bool is_refusal(const Error& error) {
 bool is_race(const Error& error) { return error.code == Code::conflict || error.code == Code::already_exists; }
 
 }  // namespace
-
-std::optional<Epoch> parse_epoch(std::string_view text) {
-  const auto dash = text.rfind('-');
-  if (dash == std::string_view::npos || dash == 0) return std::nullopt;
-  Epoch epoch{.store = std::string(text.substr(0, dash)), .revision = 0};
-  const auto number = text.substr(dash + 1);
-  const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), epoch.revision);
-  if (ec != std::errc() || end != number.data() + number.size() || epoch.revision <= 0) return std::nullopt;
-  return epoch;
-}
 
 FenceVerdict judge(std::optional<std::string_view> found, std::string_view own, bool leads) {
   if (!found) return leads ? FenceVerdict::raise : FenceVerdict::pass;

@@ -13,14 +13,6 @@
 
 namespace krake::kube {
 
-// Of a term of leadership: "STORE-REVISION". Only those of one store have an order.
-struct Epoch {
-  std::string store;
-  std::int64_t revision = 0;
-  friend bool operator==(const Epoch&, const Epoch&) = default;
-};
-std::optional<Epoch> parse_epoch(std::string_view text);
-
 enum class FenceVerdict : std::uint8_t {
   pass,
   raise,   // a leader's own epoch has to be put there first
