@@ -57,6 +57,14 @@ struct World {
     bench.bind(name, "one");
     ASSERT_TRUE(bench.healthy_on(name, "one")) << bench.show(name);
   }
+  void remove_app(const std::string& name) {
+    auto& world = bench.api.world;
+    ASSERT_TRUE(world.run(bench.user.remove<Application>(Bench::key(name))));
+    // What the garbage collector does.
+    json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}}};
+    ASSERT_TRUE(
+        world.run(bench.user.patch<Application>(Bench::key(name), json::Object{{"metadata", std::move(metadata)}})));
+  }
   // Until its line is dead and it has noticed.
   void cut_off(Replica& replica) {
     replica.line.cut = true;
@@ -141,8 +149,7 @@ TEST(ApplicationLeadership, RepairsEndWhereAnotherLeaderHasBeen) {
   ASSERT_TRUE(world.bench.wait([&] { return second->leads(); }));
   EXPECT_EQ(world.first->elector.mode(), Mode::repair_only);
   // The first change of the new leader there is a delete.
-  auto removed = world.bench.api.world.run(world.bench.user.remove<Application>(world.bench.key("web")));
-  ASSERT_TRUE(removed);
+  world.remove_app("web");
   ASSERT_TRUE(world.bench.wait([&] { return !world.has("settings"); }));
   EXPECT_EQ(world.epoch_on("one"), second->elector.epoch());
   EXPECT_FALSE(world.put_right("settings", minutes(10))) << "the old leader has brought it back";
