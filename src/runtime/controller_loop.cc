@@ -46,6 +46,8 @@ void ControllerLoop::change_shift() {
   if (workers_ && now == shift_) return;
   end_shift();
   if (now.mode < options_.least) return;
+  // Who has never known what is so in this term has nothing to hold up.
+  if (now.mode == Mode::repair_only && options_.catch_up && caught_up_ != now.epoch) return;
   shift_ = std::move(now);
   workers_ = std::make_unique<TaskGroup>(env_.executor);
   if (shift_.mode == Mode::leading && options_.elector) {

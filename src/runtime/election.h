@@ -4,6 +4,7 @@
 // request was sent whose answer confirmed the term last: the lease cannot run out earlier than its ttl after that.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,9 +27,13 @@ std::string_view to_string(Mode mode);
 struct ElectionTiming {
   Duration ttl = std::chrono::seconds(6);
 
-  Duration confidence() const { return ttl * 2 / 3; }              // leading without another confirmation
-  Duration renew_every() const { return ttl / 3; }                 // from one request to the next
-  Duration request_timeout() const { return ttl / 5; }             // so that there are two tries before doubt
+  Duration confidence() const { return ttl * 2 / 3; }  // leading without another confirmation
+  Duration renew_every() const { return ttl / 3; }     // from one request to the next
+  // Of one request: so short that there are two tries before doubt, and longer where it has to be. Whoever renews and
+  // never hears of it leads as little as anybody else does meanwhile. `last`: what the last answer took.
+  Duration request_timeout(int failures, Duration last) const {
+    return std::min(std::max(ttl / 5 * (failures + 1), 2 * last), confidence());
+  }
   Duration shortest_pause() const { return ttl / 30; }             // between two requests, whatever happens
   Duration standby_pause() const { return ttl / 6; }               // of one who waits for the lease to become free
   Duration lone_pause() const { return std::chrono::minutes(1); }  // of one who has nobody to ask

@@ -6,6 +6,7 @@ namespace krake {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::minutes;
 using std::chrono::seconds;
 using Kind = Standing::Kind;
 
@@ -104,7 +105,11 @@ TEST(Election, AsksOftenEnoughAndNotTooOften) {
     EXPECT_GE(next(term, 100), milliseconds(500));
   }
   // Two tries that are not answered fit between a renewal that is due and doubt.
-  EXPECT_LT(kTiming.renew_every() + kTiming.request_timeout() + kTiming.shortest_pause(), kTiming.confidence());
+  EXPECT_LT(kTiming.renew_every() + kTiming.request_timeout(0, {}) + kTiming.shortest_pause(), kTiming.confidence());
+  // Who is answered slowly gets its answer all the same.
+  EXPECT_GT(kTiming.request_timeout(2, {}), seconds(3));
+  EXPECT_GE(kTiming.request_timeout(0, seconds(1)), seconds(2));
+  EXPECT_EQ(kTiming.request_timeout(50, minutes(1)), kTiming.confidence());
   // An answer that came late does not make the next request come at once.
   Random random(1);
   EXPECT_GE(next_request(term, kTiming, at(seconds(10)), at(seconds(13)), 0, random),

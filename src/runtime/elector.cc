@@ -57,7 +57,7 @@ Awaitable<Result<HttpResponse>> Elector::ask() {
   json::Object body{{"holder", options_.holder},
                     {"ttl_seconds", std::chrono::duration_cast<std::chrono::seconds>(options_.ttl).count()}};
   co_return co_await with_timeout(
-      env_.clock, timing_.request_timeout(), "asking for lease " + options_.name,
+      env_.clock, timing_.request_timeout(failures_, took_), "asking for lease " + options_.name,
       client_.call("PUT", Client::item<Lease>({.ns = "", .name = options_.name}), std::move(body)));
 }
 
@@ -68,6 +68,7 @@ void Elector::take(const Answer& answer, Mono sent) {
   const bool tells =
       answer.kind == Answer::Kind::held || answer.kind == Answer::Kind::taken || now.kind == Standing::Kind::alone;
   failures_ = tells ? 0 : failures_ + 1;
+  if (tells) took_ = env_.clock.now() - sent;
   why_ = answer.why;
   if (!tells && failures_ == 1) {
     env_.log.info("the lease could not be asked for; trying again", {{"lease", options_.name}, {"why", answer.why}});
@@ -163,8 +164,8 @@ Awaitable<void> Elector::resign(Duration patience) {
   if (!held || !options_.enabled) co_return;
   const std::string target =
       Client::item<Lease>({.ns = "", .name = options_.name}) + "?holder=" + percent_encode(options_.holder);
-  auto released = co_await with_timeout(env_.clock, timing_.request_timeout(), "giving back lease " + options_.name,
-                                        client_.call("DELETE", target));
+  auto released = co_await with_timeout(env_.clock, timing_.request_timeout(0, took_),
+                                        "giving back lease " + options_.name, client_.call("DELETE", target));
   if (!released) {
     env_.log.info("the lease could not be given back; it runs out by itself",
                   {{"lease", options_.name}, {"why", released.error().message}});

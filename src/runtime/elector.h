@@ -81,6 +81,7 @@ class Elector {
   std::string last_epoch_;  // also of a term that is over
   std::string why_;         // what the last answer said against us
   int failures_ = 0;
+  Duration took_{};  // the last answer
   bool hurried_ = false;
   bool asking_ = false;
   bool resigned_ = false;

@@ -20,13 +20,15 @@ constexpr Duration kTtl = seconds(6);
 // to a server without leases.
 class Line final : public Transport {
  public:
-  Line(std::shared_ptr<Transport> inner, Env& env) : inner_(std::move(inner)), let_go_(env.executor) {}
+  Line(std::shared_ptr<Transport> inner, Env& env)
+      : inner_(std::move(inner)), clock_(env.clock), let_go_(env.executor) {}
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     ++requests;
     if (cut) co_return fail(Code::unavailable, "the line is cut");
     if (status_of_leases != 0 && request.target.starts_with("/core/leases"))
       co_return HttpResponse{.status = status_of_leases, .headers = {}, .body = "no"};
     while (held) co_await let_go_.wait();
+    if (delay > Duration::zero()) co_await sleep_for(clock_, delay);
     co_return co_await inner_->send(std::move(request), options);
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
@@ -43,6 +45,7 @@ class Line final : public Transport {
   bool held = false;
   int status_of_leases = 0;  // 0: those of the server
   bool deaf = false;
+  Duration delay{};
   int requests = 0;
 
  private:
@@ -58,6 +61,7 @@ class Line final : public Transport {
     const Line& line;
   };
   std::shared_ptr<Transport> inner_;
+  Clock& clock_;
   Notifier let_go_;
 };
 
@@ -228,6 +232,17 @@ TEST(Elector, WithTheServerAwayItRepairsAndLeadsAgainAfterwards) {
   EXPECT_TRUE(leader.writes_well());
 }
 
+TEST(Elector, ASlowServerIsWaitedFor) {
+  Group group(1);
+  Member& leader = group.elect();
+  leader.line->delay = milliseconds(1500);
+  group.pass(minutes(1));
+  const auto turns = leader.told.size();
+  group.pass(minutes(10));
+  EXPECT_TRUE(leader.leads());
+  EXPECT_EQ(leader.told.size(), turns);
+}
+
 // Nobody asked in between, so that the loss is told by the epoch alone.
 TEST(Elector, AnotherEpochIsANewTermAlthoughTheHolderIsTheSame) {
   Group group(1);
@@ -383,6 +398,34 @@ TEST(ControllerLoopWithElector, RepairsGoOnWhereTheLoopIsForThem) {
 }
 
 Awaitable<Result<Outcome>> nothing_for(ObjectKey) { co_return Outcome{}; }
+
+// Elected, and cut off before it could see what is so: what it has in memory may be long over.
+TEST(ControllerLoopWithElector, WhoHasNotCaughtUpRepairsNothing) {
+  Group group(0);
+  auto& world = group.server.world;
+  Member member(group.server, "first");
+  Notifier never(world.env.executor);
+  int runs = 0;
+  ControllerLoop loop(member.env,
+                      {.name = "test",
+                       .elector = &member.elector,
+                       .least = Mode::repair_only,
+                       .catch_up = [&](Epoch) { return never.wait(); },
+                       .on_lead = [&] { ++runs; }},
+                      [&](ObjectKey) -> Awaitable<Result<Outcome>> {
+                        ++runs;
+                        return nothing_for({});
+                      });
+  loop.start();
+  loop.add({"n", "a"});
+  ASSERT_TRUE(world.run_until([&] { return member.leads(); }));
+  member.line->cut = true;
+  loop.add({"n", "a"});
+  group.pass(minutes(1));
+  EXPECT_EQ(member.elector.mode(), Mode::repair_only);
+  EXPECT_EQ(runs, 0);
+  world.run(loop.stop());
+}
 
 TEST(ControllerLoopWithElector, WhoTakesOverHasSeenWhatTheOneBeforeHasDone) {
   Group group(0);
