@@ -6,6 +6,7 @@ namespace krake {
 
 namespace {
 constexpr int kPage = 500;
+constexpr Duration kFirstBookmark = std::chrono::milliseconds(200);
 constexpr std::size_t kMaxLine = std::size_t{64} << 20;
 }  // namespace
 
@@ -36,12 +37,18 @@ Awaitable<void> InformerBase::wait_for(std::int64_t revision, Duration limit) {
   while (revision_ < revision && env_.clock.now() < deadline) co_await progress_.wait_until(env_.clock, deadline);
 }
 
-// Listing is the one way to know at once: the stream tells how far it is only with its next event or bookmark.
 Awaitable<void> InformerBase::catch_up(Epoch epoch) {
-  if (store_ == epoch.store && revision_ >= epoch.revision) co_return;
+  co_await wait_synced();
+  if (has_seen(epoch)) co_return;
+  // A quiet stream tells how far it is with its next bookmark, a new one at its beginning.
+  ++reopens_;
+  wished_.notify_all();
+  const Mono deadline = env_.clock.now() + kFirstBookmark;
+  while (!has_seen(epoch) && env_.clock.now() < deadline) co_await progress_.wait_until(env_.clock, deadline);
+  if (has_seen(epoch)) co_return;
   const auto mine = ++wishes_;
   wished_.notify_all();
-  while (granted_ < mine) co_await progress_.wait();
+  while (granted_ < mine && !has_seen(epoch)) co_await progress_.wait();
 }
 
 Awaitable<void> InformerBase::run() {
@@ -122,6 +129,7 @@ Awaitable<Status> InformerBase::list() {
 }
 
 Awaitable<Status> InformerBase::follow(Mono until) {
+  const auto reopens = reopens_;
   std::string target = fmt::format("{}?watch&heartbeat={}", kind_.collection_path(options_.ns),
                                    std::chrono::duration_cast<std::chrono::seconds>(options_.heartbeat).count());
   if (resumable_) target += fmt::format("&since={}&bookmarks=true", revision_);
@@ -131,9 +139,9 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   // Without revisions what happened between list and watch is only found by listing once more.
   if (!resumable_) CO_RETURN_IF_ERROR(co_await list());
   std::string buffer;
-  while (env_.clock.now() < until && granted_ == wishes_) {
+  while (env_.clock.now() < until && reopens == reopens_ && granted_ == wishes_) {
     auto piece = co_await next_piece(*stream->body);
-    if (granted_ < wishes_) break;
+    if (reopens != reopens_ || granted_ < wishes_) break;
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) co_return fail(Code::unavailable, "the server ended the watch");
     buffer += *piece;
@@ -149,7 +157,7 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   co_return Status{};
 }
 
-// Or something, when a list is wished for.
+// Or something, when another stream or a list is wished for.
 Awaitable<Result<std::string>> InformerBase::next_piece(ByteStream& body) {
   using namespace boost::asio::experimental::awaitable_operators;
   std::optional<std::variant<Result<std::string>, std::monostate>> outcome;

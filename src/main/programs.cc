@@ -179,10 +179,6 @@ struct Component {
         client(std::move(transport), as_leader(std::move(client_options))),
         controller(make_controller(name, {env, client, dialer, &elector}, config)) {}
 
-  void start() {
-    elector.start();
-    controller->start();
-  }
   // After elector.resign(): another one takes over while we clear up.
   Awaitable<void> stop() {
     co_await controller->stop();
@@ -202,6 +198,15 @@ struct Component {
     return options;
   }
 };
+
+// The first to come lists everything once, after it was elected.
+Awaitable<void> start_all(const std::vector<std::unique_ptr<Component>>& components) {
+  for (const auto& component : components) component->elector.start();
+  for (const auto& component : components) {
+    co_await component->elector.wait_answer();
+    component->controller->start();
+  }
+}
 
 Awaitable<void> stop_all(Env& env, const std::vector<std::unique_ptr<Component>>& components) {
   TaskGroup group(env.executor);
@@ -327,8 +332,8 @@ Awaitable<int> serve(Process& process, Serving serving) {
     components.push_back(std::make_unique<Component>(
         name, kInside, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{},
         dialer, serving.controllers));
-    components.back()->start();
   }
+  co_await start_all(components);
   if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
@@ -501,7 +506,7 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
   Admin admin(nullptr, components, env.metrics);
   auto admin_http = co_await listen_for(env, config.admin, admin);
   if (!admin_http) co_return failed(admin_http.error());
-  components.front()->start();
+  co_await start_all(components);
   env.log.info("Controller started", {{"controller", name}, {"api", endpoint.url}});
   co_await process.wait_stop();
   co_await stop_all(env, components);

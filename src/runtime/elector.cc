@@ -53,6 +53,13 @@ Awaitable<void> Elector::run() {
   }
 }
 
+Awaitable<void> Elector::wait_answer(Duration limit) {
+  const Mono deadline = env_.clock.now() + limit;
+  while (options_.enabled && !answered_ && env_.clock.now() < deadline) {
+    co_await turned_.wait_until(env_.clock, deadline);
+  }
+}
+
 Awaitable<Result<HttpResponse>> Elector::ask() {
   json::Object body{{"holder", options_.holder},
                     {"ttl_seconds", std::chrono::duration_cast<std::chrono::seconds>(options_.ttl).count()}};
@@ -68,6 +75,7 @@ void Elector::take(const Answer& answer, Mono sent) {
   const bool tells =
       answer.kind == Answer::Kind::held || answer.kind == Answer::Kind::taken || now.kind == Standing::Kind::alone;
   failures_ = tells ? 0 : failures_ + 1;
+  answered_ = true;
   if (tells) took_ = env_.clock.now() - sent;
   why_ = answer.why;
   if (!tells && failures_ == 1) {

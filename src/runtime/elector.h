@@ -34,6 +34,8 @@ class Elector {
   // `client` is for the lease alone: it carries no leadership itself.
   Elector(Env& env, Client& client, ElectorOptions options);
   void start();
+  // Returns when the first answer is there, or after `limit`. What is listed after that is as new as the term.
+  Awaitable<void> wait_answer(Duration limit = std::chrono::seconds(1));
   // The end of the term, cleanly: standby for good; what runs is waited for, not longer than `patience`; then the lease
   // is given back, so that the next one takes over at once.
   Awaitable<void> resign(Duration patience = std::chrono::milliseconds(100));
@@ -84,6 +86,7 @@ class Elector {
   Duration took_{};  // the last answer
   bool hurried_ = false;
   bool asking_ = false;
+  bool answered_ = false;
   bool resigned_ = false;
   bool watching_ = false;
   // What the listeners were told last.
