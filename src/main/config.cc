@@ -81,6 +81,7 @@ Status check(const ApiConfig& config) {
   if (config.etcd)
     RETURN_IF_ERROR(
         in_range("etcd.retry_transactions", static_cast<std::int64_t>(config.etcd->retry_transactions), 0, 1000));
+  if (config.etcd) RETURN_IF_ERROR(in_range("etcd.compact_after", config.etcd->compact_after, 0, 1e9));
   return {};
 }
 

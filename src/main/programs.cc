@@ -13,14 +13,14 @@
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
+#include "main/stores.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
-#include "store/memory/memory_store.h"
+#include "store/compactor.h"
 #include "store/metered_store.h"
-#include "store/sqlite/sqlite_store.h"
 
 namespace krake {
 
@@ -105,20 +105,6 @@ Result<HttpServerOptions> listen_options(const ApiConfig& config) {
     options.tls = std::move(tls);
   }
   return options;
-}
-
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const StoreConfig& config, bool own_holders) {
-  if (config.type == "memory")
-    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
-  if (config.type != "sqlite") {
-    co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
-  }
-  if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
-  auto opened =
-      co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                        {.path = config.path, .drop_leases = own_holders, .metrics = &env.metrics});
-  if (!opened) co_return fail(opened.error());
-  co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 
 std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context,
@@ -290,6 +276,7 @@ Awaitable<Result<std::unique_ptr<HttpServer>>> listen_for(Env& env, AdminConfig 
 // Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
 struct Serving {
   std::unique_ptr<store::Store> store;
+  std::optional<Duration> compact_after;
   HttpServerOptions listen;
   server::ServerOptions options;
   AdminConfig admin;
@@ -327,6 +314,8 @@ Awaitable<int> serve(Process& process, Serving serving) {
     co_await api.stop();
     co_return failed(admin_http.error());
   }
+  std::optional<store::Compactor> compactor;
+  if (serving.compact_after) compactor.emplace(env, metered, *serving.compact_after).start();
   for (const auto& name : serving.names) {
     const std::string user = "system:" + name;
     components.push_back(std::make_unique<Component>(
@@ -342,6 +331,7 @@ Awaitable<int> serve(Process& process, Serving serving) {
   co_await stop_all(env, components);
   if (*admin_http) co_await (*admin_http)->stop();
   co_await http.stop();
+  if (compactor) co_await compactor->stop();
   co_await api.stop();
   components.clear();
   co_return 0;
@@ -378,19 +368,14 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 }  // namespace
 
 Awaitable<int> run_api(Process& process, ApiConfig config) {
-  if (!config.store) {
-    co_return failed(
-        {Code::invalid_argument,
-         config.etcd ? "store: the etcd store is not available in this version; add `store: {type: sqlite, path: FILE}`"
-                     : "store: the configuration names no store; add `store: {type: sqlite, path: FILE}`"});
-  }
   auto options = server_options(config);
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), *config.store, false);
+  auto store = co_await open_store(process.env(), config);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
+                                     .compact_after = compact_after(config),
                                      .listen = std::move(*listen),
                                      .options = std::move(*options),
                                      .admin = config.admin,
@@ -428,7 +413,8 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   const std::string dir = options.state_dir;
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
-  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, false);
+  options.api.store = StoreConfig{.type = "sqlite", .path = dir + "/krake.db"};
+  auto store = co_await open_store(process.env(), options.api);
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -466,15 +452,16 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   if (!listen) co_return failed(listen.error());
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
-  const StoreConfig store_config = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
-  auto store = co_await open_store(process.env(), store_config, false);
+  if (!config.store && !config.etcd) config.store = StoreConfig{.type = "sqlite", .path = "krake.db"};
+  auto store = co_await open_store(process.env(), config);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
+                                     .compact_after = compact_after(config),
                                      .listen = std::move(*listen),
                                      .options = std::move(*server),
                                      .admin = config.admin,
                                      .names = std::move(names),
-                                     .sole = store_config.type == "sqlite",
+                                     .sole = config.store && config.store->type == "sqlite",
                                      .controllers = std::move(options.controllers)});
 }
 

@@ -1,0 +1,341 @@
+// What etcd has beyond the contract: members that go, log-in, TLS, quota, foreign programs, restores.
+#include "store/etcd/etcd_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "store/etcd/etcd_test_backend.h"
+
+namespace krake::store {
+
+namespace {
+
+using conformance::bytes;
+using conformance::Rig;
+using conformance::show;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// One kind of cluster for each test: none is left in a state another one would see.
+struct Site {
+  explicit Site(ClusterOptions options = {}) : cluster(std::make_shared<EtcdCluster>(std::move(options))) {}
+  std::unique_ptr<Rig> rig(EtcdOptions options = {.timeout = std::chrono::seconds(20)}) {
+    return std::make_unique<Rig>([cluster = cluster, options](conformance::BackendOptions) {
+      return std::make_unique<EtcdBackend>(cluster, options);
+    });
+  }
+  std::shared_ptr<EtcdCluster> cluster;
+};
+
+EtcdStore& etcd_of(Rig& rig) { return dynamic_cast<EtcdStore&>(rig.store()); }
+
+std::string error_of(const auto& result) { return result ? "" : result.error().message; }
+
+// A store nobody has asked anything yet.
+struct Unopened {
+  explicit Unopened(EtcdOptions options) {
+    auto opened = open_etcd_store(loop.get_executor(), clock, Random(7), Log(), std::move(options));
+    EXPECT_TRUE(opened) << error_of(opened);
+    if (opened) store = std::move(*opened);
+  }
+  ~Unopened() {
+    tasks.cancel();
+    while (tasks.size() > 0) step();
+  }
+  void step() {
+    loop.restart();
+    loop.run_one();
+  }
+  template <class T>
+  T run(Awaitable<T> operation) {
+    std::optional<T> result;
+    tasks.spawn("test", keep(std::move(operation), result));
+    while (!result) step();
+    return std::move(*result);
+  }
+  template <class T>
+  static Awaitable<void> keep(Awaitable<T> operation, std::optional<T>& result) {
+    result.emplace(co_await std::move(operation));
+  }
+  boost::asio::io_context loop;
+  RealClock clock{loop.get_executor()};
+  TaskGroup tasks{loop.get_executor()};
+  std::unique_ptr<EtcdStore> store;
+};
+
+TEST(EtcdStore, EndpointsAreChecked) {
+  boost::asio::io_context loop;
+  RealClock clock(loop.get_executor());
+  const auto open = [&](std::vector<std::string> endpoints) {
+    return open_etcd_store(loop.get_executor(), clock, Random(1), Log(), {.endpoints = std::move(endpoints)});
+  };
+  for (const char* bad : {"", "nowhere", "http://", "http://:1", "localhost:", "localhost:x", "http://a:1/path"}) {
+    const auto opened = open({bad});
+    ASSERT_FALSE(opened) << bad;
+    EXPECT_EQ(opened.error().code, Code::invalid_argument);
+  }
+  EXPECT_FALSE(open({}));
+  EXPECT_TRUE(open({"a:1", "http://b:2", "https://c:3/", "http://[::1]:2379"}));
+}
+
+TEST(EtcdStore, OpeningNeedsNoEtcdAndItsAbsenceIsSaidSoon) {
+  Site site;
+  site.cluster->kill(0);
+  Unopened there({.endpoints = site.cluster->endpoints()});
+  EXPECT_EQ(there.store->id(), "");
+  const Mono begin = there.clock.now();
+  const auto current = there.run(there.store->current());
+  ASSERT_FALSE(current);
+  EXPECT_EQ(current.error().code, Code::unavailable);
+  EXPECT_THAT(current.error().message, HasSubstr("etcd at " + site.cluster->endpoints()[0]));
+  EXPECT_THAT(error_of(there.run(there.store->commit({.puts = {{"k", bytes("v")}}}))), HasSubstr("connect"));
+  EXPECT_LT(there.clock.now() - begin, std::chrono::seconds(15)) << "bounded";
+  site.cluster->start(0);
+  site.cluster->wait_ready();
+  EXPECT_TRUE(there.run(there.store->current()));
+  EXPECT_NE(there.store->id(), "");
+}
+
+TEST(EtcdStore, AMemberThatDiesOrSleepsIsLeft) {
+  Site site({.members = 3});
+  auto rig = site.rig({.timeout = std::chrono::seconds(20), .patience = std::chrono::milliseconds(500)});
+  rig->put("a", "1");
+  site.cluster->kill(0);  // the one that is asked first
+  EXPECT_EQ(*rig->get("a")->value, "1");
+  EXPECT_GT(rig->put("a", "2"), 0);
+  site.cluster->start(0);
+  site.cluster->wait_ready();
+  site.cluster->pause(1);
+  EXPECT_EQ(*rig->get("a")->value, "2");
+  EXPECT_GT(rig->put("a", "3"), 0);
+  site.cluster->go_on(1);
+}
+
+TEST(EtcdStore, WithoutAMajorityReadsSayUnavailableAndCommitsThatNobodyKnows) {
+  Site site({.members = 3});
+  auto rig = site.rig({.timeout = std::chrono::seconds(2), .patience = std::chrono::milliseconds(500)});
+  const auto last = rig->put("k", "1");
+  auto reader = rig->watch("", last);
+  site.cluster->kill(1);
+  site.cluster->kill(2);
+  const auto read = rig->run(rig->store().current());
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, Code::unavailable);
+  const auto commit = rig->try_commit({.guards = {Guard::modified_at("k", last)}, .puts = {{"k", bytes("2")}}});
+  ASSERT_FALSE(commit);
+  EXPECT_TRUE(commit.error().code == Code::timeout || commit.error().code == Code::unavailable);
+  EXPECT_FALSE(rig->run(rig->store().grant(std::chrono::seconds(5))));
+  EXPECT_EQ(reader.error().code, Code::unavailable) << "it does not keep quiet";
+  site.cluster->start(1);
+  site.cluster->start(2);
+  site.cluster->wait_ready();
+  const auto value = *rig->get("k")->value;
+  EXPECT_TRUE(value == "1" || value == "2");
+  EXPECT_GT(rig->put("k", "3"), last);
+  auto resumed = rig->watch("", last);
+  EXPECT_EQ(show(resumed.next()), value == "1" ? "k=3" : "k=2");
+}
+
+// An update whose answer is lost is sent again and told apart from somebody else's.
+TEST(EtcdStore, AnUpdateWhoseMemberFallsAsleepIsDoneOnce) {
+  Site site({.members = 3});
+  auto rig = site.rig({.timeout = std::chrono::seconds(20), .patience = std::chrono::milliseconds(300)});
+  Revision last = rig->put("k", "0");
+  for (int member = 0; member < 3; ++member) {
+    site.cluster->pause(member);
+    const auto value = std::to_string(member + 1);
+    const auto pending =
+        rig->start(rig->store().commit({.guards = {Guard::modified_at("k", last)}, .puts = {{"k", bytes(value)}}}));
+    (void)rig->run(rig->store().current());  // notices when that is the one that is asked
+    const auto result = rig->finish(pending);
+    site.cluster->go_on(member);
+    site.cluster->wait_ready();
+    const auto entry = *rig->get("k");
+    if (result) {
+      ASSERT_TRUE(std::holds_alternative<Committed>(*result));
+      EXPECT_EQ(*entry.value, value);
+      EXPECT_EQ(std::get<Committed>(*result).revision, entry.modified);
+    }
+    last = entry.modified;
+  }
+}
+
+TEST(EtcdStore, LogsInAndLogsInAgainWhenItsTokenIsForgotten) {
+  Site site;
+  site.cluster->ctl("user add root:top");
+  site.cluster->ctl("auth enable");
+  Unopened nobody({.endpoints = site.cluster->endpoints()});
+  EXPECT_THAT(error_of(nobody.run(nobody.store->current())), HasSubstr("set etcd.user"));
+  Unopened wrong({.endpoints = site.cluster->endpoints(), .user = "root", .password = "secret-guess"});
+  const auto refused = error_of(wrong.run(wrong.store->current()));
+  EXPECT_THAT(refused, HasSubstr("check etcd.user"));
+  EXPECT_THAT(refused, testing::Not(HasSubstr("secret-guess")));
+  Unopened root({.endpoints = site.cluster->endpoints(), .user = "root", .password = "top"});
+  EXPECT_TRUE(root.run(root.store->current()));
+  site.cluster->kill(0);  // tokens are in its memory
+  site.cluster->start(0);
+  auto again = root.run(root.store->commit({.puts = {{"k", bytes("v")}}}));
+  for (int i = 0; i < 20 && !again && error_of(again).find("connect") != std::string::npos; ++i) {
+    again = root.run(root.store->commit({.puts = {{"k", bytes("v")}}}));  // it takes a while to start
+  }
+  EXPECT_TRUE(again) << error_of(again);
+  site.cluster->ctl("--user=root:top auth disable");
+  Unopened needless({.endpoints = site.cluster->endpoints(), .user = "root", .password = "top"});
+  EXPECT_TRUE(needless.run(needless.store->current()));
+}
+
+TEST(EtcdStore, AUserWithFewRightsSeesEveryCommitOfItsKeysAndIsToldWhatIsMissing) {
+  Site site;
+  for (const char* command : {"user add root:top", "user add krake:pw", "role add krake",
+                              "role grant-permission krake --prefix=true readwrite /", "user grant-role krake krake",
+                              "user add guest:pw", "auth enable"}) {
+    site.cluster->ctl(command);
+  }
+  Unopened guest({.endpoints = site.cluster->endpoints(), .user = "guest", .password = "pw"});
+  EXPECT_THAT(error_of(guest.run(guest.store->current())), HasSubstr("grant-permission"));
+  Unopened krake({.endpoints = site.cluster->endpoints(), .user = "krake", .password = "pw"});
+  auto& store = *krake.store;
+  const auto start = *krake.run(store.current());
+  auto watch = krake.run(store.watch("", start));
+  ASSERT_TRUE(watch) << error_of(watch);
+  EXPECT_THAT(error_of(krake.run(store.commit({.puts = {{"elsewhere", bytes("v")}}}))), HasSubstr("permission denied"));
+  // Whatever others do, elsewhere or here: current() is a revision the watch reaches, and not older than what was done.
+  Revision seen = start;
+  for (int i = 0; i < 12; ++i) {
+    const std::string place = i % 3 == 0 ? "elsewhere" : "/core/roles/r";
+    site.cluster->ctl("--user=root:top " + (i % 4 == 3 ? "del " + place : "put " + place + " v" + std::to_string(i)));
+    const bool ours = i % 3 != 0;
+    const auto current = krake.run(store.current());
+    ASSERT_TRUE(current) << error_of(current);
+    bool told = false;
+    while (seen < *current) {
+      const auto events = krake.run((*watch)->next());
+      ASSERT_TRUE(events) << error_of(events);
+      for (const auto& event : *events) told = told || event.changes[0].key == "/core/roles/r";
+      seen = events->back().revision;
+    }
+    const auto entry = krake.run(store.get("/core/roles/r"));
+    if (ours && i % 4 != 3) EXPECT_TRUE(told && *entry && *(*entry)->value == "v" + std::to_string(i)) << i;
+  }
+}
+
+TEST(EtcdStore, TlsIsVerified) {
+  Site site({.tls = true});
+  const Site other({.tls = true});
+  const auto endpoint = site.cluster->endpoints();
+  Unopened good({.endpoints = endpoint, .tls = {.ca_pem = site.cluster->ca_pem()}});
+  const auto current = good.run(good.store->current());
+  EXPECT_TRUE(current) << error_of(current);
+  Unopened stranger({.endpoints = endpoint, .tls = {.ca_pem = other.cluster->ca_pem()}});
+  EXPECT_THAT(error_of(stranger.run(stranger.store->current())), HasSubstr("etcd.tls"));
+  Unopened plain({.endpoints = {"http" + endpoint[0].substr(5)}});
+  const auto refused = plain.run(plain.store->current());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable);
+  Unopened upside_down({.endpoints = {"https://" + other.cluster->endpoints()[0].substr(8)}});
+  EXPECT_FALSE(upside_down.run(upside_down.store->current())) << "not signed by anybody this machine trusts";
+}
+
+TEST(EtcdStore, AtItsQuotaWritesFailClearlyReadsGoOnAndItResumes) {
+  Site site({.flags = {"--quota-backend-bytes=2097152"}});
+  auto rig = site.rig();
+  const std::string large(200'000, 'x');
+  std::string refused;
+  Revision last = rig->put("k", "1");
+  for (int i = 0; i < 3000 && refused.empty(); ++i) {
+    const auto result = rig->try_commit({.puts = {{"k", bytes(large)}}});
+    if (result) last = std::get<Committed>(*result).revision;
+    refused = error_of(result);
+  }
+  EXPECT_THAT(refused, HasSubstr("etcdctl alarm disarm"));
+  EXPECT_THAT(error_of(rig->run(rig->store().writable())), HasSubstr("etcdctl alarm disarm"));
+  EXPECT_TRUE(rig->get("k"));
+  EXPECT_EQ(rig->current(), last);
+  ASSERT_TRUE(rig->compact(last));
+  site.cluster->ctl("defrag");
+  site.cluster->ctl("alarm disarm");
+  EXPECT_TRUE(rig->run(rig->store().writable()));
+  EXPECT_EQ(rig->put("k", "2"), last + 1);
+}
+
+TEST(EtcdStore, AnotherIdEndsAllWatchesOfAllWhoUseTheData) {
+  Site site;
+  auto one = site.rig();
+  auto two = site.rig();
+  const auto before = one->store().id();
+  auto mine = one->watch("", one->current());
+  auto theirs = two->watch("", two->current());
+  ASSERT_TRUE(one->run(etcd_of(*one).renew_id()));
+  EXPECT_NE(one->store().id(), before);
+  EXPECT_EQ(mine.error().code, Code::compacted);
+  EXPECT_FALSE(two->run(two->store().current())) << "says so once";
+  EXPECT_EQ(theirs.error().code, Code::compacted);
+  EXPECT_EQ(two->store().id(), one->store().id());
+  EXPECT_GT(two->current(), 0);
+}
+
+TEST(EtcdStore, ASnapshotPutBackIsNoticed) {
+  Site site;
+  auto rig = site.rig();
+  const auto id = rig->store().id();
+  rig->put("k", "old");
+  const auto folder = site.cluster->folder();
+  site.cluster->ctl("snapshot save " + folder + "/snapshot");
+  Revision last = 0;
+  for (int i = 0; i < 5; ++i) last = rig->put("k", std::to_string(i));
+  auto reader = rig->watch("", last);
+  site.cluster->kill(0);
+  site.cluster->replace_data(0, folder + "/snapshot");
+  site.cluster->start(0);
+  site.cluster->wait_ready();
+  EXPECT_FALSE(rig->run(rig->store().current()));
+  EXPECT_NE(reader.error().message, "");
+  EXPECT_LT(rig->current(), last) << "it goes on with what there is";
+  EXPECT_EQ(*rig->get("k")->value, "old");
+  EXPECT_NE(rig->store().id(), id) << "so that no revision of before is mistaken for one of now";
+}
+
+TEST(EtcdStore, APrefixKeepsSitesApartAndReadsSeeEveryCommitBelowIt) {
+  Site site;
+  auto one = site.rig({.prefix = "/one"});
+  auto two = site.rig({.prefix = "/two"});
+  one->put("/k", "1");
+  two->put("/k", "2");
+  EXPECT_EQ(*one->get("/k")->value, "1");
+  EXPECT_THAT(two->keys(""), testing::Contains("/k"));
+  const auto start = one->current();
+  auto reader = one->watch("", start);
+  site.cluster->ctl("put /one/foreign x");
+  site.cluster->ctl("put /two/foreign x");
+  const auto current = one->current();
+  EXPECT_THAT(reader.until(current), testing::Contains("/foreign=x"));
+  const auto quiet = one->current();
+  two->put("/k", "3");
+  EXPECT_EQ(one->current(), quiet) << "what others do outside moves nothing";
+}
+
+TEST(EtcdStore, ALongListIsOfOneRevisionWhileOthersWrite) {
+  Site site;
+  auto rig = site.rig();
+  for (int i = 0; i < 12; ++i) {
+    Txn txn;
+    for (int j = 0; j < 100; ++j) txn.puts.push_back({fmt::format("k{:02}{:02}", i, j), bytes("v")});
+    rig->committed(std::move(txn));
+  }
+  const auto pending = rig->start(rig->store().list("k"));
+  std::vector<conformance::Pending<Result<CommitResult>>> commits;
+  for (int i = 0; i < 50; ++i)
+    commits.push_back(rig->start(rig->store().commit({.removes = {{fmt::format("k11{:02}", i)}}})));
+  const auto listing = rig->finish(pending);
+  for (const auto& commit : commits) ASSERT_TRUE(rig->finish(commit));
+  ASSERT_TRUE(listing) << error_of(listing);
+  std::size_t removed = 0;
+  for (const auto& commit : commits) {
+    removed += std::get<Committed>(***commit).revision <= listing->revision ? 1U : 0U;
+  }
+  EXPECT_EQ(listing->entries.size(), 1200 - removed);
+}
+
+}  // namespace
+
+}  // namespace krake::store
