@@ -34,7 +34,7 @@ struct ElectionTiming {
   Duration request_timeout(int failures, Duration last) const {
     return std::min(std::max(ttl / 5 * (failures + 1), 2 * last), confidence());
   }
-  Duration shortest_pause() const { return ttl / 30; }             // between two requests, whatever happens
+  Duration shortest_pause() const { return ttl / 60; }             // between two requests, whatever happens
   Duration standby_pause() const { return ttl / 6; }               // of one who waits for the lease to become free
   Duration lone_pause() const { return std::chrono::minutes(1); }  // of one who has nobody to ask
   Backoff retry() const { return {.base = shortest_pause(), .cap = standby_pause()}; }

@@ -113,7 +113,7 @@ TEST(Election, AsksOftenEnoughAndNotTooOften) {
   // An answer that came late does not make the next request come at once.
   Random random(1);
   EXPECT_GE(next_request(term, kTiming, at(seconds(10)), at(seconds(13)), 0, random),
-            at(seconds(13)) + milliseconds(200));
+            at(seconds(13)) + milliseconds(100));
 }
 
 TEST(Election, WhatTheServerSays) {
