@@ -59,6 +59,7 @@ void ControllerLoop::change_shift() {
 
 // Nothing is decided on what was so before the leader before came to its end.
 Awaitable<void> ControllerLoop::begin(int number) {
+  if (number != shift_number_) co_return;
   const std::string epoch = shift_.epoch;
   if (const auto parsed = parse_epoch(epoch); parsed && options_.catch_up && caught_up_ != epoch) {
     co_await options_.catch_up(*parsed);
