@@ -1,6 +1,7 @@
 // Base64, percent encoding, query strings, constant-time comparison and secret random bytes.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,5 +23,20 @@ bool constant_time_equal(std::string_view a, std::string_view b);
 // From OpenSSL's generator, base64url without padding. 32 bytes give 43 characters.
 std::string secret_token(std::size_t bytes = 32);
 std::string sha256_hex(std::string_view bytes);
+
+// The same over bytes that come in pieces.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+  void add(std::string_view bytes);
+  std::string hex();  // once, at the end: 64 lower-case digits
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace krake

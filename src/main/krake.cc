@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "main/backup.h"
 #include "main/programs.h"
 
 // Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
@@ -26,6 +27,12 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   scheduler                       the scheduler (scheduler.yaml)
   controller kubernetes-application | kubernetes-cluster
   gc                              the garbage collector (garbage_collector.yaml)
+  backup FILE                     saves everything in one file, from the running API server that krakectl.yaml names
+      --krakectl FILE             that krakectl.yaml
+      --state DIR | -c FILE       or from the store of --dev, or of api.yaml, while no API server has it
+  restore FILE                    fills the store of --state DIR or -c FILE (default: api.yaml), while no API server has it
+      --replace                   also when there is something in it, which is lost
+      --check                     only checks that FILE is whole
   version
 
 options of all commands: -c/--config FILE, -h/--help, --log-level LEVEL, --log-format text|json
@@ -164,6 +171,58 @@ int all(std::vector<std::string> args, const std::string& config_path) {
   return start(log, warnings, [&](Process& p) { return run_all(p, options); });
 }
 
+// Of `backup` and `restore`: --state, or api.yaml where `-c` or `by_default` says so.
+Result<std::optional<ApiConfig>> store_to_open(std::vector<std::string>& args, const std::string& config_path,
+                                               bool by_default, std::vector<std::string>& warnings) {
+  if (const auto state = take_option(args, {"--state"})) {
+    ApiConfig config;
+    config.store = StoreConfig{.type = "sqlite", .path = (std::filesystem::absolute(*state) / "krake.db").string()};
+    return config;
+  }
+  if (config_path.empty() && !by_default) return std::nullopt;
+  ASSIGN_OR_RETURN(auto config, configure<ApiConfig>(config_path, "api.yaml", args, warnings));
+  // The programs have different ideas of what is meant then.
+  if (!config.store && !config.etcd)
+    return fail(Code::invalid_argument, "the configuration names no store: add `store` or `etcd`");
+  return config;
+}
+
+// The one argument that is left.
+Result<std::string> file_argument(std::string_view command, const std::vector<std::string>& args) {
+  if (args.size() == 1 && !args[0].starts_with('-')) return args[0];
+  return fail(Code::invalid_argument, fmt::format("{}: want one FILE, got '{}'", command, fmt::join(args, " ")));
+}
+
+int backup(std::vector<std::string> args, const std::string& config_path) {
+  BackupOptions options;
+  std::vector<std::string> warnings;
+  options.krakectl = take_option(args, {"--krakectl"});
+  auto api = store_to_open(args, config_path, false, warnings);
+  if (!api) return failed(api.error());
+  options.api = std::move(*api);
+  auto file = file_argument("backup", args);
+  if (!file) return usage_error(file.error().message);
+  options.file = std::move(*file);
+  return start(LogConfig{.level = "warning"}, warnings, [&](Process& p) { return run_backup(p, options); });
+}
+
+int restore(std::vector<std::string> args, const std::string& config_path) {
+  RestoreCommand command;
+  std::vector<std::string> warnings;
+  command.replace = take_switch(args, "--replace");
+  if (take_switch(args, "--check")) {
+    auto file = file_argument("restore --check", args);
+    return file ? check_backup(*file) : usage_error(file.error().message);
+  }
+  auto api = store_to_open(args, config_path, true, warnings);
+  if (!api) return failed(api.error());
+  command.api = std::move(**api);
+  auto file = file_argument("restore", args);
+  if (!file) return usage_error(file.error().message);
+  command.file = std::move(*file);
+  return start(LogConfig{.level = "warning"}, warnings, [&](Process& p) { return run_restore(p, command); });
+}
+
 int run(std::vector<std::string> args) {
   if (args.empty() || args[0] == "-h" || args[0] == "--help") {
     fmt::print("{}", kUsage);
@@ -191,6 +250,10 @@ int run(std::vector<std::string> args) {
     if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
     if (!args.empty()) return usage_error(fmt::format("api: unknown option '{}'", args[0]));
     return start(config->log, warnings, [&](Process& p) { return run_api(p, *config); });
+  }
+  if (command == "backup" || command == "restore") {
+    if (help) return fmt::print("{}", kUsage), 0;
+    return command == "backup" ? backup(std::move(args), config_path) : restore(std::move(args), config_path);
   }
   if (command == "all") return help ? (fmt::print("{}", kUsage), 0) : all(args, config_path);
   if (std::ranges::find(kComponents, command) == std::end(kComponents))

@@ -9,6 +9,7 @@
 
 #include "api/core/lease.h"
 #include "api/registry.h"
+#include "backup/restore.h"
 #include "controllers/application/controller.h"
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
@@ -286,9 +287,17 @@ struct Serving {
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
 };
 
+// What a restore does to the store under a server that runs is not what its clients, or its controllers, may see.
+Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
+  co_await backup::begun(store, process.env().clock);
+  process.env().log.error("the store is being restored; stopping, start again when it is done");
+  process.request_stop();
+}
+
 Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
   auto& listen = serving.listen;
+  if (auto whole = co_await backup::check_whole(*serving.store); !whole) co_return failed(whole.error());
   if (serving.sole && !serving.names.empty()) {
     if (auto ended = co_await end_inner_leases(*serving.store); !ended) co_return failed(ended.error());
   }
@@ -324,10 +333,13 @@ Awaitable<int> serve(Process& process, Serving serving) {
   }
   co_await start_all(components);
   if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
+  TaskGroup watching(env.executor);
+  watching.spawn("restore", stop_when_restored(process, *serving.store));
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
   co_await process.wait_stop();
+  co_await watching.stop();
   co_await stop_all(env, components);
   if (*admin_http) co_await (*admin_http)->stop();
   co_await http.stop();

@@ -49,7 +49,7 @@ std::optional<Duration> compact_after(const ApiConfig& config) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(etcd.compact_after));
 }
 
-Awaitable<StoreResult> open_store(Env& env, ApiConfig config) {
+Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
   const std::string type = config.store ? config.store->type : "etcd";
   if (type == "memory") {
     co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
@@ -58,8 +58,9 @@ Awaitable<StoreResult> open_store(Env& env, ApiConfig config) {
     if (config.store->path.empty()) {
       co_return fail(Code::invalid_argument, "store.path: name the database file of the sqlite store");
     }
-    auto opened = co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                                    {.path = config.store->path, .metrics = &env.metrics});
+    auto opened = co_await store::open_sqlite_store(
+        env.executor, env.clock, env.random.fork("sqlite"),
+        {.path = config.store->path, .renew_id = use.renew_id, .metrics = &env.metrics});
     if (!opened) co_return fail(opened.error());
     co_return std::unique_ptr<store::Store>(std::move(*opened));
   }
@@ -71,6 +72,7 @@ Awaitable<StoreResult> open_store(Env& env, ApiConfig config) {
   auto opened = store::open_etcd_store(env.executor, env.clock, env.random.fork("etcd"), env.log.named("etcd"),
                                        std::move(*options));
   if (!opened) co_return fail(opened.error());
+  if (use.renew_id) CO_RETURN_IF_ERROR(co_await (*opened)->renew_id());
   co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 

@@ -9,8 +9,11 @@
 
 namespace krake {
 
+struct StoreUse {
+  bool renew_id = false;  // its content was restored
+};
 // `store` when it is there and is not of type etcd, else `etcd` (upstream's default when that is missing too).
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config);
+Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config, StoreUse use = {});
 
 // How old the history of that store may get before this server's compactor forgets it; nullopt: that is not its
 // business.

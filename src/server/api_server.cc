@@ -134,17 +134,17 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   }
   if (!cache_.ready()) {
     // The index needs no store.
-    if (routed.route->kind)
+    if (routed.route->guarded())
       co_return problem(problem_of({Code::unavailable, "the server has not loaded its data yet; try again"}));
   }
   Request request{.http = http,
                   .query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1)),
                   .route = std::move(*routed.route),
                   .user = std::move(*user)};
-  if (request.route.kind && authorizer_.needs_fresh_roles()) {
+  if (request.route.guarded() && authorizer_.needs_fresh_roles()) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
   }
-  if (request.route.kind) {
+  if (request.route.guarded()) {
     if (auto allowed = authorizer_.allowed(request.user, request.route); !allowed) {
       co_return problem(plain_problem(http_status(allowed.error().code)));
     }
@@ -167,6 +167,8 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
     case Operation::me:
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
       co_return me(request);
+    case Operation::backup:
+      co_return backup();
     case Operation::list:
       co_return co_await list(request);
     case Operation::read:

@@ -26,6 +26,7 @@ struct ServerOptions {
   std::size_t watches_limit = 20'000;
   std::size_t list_streams_limit = 200;                   // large lists under way
   std::size_t body_bytes_limit = std::size_t{256} << 20;  // of all bodies being read
+  std::size_t backups_limit = 2;                          // under way
   Duration blocking_limit = std::chrono::seconds(60);
   // At start: created if absent; or all at once, and only into a store that has neither roles nor bindings, so that
   // what an administrator has removed stays removed.
@@ -97,6 +98,8 @@ class ApiServer {
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
+  // backup.cc
+  Answer backup();
   // write.cc
   Awaitable<Answer> create(Request& request);
   Awaitable<Answer> update(Request& request);
@@ -160,6 +163,7 @@ class ApiServer {
   std::size_t body_bytes_ = 0;  // announced by the bodies being read
   std::shared_ptr<std::size_t> watches_ = std::make_shared<std::size_t>(0);
   std::shared_ptr<std::size_t> list_streams_ = std::make_shared<std::size_t>(0);
+  std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
   TaskGroup tasks_;
 };

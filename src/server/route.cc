@@ -88,6 +88,7 @@ std::string allow_of(const Methods& methods) {
 }  // namespace
 
 std::string Route::resource() const {
+  if (operation == Operation::backup) return "backup";
   if (operation == Operation::status || operation == Operation::patch_status)
     return std::string(kind->plural) + "/status";
   if (subresource) return std::string(subresource->resource);
@@ -101,6 +102,7 @@ std::string_view Route::verb() const {
     case Operation::release:
       return "";
     case Operation::create:
+    case Operation::backup:  // who may only read everything is not given all secrets in one file
       return "create";
     case Operation::list:
       return "list";
@@ -129,6 +131,8 @@ Routed route(const Registry& registry, std::string_view method, std::string_view
     methods = {{"GET", Operation::me}};
   } else if (path == "/release") {
     methods = {{"GET", Operation::release}};
+  } else if (path == "/backup") {
+    methods = {{"POST", Operation::backup}};
   } else {
     target = path.starts_with('/') ? match(registry, split(path)) : std::nullopt;
     auto known = target ? methods_of(*target) : std::nullopt;

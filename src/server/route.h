@@ -15,6 +15,7 @@ enum class Operation {
   index,
   me,
   release,
+  backup,
   create,
   list,
   read,
@@ -37,6 +38,8 @@ struct Route {
   bool names_valid = true;  // ns and name keep the alphabet of names
 
   bool on_object() const { return !name.empty(); }
+  bool guarded() const { return kind != nullptr || operation == Operation::backup; }  // needs a right
+  std::string_view group() const { return kind ? kind->group : "core"; }
   std::string resource() const;   // RBAC: "applications", "applications/status"
   std::string_view verb() const;  // RBAC; empty when only authentication is asked for
 };

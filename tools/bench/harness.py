@@ -246,7 +246,8 @@ class Api:
 
 def wrk(url, connections, script=None, seconds=SECONDS, cpu=LOAD_CPU):
     """Requests in all, requests per second, median latency in us."""
-    command = pinned(cpu, "wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--latency", url)
+    command = ["wrk"] if cpu is None else pinned(cpu, "wrk")
+    command += ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--latency", url]
     if script:
         command += ["-s", str(script)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

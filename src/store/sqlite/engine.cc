@@ -208,6 +208,7 @@ Error Engine::lose_group(const SqliteError& error, bool committing) {
     const Use rollback(rollback_);
     (void)rollback_.step();
   }
+  full_ = error.damage == Damage::full;
   const bool stuck = !db_.autocommit();
   if (!stuck && error.damage != Damage::io && error.damage != Damage::corrupt) return describe(error, "writing failed");
   broken_ = describe(error, "an earlier write failed, so nothing more is written");
@@ -250,9 +251,23 @@ std::vector<WriteResult> Engine::run(const std::vector<Write>& group) {
     const Use commit(commit_);
     if (auto s = commit_.step(); !s) return lose(s.error(), true);
   }
+  if (wrote) full_ = false;
   commits_ += commits;
   if (wrote) ++groups_;
   return results;
+}
+
+Status Engine::writable() {
+  if (broken_) return fail(*broken_);
+  if (!full_) return {};
+  // Something must change: what is written as it was, SQLite does not write.
+  constexpr const char* kProbe =
+      "INSERT INTO meta(name, value) VALUES('probe', 0) ON CONFLICT(name) DO UPDATE SET value = 1 - value";
+  for (const char* sql : {"BEGIN IMMEDIATE", kProbe, "COMMIT"}) {
+    if (auto s = db_.exec(sql); !s) return fail(lose_group(s.error(), false));
+  }
+  full_ = false;
+  return {};
 }
 
 Engine::Step<Written> Engine::apply(const Write& write) {
@@ -582,15 +597,6 @@ Result<HistoryChunk> Engine::history(const std::string& prefix, Revision after) 
   finish_event();
   chunk.covered = std::max(chunk.covered, state_.revision);
   return chunk;
-}
-
-Status Engine::copy_to(const std::string& path) {
-  auto statement = db_.prepare("VACUUM INTO ?1");
-  if (!statement) return fail(describe(statement.error(), "copying failed"));
-  create_private_file(path);
-  statement->bind_text(1, path);
-  if (auto s = statement->step(); !s) return fail(describe(s.error(), "copying to " + path + " failed"));
-  return {};
 }
 
 SqliteCounters Engine::counters() const { return {commits_, groups_, checkpoints_}; }

@@ -67,8 +67,9 @@ class Engine {
   Result<std::optional<Entry>> get(const std::string& key);
   Result<Listing> list(const std::string& prefix, const ListOptions& options);
   Result<HistoryChunk> history(const std::string& prefix, Revision after);
-  // A consistent copy of the whole store in a new file.
-  Status copy_to(const std::string& path);
+  // Whether the next write can be expected to succeed. After one that found no space: tries another, which changes
+  // nothing.
+  Status writable();
 
   // One bounded step of what may be done later: deleting forgotten history, moving the log into the file. True: call
   // again.
@@ -79,9 +80,6 @@ class Engine {
   Revision compacted() const { return state_.compacted; }
   const std::map<LeaseId, Duration>& leases_at_open() const { return leases_; }
   SqliteCounters counters() const;
-
-  // Why nothing more is written until a restart; nothing while it is.
-  const std::optional<Error>& broken() const { return broken_; }
 
  private:
   // What a rolled back group must not have changed.
@@ -136,7 +134,8 @@ class Engine {
   std::string id_;
   State state_;
   std::map<LeaseId, Duration> leases_;
-  std::optional<Error> broken_;  // writes are refused with it
+  std::optional<Error> broken_;  // writes are refused with it, until a restart
+  bool full_ = false;            // the last write found no space
   bool trim_pending_ = true;
   std::atomic<std::uint64_t> commits_{0};
   std::atomic<std::uint64_t> groups_{0};

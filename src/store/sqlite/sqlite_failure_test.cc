@@ -156,9 +156,16 @@ TEST(SqliteFailure, AFullDiskFailsWritesClearlyAndTheyResume) {
     }
     EXPECT_EQ(*rig.get("k")->value, "1") << "reads go on";
     EXPECT_EQ(rig.current(), last);
+    EXPECT_TRUE(rig.run(rig.store().keep_alive(lease))) << "who leads goes on leading: renewing writes nothing";
+    auto writable = rig.run(rig.store().writable());
+    ASSERT_FALSE(writable);
+    EXPECT_EQ(writable.error().code, Code::unavailable);
+    EXPECT_THAT(writable.error().message, HasSubstr("free some space"));
     rig.backend().elapse(std::chrono::seconds(11));
     EXPECT_TRUE(rig.get("leased")) << "no space to remove it";
     disk.fail_writes = SQLITE_OK;
+    EXPECT_TRUE(rig.run(rig.store().writable())) << "seen before anybody writes";
+    EXPECT_EQ(rig.current(), last);
     EXPECT_EQ(rig.put("k", "3"), last + 1);
     EXPECT_EQ(conformance::show(reader.next()), "k=3");
     rig.backend().elapse(std::chrono::seconds(2));

@@ -363,25 +363,15 @@ class Front final : public SqliteStore {
 
   Awaitable<Status> writable() override {
     const auto core = core_;
-    ASSIGN_OR_CO_RETURN(auto broken, co_await wait(core->read<std::optional<Error>>([](Engine& engine) {
-                          return Result<std::optional<Error>>(engine.broken());
-                        })));
-    if (broken) co_return fail(std::move(*broken));
-    co_return Status{};
+    ASSIGN_OR_CO_RETURN(
+        const auto status,
+        co_await wait(core->read<Status>([](Engine& engine) { return Result<Status>(engine.writable()); })));
+    co_return status;
   }
 
   std::string id() const override { return core_->id(); }
   SqliteCounters counters() const override { return core_->counters(); }
   Awaitable<void> close() override { return Core::drain(core_); }
-  Awaitable<Status> copy_to(std::string path) override {
-    ASSIGN_OR_CO_RETURN(auto done,
-                        co_await wait(core_->read<int>([path = std::move(path)](Engine& engine) -> Result<int> {
-                          RETURN_IF_ERROR(engine.copy_to(path));
-                          return 0;
-                        })));
-    (void)done;
-    co_return Status{};
-  }
 
  private:
   std::shared_ptr<Core> core_;

@@ -29,7 +29,7 @@ struct SqliteOptions {
   std::size_t ring_commits = 4'096;
   std::size_t ring_bytes = std::size_t{16} << 20;
   Duration linger = std::chrono::milliseconds(2);  // see WorkerOptions
-  bool renew_id = false;                           // the file was restored: its revisions mean something else now
+  bool renew_id = false;                           // it was restored: its revisions mean something else now
   std::string vfs;                                 // SQLite's name of the file system layer; empty: the default
   // krake_store_commits_total, krake_store_syncs_total (groups of commits that reached the disk with one fsync). Null:
   // nobody counts; else it outlives the store.
@@ -42,8 +42,6 @@ class SqliteStore : public Store {
   // Waits for what was begun, refuses what comes later (unavailable), ends the thread and gives the file free. The
   // destructor does the same but drops commits that are not being written yet.
   virtual Awaitable<void> close() = 0;
-  // A consistent copy in a new file. Writes wait meanwhile.
-  virtual Awaitable<Status> copy_to(std::string path) = 0;
 };
 
 // Reads the file in place: blocks the loop, at start only. Errors name the file: unavailable (in use by another

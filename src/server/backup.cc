@@ -1,0 +1,60 @@
+// POST /backup: all of the store as one file, made while it is sent. Whoever may have it has every secret.
+#include "backup/export.h"
+#include "server/api_server.h"
+
+namespace krake::server {
+
+namespace {
+
+constexpr Duration kBackupLimit = std::chrono::hours(1);
+
+class BackupSource final : public ReplySource {
+ public:
+  BackupSource(Env& env, store::Store& store, const Registry& registry, std::shared_ptr<std::size_t> count)
+      : clock_(env.clock),
+        log_(env.log),
+        end_(env.clock.now() + kBackupLimit),
+        source_(store, env.clock, backup::key_prefixes(registry)),
+        count_(std::move(count)) {
+    ++*count_;
+  }
+  ~BackupSource() override { --*count_; }
+
+  Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
+    if (clock_.now() > end_) co_return fail(Code::timeout, "the reader of the backup is too slow");
+    std::string lines;
+    const auto more = co_await source_.next(lines);
+    if (!more) {
+      log_.error("a backup failed while it was sent", {{"why", more.error().message}});
+      co_return fail(more.error());
+    }
+    if (*more) {
+      batch.push_back(share_bytes(std::move(lines)));
+      co_await yield();
+    }
+    co_return *more;
+  }
+
+ private:
+  Clock& clock_;
+  Log log_;
+  Mono end_;
+  backup::Export source_;
+  std::shared_ptr<std::size_t> count_;
+};
+
+}  // namespace
+
+Answer ApiServer::backup() {
+  if (*backups_ >= options_.backups_limit) {
+    return refuse(Error{Code::too_many_requests,
+                        fmt::format("{} backups are under way, more are not made at once; try again", *backups_)});
+  }
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/x-ndjson");
+  reply.headers.add("Cache-Control", "no-store");
+  reply.source = std::make_unique<BackupSource>(env_, store_, registry_, backups_);
+  return reply;
+}
+
+}  // namespace krake::server

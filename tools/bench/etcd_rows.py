@@ -1,0 +1,99 @@
+"""Rows of the API server on etcd. Server, etcd and load share the CPUs, as does the raw load they are compared with."""
+import contextlib
+import http.client
+import json
+import subprocess
+
+from bench.harness import CLIENTS, SECONDS, Api, Broken, Server, application, cpu_seconds, free_port, post_script, running, wait, wrk
+
+ETCD = "/usr/bin/etcd"
+CONCURRENCY = [16, 64, 128]
+OBJECTS = 100_000
+VALUE_BYTES = 1_300  # about what an application of the load is in the store
+
+
+class Etcd:
+    def __init__(self, bench, process, port):
+        self.process, self.port = process, port
+        self.store = f"{{type: etcd}}\netcd: {{host: 127.0.0.1, port: {port}}}"
+        self.bench = bench
+
+    def cpu(self):
+        return cpu_seconds(self.process.pid)
+
+    def raw(self, in_flight):
+        """Puts per second straight into etcd, CPU us of the client and of etcd for each."""
+        before = self.cpu()
+        command = [self.bench.program("krake_bench_etcd"), "--endpoint", f"127.0.0.1:{self.port}", "--in-flight", in_flight, "--seconds", SECONDS, "--bytes", VALUE_BYTES]
+        out = json.loads(subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout)
+        return out["puts"] / out["seconds"], out["cpu_seconds"] / out["puts"] * 1e6, (self.cpu() - before) / out["puts"] * 1e6
+
+
+@contextlib.contextmanager
+def etcd(bench):
+    folder, client, peer = bench.new_folder("etcd"), free_port(), free_port()
+    command = [ETCD, f"--data-dir={folder}/data", f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
+               f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}", f"--initial-cluster=default=http://127.0.0.1:{peer}",
+               "--quota-backend-bytes=8000000000", "--log-level=error"]
+
+    def healthy():
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", client, timeout=5)
+            connection.request("GET", "/health")
+            return b"true" in connection.getresponse().read()
+        except OSError:
+            return False
+
+    with open(folder / "log", "w") as log, running(command, stdout=log, stderr=log) as process:
+        wait("etcd to be healthy", healthy, process)
+        yield Etcd(bench, process, client)
+
+
+def creates(bench):
+    for connections in CONCURRENCY:
+        with etcd(bench) as store, Server(bench, store.store, cpu=None) as server:
+            raw, raw_client_us, raw_etcd_us = store.raw(connections)
+            before, etcd_before = server.cpu(), store.cpu()
+            requests, rate, _ = wrk(server.url, connections, post_script(bench, "etcd"), cpu=None)
+            cpu_us, etcd_us = (server.cpu() - before) / requests * 1e6, (store.cpu() - etcd_before) / requests * 1e6
+        bench.table.add(f"durable create on etcd, {connections} connections", f"{rate:,.0f}/s, {cpu_us:.0f} us CPU (etcd {etcd_us:.0f})",
+                        f"raw put {raw:,.0f}/s, {raw_client_us:.0f} us (etcd {raw_etcd_us:.0f})", rate / raw, ">= 0.45, <= 100 us", rate >= 0.45 * raw and cpu_us <= 100)
+
+
+def reads(bench):
+    path = "/kubernetes/namespaces/bench/applications"
+
+    def gets(store):
+        with Server(bench, store, cpu=None) as server:
+            Api("127.0.0.1", server.port).call("POST", path, application("web"))
+            before = server.cpu()
+            requests, rate, _ = wrk(f"{server.url}{path}/web", CLIENTS, cpu=None)
+            return rate, (server.cpu() - before) / requests * 1e6
+
+    embedded, embedded_us = gets(f'{{type: sqlite, path: "{bench.new_path("get.db")}"}}')
+    with etcd(bench) as store:
+        rate, cpu_us = gets(store.store)
+    bench.table.add(f"linearizable GET on etcd, {CLIENTS} connections", f"{rate:,.0f}/s, {cpu_us:.1f} us CPU", f"on SQLite {embedded:,.0f}/s, {embedded_us:.1f} us", rate / embedded, ">= 0.7",
+                    rate >= 0.7 * embedded)
+
+
+def start(bench):
+    with etcd(bench) as store:
+        script = bench.new_path("fill.lua")
+        script.write_text(post_script(bench, "fill").read_text())
+        with Server(bench, store.store, cpu=None) as server:
+            command = ["wrk", "-t1", f"-c{CLIENTS}", "-d300s", "-s", str(script), server.url]
+            with running(command, stdout=subprocess.DEVNULL) as load:
+                wait("the objects to be written", lambda: json.loads(server.page("/debug/cache")[1])["revision"] >= OBJECTS + 10, load, 120, 0.1)
+        with Server(bench, store.store, cpu=None, wait_until_ready=False) as server:
+            seconds = server.wait_ready()
+            kinds = json.loads(server.page("/debug/cache")[1])
+    if not kinds:
+        raise Broken("no cache")
+    bench.table.add(f"start of an API server on etcd, {OBJECTS:,} objects", f"{seconds:.2f} s", bar="< 5 s", met=seconds < 5)
+
+
+def rows(bench):
+    creates(bench)
+    reads(bench)
+    start(bench)
