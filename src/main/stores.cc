@@ -58,11 +58,9 @@ Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
     if (config.store->path.empty()) {
       co_return fail(Code::invalid_argument, "store.path: name the database file of the sqlite store");
     }
-    auto opened = co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                                    {.path = config.store->path,
-                                                     .renew_id = use.renew_id,
-                                                     .drop_leases = use.own_holders,
-                                                     .metrics = &env.metrics});
+    auto opened = co_await store::open_sqlite_store(
+        env.executor, env.clock, env.random.fork("sqlite"),
+        {.path = config.store->path, .renew_id = use.renew_id, .metrics = &env.metrics});
     if (!opened) co_return fail(opened.error());
     co_return std::unique_ptr<store::Store>(std::move(*opened));
   }

@@ -10,8 +10,7 @@
 namespace krake {
 
 struct StoreUse {
-  bool own_holders = false;  // whoever holds a lease in the embedded store lived in the process that has ended
-  bool renew_id = false;     // its content was restored
+  bool renew_id = false;  // its content was restored
 };
 // `store` when it is there and is not of type etcd, else `etcd` (upstream's default when that is missing too).
 Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config, StoreUse use = {});

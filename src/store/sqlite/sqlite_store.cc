@@ -66,9 +66,6 @@ class Core : public std::enable_shared_from_this<Core> {
       syncs_total_ = &metrics->counter("krake_store_syncs_total", "Groups of them that one fsync made durable");
     }
     samples_.emplace_back(clock_.now(), current_);
-    if (options_.drop_leases) {
-      for (const auto lease : leases_.expired(Mono::max())) expire(lease);
-    }
     arm_leases();
     arm_history();
   }

@@ -335,18 +335,6 @@ TEST(SqliteStore, ARestoredStoreTakesANewIdOnDemand) {
   EXPECT_EQ(rig.store().id(), renewed) << "and keeps it";
 }
 
-TEST(SqliteStore, LeasesOfAnEndedProcessGoAtOnceOnDemand) {
-  Rig rig(sqlite_factory({}));
-  const auto lease = rig.grant(std::chrono::hours(1));
-  rig.put("k", "1", lease);
-  const auto last = rig.put("stays", "1");
-  rig.close();
-  backend_of(rig).options.drop_leases = true;
-  rig.reopen();
-  EXPECT_EQ(conformance::show(rig.watch("", last).next()), "-k");
-  EXPECT_FALSE(rig.run(rig.store().keep_alive(lease)));
-}
-
 }  // namespace
 
 }  // namespace krake::store
