@@ -1,0 +1,172 @@
+"""P18: upstream's own controllers against our API server and simulated clusters, alone, among ours, and taking turns with ours."""
+import subprocess
+import sys
+
+from world import CONTROLLERS, HERE, World
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/default/deployments/echo"
+SERVICE = "/api/v1/namespaces/default/services/echo"
+
+
+def echo(image="registry.k8s.io/echoserver:1.10"):
+    labels = {"app": "echo"}
+    return [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "echo"}, "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "echo", "image": image, "ports": [{"containerPort": 8080}]}]}}}},
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "echo"}, "spec": {
+                "type": "NodePort", "selector": labels, "ports": [{"port": 8080, "protocol": "TCP", "targetPort": 8080}]}}]
+
+
+def config_map(name):
+    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}}]
+
+
+def image_on(w, cluster):
+    live = w.kube(cluster, "GET", DEPLOYMENT)
+    return live and live["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+# ---- what each controller is for
+
+def scheduler_works(w):
+    """Labels bind; without them metrics do, and move it when they turn."""
+    w.create_app("labelled", config_map("labelled"), ["location is SK"])
+    w.wait_running("labelled", "sk")
+    w.create_app("green", config_map("green"))
+    w.wait_running("green", "de")
+    w.the_wind_turns()
+    w.wait_running("green", "sk")
+    w.the_wind_turns()
+    w.wait_running("green", "de")
+    for name in ("labelled", "green"):
+        w.delete_app(name)
+
+
+def application_controller_works(w):
+    """Deploys, tells where the Service is, updates, repairs, moves, cleans up."""
+    w.create_app("echo", echo(), ["location is SK"])
+    app = w.wait_running("echo", "sk")
+    assert app["status"]["services"].keys() == {"echo"}, app["status"]["services"]
+    uid = w.kube("sk", "GET", DEPLOYMENT)["metadata"]["uid"]
+    w.update_app("echo", lambda spec: spec.update(manifest=echo("registry.k8s.io/echoserver:1.9")))
+    w.wait("the new image", lambda: image_on(w, "sk") == "registry.k8s.io/echoserver:1.9")
+    w.wait_running("echo", "sk")
+    assert w.kube("sk", "GET", DEPLOYMENT)["metadata"]["uid"] == uid, "an update is no new object"
+    is_repaired(w, "sk")
+    w.update_app("echo", lambda spec: spec["constraints"]["cluster"].update(labels=["location is DE"]))
+    w.wait_running("echo", "de")
+    w.wait("sk to be empty", lambda: not w.objects("sk"))
+    w.delete_app("echo")
+    assert not w.objects("de"), w.objects("de")
+
+
+def is_repaired(w, cluster):
+    w.kube(cluster, "DELETE", DEPLOYMENT)
+    w.wait("the Deployment to be there again", lambda: w.kube(cluster, "GET", DEPLOYMENT))
+    w.wait_running("echo", cluster)
+
+
+def cluster_controller_works(w):
+    state_of_sk = lambda: w.cluster("sk")["status"]["state"]  # noqa: E731
+    w.kube("sk", "PUT", "/kubesim/faults", {"nodes": {"Ready": "False"}})
+    w.wait("sk NOTREADY", lambda: state_of_sk() == "NOTREADY")
+    w.kube("sk", "PUT", "/kubesim/faults", {})
+    w.wait("sk ONLINE again", lambda: state_of_sk() == "ONLINE")
+
+
+def garbage_collector_works(w):
+    """The deletion of a cluster reaches what runs on it; then the cluster goes."""
+    w.create_app("first", config_map("first"), ["location is SK"])
+    w.wait_running("first", "sk")
+    cluster = w.cluster("sk")
+    w.call("DELETE", "/kubernetes/namespaces/team/clusters/sk")
+    w.wait("the application to be gone", lambda: w.app("first") is None)
+    w.wait("the cluster to be gone", lambda: w.cluster("sk") is None)
+    assert not w.objects("sk"), w.objects("sk")
+    again = {"metadata": {key: cluster["metadata"][key] for key in ("name", "labels")}, "spec": cluster["spec"]}
+    w.call("POST", "/kubernetes/namespaces/team/clusters", again)
+    w.wait("sk ONLINE again", lambda: w.cluster("sk")["status"]["state"] == "ONLINE")
+
+
+WORKS = {
+    "scheduler": scheduler_works,
+    "kubernetes-application": application_controller_works,
+    "kubernetes-cluster": cluster_controller_works,
+    "gc": garbage_collector_works,
+}
+
+
+# ---- taking turns
+
+def still_works(w, controller):
+    """A short proof that the newcomer is at work, while the application `echo` runs on de."""
+    if controller == "scheduler":
+        w.create_app("probe", config_map("probe"), ["location is SK"])
+        w.wait_running("probe", "sk")
+        w.delete_app("probe")
+    elif controller == "kubernetes-application":
+        w.kube("de", "PATCH", SERVICE, {"spec": {"ports": [{"port": 9999, "protocol": "TCP", "targetPort": 8080}]}})
+        w.wait("the port of the Service to be put right", lambda: w.kube("de", "GET", SERVICE)["spec"]["ports"][0]["port"] == 8080)
+    elif controller == "kubernetes-cluster":
+        cluster_controller_works(w)
+    else:
+        w.create_app("probe", config_map("probe"), ["location is SK"])
+        w.wait_running("probe", "sk")
+        w.delete_app("probe")
+
+
+def takes_turns(binaries, python, first, second):
+    with World(binaries, python, dict.fromkeys(CONTROLLERS, first)) as w:
+        w.create_app("echo", echo(), ["location is DE"])
+        w.wait_running("echo", "de")
+        before = w.objects("de")
+        assert len(before) == 3, before
+        for controller in CONTROLLERS:
+            for make in (second, first):
+                w.run(controller, make)
+                still_works(w, controller)
+                w.wait_running("echo", "de")
+                assert w.objects("de") == before, f"{make}'s {controller} has made objects anew: {before} are now {w.objects('de')}"
+        idle = w.writes_while_idle(5)
+        assert len(idle) <= 2, f"with all {first}, after the turns: {idle}"
+        for controller in CONTROLLERS:
+            w.run(controller, second)
+        still_works(w, "kubernetes-application")
+        still_works(w, "scheduler")
+        idle = w.writes_while_idle(5)
+        assert len(idle) <= 2, f"after {second} took over from {first}: {idle}"
+        assert w.objects("de") == before, f"{before} are now {w.objects('de')}"
+        w.delete_app("echo")
+        assert not w.objects("de"), w.objects("de")
+        w.check_logs()
+
+
+def works_among_ours(binaries, python, theirs):
+    with World(binaries, python, {c: "upstream" if c in theirs else "ours" for c in CONTROLLERS}) as w:
+        for controller in theirs:
+            WORKS[controller](w)
+        w.check_logs()
+
+
+def client_works(binaries, python):
+    with World(binaries, python, dict.fromkeys(CONTROLLERS, "ours")) as w:
+        result = subprocess.run([python, "-W", "ignore", HERE / "run_upstream.py", "upstream_client", w.url, f"{w.state}/ca.pem", f"{w.state}/admin.pem",
+                                 f"{w.state}/admin-key.pem"], cwd=HERE, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def main(binaries):
+    python = subprocess.run([HERE / "install"], check=True, capture_output=True, text=True).stdout.strip()
+    cases = {f"upstream's {c} among ours": lambda c=c: works_among_ours(binaries, python, [c]) for c in CONTROLLERS}
+    cases |= {"all of upstream's": lambda: works_among_ours(binaries, python, list(CONTROLLERS)),
+              "ours, then upstream's in turn": lambda: takes_turns(binaries, python, "ours", "upstream"),
+              "upstream's, then ours in turn": lambda: takes_turns(binaries, python, "upstream", "ours")}
+    wanted = sys.argv[2:] or list(cases)
+    for name in wanted:
+        print(name, flush=True)
+        cases[name]()
+    print(f"{len(wanted)} passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
