@@ -250,6 +250,19 @@ TEST(SimCluster, IsTheSameClusterHoweverOftenAsked) {
   EXPECT_NE(third.uid(), bench.sim.uid());
 }
 
+// What clients with generated models insist on.
+TEST(SimCluster, ItsNodesReportWhatAKubeletDoes) {
+  const SimBench bench;
+  const auto nodes = bench.sim.list("nodes");
+  ASSERT_FALSE(nodes.empty());
+  for (const std::string_view field :
+       {"architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
+        "machineID", "operatingSystem", "osImage", "systemUUID"}) {
+    const json::Value* value = nodes.front()->at_path({"status", "nodeInfo", field});
+    EXPECT_TRUE(value && value->is_string()) << field;
+  }
+}
+
 TEST(StrategicMerge, MergesByKeyDeletesAndOrders) {
   const auto object = value_of(
       "{'spec':{'template':{'spec':{'containers':[{'name':'a','image':'1','env':[{'name':'X','value':'1'}]},{'name':'b'"

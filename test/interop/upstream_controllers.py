@@ -141,7 +141,8 @@ def takes_turns(binaries, python, first, second):
         w.check_requests()
 
 
-def works_among_ours(binaries, python, theirs):
+def works(binaries, python, theirs):
+    """`theirs` are upstream's, the others ours."""
     with World(binaries, python, {c: "upstream" if c in theirs else "ours" for c in CONTROLLERS}) as w:
         for controller in theirs:
             WORKS[controller](w)
@@ -150,23 +151,30 @@ def works_among_ours(binaries, python, theirs):
 
 def client_works(binaries, python):
     with World(binaries, python, dict.fromkeys(CONTROLLERS, "ours")) as w:
-        result = subprocess.run([python, "-W", "ignore", HERE / "run_upstream.py", "upstream_client", w.url, f"{w.state}/ca.pem", f"{w.state}/admin.pem",
-                                 f"{w.state}/admin-key.pem"], cwd=HERE, capture_output=True, text=True, timeout=60)
+        identity = [f"{w.state}/{name}.pem" for name in ("ca", "admin", "admin-key")]
+        result = subprocess.run([python, "-W", "ignore", HERE / "run_upstream.py", "upstream_client", w.url, *identity], cwd=HERE, capture_output=True,
+                                text=True, timeout=120)
         assert result.returncode == 0, result.stdout + result.stderr
+        w.check_requests()
 
 
-def main(binaries):
-    python = subprocess.run([HERE / "install"], check=True, capture_output=True, text=True).stdout.strip()
-    cases = {f"upstream's {c} among ours": lambda c=c: works_among_ours(binaries, python, [c]) for c in CONTROLLERS}
-    cases |= {"all of upstream's": lambda: works_among_ours(binaries, python, list(CONTROLLERS)),
-              "ours, then upstream's in turn": lambda: takes_turns(binaries, python, "ours", "upstream"),
-              "upstream's, then ours in turn": lambda: takes_turns(binaries, python, "upstream", "ours")}
-    wanted = sys.argv[2:] or list(cases)
-    for name in wanted:
-        print(name, flush=True)
-        cases[name]()
-    print(f"{len(wanted)} passed, 0 failed")
+CASES = {
+    **{controller: lambda *where, controller=controller: works(*where, [controller]) for controller in CONTROLLERS},
+    "all": lambda *where: works(*where, list(CONTROLLERS)),
+    "client": client_works,
+    "ours-upstream": lambda *where: takes_turns(*where, "ours", "upstream"),
+    "upstream-ours": lambda *where: takes_turns(*where, "upstream", "ours"),
+}
+
+
+def main(binaries, *cases):
+    """BIN [CASE...]: all cases unless some are named."""
+    python = subprocess.run([HERE / "install"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    for case in cases or CASES:
+        print(case, flush=True)
+        CASES[case](binaries, python)
+    print(f"{len(cases or CASES)} passed, 0 failed")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
