@@ -250,7 +250,16 @@ TEST(SimCluster, IsTheSameClusterHoweverOftenAsked) {
   EXPECT_NE(third.uid(), bench.sim.uid());
 }
 
-// What clients with generated models insist on.
+// What clients with generated models insist on, here and below.
+TEST(SimCluster, ServicesHaveAStatusFromTheBeginning) {
+  SimBench bench;
+  const auto service = bench.make("services", value_of("{'apiVersion':'v1','kind':'Service','metadata':{'name':'s'},"
+                                                       "'spec':{'type':'LoadBalancer','ports':[{'port':80}]}}"));
+  ASSERT_NE(service, nullptr);
+  const json::Value* balancer = service->at_path({"status", "loadBalancer"});
+  EXPECT_TRUE(balancer && balancer->is_object());
+}
+
 TEST(SimCluster, ItsNodesReportWhatAKubeletDoes) {
   const SimBench bench;
   const auto nodes = bench.sim.list("nodes");
