@@ -21,6 +21,27 @@ def config_map(name):
     return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}}]
 
 
+def workloads():
+    """One application per kind of object."""
+    labels = {"a": "b"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    schedule = {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": {**template["spec"], "restartPolicy": "Never"}}}}}
+    http = {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "x", "port": {"number": 80}}}}]}
+    size = {"storage": "1Gi"}
+    kinds = [("apps/v1", "StatefulSet", {"spec": {"serviceName": "s", "selector": {"matchLabels": labels}, "template": template}}),
+             ("apps/v1", "DaemonSet", {"spec": {"selector": {"matchLabels": labels}, "template": template}}),
+             ("apps/v1", "ReplicaSet", {"spec": {"selector": {"matchLabels": labels}, "template": template}}),
+             ("batch/v1", "CronJob", {"spec": schedule}),
+             ("v1", "Pod", {"spec": template["spec"]}),
+             ("v1", "Service", {"spec": {"selector": labels, "ports": [{"port": 80}]}}),
+             ("v1", "Secret", {"data": {"a": "Yg=="}}),
+             ("v1", "PersistentVolume", {"spec": {"capacity": size, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp"}}}),
+             ("v1", "PersistentVolumeClaim", {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": size}}}),
+             ("networking.k8s.io/v1", "Ingress", {"spec": {"rules": [{"host": "h", "http": http}]}}),
+             ("rbac.authorization.k8s.io/v1", "ClusterRole", {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]})]
+    return {kind.lower(): [{"apiVersion": version, "kind": kind, "metadata": {"name": kind.lower()}, **body}] for version, kind, body in kinds}
+
+
 def image_on(w, cluster):
     live = w.kube(cluster, "GET", DEPLOYMENT)
     return live and live["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -75,7 +96,11 @@ def cluster_controller_works(w):
 
 
 def garbage_collector_works(w):
-    """The deletion of a cluster reaches what runs on it; then the cluster goes."""
+    """The deletion of a cluster reaches what runs on it; then the cluster goes. So does what nothing depends on."""
+    metric = "/core/globalmetrics/green_sk"
+    w.call("DELETE", metric)
+    w.wait("the metric to be gone", lambda: w.call("GET", metric) is None)
+    w.create_metric("sk")
     w.create_app("first", config_map("first"), ["location is SK"])
     w.wait_running("first", "sk")
     cluster = w.cluster("sk")
@@ -116,27 +141,33 @@ def still_works(w, controller):
 
 
 def takes_turns(binaries, python, first, second):
+    """Whoever takes over finds everything as it should be: nothing is made anew, nothing is written for nothing."""
     with World(binaries, python, dict.fromkeys(CONTROLLERS, first)) as w:
-        w.create_app("echo", echo(), ["location is DE"])
-        w.wait_running("echo", "de")
-        before = w.objects("de")
-        assert len(before) == 3, before
+        manifests = {"echo": echo(), **workloads()}
+        for name, manifest in manifests.items():
+            w.create_app(name, manifest, ["location is DE"])
+        for name in manifests:
+            w.wait_running(name, "de")
+        before = w.settled_objects("de", 5)
+        assert len(before) == 17, before
         for controller in CONTROLLERS:
             for make in (second, first):
                 w.run(controller, make)
                 still_works(w, controller)
-                w.wait_running("echo", "de")
+                for name in manifests:
+                    w.wait_running(name, "de")
                 assert w.objects("de") == before, f"{make}'s {controller} has made objects anew: {before} are now {w.objects('de')}"
         idle = w.writes_while_idle(5)
         assert len(idle) <= 2, f"with all {first}, after the turns: {idle}"
         for controller in CONTROLLERS:
             w.run(controller, second)
-        still_works(w, "kubernetes-application")
-        still_works(w, "scheduler")
+        for controller in CONTROLLERS:
+            still_works(w, controller)
         idle = w.writes_while_idle(5)
         assert len(idle) <= 2, f"after {second} took over from {first}: {idle}"
         assert w.objects("de") == before, f"{before} are now {w.objects('de')}"
-        w.delete_app("echo")
+        for name in manifests:
+            w.delete_app(name)
         assert not w.objects("de"), w.objects("de")
         w.check_requests()
 

@@ -23,6 +23,10 @@ CONTROLLERS = {
 }
 APPLICATIONS = "/kubernetes/namespaces/team/applications"
 CLUSTERS = "/kubernetes/namespaces/team/clusters"
+OBJECT_PATHS = [f"/{group}/namespaces/default/{kind}" for group, kinds in {
+    "api/v1": ["services", "pods", "configmaps", "secrets", "persistentvolumeclaims"], "apis/apps/v1": ["deployments", "statefulsets", "daemonsets", "replicasets"],
+    "apis/batch/v1": ["cronjobs"], "apis/networking.k8s.io/v1": ["ingresses"]}.items() for kind in kinds]
+OBJECT_PATHS += ["/api/v1/persistentvolumes", "/apis/rbac.authorization.k8s.io/v1/clusterroles"]
 LOG = {"version": 1, "level": "INFO", "disable_existing_loggers": False, "handlers": {"stderr": {"class": "logging.StreamHandler"}},
        "root": {"level": "INFO", "handlers": ["stderr"]}}
 
@@ -129,11 +133,14 @@ class World(Processes):
         self.call("POST", "/core/globalmetricsproviders", {"api": "core", "kind": "GlobalMetricsProvider", "metadata": {"name": "wind"}, "spec": {
             "type": "static", "static": {"metrics": {"green_de": 0.9, "green_sk": 0.1}}}})
         for name in ("de", "sk"):
-            self.call("POST", "/core/globalmetrics", {"api": "core", "kind": "GlobalMetric", "metadata": {"name": f"green_{name}"}, "spec": {
-                "min": 0, "max": 1, "allowed_values": [], "provider": {"name": "wind", "metric": f"green_{name}"}}})
+            self.create_metric(name)
             self.call("POST", CLUSTERS, {"metadata": {"name": name, "labels": {"location": name.upper()}}, "spec": {
                 "kubeconfig": self.kubeconfig(name), "metrics": [{"name": f"green_{name}", "weight": 1, "namespaced": False}],
                 "constraints": {"cloud": {"labels": [], "metrics": []}}}})
+
+    def create_metric(self, cluster):
+        self.call("POST", "/core/globalmetrics", {"api": "core", "kind": "GlobalMetric", "metadata": {"name": f"green_{cluster}"}, "spec": {
+            "min": 0, "max": 1, "allowed_values": [], "provider": {"name": "wind", "metric": f"green_{cluster}"}}})
 
     def the_wind_turns(self):
         provider = self.call("GET", "/core/globalmetricsproviders/wind")
@@ -215,11 +222,17 @@ class World(Processes):
             return None
 
     def objects(self, cluster):
-        """uid and name of all that applications may have brought."""
+        """uid, kind and name of all that applications may have brought, and of the Pods that came of it."""
         found = {}
-        for path in ("apis/apps/v1/namespaces/default/deployments", "api/v1/namespaces/default/services", "api/v1/namespaces/default/pods",
-                     "api/v1/namespaces/default/configmaps"):
-            for item in self.kube(cluster, "GET", f"/{path}")["items"]:
+        for path in OBJECT_PATHS:
+            objects = self.kube(cluster, "GET", path)
+            for item in objects["items"]:
                 if item["metadata"]["name"] != "kube-root-ca.crt":
-                    found[item["metadata"]["uid"]] = f"{item['kind']} {item['metadata']['name']}"
+                    found[item["metadata"]["uid"]] = f"{objects['kind']} {item['metadata']['name']}"
         return found
+
+    def settled_objects(self, cluster, pods):
+        """`objects` once that many Pods run."""
+        self.wait(f"{pods} Pods running on {cluster}", lambda: [
+            pod["status"]["phase"] for pod in self.kube(cluster, "GET", "/api/v1/namespaces/default/pods")["items"]] == ["Running"] * pods)
+        return self.objects(cluster)
