@@ -96,7 +96,7 @@ class World(Processes):
         times = sum(name.startswith(controller) for name, _ in self.running)
         self.controllers[controller] = self.start(f"{controller}-{times}-{make}", *program, "-c", self.state / f"{controller}.yaml")
 
-    def wait(self, what, check, seconds=30):
+    def wait(self, what, check, seconds=120):
         def alive():
             for name, process in self.controllers.items():
                 assert process.poll() is None, f"while waiting for {what}: {name} has ended by itself, with {process.returncode}"
