@@ -195,6 +195,19 @@ TEST(Registry, UnknownKeysSurviveEveryWrite) {
   }
 }
 
+// Upstream's last release has no such field: its clients create metrics without it, and its garbage collector writes
+// them back without it.
+TEST(Registry, AMetricNeedsNoAllowedValues) {
+  const auto& kind = krake_registry().get("core", "Metric");
+  auto document = full_document(kind);
+  document.if_object()->find("spec")->if_object()->erase("allowed_values");
+  for (const auto form : {Form::create, Form::full, Form::stored}) {
+    const auto object = decode(kind, document, form);
+    ASSERT_NE(object, nullptr);
+    EXPECT_NE(encode(*object).find(R"("allowed_values":[])"), std::string::npos) << encode(*object);
+  }
+}
+
 // The server splices it into what it answers, so a stored one would be there twice.
 TEST(Registry, AStoredResourceVersionIsNotKept) {
   for (const auto& kind : krake_registry().kinds()) {

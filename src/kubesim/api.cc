@@ -184,7 +184,10 @@ void Api::prepare_new(const KindInfo& kind, const ObjectKey& key, Value& object)
   metadata.set("creationTimestamp", now());
   if (kind.generation) metadata.set("generation", 1);
   if (kind.status && kind.kind != "Node") object.make_object().erase("status");
+  if (kind.custom) return;
   if (kind.kind == "Pod") object.make_object().set("status", Object{{"phase", "Pending"}, {"qosClass", "BestEffort"}});
+  if (kind.kind == "Service" || kind.kind == "Ingress")
+    object.make_object().set("status", Object{{"loadBalancer", Object{}}});
 }
 
 std::int64_t Api::free_node_port() {

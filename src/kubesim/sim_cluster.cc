@@ -25,6 +25,20 @@ class Cut final : public ReplySource {
   }
 };
 
+// All that a kubelet reports: clients with generated models refuse a Node without any of it.
+Object node_info(const std::string& name) {
+  return Object{{"architecture", "amd64"},
+                {"bootID", name},
+                {"containerRuntimeVersion", "kubesim://1"},
+                {"kernelVersion", "simulated"},
+                {"kubeProxyVersion", ""},
+                {"kubeletVersion", "v1.36.0+kubesim"},
+                {"machineID", name},
+                {"operatingSystem", "linux"},
+                {"osImage", "simulated"},
+                {"systemUUID", name}};
+}
+
 Object node_object(const std::string& name) {
   return Object{
       {"metadata",
@@ -33,7 +47,7 @@ Object node_object(const std::string& name) {
       {"status", Object{{"capacity", Object{{"cpu", "64"}, {"memory", "256Gi"}, {"pods", "1000"}}},
                         {"allocatable", Object{{"cpu", "64"}, {"memory", "256Gi"}, {"pods", "1000"}}},
                         {"addresses", json::Array{Object{{"type", "InternalIP"}, {"address", "192.0.2.1"}}}},
-                        {"nodeInfo", Object{{"kubeletVersion", "v1.36.0+kubesim"}, {"osImage", "simulated"}}}}}};
+                        {"nodeInfo", node_info(name)}}}};
 }
 
 }  // namespace

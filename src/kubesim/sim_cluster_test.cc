@@ -250,6 +250,28 @@ TEST(SimCluster, IsTheSameClusterHoweverOftenAsked) {
   EXPECT_NE(third.uid(), bench.sim.uid());
 }
 
+// What clients with generated models insist on, here and below.
+TEST(SimCluster, ServicesHaveAStatusFromTheBeginning) {
+  SimBench bench;
+  const auto service = bench.make("services", value_of("{'apiVersion':'v1','kind':'Service','metadata':{'name':'s'},"
+                                                       "'spec':{'type':'LoadBalancer','ports':[{'port':80}]}}"));
+  ASSERT_NE(service, nullptr);
+  const json::Value* balancer = service->at_path({"status", "loadBalancer"});
+  EXPECT_TRUE(balancer && balancer->is_object());
+}
+
+TEST(SimCluster, ItsNodesReportWhatAKubeletDoes) {
+  const SimBench bench;
+  const auto nodes = bench.sim.list("nodes");
+  ASSERT_FALSE(nodes.empty());
+  for (const std::string_view field :
+       {"architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
+        "machineID", "operatingSystem", "osImage", "systemUUID"}) {
+    const json::Value* value = nodes.front()->at_path({"status", "nodeInfo", field});
+    EXPECT_TRUE(value && value->is_string()) << field;
+  }
+}
+
 TEST(StrategicMerge, MergesByKeyDeletesAndOrders) {
   const auto object = value_of(
       "{'spec':{'template':{'spec':{'containers':[{'name':'a','image':'1','env':[{'name':'X','value':'1'}]},{'name':'b'"

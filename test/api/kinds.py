@@ -38,7 +38,7 @@ METRIC = {"spec": {"allowed_values": [], "min": 0.0, "max": 1.0, "provider": {"n
 METRIC_RICH = {"spec": {"allowed_values": [1, 2, 123456789012345678901234567890], "min": -1.5, "max": 1e+30,
                         "provider": {"name": "p", "metric": "m"}}}
 METRIC_INVALID = [
-    ({"spec": {}}, {"spec": {"allowed_values": REQUIRED, "min": REQUIRED, "max": REQUIRED, "provider": REQUIRED}}),
+    ({"spec": {}}, {"spec": {"min": REQUIRED, "max": REQUIRED, "provider": REQUIRED}}),
     ({"spec": {"allowed_values": [1, "x", True], "min": "low", "max": None, "provider": {"name": 1}}},
      {"spec": {"allowed_values": {1: INTEGER, 2: INTEGER}, "min": NUMBER, "max": NULL, "provider": {"name": STRING, "metric": REQUIRED}}}),
     ({"spec": None}, {"spec": NULL}),

@@ -16,14 +16,13 @@ struct MetricSpecProvider {
 BOOST_DESCRIBE_STRUCT(MetricSpecProvider, (), (name, metric))
 
 struct MetricSpec {
-  std::vector<Integer> allowed_values;
+  std::vector<Integer> allowed_values;  // may be missing: upstream's last release does not know it
   double min = 0;
   double max = 0;
   MetricSpecProvider provider;
   Unknown unknown;
 
-  static constexpr FieldMark kMarks[] = {
-      {"allowed_values", kRequired}, {"min", kRequired}, {"max", kRequired}, {"provider", kRequired}};
+  static constexpr FieldMark kMarks[] = {{"min", kRequired}, {"max", kRequired}, {"provider", kRequired}};
   friend bool operator==(const MetricSpec&, const MetricSpec&) = default;
 };
 BOOST_DESCRIBE_STRUCT(MetricSpec, (), (allowed_values, min, max, provider))
