@@ -3,6 +3,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/multiple_exceptions.hpp>
+#include <boost/asio/post.hpp>
 #include <vector>
 
 #include "base/check.h"
@@ -56,6 +57,8 @@ void TaskGroup::spawn(std::string name, Awaitable<void> task) {
         auto node = state->tasks.extract(id);
         abort_on_exception(node.mapped().name, error);
         state->changed.notify_all();
+        // A cancellation from outside the loop is on its way to the signal still.
+        if (state->cancelled) asio::post(state->executor, [node = std::move(node)] {});
       }));
 }
 

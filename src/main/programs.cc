@@ -520,8 +520,8 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
   Admin admin(nullptr, components, env.metrics);
   auto admin_http = co_await listen_for(env, config.admin, admin);
   if (!admin_http) co_return failed(admin_http.error());
-  co_await start_all(components);
   env.log.info("Controller started", {{"controller", name}, {"api", endpoint.url}});
+  co_await start_all(components);
   co_await process.wait_stop();
   co_await stop_all(env, components);
   if (*admin_http) co_await (*admin_http)->stop();
