@@ -39,12 +39,12 @@ class History:
         self.operations = []
         self.refused = 0
         self.surprises = []
-        self.seen = {}  # key -> (value, revision, deleting), of whoever was told last: right most of the time
+        self.seen = {}  # key -> (value, revision, deleting, object), of whoever was told last: right most of the time
 
-    def add(self, operation):
+    def add(self, operation, whole):
         self.operations.append(operation)  # atomic under the interpreter's lock
         if operation["status"] == "ok" and operation["revision"]:
-            self.seen[operation["key"]] = (operation["seen"], operation["revision"], operation["deleting"])
+            self.seen[operation["key"]] = (operation["seen"], operation["revision"], operation["deleting"], whole)
         elif operation["status"] == "absent":
             self.seen.pop(operation["key"], None)
 
@@ -76,7 +76,7 @@ class Client:
         if op == "cas":
             condition = {"If-Match": f'"{known[1]}"'}
             if whole:
-                return "PUT", path, {"metadata": {"name": key, "labels": {"v": value}}, "rules": []}, condition
+                return "PUT", path, known[3] | {"metadata": known[3]["metadata"] | labels["metadata"]}, condition
             return "PATCH", path, labels, condition
         if op == "patch":
             return "PATCH", path, labels, None
@@ -85,9 +85,10 @@ class Client:
         return "PATCH", path, {"metadata": {"finalizers": []}}, None
 
     def do(self, op, key, server, known=None, whole=False):
-        """The status; `known` is the (value, revision, deleting) that a cas goes by."""
+        """The status; `known` is what was seen of the key, that a cas goes by."""
         value = self.value() if op in ("create", "cas", "patch") else ""
         api = self.servers[server]
+        body = None
         record = {"client": self.number, "key": key, "op": op, "value": value, "expected": known[0] if op == "cas" else "", "server": server, "status": "unknown",
                   "seen": "", "deleting": False, "revision": 0, "return": 0}
         try:
@@ -109,7 +110,7 @@ class Client:
         if record["status"] == "refused":
             self.history.refused += 1
         else:
-            self.history.add(record)
+            self.history.add(record, body)
         return record["status"]
 
     def close(self):
