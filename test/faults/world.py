@@ -154,8 +154,7 @@ class World:
         if store == "etcd":
             config["etcd"] = {"endpoints": self._endpoints(name)}
             if self.etcd.certificates:
-                config["etcd"]["tls"] = {"enabled": True, "client_ca": str(self.etcd.certificates.ca), "client_cert": str(self.etcd.client_cert),
-                                         "client_key": str(self.etcd.client_key)}
+                config["etcd"]["tls"] = {"ca": str(self.etcd.certificates.ca), "cert": str(self.etcd.client_cert), "key": str(self.etcd.client_key)}
             if self.etcd.auth:
                 config["etcd"] |= {"user": USER, "password": PASSWORD}
         else:
