@@ -1,10 +1,11 @@
 """The faults. A case builds its world, and says in `faults(world)` what happens to it; run.py does what all have in common: load, watches, checks."""
+import random
 import subprocess
 import time
 
 from process import Failed, wait
 from proxy import Network
-from world import COMPONENTS, SmallDisk
+from world import COMPONENTS
 
 CASES = {}
 LEASE_SECONDS = 6  # the ttl of a controller's lease
@@ -60,7 +61,8 @@ def sqlite_disk_full(w):
     """The disk of the only server is full: writes are refused with the reason, reads go on; with room again it serves as before, and after kill -9 too."""
     w.mark("the disk is full")
     w.disk.fill()
-    expect_clear_refusal(w, 0)
+    expect_clear_refusal(w, 0, "full", "space")
+    w.hold(2)
     expect_reads(w)
     w.mark("there is room again")
     w.disk.free()
@@ -85,12 +87,14 @@ def server_kill(w):
 @case("server-pause")
 def server_pause(w):
     """Each API server is stopped for longer than its leases live, and continued: it must not act or answer on what it believes."""
+    place = w.deploy("steady")
     for server in w.servers:
         w.pause(server)
         w.hold(LONG)
         w.progress(50, [s for s in w.servers if s is not server])
         w.resume(server)
         w.progress(50, [server])
+    w.check_places({"steady": place})
 
 
 def others_take_over(w, lease, loser):
@@ -301,6 +305,35 @@ def net_slow(w):
     w.network.slow(servers, rate=200_000)
     w.progress(30, w.servers)
     w.network.heal()
+
+
+@case("chaos", world=PROXIED)
+def chaos(w):
+    """Two faults at a time, chosen by the seed, so that a majority of etcd stays: a server and a member or a link; twelve rounds."""
+    chance = random.Random(w.seed)
+    for _ in range(12):
+        server, member = chance.choice(w.servers), chance.choice(w.etcd.members)
+        link = Network.between(chance.choice(w.servers).name, chance.choice(w.etcd.members).name)
+        undo = []
+        for fault in chance.sample(["server-kill", "server-pause", "member-kill", "member-pause", "cut", "half-open", "slow"], 2):
+            victim = server if fault.startswith("server") else member
+            if fault.endswith("kill") and victim.alive():
+                w.kill(victim)
+                undo.append(lambda victim=victim: w.start_again(victim))
+            elif fault.endswith("pause") and victim.alive():
+                w.pause(victim)
+                undo.append(lambda victim=victim: w.resume(victim))
+            elif fault in ("cut", "half-open", "slow"):
+                w.mark(f"a link is {fault}")
+                {"cut": lambda: w.network.cut(link), "half-open": lambda: w.network.half_open(link), "slow": lambda: w.network.slow(link, delay=0.05)}[fault]()
+        w.hold(chance.uniform(0.5, LONG / 2))
+        w.mark("links are healed")
+        w.network.heal()
+        chance.shuffle(undo)
+        for act in undo:
+            act()
+        w.etcd.wait_healthy()
+        w.progress(30, w.servers)
 
 
 # ---- disks of etcd

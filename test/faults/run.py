@@ -22,7 +22,7 @@ NOT_RUN = 77
 
 def run(case, args):
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"krake-faults-{case.name}-", dir=memory_folder()))
-    options = dict(case.world)
+    options = dict(case.world, seed=args.seed)
     options["etcd"] = {"etcd": args.etcd} | options.get("etcd", {})
     begin = time.monotonic()
     print(f"[{case.name}] {case.what}", flush=True)
@@ -35,7 +35,7 @@ def run(case, args):
                 options["etcd"] |= {"data_folders": [options["disk"].inside / "etcd", None, None], "wrappers": [options["disk"].wrapper, None, None]}
         world = World(args.bin, folder, **options)
         world.start()
-        world.begin_load(seed=args.seed, **case.load)
+        world.begin_load(**case.load)
         case.faults(world)
         print(f"[{case.name}] ok {world.check()} seconds={time.monotonic() - begin:.0f}", flush=True)
         passed = True
@@ -65,7 +65,7 @@ def main():
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="the cases that ctest runs")
     parser.add_argument("--etcd", default="3.4")
-    parser.add_argument("--seed", type=int, default=1, help="of the load")
+    parser.add_argument("--seed", type=int, default=1, help="of the load and of chaos")
     parser.add_argument("--keep", action="store_true", help="keep the files of cases that passed, too")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()

@@ -92,12 +92,14 @@ class World:
     """`store`: "etcd" or "sqlite" (one server). `controllers`: "inside" each API server (krake all), "apart" (`instances` processes of each), or "none".
     `proxied`: API servers reach etcd, and its members each other, through `self.network`. `etcd` goes to EtcdCluster."""
 
-    def __init__(self, binaries, folder, store="etcd", servers=3, controllers="inside", instances=2, proxied=False, etcd=None, disk=None, clusters=CLUSTERS):
+    def __init__(self, binaries, folder, store="etcd", servers=3, controllers="inside", instances=2, proxied=False, etcd=None, disk=None, clusters=CLUSTERS,
+                 seed=1):
         self.bin = pathlib.Path(binaries).absolute()
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.controllers = controllers
         self.instances = instances
+        self.seed = seed
         self.names = clusters
         self.network = Network() if proxied else None
         self.disk = disk
@@ -282,7 +284,7 @@ class World:
 
     def begin_load(self, **options):
         self.watchers = Watchers(self.urls, self.identity).start()
-        self.load = Load(self.urls, self.identity, **options).start()
+        self.load = Load(self.urls, self.identity, seed=self.seed, **options).start()
         self.progress(50)
 
     def acked(self, server=None, since=0):
