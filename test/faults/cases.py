@@ -184,13 +184,11 @@ def etcd_majority_kill(w):
         w.kill(member)
     for i in range(len(w.servers)):
         expect_clear_refusal(w, i, "etcd")
-    for member in victims:
-        w.mark(f"start {member.name}")
-        member.start()
-    w.etcd.wait_healthy()
+    w.start_again(victims[0])
     for i in range(len(w.servers)):
         w.wait_ready(i)
     w.progress(100, w.servers)
+    w.start_again(victims[1])
 
 
 @case("etcd-all-kill")
