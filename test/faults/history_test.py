@@ -91,6 +91,7 @@ class LinearizabilityTest(unittest.TestCase):
         self.assertEqual(outcome("create", 409, {"title": "RESOURCE_ALREADY_EXISTS"}), "exists")
         self.assertEqual(outcome("patch", 409, {"title": "TRANSACTION_ERROR"}), "refused")
         self.assertEqual(outcome("patch", 500, {}), "unknown")
+        self.assertEqual(outcome("patch", 500, {}, "1"), "refused")
         self.assertEqual(outcome("get", 404, {"title": "NOT_FOUND_ERROR"}), "absent")
         for status, title in ((404, None), (401, None), (403, None), (412, None), (409, None)):
             self.assertIsNone(outcome("patch", status, {"title": title}), (status, title))

@@ -16,8 +16,9 @@ ROLES = "/core/roles"
 AVOID_SECONDS = 0.3  # how long a client leaves a server alone that failed it
 
 
-def outcome(op, status, body):
-    """What an answer says: a status of the checker, "refused" (nothing was done, nothing is said), or None when it should not have come."""
+def outcome(op, status, body, retry_after=None):
+    """What an answer says: a status of the checker, "refused" (nothing was done, nothing is said), or None when it should not have come. A server that says
+    when to try again has promised that nothing was done."""
     title = (body or {}).get("title")
     if status == 200:
         return "ok"
@@ -25,7 +26,7 @@ def outcome(op, status, body):
         return "absent"
     if status == 409 and title == "RESOURCE_ALREADY_EXISTS" and op == "create":
         return "exists"
-    if status == 409 and title == "TRANSACTION_ERROR" or status == 429:
+    if status == 409 and title == "TRANSACTION_ERROR" or status == 429 or status >= 500 and retry_after:
         return "refused"
     if status == 412 and op == "cas":
         return "changed"
@@ -94,9 +95,9 @@ class Client:
         try:
             api.connect()
             record["call"] = time.monotonic_ns()
-            status, _, body = api.call(*self.request(op, key, value, known, whole))
+            status, headers, body = api.call(*self.request(op, key, value, known, whole))
             record["return"] = time.monotonic_ns()
-            record["status"] = outcome(op, status, body)
+            record["status"] = outcome(op, status, body, headers.get("Retry-After"))
             if record["status"] is None:
                 self.history.surprises.append(f"{op} {key}: {status} {json.dumps(body)[:300]}")
                 record["status"] = "unknown"

@@ -174,7 +174,7 @@ class World:
         for component, words in COMPONENTS.items():
             cert, key = self.pairs[component]
             file = self.folder / f"{component}.yaml"
-            file.write_text(json.dumps({"api_endpoint": self.urls[0], "api_endpoints": self.urls, "log": {"level": "INFO"},
+            file.write_text(json.dumps({"api_endpoint": ",".join(self.urls), "log": {"level": "INFO"},
                                         "tls": {"enabled": True, "client_ca": str(self.ca), "client_cert": str(cert), "client_key": str(key)}}))
             for i in range(self.instances):
                 name = f"{component}-{i}"
