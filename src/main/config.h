@@ -10,16 +10,34 @@
 
 namespace krake {
 
+// Files in PEM form.
+struct EtcdTlsConfig {
+  std::string ca;  // empty: the system's
+  std::string cert;
+  std::string key;
+};
+BOOST_DESCRIBE_STRUCT(EtcdTlsConfig, (), (ca, cert, key))
+
+// All but host, port and retry_transactions is additive.
 struct EtcdConfig {
   std::string host = "127.0.0.1";
   Integer port = 2379;
   Integer retry_transactions = 1;
+  std::vector<std::string> endpoints;  // http[s]://HOST:PORT; instead of host and port
+  EtcdTlsConfig tls;
+  std::string user;
+  std::string password;
+  std::string password_file;  // its first line
+  std::string prefix;         // before every key; empty: where upstream's are
+
+  static constexpr FieldMark kMarks[] = {{"password", kSecret}};
 };
-BOOST_DESCRIBE_STRUCT(EtcdConfig, (), (host, port, retry_transactions))
+BOOST_DESCRIBE_STRUCT(EtcdConfig, (),
+                      (host, port, retry_transactions, endpoints, tls, user, password, password_file, prefix))
 
 // Additive: the embedded store.
 struct StoreConfig {
-  std::string type = "sqlite";  // or memory
+  std::string type = "sqlite";  // or memory, or etcd
   std::string path;
 };
 BOOST_DESCRIBE_STRUCT(StoreConfig, (), (type, path))

@@ -11,14 +11,13 @@
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
+#include "main/stores.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
-#include "store/memory/memory_store.h"
 #include "store/metered_store.h"
-#include "store/sqlite/sqlite_store.h"
 
 namespace krake {
 
@@ -103,20 +102,6 @@ Result<HttpServerOptions> listen_options(const ApiConfig& config) {
     options.tls = std::move(tls);
   }
   return options;
-}
-
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const StoreConfig& config, bool own_holders) {
-  if (config.type == "memory")
-    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
-  if (config.type != "sqlite") {
-    co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
-  }
-  if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
-  auto opened =
-      co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                        {.path = config.path, .drop_leases = own_holders, .metrics = &env.metrics});
-  if (!opened) co_return fail(opened.error());
-  co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 
 std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context,
@@ -294,17 +279,11 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 }  // namespace
 
 Awaitable<int> run_api(Process& process, ApiConfig config) {
-  if (!config.store) {
-    co_return failed(
-        {Code::invalid_argument,
-         config.etcd ? "store: the etcd store is not available in this version; add `store: {type: sqlite, path: FILE}`"
-                     : "store: the configuration names no store; add `store: {type: sqlite, path: FILE}`"});
-  }
   auto options = server_options(config);
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), *config.store, false);
+  auto store = co_await open_store(process.env(), config, false);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),
@@ -344,7 +323,8 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   const std::string dir = options.state_dir;
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
-  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, true);
+  options.api.store = StoreConfig{.type = "sqlite", .path = dir + "/krake.db"};
+  auto store = co_await open_store(process.env(), options.api, true);
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -381,8 +361,8 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   if (!listen) co_return failed(listen.error());
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
-  const StoreConfig store_config = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
-  auto store = co_await open_store(process.env(), store_config, !names.empty());
+  if (!config.store && !config.etcd) config.store = StoreConfig{.type = "sqlite", .path = "krake.db"};
+  auto store = co_await open_store(process.env(), config, !names.empty());
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),

@@ -240,7 +240,7 @@ Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
   for (const Revision commits : kRecalledCommits) {
     if (ready_ && commits > 0) continue;
     const Revision after = std::max<Revision>(0, newest - commits);
-    auto watch = co_await store_.watch("/", after);
+    auto watch = co_await store_.watch("", after);
     if (watch) {
       watch_ = std::move(*watch);
       co_return after;
@@ -261,7 +261,7 @@ Awaitable<Status> Cache::recall_history(const store::Listing& listing, Recalled&
     if (!events) {
       // The newest commits changed nothing of ours: nothing will come. Events begin here.
       for (auto& [kind, cache] : kinds_) forget_events(*cache, listing.revision);
-      auto watch = co_await store_.watch("/", listing.revision);
+      auto watch = co_await store_.watch("", listing.revision);
       if (!watch) co_return fail(watch.error());
       watch_ = std::move(*watch);
       break;
@@ -386,7 +386,7 @@ Awaitable<void> Cache::follow() {
     // At once the first time; slower when the new one fails too.
     for (;;) {
       if (failures++ > 0) co_await sleep_for(env_.clock, backoff.delay(failures - 2, env_.random));
-      auto watch = co_await store_.watch("/", revision_);
+      auto watch = co_await store_.watch("", revision_);
       if (watch) {
         watch_ = std::move(*watch);
         break;
