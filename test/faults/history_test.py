@@ -5,6 +5,7 @@ import unittest
 from process import Failed
 from recorder import History, check_linearizable, check_revisions, outcome
 from watcher import Segment, check_streams
+from world import Leaders
 
 
 def history(*rows):
@@ -145,6 +146,23 @@ class StreamTest(unittest.TestCase):
 
     def test_a_doubled_create(self):
         self.refused("doubled", [[segment(0, 5, A, (3, "ADDED", "reg-0", "x"))]])
+
+
+class LeadersTest(unittest.TestCase):
+    def test_overlap(self):
+        leaders = Leaders(None)
+        for life, mode in (("a", "leading"), ("b", "standby"), ("a", "leading"), ("a", "repair-only"), ("b", "leading"), ("a", "standby"), ("b", "leading"), ("a", "leading")):
+            leaders.note("gc", life, mode)
+        leaders.check()  # a, then b, then a: each after the other
+        leaders.note("gc", "b", "leading")
+        with self.assertRaisesRegex(Failed, "two leaders"):
+            leaders.check()
+
+    def test_a_killed_leader_says_nothing_more(self):
+        leaders = Leaders(None)
+        for life in ("a", "a", "b", "b", "a2"):
+            leaders.note("gc", life, "leading")
+        leaders.check()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Everything a fault test needs at once: a store, API servers, controllers, simulated clusters, clients that write down what happens; and the faults."""
+import http.client
 import json
 import os
 import pathlib
@@ -7,8 +8,8 @@ import shutil
 import ssl
 import subprocess
 import sys
+import threading
 import time
-import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
@@ -88,6 +89,51 @@ class Cluster:
             pass
 
 
+class Leaders:
+    """A thread that asks every process again and again which controllers it leads. Two never lead one at the same time: when one says so between two
+    answers of another that says so, both have led."""
+
+    def __init__(self, world):
+        self.world = world
+        self.samples = 0
+        self.overlaps = []
+        self._last = {}  # controller -> (process, pid) of those who said that they lead and have not said otherwise since, in that order
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def _run(self):
+        while not self._stopping.wait(0.1):
+            for process in self.world.krake_processes():
+                life = (process.name, process.pid)
+                for lease, mode in (self.world.modes(process) or {}).items():
+                    self.note(lease, life, mode)
+
+    def note(self, lease, life, mode):
+        """An A after A B is an overlap; a B after an A is a take-over."""
+        if mode != "leading":
+            said = self._last.get(lease, [])
+            self._last[lease] = [x for x in said if x != life]
+            return
+        self.samples += 1
+        said = self._last.setdefault(lease, [])
+        if said and said[-1] != life and life in said:
+            self.overlaps.append(f"{lease}: {said[-1]} said it leads while {life} led")
+        if not said or said[-1] != life:
+            said.append(life)
+
+    def stop(self):
+        self._stopping.set()
+        self._thread.join(60)
+
+    def check(self):
+        if self.overlaps:
+            raise Failed(f"two leaders at one time: {self.overlaps[:3]}")
+
+
 class World:
     """`store`: "etcd" or "sqlite" (one server). `controllers`: "inside" each API server (krake all), "apart" (`instances` processes of each), or "none".
     `proxied`: API servers reach etcd, and its members each other, through `self.network`. `etcd` goes to EtcdCluster."""
@@ -105,7 +151,7 @@ class World:
         self.disk = disk
         self.processes = {}
         self.marks = []  # (time, text): what was done when
-        self.load = self.watchers = self.etcd = None
+        self.load = self.watchers = self.leaders = self.etcd = None
         certificates = Certificates(self.folder / "tls", "krake-test-ca")
         self.server_pair = certificates.issue("server", "system:api-server")
         self.ca = certificates.ca
@@ -114,7 +160,7 @@ class World:
         if store == "etcd":
             self.etcd = self._make_etcd(etcd or {})
         self.ports = [Port() for _ in range(servers)]
-        self.admin_ports = [Port() for _ in range(servers)]
+        self.admin_ports = {}
         self.urls = [f"https://127.0.0.1:{port.number}" for port in self.ports]
         self.servers = [self._make_server(i, store) for i in range(servers)]
 
@@ -147,10 +193,14 @@ class World:
             out.append(f"{self.etcd.scheme}://{near[0]}:{near[1]}")
         return out
 
+    def _admin(self, name):
+        port = self.admin_ports[name] = Port()
+        return {"host": port.host, "port": port.number}
+
     def _make_server(self, number, store):
         name = f"server-{number}"
         config = {
-            "host": "127.0.0.1", "port": self.ports[number].number, "admin": {"host": "127.0.0.1", "port": self.admin_ports[number].number},
+            "host": "127.0.0.1", "port": self.ports[number].number, "admin": self._admin(name),
             "tls": {"enabled": True, "cert": str(self.server_pair[0]), "key": str(self.server_pair[1]), "client_ca": str(self.ca)},
             "authentication": {"allow_anonymous": False}, "authorization": "RBAC", "log": {"level": "INFO"}}
         if store == "etcd":
@@ -173,11 +223,11 @@ class World:
     def _make_controllers(self):
         for component, words in COMPONENTS.items():
             cert, key = self.pairs[component]
-            file = self.folder / f"{component}.yaml"
-            file.write_text(json.dumps({"api_endpoint": ",".join(self.urls), "log": {"level": "INFO"},
-                                        "tls": {"enabled": True, "client_ca": str(self.ca), "client_cert": str(cert), "client_key": str(key)}}))
             for i in range(self.instances):
                 name = f"{component}-{i}"
+                file = self.folder / f"{name}.yaml"
+                file.write_text(json.dumps({"api_endpoint": ",".join(self.urls), "log": {"level": "INFO"}, "admin": self._admin(name),
+                                            "tls": {"enabled": True, "client_ca": str(self.ca), "client_cert": str(cert), "client_key": str(key)}}))
                 self.processes[name] = Process(name, [self.bin / "krake", *words, "-c", file], self.folder / f"{name}.log")
 
     def start(self):
@@ -211,12 +261,18 @@ class World:
 
     # ---- looking
 
-    def ready(self, number):
+    def modes(self, process, timeout=1):
+        """Controller -> mode ("leading", "repair-only", "standby"), as the process says it now; None when it does not say "ready"."""
+        if not process.alive() or process.paused:
+            return None
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_ports[number].number}/readyz", timeout=2) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
-            return False
+            with urllib.request.urlopen(f"http://{self.admin_ports[process.name]}/readyz", timeout=timeout) as answer:
+                return dict(line.split(": ") for line in answer.read().decode().splitlines() if ": " in line)
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def ready(self, number):
+        return self.modes(self.servers[number]) is not None
 
     def wait_ready(self, number, seconds=60):
         def look():
@@ -243,18 +299,16 @@ class World:
         finally:
             api.close()
 
-    def leader_process(self, lease, number=0):
-        """The process that holds the lease: its pid is a part of the holder's name."""
+    def krake_processes(self):
+        return [self.processes[name] for name in self.admin_ports]
+
+    def leader_process(self, lease, seconds=40):
+        """The process that leads, by its own account; the lease has a holder, too."""
 
         def look():
-            try:
-                holder = self.holders(number).get(lease, "")
-            except (Unknown, NotSent):
-                return None
-            words = re.split(r"[^0-9A-Za-z]+", holder)
-            return next((p for p in self.processes.values() if p.alive() and str(p.pid) in words), None)
+            return next((p for p in self.krake_processes() if (self.modes(p) or {}).get(lease) == "leading"), None)
 
-        return wait(f"a living holder of the lease {lease}", look, 40, seen=lambda: self.holders(number))
+        return wait(f"a process to lead {lease}", look, seconds, seen=lambda: {p.name: self.modes(p) for p in self.krake_processes()})
 
     # ---- doing
 
@@ -285,6 +339,8 @@ class World:
     def begin_load(self, **options):
         self.watchers = Watchers(self.urls, self.identity).start()
         self.load = Load(self.urls, self.identity, seed=self.seed, **options).start()
+        if self.controllers != "none":
+            self.leaders = Leaders(self).start()
         self.progress(50)
 
     def acked(self, server=None, since=0):
@@ -364,7 +420,7 @@ class World:
         self.watchers.stop()
         if self.controllers != "none" and deploys:
             self.deploy("afterwards", server=len(self.servers) - 1)
-        if self.controllers != "none" and self.etcd:
+        if self.controllers != "none":
             self.check_leaders()
         for process in self.processes.values():
             process.check()
@@ -373,15 +429,18 @@ class World:
                 f"resumed={resumed} relisted={sum(len(w.segments) - 1 for w in self.watchers.each)} longest_unavailable_ms={self.longest_gap()}")
 
     def check_leaders(self):
-        """Each controller has one leader, the same whomever one asks, and it lives."""
+        """Each controller has one leader, had never two, and all servers name the same holders."""
         for lease in COMPONENTS:
             self.leader_process(lease)
+        if self.leaders:
+            self.leaders.stop()
+            self.leaders.check()
         views = [self.holders(i) for i in range(len(self.servers))]
         if any(view != views[0] for view in views):
             wait("all servers to name the same leaders", lambda: len({json.dumps(self.holders(i), sort_keys=True) for i in range(len(self.servers))}) == 1, 20)
 
     def close(self, keep=False):
-        for part in (self.load, self.watchers):
+        for part in (self.load, self.watchers, self.leaders):
             if part:
                 try:
                     part.stop()
@@ -398,7 +457,7 @@ class World:
             self.etcd.close()
         if self.network:
             self.network.close()
-        for port in self.ports + self.admin_ports:
+        for port in [*self.ports, *self.admin_ports.values()]:
             port.close()
         if self.disk:
             self.disk.close()
