@@ -221,32 +221,40 @@ def everything_kill(w):
 # ---- the network
 
 def each_way(w, select, servers):
-    """Cut without a word, both ways and one way, refused, broken on one side; each time others serve, and afterwards all do."""
-    faults = {"cut": lambda: w.network.cut(select), "cut towards it": lambda: w.network.cut(select, backward=False),
-              "cut from it": lambda: w.network.cut(select, forward=False), "refused": lambda: w.network.refuse(select), "half open": lambda: w.network.half_open(select)}
+    """Cut without a word, both ways and one way, refused, broken on one side; each time `servers` serve meanwhile, and afterwards all do. `select` gives the
+    links anew for each fault."""
+    faults = {"cut": w.network.cut, "cut towards it": lambda links: w.network.cut(links, backward=False),
+              "cut from it": lambda links: w.network.cut(links, forward=False), "refused": w.network.refuse, "half open": w.network.half_open}
     for name, inject in faults.items():
-        w.mark(f"the link is {name}")
-        inject()
+        what, links = select()
+        w.mark(f"{what} is {name}")
+        inject(links)
         w.progress(50, servers)
-        w.hold(2)
-        w.mark("the link is healed")
+        w.hold(1)
         w.network.heal()
-        w.etcd.wait_healthy()
         w.progress(50, w.servers)
 
 
 @case("net-server-member", quick=True, world=PROXIED)
 def net_server_member(w):
-    """One API server loses one etcd member, the leader: it finds another member by itself."""
-    member = w.etcd.leader().name
-    each_way(w, Network.between("server-0", member), w.servers)
+    """One API server loses the etcd member that it talks to: it finds another one by itself."""
+
+    def link_in_use():
+        links = [w.network.link("server-0", m.name) for m in w.etcd.members]
+        before = [link.forward.passed for link in links]
+        w.progress(20, [w.servers[0]])
+        moved = [link.forward.passed - b for link, b in zip(links, before)]
+        link = links[moved.index(max(moved))]
+        return f"the link of server-0 to {link.target}", Network.between("server-0", link.target)
+
+    each_way(w, link_in_use, w.servers)
 
 
 @case("net-server-alone", world=PROXIED)
 def net_server_alone(w):
     """One API server loses all of etcd: it must not answer from memory as if nothing were wrong; the others serve."""
     everything = Network.between("server-0", [m.name for m in w.etcd.members])
-    each_way(w, everything, w.servers[1:])
+    each_way(w, lambda: ("every link of server-0", everything), w.servers[1:])
     w.mark("server-0 is cut off")
     w.network.cut(everything)
     expect_clear_refusal(w, 0, "etcd")
@@ -289,10 +297,10 @@ def net_etcd_one_way(w):
 
 @case("net-slow", world=PROXIED)
 def net_slow(w):
-    """Links between servers and etcd have 100 ms of delay, then little bandwidth; nothing fails, all is slow."""
+    """Links between servers and etcd have 30 ms of delay, then little bandwidth; nothing fails, all is slow."""
     servers = Network.between([s.name for s in w.servers], [m.name for m in w.etcd.members])
-    w.mark("100 ms of delay each way")
-    w.network.slow(servers, delay=0.1)
+    w.mark("30 ms of delay each way")
+    w.network.slow(servers, delay=0.03)
     w.progress(30, w.servers)
     w.mark("200 kB/s")
     w.network.slow(servers, rate=200_000)
