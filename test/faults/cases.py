@@ -14,12 +14,13 @@ LONG = LEASE_SECONDS + 3
 
 
 class Case:
-    def __init__(self, name, faults, world=None, load=None, disk=0, quick=False):
+    def __init__(self, name, faults, world=None, load=None, disk=0, quick=False, gap_ms=None):
         self.name, self.faults = name, faults
         self.world = world or {}
         self.load = load or {}
         self.disk = disk  # bytes of a small file system
         self.quick = quick  # part of ctest
+        self.gap_ms = gap_ms  # how long at the most nobody may be able to write, where others serve meanwhile
         self.what = " ".join(faults.__doc__.split())
 
 
@@ -34,6 +35,8 @@ def case(name, quick=False, **options):
 SQLITE = {"store": "sqlite", "servers": 1}
 APART = {"controllers": "apart"}
 PROXIED = {"proxied": True}
+# An election of etcd, a second of patience with a silent member, and a machine that is busy.
+GAP_MS = 6000
 
 
 # ---- one server on its own file
@@ -74,7 +77,7 @@ def sqlite_disk_full(w):
 
 # ---- several servers on one etcd: processes die and sleep
 
-@case("server-kill", quick=True)
+@case("server-kill", gap_ms=GAP_MS, quick=True)
 def server_kill(w):
     """Each API server, with the controllers inside, is killed in turn; the others serve meanwhile."""
     for server in w.servers:
@@ -84,7 +87,7 @@ def server_kill(w):
         w.progress(50, [server])
 
 
-@case("server-pause")
+@case("server-pause", gap_ms=GAP_MS)
 def server_pause(w):
     """Each API server is stopped for longer than its leases live, and continued: it must not act or answer on what it believes."""
     place = w.deploy("steady")
@@ -97,7 +100,7 @@ def server_pause(w):
     w.check_places({"steady": place})
 
 
-@case("leader-kill")
+@case("leader-kill", gap_ms=GAP_MS)
 def leader_kill(w):
     """The process that holds the lease of each controller is killed in turn; another takes over within the lease's time."""
     for lease in COMPONENTS:
@@ -109,7 +112,7 @@ def leader_kill(w):
         w.start_again(leader)
 
 
-@case("leader-pause", world=APART)
+@case("leader-pause", gap_ms=GAP_MS, world=APART)
 def leader_pause(w):
     """Controllers are processes of their own, two of each: every leader is stopped until another has taken over, an application is deployed by the new
     leader, and the old one is continued."""
@@ -123,7 +126,7 @@ def leader_pause(w):
         w.check_places({f"paused{number}": place_of(w, f"paused{number}")})
 
 
-@case("controllers-kill", world=APART)
+@case("controllers-kill", gap_ms=GAP_MS, world=APART)
 def controllers_kill(w):
     """Controllers are processes of their own, two of each: every leader is killed while somebody breaks the workload it keeps."""
     place = w.deploy("victim")
@@ -142,7 +145,7 @@ def place_of(w, app):
     return next(n for n in w.names if f"{app}-demo" in w.clusters[n].deployments())
 
 
-@case("etcd-kill", quick=True)
+@case("etcd-kill", gap_ms=GAP_MS, quick=True)
 def etcd_kill(w):
     """Each etcd member is killed in turn, the leader first."""
     first = w.etcd.leader()
@@ -152,9 +155,10 @@ def etcd_kill(w):
         w.start_again(member)
 
 
-@case("etcd-pause")
+@case("etcd-pause", gap_ms=GAP_MS, load={"timeout": 0.5})
 def etcd_pause(w):
-    """Each etcd member is stopped for a while and continued, the leader first: servers that talk to it must go to another."""
+    """Each etcd member is stopped for a while and continued, the leader first: servers that talk to it must go to another, also when no client waits long
+    enough to see them do so."""
     first = w.etcd.leader()
     for member in [first, *(m for m in w.etcd.members if m is not first)]:
         w.pause(member)
@@ -164,7 +168,7 @@ def etcd_pause(w):
         w.etcd.wait_healthy()
 
 
-@case("etcd-secured-kill", world={"etcd": {"tls": True, "auth": True}})
+@case("etcd-secured-kill", gap_ms=GAP_MS, world={"etcd": {"tls": True, "auth": True}})
 def etcd_secured_kill(w):
     """As etcd-kill, with TLS and a password: tokens are of one member and die with it."""
     etcd_kill(w)
@@ -235,7 +239,7 @@ def each_way(w, select, servers):
         w.progress(50, w.servers)
 
 
-@case("net-server-member", quick=True, world=PROXIED)
+@case("net-server-member", gap_ms=GAP_MS, quick=True, world=PROXIED)
 def net_server_member(w):
     """One API server loses the etcd member that it talks to: it finds another one by itself."""
 
@@ -250,7 +254,7 @@ def net_server_member(w):
     each_way(w, link_in_use, w.servers)
 
 
-@case("net-server-alone", world=PROXIED)
+@case("net-server-alone", gap_ms=GAP_MS, world=PROXIED)
 def net_server_alone(w):
     """One API server loses all of etcd: it must not answer from memory as if nothing were wrong; the others serve."""
     everything = Network.between("server-0", [m.name for m in w.etcd.members])
@@ -266,7 +270,7 @@ def net_server_alone(w):
     w.network.heal()
 
 
-@case("net-etcd-leader", world=PROXIED)
+@case("net-etcd-leader", gap_ms=GAP_MS, world=PROXIED)
 def net_etcd_leader(w):
     """The etcd leader is cut off from its peers while servers still reach it: they must not believe it."""
     for _ in range(2):
@@ -281,7 +285,7 @@ def net_etcd_leader(w):
         w.etcd.wait_healthy()
 
 
-@case("net-etcd-one-way", world=PROXIED)
+@case("net-etcd-one-way", gap_ms=GAP_MS, world=PROXIED)
 def net_etcd_one_way(w):
     """The etcd leader hears its peers but is not heard, then the other way round."""
     for forward, backward in ((True, False), (False, True)):
@@ -365,7 +369,7 @@ def etcd_quota(w):
     w.progress(100, w.servers)
 
 
-@case("etcd-disk-full", disk=400 << 20, load={"pace": 0.01})
+@case("etcd-disk-full", gap_ms=GAP_MS, disk=400 << 20, load={"pace": 0.01})
 def etcd_disk_full(w):
     """The disk of one etcd member is full: it dies, the others go on; with room again it comes back."""
     member = w.etcd.members[0]

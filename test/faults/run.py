@@ -37,7 +37,10 @@ def run(case, args):
         world.start()
         world.begin_load(**case.load)
         case.faults(world)
-        print(f"[{case.name}] ok {world.check()} seconds={time.monotonic() - begin:.0f}", flush=True)
+        numbers = world.check()
+        if case.gap_ms and world.longest_gap() > case.gap_ms:
+            raise Failed(f"for {world.longest_gap()} ms nobody could write, although others were there to serve; {case.gap_ms} ms are allowed ({numbers})")
+        print(f"[{case.name}] ok {numbers} seconds={time.monotonic() - begin:.0f}", flush=True)
         passed = True
         return 0
     except Unprivileged as error:
