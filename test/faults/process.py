@@ -105,7 +105,11 @@ class Process:
         self.paused = False
 
     def tail(self, size=3000):
+        """The end of the log, without its lines about single requests."""
         try:
-            return self.log.read_text(errors="replace")[-size:]
+            with open(self.log, "rb") as log:
+                log.seek(max(0, self.log.stat().st_size - 200_000))
+                lines = log.read().decode(errors="replace").splitlines()
         except OSError as error:
             return str(error)
+        return "\n".join(line for line in lines if " request method=" not in line)[-size:]
