@@ -6,10 +6,10 @@ export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_f
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
-.PHONY: help deps build demo test bench tidy format sim crash mutants clean kube
+.PHONY: help deps build demo ha-demo test bench tidy format sim crash faults mutants clean kube
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 deps: ## install what building and testing needs
 	@tools/install-deps
@@ -21,6 +21,9 @@ build: deps ## release binaries: build/release/bin/{krake,krakectl,kubesim}
 demo: build ## the main job on three simulated clusters (CLUSTERS=real: real kube-apiservers; KEEP=1 STATE=dir: leave it running)
 	@tools/demo
 
+ha-demo: build ## three servers on three etcd members; each is killed, stopped and continued in turn while clients write
+	@tools/ha-demo
+
 test: deps ## everything that decides whether a change is good: unit, conformance, simulator, demo
 	@tools/run-tests
 
@@ -30,6 +33,10 @@ sim: deps ## one simulated world: SEED=n [SEEDS=m] [TRACE=file]
 
 crash: build ## kill -9 under a write load and recount: ROUNDS=n
 	@tools/crash --rounds $(or $(ROUNDS),5)
+
+faults: build ## faults on real processes, the network and disks: ONLY=case [ETCD=3.4|3.6]
+	@test/faults/run.py build/release/bin --etcd $(or $(ETCD),3.4) $(if $(ONLY),--only $(ONLY))
+	@$(if $(ONLY),,test/faults/etcd_roles.py build/release/bin --etcd $(or $(ETCD),3.4))
 
 mutants: deps ## each test/mutants/*.patch must be killed by a test
 	@tools/mutants

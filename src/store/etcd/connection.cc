@@ -111,6 +111,8 @@ Status Connection::open() {
     connect(*member, address.tls);
     members_.push_back(std::move(member));
   }
+  // Several servers that start alike do not all lean on the same member.
+  current_ = random_.below(members_.size());
   inbox_->start();
   return {};
 }

@@ -23,6 +23,8 @@ namespace krake::store::etcd {
 
 namespace pb = ::etcdserverpb;
 
+class Connection;
+
 // Something in flight to a member, to be ended when the member is given up.
 class InFlight {
  public:
@@ -61,7 +63,7 @@ typename Service::Stub& Member::stub() {
 template <class Response>
 class UnaryCall final : public Operation, public InFlight, public std::enable_shared_from_this<UnaryCall<Response>> {
  public:
-  UnaryCall(const boost::asio::any_io_executor& executor, MemberPtr member) : done(executor), member_(member) {}
+  UnaryCall(std::shared_ptr<Connection> connection, MemberPtr member);
 
   void start(std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader) {
     self_ = this->shared_from_this();
@@ -70,12 +72,7 @@ class UnaryCall final : public Operation, public InFlight, public std::enable_sh
     reader_->StartCall();
     reader_->Finish(&response, &status, static_cast<Operation*>(this));
   }
-  void completed(bool /*ok*/) override {
-    member_->in_flight.erase(this);
-    finished = true;
-    done.notify_all();
-    self_.reset();
-  }
+  void completed(bool ok) override;
   void abandon() override { context.TryCancel(); }
 
   grpc::ClientContext context;
@@ -85,6 +82,7 @@ class UnaryCall final : public Operation, public InFlight, public std::enable_sh
   Notifier done;
 
  private:
+  std::shared_ptr<Connection> connection_;
   MemberPtr member_;
   std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
   std::shared_ptr<UnaryCall> self_;
@@ -156,6 +154,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool closed_ = false;
 };
 
+template <class Response>
+UnaryCall<Response>::UnaryCall(std::shared_ptr<Connection> connection, MemberPtr member)
+    : done(connection->executor()), connection_(std::move(connection)), member_(std::move(member)) {}
+
+template <class Response>
+void UnaryCall<Response>::completed(bool /*ok*/) {
+  member_->in_flight.erase(this);
+  // Also when nobody waits any more: impatient clients must not keep everybody with a silent member.
+  if (status.error_code() == grpc::DEADLINE_EXCEEDED) connection_->leave(member_);
+  finished = true;
+  done.notify_all();
+  const auto last = std::move(self_);
+}
+
 template <class Service, class Request, class Response>
 Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(
     MemberPtr member,
@@ -163,7 +175,7 @@ Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(
                                                                                          const Request&,
                                                                                          grpc::CompletionQueue*),
     const Request& request, Duration time) {
-  auto call = std::make_shared<UnaryCall<Response>>(executor_, member);
+  auto call = std::make_shared<UnaryCall<Response>>(shared_from_this(), member);
   this->prepare(call->context);
   call->context.set_deadline(gpr_time_from_micros(time / std::chrono::microseconds(1), GPR_TIMESPAN));
   call->start((member->stub<Service>().*prepare)(&call->context, request, queue()));

@@ -1,0 +1,145 @@
+"""Records the watch streams of several servers, resumed where they break, and checks them against one another and against what was acknowledged."""
+import http.client
+import json
+import threading
+
+from http_api import Api, NotSent, Unknown
+from process import Failed, wait
+from recorder import ROLES
+
+
+class Segment:
+    """What a server told after revision `after`, without a gap, up to `upto`. Events are (revision, type, key, value, deleting)."""
+
+    def __init__(self, after):
+        self.after = self.upto = after
+        self.events = []
+
+
+class Watcher:
+    """A thread that watches the roles of one server for ever: a broken stream is resumed after the last revision it showed."""
+
+    def __init__(self, url, identity=None, timeout=5.0):
+        self.url = url
+        self.api = Api(url, identity, timeout)
+        self.segments = []
+        self.resumed = 0
+        self.problems = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def _run(self):
+        store = None
+        while not self._stopping.is_set():
+            try:
+                if store is None:
+                    meta = self.api.get(ROLES)["metadata"]
+                    store = meta["store"]
+                    self.segments.append(Segment(int(meta["resource_version"])))
+                segment = self.segments[-1]
+                answer = self.api.stream(f"{ROLES}?watch&heartbeat=1&bookmarks=true&since={segment.upto}&store={store}")
+                if answer.status == 410:
+                    store = None  # no longer kept: begin anew, with a gap that is known
+                elif answer.status == 200:
+                    self.resumed += 1
+                    self._read(answer, segment)
+            except (NotSent, Unknown, OSError, http.client.HTTPException):
+                pass
+            except Exception as error:  # must not look like silence
+                self.problems.append(f"{type(error).__name__}: {error}")
+                return
+            self.api.close()
+            self._stopping.wait(0.05)
+
+    def _read(self, answer, segment):
+        while not self._stopping.is_set():
+            line = answer.readline()
+            if not line.endswith(b"\n"):
+                return  # torn off
+            if line == b"\n":
+                continue
+            event = json.loads(line)
+            revision = int(event["revision"])
+            if event["type"] == "BOOKMARK":
+                if revision < segment.upto:
+                    self.problems.append(f"{self.url}: a bookmark of {revision} after {segment.upto}")
+                segment.upto = max(segment.upto, revision)
+                continue
+            if revision <= segment.upto:  # each write of a role is a commit of its own
+                self.problems.append(f"{self.url}: an event of revision {revision} after {segment.upto} was shown: repeated or out of order")
+            meta = event["object"]["metadata"]
+            segment.events.append((revision, event["type"], meta["name"], meta["labels"].get("v", ""), bool(meta["deleted"])))
+            segment.upto = max(segment.upto, revision)
+
+    def upto(self):
+        return self.segments[-1].upto if self.segments else 0
+
+    def stop(self):
+        self._stopping.set()
+        self._thread.join(30)
+
+
+class Watchers:
+    def __init__(self, urls, identity=None):
+        self.each = [Watcher(url, identity) for url in urls]
+
+    def start(self):
+        for watcher in self.each:
+            watcher.start()
+        wait("every watch to begin", lambda: all(w.segments for w in self.each), 30, seen=lambda: [w.problems for w in self.each])
+        return self
+
+    def catch_up(self, revision, seconds=30):
+        wait(f"every watch to have reached revision {revision}", lambda: all(w.problems or w.upto() >= revision for w in self.each), seconds,
+             seen=lambda: {w.url: w.upto() for w in self.each})
+
+    def stop(self):
+        for watcher in self.each:
+            watcher.stop()
+
+    def check(self, operations, prefix="reg-"):
+        problems = [p for w in self.each for p in w.problems]
+        if problems:
+            raise Failed("; ".join(problems[:5]))
+        return check_streams([w.segments for w in self.each], operations, prefix)
+
+
+def check_streams(streams, operations, prefix="reg-"):
+    """`streams`: the segments of each server. They agree wherever they overlap, hold every acknowledged write, and tell a possible story of each key.
+    Returns how many events there are."""
+    told = {}
+    for segments in streams:
+        for segment in segments:
+            for event in segment.events:
+                other = told.setdefault((event[0], event[2]), event)
+                if other != event:
+                    raise Failed(f"two servers tell different things: {other} and {event}")
+    story = sorted(told.values())
+    for number, segments in enumerate(streams):
+        for segment in segments:
+            wanted = [e for e in story if segment.after < e[0] <= segment.upto]
+            if segment.events != wanted:
+                had = set(segment.events)
+                missing = [e for e in wanted if e not in had]
+                raise Failed(f"server {number}, revisions {segment.after} to {segment.upto}: {len(segment.events)} events, {len(wanted)} were told in all; " +
+                             (f"missing {missing[:3]}" if missing else "out of order or repeated"))
+    covered = lambda revision: any(s.after < revision <= s.upto for segments in streams for s in segments)
+    for o in operations:
+        if o["status"] == "ok" and o["revision"] and o["op"] in ("create", "cas", "patch") and covered(o["revision"]):
+            event = told.get((o["revision"], o["key"]))
+            if event is None or event[3] != o["seen"]:
+                raise Failed(f"an acknowledged write is in no stream: {o}; told at that revision: {event}")
+    # One that saw everything can say whether the order of types is possible.
+    whole = any(len(segments) == 1 and segments[0].after <= min(s.after for all_ in streams for s in all_) for segments in streams)
+    there = {}
+    for revision, kind, key, value, _ in story if whole else []:
+        if not key.startswith(prefix):
+            continue
+        if key in there and (kind == "ADDED") == there[key]:
+            raise Failed(f"{kind} of {key} ({value}) at revision {revision}, which was {'there' if there[key] else 'not there'}: doubled or lost")
+        there[key] = kind != "DELETED"
+    return len(story)
