@@ -161,9 +161,10 @@ class Suite:
             sender.sendall(b"POST /core/roles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n")
             slow.append(sender)
         end = time.monotonic() + 30
-        while (reply := client.call("POST", "/core/roles", {"metadata": {"name": "c"}, "rules": []})).status != 429 and time.monotonic() < end:
+        padded = json.dumps({"metadata": {"name": "c"}, "rules": []}) + " " * 500_000
+        while (reply := client.call("POST", "/core/roles", padded)).status != 429 and time.monotonic() < end:
             client.call("DELETE", "/core/roles/c?force=True")
-        self.rows.equal("256 MiB of bodies on their way", {"status": 429, "type": PROBLEM, "body": problem(429, TEXT)},
+        self.rows.equal("230 MiB of users' bodies on their way", {"status": 429, "type": PROBLEM, "body": problem(429, TEXT)},
                         {"status": reply.status, "type": reply.type, "body": reply.json()})
         self.rows.row("429: Retry-After", "a number of seconds", reply.header("Retry-After"), (reply.header("Retry-After") or "").isdigit())
         self.rows.equal("429: ordinary requests go on", (200, 200), (client.get("/core/roles").status, client.get("/core/roles/a").status))
