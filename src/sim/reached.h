@@ -20,16 +20,25 @@ inline constexpr Situation kSituations[] = {
     {"an answer was lost"},
     {"a stream was cut"},
     {"a read was delivered twice"},
+    {"a connection died in silence"},
+    {"a reader gave up a dead stream"},
     {"nobody answered behind a partition"},
+    {"two parties were partitioned"},
+    {"messages passed in one direction only"},
     {"the store misbehaved"},
+    {"the store forgot its history"},
     {"the API no longer kept what a watch asked for", false},
     {"a watch was taken up where it broke"},
     // processes
-    {"the API server crashed"},
-    {"the API server crashed under a request of the user", false},
-    {"the API server was stopped in order"},
+    {"an API server crashed"},
+    {"an API server was stopped in order"},
+    {"an API server was asleep for a while"},
+    {"an API server was cut off from its store"},
+    {"no API server was left"},
     {"a controller crashed"},
     {"a controller was stopped in order"},
+    {"a controller was asleep for a while"},
+    {"a crash while a process was stopping", false},
     {"a crash while an application was being deleted"},
     {"a crash while an application was moving"},
     // writes of the user
@@ -53,6 +62,9 @@ inline constexpr Situation kSituations[] = {
     {"a cluster was UNHEALTHY"},
     {"a cluster was FAILING_METRICS"},
     {"a cluster forgot its history"},
+    {"a cluster answered with errors"},
+    {"a cluster was gone for a while"},
+    {"a roll-out was slow"},
 };
 
 class Reached {

@@ -85,10 +85,22 @@ TEST(Simulator, ThingsGoWrong) {
 }
 
 TEST(Simulator, NothingGoesWrongWithoutFaults) {
-  const auto verdict = run_world({.seed = 3, .faults = false});
+  Scenario calm;
+  calm.topology.servers = 2;
+  calm.random_faults = false;
+  const auto verdict = run_world({.seed = 3, .scenario = calm});
   EXPECT_EQ(verdict.broken, Broken::nothing) << explain(verdict);
   EXPECT_EQ(verdict.crashes, 0);
   EXPECT_FALSE(verdict.reached.contains("a request was lost"));
+}
+
+TEST(Simulator, CarriesOutScripts) {
+  const auto scenario = parse_scenario("servers 2\nsteps 10\nfaults none\nat 3s crash api1 for 2s\n");
+  ASSERT_TRUE(scenario);
+  const auto verdict = run_world({.seed = 1, .scenario = *scenario});
+  EXPECT_EQ(verdict.broken, Broken::nothing) << explain(verdict);
+  EXPECT_EQ(verdict.crashes, 1);
+  EXPECT_TRUE(verdict.reached.contains("an API server crashed"));
 }
 
 }  // namespace
