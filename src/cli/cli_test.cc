@@ -295,6 +295,22 @@ TEST(Krakectl, StructuredOutputIsTheDocumentAlone) {
 
 // ---- updates
 
+TEST(Krakectl, ShowsWhoLeadsAndSince) {
+  Cli cli;
+  cli.server.call("PUT", "/core/leases/scheduler", R"({"holder":"host-1/krake-all/0badcafe","ttl_seconds":60})");
+  const auto answer = cli.server.call("GET", "/core/leases/scheduler");
+  const std::string epoch(answer.headers.get("Krake-Epoch").value_or("None"));
+  cli.server.world.run(sleep_for(cli.server.world.clock, std::chrono::seconds(30)));
+  const auto one = cli.run("core lease get scheduler");
+  for (const auto& wanted : {std::string("host-1/krake-all/0badcafe"), epoch, std::string("30s"), std::string("60")})
+    EXPECT_NE(one.out.find(wanted), std::string::npos) << one.all();
+  const auto all = cli.run("core lease list");
+  EXPECT_EQ(all.calls(), "GET /core/leases\nGET /core/leases/scheduler\n");
+  for (const auto& wanted :
+       {std::string("holder"), std::string("host-1/krake-all/0badcafe"), epoch, std::string("30s")})
+    EXPECT_NE(all.out.find(wanted), std::string::npos) << all.all();
+}
+
 TEST(Krakectl, UpdatesApplicationsFieldByField) {
   Cli cli;
   cli.dir.write("other.yaml", "kind: Secret\napiVersion: v1\nmetadata: {name: s}\n");

@@ -129,11 +129,10 @@ class Table {
     path.push_back({std::move(words), help});
     commands.push_back({{std::move(path), positional, std::move(options)}, resource.kind, run});
   }
-  void read_verbs(const Resource_& resource) {
+  void read_verbs(const Resource_& resource, Run list = list_objects, Run get = get_object) {
     const bool namespaced = resource.kind->namespaced;
-    verb(resource, {"list", "ls"}, "show all objects", "", namespaced ? Options{kAll, kNamespace} : Options{},
-         list_objects);
-    verb(resource, {"get"}, "show one object", "NAME", namespaced ? Options{kNamespace} : Options{}, get_object);
+    verb(resource, {"list", "ls"}, "show all objects", "", namespaced ? Options{kAll, kNamespace} : Options{}, list);
+    verb(resource, {"get"}, "show one object", "NAME", namespaced ? Options{kNamespace} : Options{}, get);
   }
   void delete_verb(const Resource_& resource) {
     verb(resource, {"delete"}, "delete an object", "NAME", resource.kind->namespaced ? Options{kNamespace} : Options{},
@@ -283,7 +282,7 @@ std::vector<Command> build() {
   add_metrics(table, {{"globalmetric", "gm", "globalmetrics"}, "manage global metrics"}, kind_of<GlobalMetric>());
   table.read_verbs({{kCore, {{"role", "roles"}, "show roles"}}, kind_of<Role>()});
   table.read_verbs({{kCore, {{"rolebinding", "rolebindings"}, "show role bindings"}}, kind_of<RoleBinding>()});
-  table.read_verbs({{kCore, {{"lease", "leases"}, "show who leads what"}}, kind_of<Lease>()});
+  table.read_verbs({{kCore, {{"lease", "leases"}, "show who leads what"}}, kind_of<Lease>()}, list_leases, get_lease);
   table.verb({{}, nullptr}, {"version"}, "the versions of krakectl and the API", "", {}, show_version);
   table.verb({{}, nullptr}, {"whoami"}, "who the API thinks you are", "", {}, show_whoami);
   return std::move(table.commands);

@@ -18,6 +18,8 @@ const std::vector<Command>& all_commands();
 // The verbs. generic.cc
 Awaitable<Outcome<int>> list_objects(Session& session);
 Awaitable<Outcome<int>> get_object(Session& session);
+Awaitable<Outcome<int>> list_leases(Session& session);
+Awaitable<Outcome<int>> get_lease(Session& session);
 Awaitable<Outcome<int>> delete_object(Session& session);
 Awaitable<Outcome<int>> show_version(Session& session);
 Awaitable<Outcome<int>> show_whoami(Session& session);

@@ -26,6 +26,43 @@ Awaitable<Outcome<int>> delete_object(Session& session) {
   co_return 0;
 }
 
+namespace {
+
+// A lease with its epoch, which is not part of the object but of the answer.
+Awaitable<Outcome<json::Value>> lease_named(Session& session, std::string name) {
+  const Request request{.target = session.kind().item_path("", name), .subject = {&session.kind(), "", name}};
+  auto response = co_await session.exchange(request);
+  if (!response) co_return stop(std::move(response).error());
+  auto lease = Session::document_of(request, *response);
+  const auto epoch = response->headers.get("Krake-Epoch");
+  if (lease && lease->is_object() && epoch) lease->if_object()->set("epoch", *epoch);
+  co_return lease;
+}
+
+}  // namespace
+
+// There are as many as there are controllers: each is asked for.
+Awaitable<Outcome<int>> list_leases(Session& session) {
+  auto answer = co_await session.call({.target = session.collection(), .subject = {&session.kind(), "", ""}});
+  if (!answer) co_return stop(std::move(answer).error());
+  auto* items = answer->is_object() ? answer->if_object()->find("items") : nullptr;
+  if (items && items->is_array()) {
+    for (auto& item : *items->if_array()) {
+      auto lease = co_await lease_named(session, std::string(item.string_at({"metadata", "name"})));
+      if (lease) item = std::move(*lease);  // else it has run out since, and is shown as it was
+    }
+  }
+  session.show_list(*answer);
+  co_return 0;
+}
+
+Awaitable<Outcome<int>> get_lease(Session& session) {
+  auto lease = co_await lease_named(session, session.name());
+  if (!lease) co_return stop(std::move(lease).error());
+  session.show(*lease, View::full);
+  co_return 0;
+}
+
 // The version of krakectl is known without a server.
 Awaitable<Outcome<int>> show_version(Session& session) {
   json::Value document = json::Object{{"krakectl", KRAKE_VERSION}};

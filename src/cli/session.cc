@@ -111,19 +111,29 @@ Failure Session::failure(const Request& request, const HttpResponse& response) c
   return failure;
 }
 
-Awaitable<Outcome<json::Value>> Session::call(Request request) {
+Awaitable<Outcome<HttpResponse>> Session::exchange(Request request) {
   HttpRequest http{.method = request.method, .target = request.target, .headers = headers(request), .body = {}};
   if (request.body) http.body = json::print(*request.body);
   auto response = co_await transport_->send(std::move(http), {.timeout = config_.timeout, .body_limit = kBodyLimit});
   if (!response) co_return stop(unreachable(response.error()));
   if (response->status >= 400) co_return stop(failure(request, *response));
-  if (response->body.find_first_not_of(" \r\n\t") == std::string::npos) co_return json::Value();
-  auto value = json::parse(response->body);
+  co_return *std::move(response);
+}
+
+Outcome<json::Value> Session::document_of(const Request& request, const HttpResponse& response) {
+  if (response.body.find_first_not_of(" \r\n\t") == std::string::npos) return json::Value();
+  auto value = json::parse(response.body);
   if (!value) {
-    co_return stop(fmt::format("{} {}: the answer is {}", request.method, request.target, value.error().message),
-                   "is this a Krake API? check api_url");
+    return stop(fmt::format("{} {}: the answer is {}", request.method, request.target, value.error().message),
+                "is this a Krake API? check api_url");
   }
-  co_return *std::move(value);
+  return *std::move(value);
+}
+
+Awaitable<Outcome<json::Value>> Session::call(Request request) {
+  auto response = co_await exchange(request);
+  if (!response) co_return stop(std::move(response).error());
+  co_return document_of(request, *response);
 }
 
 Awaitable<Outcome<std::unique_ptr<ByteStream>>> Session::watch(std::string target, Subject subject) {

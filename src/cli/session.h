@@ -47,6 +47,9 @@ class Session {
 
   // The answer's document; null for an empty one.
   Awaitable<Outcome<json::Value>> call(Request request);
+  // Its headers too.
+  Awaitable<Outcome<HttpResponse>> exchange(Request request);
+  static Outcome<json::Value> document_of(const Request& request, const HttpResponse& response);
   // Lines of a watch.
   Awaitable<Outcome<std::unique_ptr<ByteStream>>> watch(std::string target, Subject subject);
 

@@ -245,7 +245,10 @@ Rows rows_of(const Kind& kind, const json::Value& object, View view, Wall now) {
   }
   if (kind.name == "Lease") {
     maker.field("holder", {"spec", "holder"});
+    maker.field("epoch", {"epoch"});
+    maker.add("age", age(object, now));
     maker.field("ttl_seconds", {"spec", "ttl_seconds"});
+    return std::move(maker.rows);
   }
   if (view == View::wide) maker.add("age", age(object, now));
   return std::move(maker.rows);

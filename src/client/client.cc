@@ -21,6 +21,10 @@ Error error_of(const std::string& what, const HttpResponse& response) {
                               detail.empty() ? "" : ": ", detail);
   return error;
 }
+// 412 is also the answer to an If-Match that does not hold.
+bool is_leadership_lost(const Error& error) {
+  return error.code == Code::precondition_failed && error.message.contains("leadership lost");
+}
 }  // namespace
 
 Headers Client::headers(const std::string& method, Precondition precondition) const {
@@ -43,7 +47,11 @@ Awaitable<Result<HttpResponse>> Client::call(std::string method, std::string tar
   if (body) request.body = json::print(*body);
   auto response = co_await transport_->send(std::move(request), {.timeout = options_.timeout});
   if (!response) co_return fail(with_context(std::move(response).error(), what));
-  if (response->status >= 400) co_return fail(error_of(what, *response));
+  if (response->status >= 400) {
+    Error error = error_of(what, *response);
+    if (options_.on_leadership_lost && is_leadership_lost(error)) options_.on_leadership_lost();
+    co_return fail(std::move(error));
+  }
   co_return std::move(*response);
 }
 

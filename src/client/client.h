@@ -37,6 +37,8 @@ struct ClientOptions {
   Duration timeout = std::chrono::seconds(30);
   // "NAME/EPOCH" of the leadership this client writes under; empty: none. Asked at each write.
   std::function<std::string()> leader;
+  // Called when the server has refused a write because that leadership is over.
+  std::function<void()> on_leadership_lost;
 };
 
 // What a write demands of the stored object: its revision, when not 0.

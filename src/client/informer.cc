@@ -16,6 +16,7 @@ InformerBase::InformerBase(Env& env, Client& client, const Kind& kind, InformerO
       options_(std::move(options)),
       random_(env.random.fork(std::string("informer ") + std::string(kind.plural))),
       progress_(env.executor),
+      wished_(env.executor),
       tasks_(env.executor) {}
 
 bool InformerBase::leave_out(const json::Value& object, const Error& why) {
@@ -35,6 +36,14 @@ Awaitable<void> InformerBase::wait_for(std::int64_t revision, Duration limit) {
   while (revision_ < revision && env_.clock.now() < deadline) co_await progress_.wait_until(env_.clock, deadline);
 }
 
+// Listing is the one way to know at once: the stream tells how far it is only with its next event or bookmark.
+Awaitable<void> InformerBase::catch_up(Epoch epoch) {
+  if (store_ == epoch.store && revision_ >= epoch.revision) co_return;
+  const auto mine = ++wishes_;
+  wished_.notify_all();
+  while (granted_ < mine) co_await progress_.wait();
+}
+
 Awaitable<void> InformerBase::run() {
   const Backoff backoff{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(30)};
   int failures = 0;
@@ -43,14 +52,17 @@ Awaitable<void> InformerBase::run() {
   Mono next_list{};
   for (;;) {
     Status status;
-    if (need_list || env_.clock.now() >= next_list) {
+    if (need_list || granted_ < wishes_ || env_.clock.now() >= next_list) {
+      const auto wishes = wishes_;
       status = co_await list();
       if (status) {
+        granted_ = wishes;
+        progress_.notify_all();
         need_list = !resumable_;
         refused_lists = 0;
         next_list =
             env_.clock.now() + std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit()));
-      } else if (!need_list) {
+      } else if (!need_list && granted_ == wishes_) {
         // The comparison can wait; following cannot.
         env_.log.warning("comparing with a fresh list failed; the watch goes on",
                          {{"kind", kind_.plural}, {"why", status.error().message}});
@@ -69,7 +81,7 @@ Awaitable<void> InformerBase::run() {
                   {{"kind", kind_.plural}, {"revision", revision_}, {"why", status.error().message}});
     need_list = need_list || compacted;
     if (compacted && failures++ == 0) continue;  // at once the first time
-    co_await sleep_for(env_.clock, backoff.delay(failures++, random_));
+    co_await wished_.wait_until(env_.clock, env_.clock.now() + backoff.delay(failures++, random_));
   }
 }
 
@@ -119,9 +131,9 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   // Without revisions what happened between list and watch is only found by listing once more.
   if (!resumable_) CO_RETURN_IF_ERROR(co_await list());
   std::string buffer;
-  while (env_.clock.now() < until) {
-    auto piece =
-        co_await with_timeout(env_.clock, options_.silence, "the next line of the watch", stream->body->read());
+  while (env_.clock.now() < until && granted_ == wishes_) {
+    auto piece = co_await next_piece(*stream->body);
+    if (granted_ < wishes_) break;
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) co_return fail(Code::unavailable, "the server ended the watch");
     buffer += *piece;
@@ -135,6 +147,20 @@ Awaitable<Status> InformerBase::follow(Mono until) {
     progress_.notify_all();
   }
   co_return Status{};
+}
+
+// Or something, when a list is wished for.
+Awaitable<Result<std::string>> InformerBase::next_piece(ByteStream& body) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  std::optional<std::variant<Result<std::string>, std::monostate>> outcome;
+  try {
+    outcome = co_await (with_timeout(env_.clock, options_.silence, "the next line of the watch", body.read()) ||
+                        wished_.wait());
+  } catch (const boost::asio::multiple_exceptions& both) {
+    std::rethrow_exception(both.first_exception());
+  }
+  if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
+  co_return std::string();
 }
 
 Status InformerBase::handle_line(std::string_view line) {

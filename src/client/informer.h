@@ -17,6 +17,7 @@
 
 #include "base/backoff.h"
 #include "base/env.h"
+#include "base/epoch.h"
 #include "base/task_group.h"
 #include "client/client.h"
 
@@ -44,6 +45,9 @@ class InformerBase {
   // Returns when everything up to `revision` has been seen, or after `limit`: no acting on stale reads after an own
   // write.
   Awaitable<void> wait_for(std::int64_t revision, Duration limit = std::chrono::seconds(5));
+  // Returns when everything that was committed before that term of leadership has been seen, if it must be by listing
+  // again: who takes over knows what the one before has done.
+  Awaitable<void> catch_up(Epoch epoch);
   void on_change(std::function<void(const ObjectKey&)> callback) { listeners_.push_back(std::move(callback)); }
   const Kind& kind() const { return kind_; }
   int relists() const { return relists_; }
@@ -64,6 +68,7 @@ class InformerBase {
   Awaitable<void> run();
   Awaitable<Status> list();
   Awaitable<Status> follow(Mono until);
+  Awaitable<Result<std::string>> next_piece(ByteStream& body);
   Status handle_line(std::string_view line);
 
   Env& env_;
@@ -74,10 +79,13 @@ class InformerBase {
   std::vector<std::function<void(const ObjectKey&)>> listeners_;
   std::int64_t revision_ = 0;
   bool synced_ = false;
-  bool resumable_ = false;  // the server gives revisions
-  std::string store_;       // whose revisions these are
+  bool resumable_ = false;     // the server gives revisions
+  std::string store_;          // whose revisions these are
+  std::uint64_t wishes_ = 0;   // for a list, so far
+  std::uint64_t granted_ = 0;  // of them
   int relists_ = 0;
   Notifier progress_;
+  Notifier wished_;
   TaskGroup tasks_;
 };
 

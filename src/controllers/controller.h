@@ -7,6 +7,7 @@
 #include "base/env.h"
 #include "client/client.h"
 #include "net/dial.h"
+#include "runtime/elector.h"
 
 namespace krake {
 
@@ -15,6 +16,8 @@ struct ControllerContext {
   Env& env;
   Client& client;  // with the controller's own identity
   Dialer& dialer;  // to workload clusters and metrics providers
+  // Whether it may act, and under which epoch. Null: it is the only one of its kind.
+  Elector* elector = nullptr;
 };
 
 class Controller {

@@ -90,6 +90,9 @@ Status check(const ControllerConfig& config) {
   RETURN_IF_ERROR(in_range("debounce", config.debounce, 0, 3600));
   RETURN_IF_ERROR(in_range("reschedule_after", config.reschedule_after, 0.1, 31'536'000));
   RETURN_IF_ERROR(in_range("stickiness", config.stickiness, 0, 1000));
+  RETURN_IF_ERROR(
+      in_range("leader_election.ttl_seconds", static_cast<std::int64_t>(config.leader_election.ttl_seconds), 2, 3600));
+  RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
   return {};
 }
 

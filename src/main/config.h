@@ -115,6 +115,13 @@ struct ClientTlsConfig {
 };
 BOOST_DESCRIBE_STRUCT(ClientTlsConfig, (), (enabled, client_ca, client_cert, client_key))
 
+// Additive: several of one kind may run; one leads.
+struct LeaderElectionConfig {
+  bool enabled = true;
+  Integer ttl_seconds = 6;  // after a crash another one takes over within that and a second
+};
+BOOST_DESCRIBE_STRUCT(LeaderElectionConfig, (), (enabled, ttl_seconds))
+
 // The keys all controllers share; those of one controller alone are optional here.
 struct ControllerConfig {
   std::string api_endpoint = "http://localhost:8080";
@@ -125,11 +132,14 @@ struct ControllerConfig {
   std::string token;  // additive
   double reschedule_after = 60;
   double stickiness = 0.1;
+  LeaderElectionConfig leader_election;
+  AdminConfig admin;  // additive
 
   static constexpr FieldMark kMarks[] = {{"token", kSecret}};
 };
 BOOST_DESCRIBE_STRUCT(ControllerConfig, (),
-                      (api_endpoint, worker_count, debounce, tls, log, token, reschedule_after, stickiness))
+                      (api_endpoint, worker_count, debounce, tls, log, token, reschedule_after, stickiness,
+                       leader_election, admin))
 
 // One scalar of a configuration struct, for flags and help.
 struct ConfigFlag {

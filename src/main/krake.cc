@@ -21,6 +21,7 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
       --port N                    --dev: the port of the API (default: 8443; 0: a free one)
       -c FILE and its flags       otherwise: as for `krake api`
       --reschedule-after SECONDS  of the scheduler; also --stickiness WEIGHT
+      --leader-election-ttl-seconds N  how soon another `krake all` on the same store takes over (default: 6)
   api                             the API server (api.yaml)
   scheduler                       the scheduler (scheduler.yaml)
   controller kubernetes-application | kubernetes-cluster
@@ -107,10 +108,12 @@ int start(const LogConfig& config, const std::vector<std::string>& warnings, Run
   return process.run(run);
 }
 
-// The options of the scheduler that `all` takes, by the rules of scheduler.yaml.
+// The options of controllers that `all` takes, by the rules of their files.
 Result<ControllerConfig> all_controllers(std::vector<std::string>& args) {
   std::vector<ConfigFlag> flags = config_flags<ControllerConfig>();
-  std::erase_if(flags, [](const auto& flag) { return flag.name != "reschedule-after" && flag.name != "stickiness"; });
+  std::erase_if(flags, [](const auto& flag) {
+    return flag.name != "reschedule-after" && flag.name != "stickiness" && !flag.name.starts_with("leader-election-");
+  });
   ConfigDocument document;
   document.document.make_object().set("debounce", 0);
   RETURN_IF_ERROR(apply_flags(document.document, flags, args));

@@ -2,10 +2,12 @@
 
 #include <fmt/core.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "api/core/lease.h"
 #include "api/registry.h"
 #include "controllers/application/controller.h"
 #include "controllers/cluster/controller.h"
@@ -153,18 +155,75 @@ int failed(const Error& error) {
   return 1;
 }
 
-// One controller with its client, in this process.
+// Who holds a lease: where, in which program, and a part that no other process ever has.
+constexpr std::string_view kInside = "krake-all";
+std::string holder_name(std::string_view program, Random& random) {
+  char host[256] = {};
+  if (::gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+  return fmt::format("{}/{}/{}", *host == '\0' ? "localhost" : host, program, random.uuid4().substr(0, 8));
+}
+
+// One controller with its client and its election, in this process.
 struct Component {
-  Component(std::string_view name, Env& process_env, std::shared_ptr<Transport> transport, ClientOptions client_options,
-            Dialer& dialer, const ControllerConfig& config)
+  // `program`: what it is part of.
+  Component(std::string_view name, std::string_view program, Env& process_env, std::shared_ptr<Transport> transport,
+            ClientOptions client_options, Dialer& dialer, const ControllerConfig& config)
       : env{process_env.executor, process_env.clock, process_env.random.fork(name), process_env.log.named(name),
             process_env.metrics},
-        client(std::move(transport), std::move(client_options)),
-        controller(make_controller(name, {env, client, dialer}, config)) {}
+        lease_client(transport, client_options),
+        elector(env, lease_client,
+                {.name = std::string(name),
+                 .holder = holder_name(program, env.random),
+                 .ttl = std::chrono::seconds(static_cast<std::int64_t>(config.leader_election.ttl_seconds)),
+                 .enabled = config.leader_election.enabled}),
+        client(std::move(transport), as_leader(std::move(client_options))),
+        controller(make_controller(name, {env, client, dialer, &elector}, config)) {}
+
+  void start() {
+    elector.start();
+    controller->start();
+  }
+  // After elector.resign(): another one takes over while we clear up.
+  Awaitable<void> stop() {
+    co_await controller->stop();
+    co_await elector.stop();
+  }
+
   Env env;
+  Client lease_client;
+  Elector elector;
   Client client;
   std::unique_ptr<Controller> controller;
+
+ private:
+  ClientOptions as_leader(ClientOptions options) {
+    options.leader = [this] { return elector.leader(); };
+    options.on_leadership_lost = [this] { elector.doubt(); };
+    return options;
+  }
 };
+
+Awaitable<void> stop_all(Env& env, const std::vector<std::unique_ptr<Component>>& components) {
+  TaskGroup group(env.executor);
+  for (const auto& component : components) group.spawn("hand over", component->elector.resign());
+  co_await group.join();
+  for (const auto& component : components) co_await component->stop();
+}
+
+// The leases of controllers that lived in a process that had this database before: since only one may have it, they are
+// gone, and need not be waited for. Those of controllers elsewhere stay.
+Awaitable<Status> end_inner_leases(store::Store& store) {
+  const auto& kind = krake_registry().get("core", "Lease");
+  auto leases = co_await store.list(kind.storage_key("", ""));
+  if (!leases) co_return fail(leases.error());
+  for (const auto& entry : leases->entries) {
+    const auto lease = json::parse(*entry.value);
+    if (!lease || !lease->string_at({"spec", "holder"}).contains(fmt::format("/{}/", kInside))) continue;
+    const auto ended = co_await store.revoke(entry.lease);
+    if (!ended && ended.error().code != Code::not_found) co_return fail(ended.error());
+  }
+  co_return Status{};
+}
 
 // The admin listener: the server's pages plus what the controllers of this process have to tell.
 class Admin {
@@ -174,17 +233,28 @@ class Admin {
   Awaitable<ServerReply> handle(ServerRequest& request) {
     const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
     if (path == "/debug/queues") co_return text(200, "application/json", queues());
+    if (path == "/readyz") co_return co_await readyz(request);
     if (server_) co_return co_await server_->handle_admin(request);
     if (path == "/metrics") co_return text(200, "text/plain; charset=utf-8", metrics_.text());
     if (path == "/healthz") co_return text(200, "text/plain; charset=utf-8", "ok\n");
-    if (path == "/readyz") {
-      const bool ready = std::ranges::all_of(components_, [](const auto& c) { return c->controller->ready(); });
-      co_return text(ready ? 200 : 503, "text/plain; charset=utf-8", ready ? "ok\n" : "the informers are not synced\n");
-    }
     co_return text(404, "text/plain; charset=utf-8", "known: /healthz /readyz /metrics /debug/queues /debug/cache\n");
   }
 
  private:
+  // A standby is ready: to take over.
+  Awaitable<ServerReply> readyz(ServerRequest& request) {
+    ServerReply reply;
+    if (server_) {
+      reply = co_await server_->handle_admin(request);
+    } else {
+      const bool ready = std::ranges::all_of(components_, [](const auto& c) { return c->controller->ready(); });
+      reply = text(ready ? 200 : 503, "text/plain; charset=utf-8", ready ? "ok\n" : "the informers are not synced\n");
+    }
+    for (const auto& c : components_) {
+      reply.body.push_back(share_bytes(fmt::format("{}: {}\n", c->controller->name(), to_string(c->elector.mode()))));
+    }
+    co_return reply;
+  }
   static ServerReply text(int status, std::string type, std::string body) {
     ServerReply reply;
     reply.status = status;
@@ -202,6 +272,16 @@ class Admin {
   Metrics& metrics_;
 };
 
+// Null when the port is 0. `admin` outlives it.
+Awaitable<Result<std::unique_ptr<HttpServer>>> listen_for(Env& env, AdminConfig config, Admin& admin) {
+  if (!(config.port > 0)) co_return nullptr;
+  auto http = std::make_unique<HttpServer>(
+      env.executor, env.clock, [&admin](ServerRequest& request) { return admin.handle(request); },
+      HttpServerOptions{.host = config.host, .port = static_cast<std::uint16_t>(config.port)}, env.log);
+  if (auto started = co_await http->start(); !started) co_return fail(started.error());
+  co_return std::move(http);
+}
+
 // Everything `krake api` and `krake all` have in common: store, server, listeners, and the components that live inside.
 struct Serving {
   std::unique_ptr<store::Store> store;
@@ -209,6 +289,7 @@ struct Serving {
   server::ServerOptions options;
   AdminConfig admin;
   std::vector<std::string> names;  // of the components inside
+  bool sole = false;               // nobody else uses the store at the same time
   ControllerConfig controllers;
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
 };
@@ -216,6 +297,9 @@ struct Serving {
 Awaitable<int> serve(Process& process, Serving serving) {
   Env& env = process.env();
   auto& listen = serving.listen;
+  if (serving.sole && !serving.names.empty()) {
+    if (auto ended = co_await end_inner_leases(*serving.store); !ended) co_return failed(ended.error());
+  }
   store::MeteredStore metered(*serving.store, env.clock, env.metrics);
   server::ApiServer api(env, metered, krake_registry(), std::move(serving.options));
   auto loaded = co_await api.start();
@@ -232,31 +316,26 @@ Awaitable<int> serve(Process& process, Serving serving) {
   BeastDialer dialer(env.executor, env.clock);
   std::vector<std::unique_ptr<Component>> components;
   Admin admin(&api, components, env.metrics);
-  std::unique_ptr<HttpServer> admin_http;
-  if (serving.admin.port > 0) {
-    admin_http = std::make_unique<HttpServer>(
-        env.executor, env.clock, [&admin](ServerRequest& request) { return admin.handle(request); },
-        HttpServerOptions{.host = serving.admin.host, .port = static_cast<std::uint16_t>(serving.admin.port)}, env.log);
-    if (auto started = co_await admin_http->start(); !started) {
-      co_await http.stop();
-      co_await api.stop();
-      co_return failed(started.error());
-    }
+  auto admin_http = co_await listen_for(env, serving.admin, admin);
+  if (!admin_http) {
+    co_await http.stop();
+    co_await api.stop();
+    co_return failed(admin_http.error());
   }
   for (const auto& name : serving.names) {
     const std::string user = "system:" + name;
     components.push_back(std::make_unique<Component>(
-        name, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{}, dialer,
-        serving.controllers));
-    components.back()->controller->start();
+        name, kInside, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{},
+        dialer, serving.controllers));
+    components.back()->start();
   }
   if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
   co_await process.wait_stop();
-  for (auto& component : components) co_await component->controller->stop();
-  if (admin_http) co_await admin_http->stop();
+  co_await stop_all(env, components);
+  if (*admin_http) co_await (*admin_http)->stop();
   co_await http.stop();
   co_await api.stop();
   components.clear();
@@ -344,7 +423,7 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   const std::string dir = options.state_dir;
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
-  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, true);
+  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, false);
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -362,6 +441,7 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
        .options = std::move(server),
        .admin = options.api.admin,
        .names = std::move(names),
+       .sole = true,
        .controllers = std::move(options.controllers),
        .on_ready = [dir](std::uint16_t port) { return welcome(dir, port); }});
 }
@@ -382,13 +462,14 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
   const StoreConfig store_config = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
-  auto store = co_await open_store(process.env(), store_config, !names.empty());
+  auto store = co_await open_store(process.env(), store_config, false);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),
                                      .options = std::move(*server),
                                      .admin = config.admin,
                                      .names = std::move(names),
+                                     .sole = store_config.type == "sqlite",
                                      .controllers = std::move(options.controllers)});
 }
 
@@ -414,11 +495,17 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
   BeastDialer dialer(env.executor, env.clock);
   auto transport = dialer.dial(endpoint);
   if (!transport) co_return failed(transport.error());
-  Component component(name, env, *transport, ClientOptions{.token = config.token}, dialer, config);
-  component.controller->start();
+  std::vector<std::unique_ptr<Component>> components;
+  components.push_back(std::make_unique<Component>(name, "krake-" + name, env, *transport,
+                                                   ClientOptions{.token = config.token}, dialer, config));
+  Admin admin(nullptr, components, env.metrics);
+  auto admin_http = co_await listen_for(env, config.admin, admin);
+  if (!admin_http) co_return failed(admin_http.error());
+  components.front()->start();
   env.log.info("Controller started", {{"controller", name}, {"api", endpoint.url}});
   co_await process.wait_stop();
-  co_await component.controller->stop();
+  co_await stop_all(env, components);
+  if (*admin_http) co_await (*admin_http)->stop();
   env.log.info("Controller stopped", {{"controller", name}});
   co_return 0;
 }

@@ -34,6 +34,7 @@ Connection::Connection(Env& env, Dialer& dialer, kube::ClusterAccess access, kub
                        const ClusterOptions& options)
     : client(env, dialer, std::move(access), {.timeout = options.request_timeout}),
       objects(env, client, std::move(on_change)),
+      fence(client, options.fence),
       options_(options),
       random_(env.random.fork("connection " + client.server())) {}
 

@@ -16,6 +16,7 @@
 #include "client/informer.h"
 #include "controllers/application/plan.h"
 #include "providers/kubernetes/client.h"
+#include "providers/kubernetes/fence.h"
 #include "providers/kubernetes/object_cache.h"
 
 namespace krake::application {
@@ -25,6 +26,7 @@ struct ClusterOptions {
   Duration first_list = std::chrono::seconds(10);  // to wait for the watches of the types in use
   int max_waiting = 3;  // reconciles on a cluster that keeps silent; less than the controller has workers
   Backoff breaker{.base = std::chrono::seconds(1), .cap = std::chrono::seconds(30)};
+  std::string fence = "krake-kubernetes-application";  // name of the Lease with the epoch on each cluster
 };
 
 class Connection {
@@ -33,6 +35,7 @@ class Connection {
              const ClusterOptions& options);
   kube::KubeClient client;
   kube::LabelledObjects objects;
+  kube::Fence fence;
 
   // Calls fail fast for a while after one that could not reach the cluster.
   const Error* broken(Mono now) const {

@@ -40,6 +40,7 @@ class ApplicationController final : public Controller {
   ApplicationController(ControllerContext context, ApplicationOptions options)
       : env_(context.env),
         client_(context.client),
+        elector_(context.elector),
         options_(std::move(options)),
         log_(env_.log.named("kubernetes-application")),
         random_(env_.random.fork("application controller")),
@@ -51,7 +52,11 @@ class ApplicationController final : public Controller {
               {.name = "kubernetes-application",
                .workers = options_.workers,
                .debounce = options_.debounce,
-               .backoff = options_.backoff},
+               .backoff = options_.backoff,
+               .elector = elector_,
+               .least = Mode::repair_only,
+               .catch_up = [this](Epoch epoch) { return catch_up(std::move(epoch)); },
+               .on_lead = [this] { take_up(); }},
               [this](ObjectKey key) { return reconcile(std::move(key)); }) {
     applications_.on_change([this](const ObjectKey& key) { application_changed(key); });
     clusters_informer_.on_change([this](const ObjectKey& key) {
@@ -84,6 +89,10 @@ class ApplicationController final : public Controller {
     if (const auto it = keys_.find(uid); it != keys_.end()) loop_.add(it->second);
   }
   void application_changed(const ObjectKey& key) { loop_.add(key); }
+  Mode mode() const { return elector_ ? elector_->mode() : Mode::leading; }
+  Awaitable<void> catch_up(Epoch epoch);
+  void take_up();
+  Awaitable<Status> permit(std::shared_ptr<Connection> connection, bool removes);
 
   Awaitable<Result<Outcome>> reconcile(ObjectKey key);
   Awaitable<Observed> observe(ObjectKey key, ApplicationPtr application);
@@ -122,6 +131,7 @@ class ApplicationController final : public Controller {
 
   Env& env_;
   Client& client_;
+  Elector* elector_;
   ApplicationOptions options_;
   Log log_;
   Random random_;
@@ -131,8 +141,49 @@ class ApplicationController final : public Controller {
   std::map<std::string, ObjectKey> keys_;  // by uid
   std::map<ObjectKey, Local> local_;
   Mono api_silent_until_{};
+  std::string term_;  // the epoch that local_ is of
   ControllerLoop loop_;
 };
+
+// ---- leading
+
+Awaitable<void> ApplicationController::catch_up(Epoch epoch) {
+  co_await applications_.catch_up(epoch);
+  co_await clusters_informer_.catch_up(epoch);
+}
+
+// Those that are gone included: something is still known of them. In another term, what was done in the last one is no
+// longer the last thing that was done.
+void ApplicationController::take_up() {
+  const bool another = std::exchange(term_, elector_->epoch()) != elector_->epoch();
+  for (auto& [key, local] : local_) {
+    if (another) local.memory = {};
+    loop_.add(key);
+  }
+  for (const auto& [key, text] : applications_.texts()) loop_.add(key);
+}
+
+// Whether a cluster may be changed, asked right before each change: the mode may be another since it was planned, and
+// another leader may have been there.
+Awaitable<Status> ApplicationController::permit(std::shared_ptr<Connection> connection, bool removes) {
+  if (!elector_ || elector_->alone()) co_return Status();
+  const Error lost{Code::precondition_failed, "leadership lost; the cluster is left to the next leader"};
+  const std::string epoch = elector_->epoch();
+  const Mode begun = elector_->mode();
+  if (begun < (removes ? Mode::leading : Mode::repair_only)) co_return fail(lost);
+  const auto passage = begun == Mode::leading
+                           ? co_await connection->fence.raise(epoch, elector_->holder(), removes, env_.clock.now())
+                           : co_await connection->fence.check(epoch);
+  if (!passage) co_return fail(passage.error());
+  if (*passage == kube::Passage::outrun) {
+    elector_->doubt();
+    co_return fail(lost);
+  }
+  if (elector_->mode() < begun || elector_->epoch() != epoch) co_return fail(lost);
+  // Here nobody could have been told that another one leads.
+  if (*passage == kube::Passage::unfenced && env_.clock.now() >= elector_->unfenced_until()) co_return fail(lost);
+  co_return Status();
+}
 
 // ---- observe
 
@@ -185,6 +236,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   Observed observed;
   observed.application = std::shared_ptr<const Application>(application, &app);
   observed.options = plan_options();
+  observed.mode = mode();
   if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
   const auto clusters = clusters_of(app);
   const auto here = app.status.scheduled_to ? app.status.scheduled_to : app.status.running_on;
@@ -323,6 +375,7 @@ Awaitable<Status> ApplicationController::patch_meta(ObjectKey key, PatchMeta act
 
 // Soon answered, or not at all: what the clusters need does not wait for Krake's own API.
 Awaitable<Status> ApplicationController::write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision) {
+  if (mode() != Mode::leading) co_return fail(Code::precondition_failed, "only a leader writes to Krake");
   if (env_.clock.now() < api_silent_until_) co_return fail(Code::unavailable, "the Krake API did not answer just now");
   auto answer = co_await with_timeout(env_.clock, options_.write_timeout, "a write to the Krake API", std::move(call));
   if (!answer) {
@@ -364,8 +417,12 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
 Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
-  if (action.adopt) CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
   const auto answers = connection->client.answers();
+  if (auto permitted = co_await permit(connection, false); !permitted) {
+    connection->failed_silently(permitted.error(), answers, env_.clock.now());
+    co_return fail(with_context(std::move(permitted).error(), krake::to_string(action.cluster)));
+  }
+  if (action.adopt) CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
   auto applied = co_await connection->client.apply(action.ref, action.body);
   json::Value reply;
   if (applied) {
@@ -410,10 +467,20 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   const auto answers = connection->client.answers();
-  auto removed = co_await connection->client.remove(action.ref, {.uid = action.uid});
+  if (auto permitted = co_await permit(connection, true); !permitted) {
+    connection->failed_silently(permitted.error(), answers, env_.clock.now());
+    co_return fail(with_context(std::move(permitted).error(), krake::to_string(action.cluster)));
+  }
+  const kube::RemoveOptions as_seen{.uid = action.uid, .resource_version = action.resource_version};
+  auto removed = co_await connection->client.remove(action.ref, as_seen);
   if (!removed) {
     if (is_stale(removed.error())) {
-      // Another object by now has that name; the watch will tell whose.
+      // It has changed since: to be looked at again. Or another object by now has that name: the watch tells whose.
+      auto live = co_await connection->client.get(action.ref);
+      const bool same = live && uid_of(*live) == action.uid;
+      if (same) connection->objects.note(action.ref, *live);
+      if (same || (!live && live.error().code != Code::not_found))
+        co_return fail(with_context(std::move(removed).error(), krake::to_string(action.cluster)));
       connection->objects.note_removed(action.ref, action.uid);
       co_return Status();
     }
@@ -475,6 +542,7 @@ void ApplicationController::note_refused(const ObjectKey& key, const Application
 // The reason of a change that did not succeed. Best effort: it is found again at the next try.
 Awaitable<void> ApplicationController::report_failure(ObjectKey key, ApplicationPtr application, Reason reason,
                                                       std::int64_t* revision) {
+  if (mode() != Mode::leading) co_return;
   co_await applications_.wait_for(*revision);
   Local& local = local_[key];
   // One reading of the clock: compared with a later one, a budget that is not used up would always lie ahead.

@@ -61,6 +61,8 @@ json::Value labelled_entry(const json::Value& entry) {
 
 std::string_view uid_of(const json::Value& live) { return live.string_at({"metadata", "uid"}); }
 
+std::string_view version_of(const json::Value& live) { return live.string_at({"metadata", "resourceVersion"}); }
+
 bool being_deleted(const json::Value& live) { return !live.string_at({"metadata", "deletionTimestamp"}).empty(); }
 
 }  // namespace krake::application

@@ -38,6 +38,7 @@ json::Value labelled(const json::Value& desired, const Identity& identity);
 json::Value labelled_entry(const json::Value& entry);
 
 std::string_view uid_of(const json::Value& live);
+std::string_view version_of(const json::Value& live);
 bool being_deleted(const json::Value& live);
 
 }  // namespace krake::application

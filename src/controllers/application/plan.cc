@@ -78,6 +78,11 @@ class Planner {
         now_(now) {}
 
   Plan run() {
+    if (observed_.mode == Mode::standby) return {};
+    if (observed_.mode == Mode::repair_only) {
+      hold_up();
+      return take();
+    }
     if (app_.metadata.deleted) {
       if (our_turn_to_delete(app_)) deletion();
       return take();
@@ -242,6 +247,9 @@ class Planner {
       if (held_back(apply, out)) return;
       if (previous && !(*previous == object)) apply.previous = *previous;
       apply.body = manifest::apply_body(apply.desired);
+      // Whose it is was seen on this very object. (Adoption writes to it first.)
+      if (item.live && !apply.adopt && !version_of(*item.live).empty())
+        apply.body.make_object()["metadata"].make_object().set("resourceVersion", version_of(*item.live));
       out.applies.push_back(std::move(apply));
       return;
     }
@@ -379,7 +387,7 @@ class Planner {
     for (const auto& [ref, live] : objects) {
       const auto key = memory_key(at, ref);
       if (being_deleted(*live) || refused(key, 0, stuck_, waits)) continue;
-      add(Remove{at.cluster, ref, std::string(uid_of(*live)), key});
+      add(Remove{at.cluster, ref, std::string(uid_of(*live)), std::string(version_of(*live)), key});
       removing_ = true;
     }
     for (const auto wait : waits) add(Wait{wait});
@@ -447,6 +455,32 @@ class Planner {
     report(view);
     add_waits(settlement);
     if (!reason) add_retry(view.reason);
+  }
+
+  // Out of touch with Krake (P15): what was applied last stays as it was, where it runs. Nothing is decided, begun,
+  // moved, removed or written down, since nobody knows what the others know by now.
+  void hold_up() {
+    if (app_.metadata.deleted || !has_finalizer() || !status_.scheduled_to || !status_.running_on) return;
+    const Place* home = place(*status_.running_on);
+    if (!home || !home->exists) return;
+    if (home->error) return add(Retry{home->error->message});
+    // The source of such a migration is empty on purpose.
+    const bool moving = status_.scheduled_to != status_.running_on;
+    if (moving && (std::ranges::any_of(applied_, delete_first_kind) ||
+                   std::ranges::any_of(observed_.desired.objects, delete_first_kind))) {
+      return;
+    }
+    auto settlement = settle(*home, home->applied, applied_, stored_schema(), true);
+    // What this process has applied since is newer than what it was told of.
+    std::erase_if(settlement.applies, [&](const Apply& apply) {
+      const auto known = observed_.memory.applied.find(apply.key);
+      return known != observed_.memory.applied.end() && known->second != apply.fingerprint;
+    });
+    const bool anything = !settlement.applies.empty();
+    add_all(std::move(settlement.applies));
+    if (anything) add(Again{});
+    add_waits(settlement);
+    if (home->blind) add(Wait{seconds(10)});
   }
 
   void keep_without_manifest(const Place* source) {

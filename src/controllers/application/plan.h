@@ -18,6 +18,7 @@
 #include "controllers/application/ownership.h"
 #include "manifest/diff.h"
 #include "providers/kubernetes/object_cache.h"
+#include "runtime/election.h"
 
 namespace krake::application {
 
@@ -107,6 +108,7 @@ struct Observed {
   std::vector<Place> places;  // scheduled_to, running_on, those to clean up, owners of its namespace; each once
   Memory memory;
   PlanOptions options;
+  Mode mode = Mode::leading;  // repair_only: only what holds up what was confirmed; standby: nothing
 };
 
 // ---- what is to be done
@@ -140,7 +142,8 @@ struct Remove {
   ResourceRef cluster;
   kube::ObjectRef ref;
   std::string uid;
-  std::string key;  // into Memory
+  std::string resource_version;  // what was looked at is what goes, not what somebody has made of it since
+  std::string key;               // into Memory
   bool operator==(const Remove&) const = default;
 };
 struct TryOut {  // whether the cluster would take it; if not, the migration is given up

@@ -20,7 +20,13 @@ class ClusterController final : public Controller {
         options_(options),
         random_(env_.random.fork("cluster controller")),
         clusters_(env_, context.client, {.resync = options.resync}, [](Cluster& cluster) { cluster.spec.tosca = {}; }),
-        loop_(env_, {.name = "kubernetes-cluster", .workers = options.workers, .debounce = options.debounce},
+        loop_(env_,
+              {.name = "kubernetes-cluster",
+               .workers = options.workers,
+               .debounce = options.debounce,
+               .elector = context.elector,
+               .catch_up = [this](Epoch epoch) { return clusters_.catch_up(std::move(epoch)); },
+               .on_lead = [this] { look_at_everything(); }},
               [this](ObjectKey key) { return reconcile(std::move(key)); }),
         closing_(env_.executor),
         tasks_(env_.executor) {
@@ -73,8 +79,14 @@ class ClusterController final : public Controller {
     for (;;) {
       co_await sleep_for(env_.clock,
                          std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
-      for (const auto& [key, cluster] : clusters_.objects()) loop_.add(key);
+      look_at_everything();
     }
+  }
+
+  // Clusters that are gone included: they still have a link.
+  void look_at_everything() {
+    for (const auto& [key, cluster] : clusters_.objects()) loop_.add(key);
+    for (const auto& [key, entry] : known_) loop_.add(key);
   }
 
   Observed observe(const ObjectKey& key) const {

@@ -36,7 +36,13 @@ class GarbageCollector final : public Controller {
         env_(context.env),
         options_(options),
         random_(env_.random.fork("gc")),
-        loop_(env_, {.name = "gc", .workers = options.workers, .debounce = options.debounce},
+        loop_(env_,
+              {.name = "gc",
+               .workers = options.workers,
+               .debounce = options.debounce,
+               .elector = context.elector,
+               .catch_up = [this](Epoch epoch) { return catch_up(std::move(epoch)); },
+               .on_lead = [this] { look_at_everything(); }},
               [this](ObjectKey key) { return reconcile(ref_of(key)); }),
         tasks_(env_.executor) {
     for (const auto& kind : registry.kinds()) {
@@ -83,11 +89,20 @@ class GarbageCollector final : public Controller {
     for (auto& [kind, informer] : informers_) co_await informer->wait_synced();
     ready_ = true;
     for (;;) {
-      for (const auto& [kind, informer] : informers_) {
-        for (const auto& [key, object] : informer->objects()) wake({kind.first, kind.second, key.ns, key.name});
-      }
+      look_at_everything();
       co_await sleep_for(env_.clock,
                          std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
+    }
+  }
+
+  Awaitable<void> catch_up(Epoch epoch) {
+    for (auto& [kind, informer] : informers_) {
+      if (informer->synced()) co_await informer->catch_up(epoch);  // nothing waits for what cannot be listed
+    }
+  }
+  void look_at_everything() {
+    for (const auto& [kind, informer] : informers_) {
+      for (const auto& [key, object] : informer->objects()) wake({kind.first, kind.second, key.ns, key.name});
     }
   }
 

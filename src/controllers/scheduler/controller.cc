@@ -47,9 +47,20 @@ class Scheduler final : public Controller {
                 {.candidates_changed = [this](const std::string& ns) { wake(ns); },
                  .cluster_changed = [this](const ObjectKey& key) { clusters_.add(key); }}),
         informer_(env_, context.client, {.resync = options.resync}, project),
-        applications_(env_, {.name = "scheduler", .workers = options.workers, .debounce = options.debounce},
+        applications_(env_,
+                      {.name = "scheduler",
+                       .workers = options.workers,
+                       .debounce = options.debounce,
+                       .elector = context.elector,
+                       .catch_up = [this](Epoch epoch) { return catch_up(std::move(epoch)); },
+                       .on_lead = [this] { look_at_applications(); }},
                       [this](ObjectKey key) { return reconcile(std::move(key)); }),
-        clusters_(env_, {.name = "scheduler-clusters", .workers = options.workers},
+        clusters_(env_,
+                  {.name = "scheduler-clusters",
+                   .workers = options.workers,
+                   .elector = context.elector,
+                   .catch_up = [this](Epoch epoch) { return inputs_.clusters().catch_up(std::move(epoch)); },
+                   .on_lead = [this] { look_at_clusters(); }},
                   [this](ObjectKey key) { return reconcile_cluster(std::move(key)); }),
         tasks_(env_.executor) {
     informer_.on_change([this](const ObjectKey& key) { take(key); });
@@ -82,9 +93,22 @@ class Scheduler final : public Controller {
     for (;;) {
       co_await sleep_for(env_.clock,
                          std::chrono::duration_cast<Duration>(options_.resync * (0.8 + 0.4 * random_.unit())));
-      for (const auto& [key, text] : informer_.texts()) applications_.add(key);
-      for (const auto& [key, cluster] : inputs_.clusters().objects()) clusters_.add(key);
+      look_at_applications();
+      look_at_clusters();
     }
+  }
+
+  Awaitable<void> catch_up(Epoch epoch) {
+    co_await informer_.catch_up(epoch);
+    co_await inputs_.clusters().catch_up(epoch);
+  }
+  // Those included that are gone: something is still known of them.
+  void look_at_applications() {
+    for (const auto& [key, text] : informer_.texts()) applications_.add(key);
+    for (const auto& [key, decision] : decisions_) applications_.add(key);
+  }
+  void look_at_clusters() {
+    for (const auto& [key, cluster] : inputs_.clusters().objects()) clusters_.add(key);
   }
 
   void wake(const std::string& ns) {

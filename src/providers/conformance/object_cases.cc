@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "providers/conformance/conformance.h"
+#include "providers/kubernetes/fence.h"
 
 namespace krake::kube::conformance {
 
@@ -282,6 +283,35 @@ Awaitable<Status> wants_credentials(Rig& rig) {
   co_return Status();
 }
 
+Awaitable<Status> fences_terms(Rig& rig) {
+  const Mono now = rig.env.clock.now();
+  Fence first(rig.client, rig.ns, "krake-test");
+  Fence second(rig.client, rig.ns, "krake-test");
+  HOLDS(co_await first.check("s-5") == Passage::open);
+  HOLDS(co_await first.raise("s-5", "one", false, now) == Passage::open);
+  HOLDS(co_await second.check("s-5") == Passage::open);
+  HOLDS(co_await second.check("s-4") == Passage::outrun);
+  HOLDS(co_await second.raise("s-4", "late", false, now) == Passage::outrun);
+  HOLDS(co_await second.raise("s-9", "two", false, now) == Passage::open);
+  HOLDS(co_await first.check("s-5") == Passage::outrun);
+  HOLDS(co_await first.raise("s-5", "one", true, now) == Passage::outrun);
+  // The store was restored: another order begins.
+  HOLDS(co_await first.check("t-1") == Passage::outrun);
+  HOLDS(co_await first.raise("t-1", "one", false, now) == Passage::open);
+  const auto type = co_await rig.client.resolve("coordination.k8s.io/v1", "Lease");
+  HOLDS(type);
+  const auto lease = co_await rig.client.get({*type, rig.ns, "krake-test"});
+  HOLDS(lease && lease->string_at({"metadata", "annotations", "krake/epoch"}) == "t-1");
+  HOLDS(lease->string_at({"spec", "holderIdentity"}) == "one");
+  // Removed by somebody: put there again before a delete.
+  HOLDS(co_await rig.client.remove({*type, rig.ns, "krake-test"}));
+  HOLDS(co_await first.raise("t-1", "one", true, now) == Passage::open);
+  HOLDS(co_await rig.client.get({*type, rig.ns, "krake-test"}));
+  Fence nowhere(rig.client, rig.ns + "-not", "krake-test");
+  HOLDS(co_await nowhere.raise("s-5", "one", false, now) == Passage::unfenced);
+  co_return Status();
+}
+
 constexpr Case kCases[] = {
     {"FindsKinds", finds_kinds},
     {"CreatesAndReads", creates_and_reads},
@@ -297,6 +327,7 @@ constexpr Case kCases[] = {
     {"ServesCustomResources", serves_custom_resources},
     {"TellsAboutTheCluster", tells_about_the_cluster},
     {"WantsCredentials", wants_credentials},
+    {"FencesTerms", fences_terms},
 };
 
 }  // namespace
