@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "net/failover.h"
 
 namespace krake::cli {
 
@@ -26,7 +27,7 @@ Awaitable<int> run_command(CliIo io, const Command& command, Parsed parsed) {
   const bool structured = parsed.one_or("--output", "") == "json" || parsed.one_or("--output", "") == "yaml";
   auto config = load_config(io, parsed.one("--config"));
   if (!config) co_return end_with(io, config.error(), structured);
-  auto transport = io.dialer->dial(config->endpoint);
+  auto transport = dial_all(*io.dialer, *io.clock, config->endpoint);
   if (!transport) {
     co_return end_with(io, {.message = transport.error().message, .hint = "check api_url and tls in the configuration"},
                        structured);

@@ -9,6 +9,7 @@
 
 #include "cli/args.h"
 #include "cli/yaml.h"
+#include "net/failover.h"
 #include "net/url.h"
 
 namespace krake::cli {
@@ -143,14 +144,18 @@ class Reader {
     if (!enabled || !enabled->is_bool()) return bad("tls.enabled", enabled ? "want true or false" : "missing");
     const bool on = *enabled->if_bool();
     const std::string_view scheme = on ? "https" : "http";
-    auto& url = config.endpoint.url;
-    const auto end = url.find("://");
-    if (end == std::string::npos) return bad("api_url", fmt::format("'{}' is not a URL like https://host:8080", url));
-    if (url.substr(0, end) != scheme) {
-      config.warnings.push_back(
-          fmt::format("api_url {} has the wrong scheme for tls.enabled: {}; using {}", url, on, scheme));
-      url = std::string(scheme) + url.substr(end);
+    const auto urls = split_urls(config.endpoint.url);
+    if (!urls) return bad("api_url", urls.error().message);
+    std::string joined;
+    for (const auto& url : *urls) {
+      const auto end = url.find("://");
+      if (url.substr(0, end) != scheme) {
+        config.warnings.push_back(
+            fmt::format("api_url {} has the wrong scheme for tls.enabled: {}; using {}", url, on, scheme));
+      }
+      joined += (joined.empty() ? "" : ",") + std::string(scheme) + url.substr(end);
     }
+    config.endpoint.url = std::move(joined);
     if (!on) return true;
     // A token may stand in for the certificate.
     const bool needed = config.token.empty();
@@ -244,15 +249,17 @@ Result<std::string> read_input(const CliIo& io, const std::string& path) {
 
 Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& explicit_path) {
   TRY(Config config, find_and_read(io, explicit_path));
-  const auto url = parse_url(config.endpoint.url);
-  if (!url) {
-    return stop(fmt::format("api_url: {}", url.error().message),
+  const auto urls = split_urls(config.endpoint.url);
+  if (!urls) {
+    return stop(fmt::format("api_url: {}", urls.error().message),
                 config.source.empty() ? "check KRAKE_API_URL"
                                       : fmt::format("check api_url in {}, or KRAKE_API_URL", config.source));
   }
-  if (!config.token.empty() && !url->tls && url->host != "localhost" && url->host != "::1" &&
-      !url->host.starts_with("127.")) {
-    config.warnings.push_back(fmt::format("the token goes to {} unencrypted", config.endpoint.url));
+  for (const auto& text : *urls) {
+    const auto url = parse_url(text);
+    const bool here = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");
+    if (!config.token.empty() && !url->tls && !here)
+      config.warnings.push_back(fmt::format("the token goes to {} unencrypted", text));
   }
   return config;
 }

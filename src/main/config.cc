@@ -78,6 +78,16 @@ Status check(const ApiConfig& config) {
   RETURN_IF_ERROR(check(config.log));
   RETURN_IF_ERROR(in_range("port", static_cast<std::int64_t>(config.port), 0, 65535));
   RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
+  const std::pair<std::string_view, std::int64_t> counts[] = {{"limits.requests", config.limits.requests},
+                                                              {"limits.bodies", config.limits.bodies},
+                                                              {"limits.watches", config.limits.watches},
+                                                              {"limits.list_streams", config.limits.list_streams}};
+  // Below 20 there would be no room to put one before the other.
+  for (const auto& [name, value] : counts) RETURN_IF_ERROR(in_range(name, value, 20, 1'000'000));
+  RETURN_IF_ERROR(
+      in_range("limits.body_bytes", static_cast<std::int64_t>(config.limits.body_bytes), 16'777'216, 68'719'476'736));
+  RETURN_IF_ERROR(in_range("limits.store_seconds", config.limits.store_seconds, 0.1, 300));
+  RETURN_IF_ERROR(in_range("limits.unconfirmed_seconds", config.limits.unconfirmed_seconds, 1, 3600));
   if (config.etcd)
     RETURN_IF_ERROR(
         in_range("etcd.retry_transactions", static_cast<std::int64_t>(config.etcd->retry_transactions), 0, 1000));

@@ -10,16 +10,34 @@
 
 namespace krake {
 
+// Files in PEM form.
+struct EtcdTlsConfig {
+  std::string ca;  // empty: the system's
+  std::string cert;
+  std::string key;
+};
+BOOST_DESCRIBE_STRUCT(EtcdTlsConfig, (), (ca, cert, key))
+
+// All but host, port and retry_transactions is additive.
 struct EtcdConfig {
   std::string host = "127.0.0.1";
   Integer port = 2379;
   Integer retry_transactions = 1;
+  std::vector<std::string> endpoints;  // http[s]://HOST:PORT; instead of host and port
+  EtcdTlsConfig tls;
+  std::string user;
+  std::string password;
+  std::string password_file;  // its first line
+  std::string prefix;         // before every key; empty: where upstream's are
+
+  static constexpr FieldMark kMarks[] = {{"password", kSecret}};
 };
-BOOST_DESCRIBE_STRUCT(EtcdConfig, (), (host, port, retry_transactions))
+BOOST_DESCRIBE_STRUCT(EtcdConfig, (),
+                      (host, port, retry_transactions, endpoints, tls, user, password, password_file, prefix))
 
 // Additive: the embedded store.
 struct StoreConfig {
-  std::string type = "sqlite";  // or memory
+  std::string type = "sqlite";  // or memory, or etcd
   std::string path;
 };
 BOOST_DESCRIBE_STRUCT(StoreConfig, (), (type, path))
@@ -84,6 +102,19 @@ struct AdminConfig {
 };
 BOOST_DESCRIBE_STRUCT(AdminConfig, (), (host, port))
 
+// Additive: what the server takes on at once (server/admission.h says for whom), and how long it waits for its store.
+struct LimitsConfig {
+  Integer requests = 2000;
+  Integer bodies = 4000;
+  Integer body_bytes = 268'435'456;
+  Integer watches = 20'000;
+  Integer list_streams = 200;
+  double store_seconds = 5;         // of one wait of a request for the store
+  double unconfirmed_seconds = 10;  // without the store's word that they are up to date, watches are closed
+};
+BOOST_DESCRIBE_STRUCT(LimitsConfig, (),
+                      (requests, bodies, body_bytes, watches, list_streams, store_seconds, unconfirmed_seconds))
+
 struct ApiConfig {
   std::string host = "localhost";
   Integer port = 8080;
@@ -100,12 +131,13 @@ struct ApiConfig {
   bool implicit_controller_rights = true;
   LogConfig log;
   AdminConfig admin;
+  LimitsConfig limits;
 
   static constexpr FieldMark kMarks[] = {{"authorization", kRequired}};
 };
 BOOST_DESCRIBE_STRUCT(ApiConfig, (),
                       (host, port, etcd, store, docs, tls, authentication, authorization, default_roles,
-                       default_role_bindings, implicit_controller_rights, log, admin))
+                       default_role_bindings, implicit_controller_rights, log, admin, limits))
 
 struct ClientTlsConfig {
   bool enabled = false;
@@ -124,7 +156,7 @@ BOOST_DESCRIBE_STRUCT(LeaderElectionConfig, (), (enabled, ttl_seconds))
 
 // The keys all controllers share; those of one controller alone are optional here.
 struct ControllerConfig {
-  std::string api_endpoint = "http://localhost:8080";
+  std::string api_endpoint = "http://localhost:8080";  // additive: several, with commas between them
   Integer worker_count = 5;
   double debounce = 1.0;  // seconds
   ClientTlsConfig tls;

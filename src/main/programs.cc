@@ -13,14 +13,14 @@
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
+#include "main/stores.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
+#include "net/failover.h"
 #include "net/inproc/inproc.h"
 #include "net/pki.h"
 #include "server/roles.h"
-#include "store/memory/memory_store.h"
 #include "store/metered_store.h"
-#include "store/sqlite/sqlite_store.h"
 
 namespace krake {
 
@@ -76,6 +76,14 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
   ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
   options.problem_base_url = config.docs.problem_base_url;
+  const auto count = [](const Integer& value) { return static_cast<std::size_t>(static_cast<std::int64_t>(value)); };
+  options.limits = {.requests = count(config.limits.requests),
+                    .bodies = count(config.limits.bodies),
+                    .body_bytes = count(config.limits.body_bytes),
+                    .watches = count(config.limits.watches),
+                    .list_streams = count(config.limits.list_streams)};
+  options.store_limit = seconds(config.limits.store_seconds);
+  options.unconfirmed_limit = seconds(config.limits.unconfirmed_seconds);
   if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
   if (!config.default_roles && !config.default_role_bindings && options.auth.mode == access::Authorization::rbac) {
     auto shipped = shipped_roles();
@@ -105,20 +113,6 @@ Result<HttpServerOptions> listen_options(const ApiConfig& config) {
     options.tls = std::move(tls);
   }
   return options;
-}
-
-Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, const StoreConfig& config, bool own_holders) {
-  if (config.type == "memory")
-    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
-  if (config.type != "sqlite") {
-    co_return fail(Code::invalid_argument, fmt::format("store.type: want sqlite or memory, got '{}'", config.type));
-  }
-  if (config.path.empty()) co_return fail(Code::invalid_argument, "store.path: name the database file");
-  auto opened =
-      co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                        {.path = config.path, .drop_leases = own_holders, .metrics = &env.metrics});
-  if (!opened) co_return fail(opened.error());
-  co_return std::unique_ptr<store::Store>(std::move(*opened));
 }
 
 std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context,
@@ -373,17 +367,11 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 }  // namespace
 
 Awaitable<int> run_api(Process& process, ApiConfig config) {
-  if (!config.store) {
-    co_return failed(
-        {Code::invalid_argument,
-         config.etcd ? "store: the etcd store is not available in this version; add `store: {type: sqlite, path: FILE}`"
-                     : "store: the configuration names no store; add `store: {type: sqlite, path: FILE}`"});
-  }
   auto options = server_options(config);
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), *config.store, false);
+  auto store = co_await open_store(process.env(), config, false);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),
@@ -423,7 +411,8 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   const std::string dir = options.state_dir;
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
-  auto store = co_await open_store(process.env(), {.type = "sqlite", .path = dir + "/krake.db"}, false);
+  options.api.store = StoreConfig{.type = "sqlite", .path = dir + "/krake.db"};
+  auto store = co_await open_store(process.env(), options.api, false);
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -461,8 +450,8 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   if (!listen) co_return failed(listen.error());
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
-  const StoreConfig store_config = config.store.value_or(StoreConfig{.type = "sqlite", .path = "krake.db"});
-  auto store = co_await open_store(process.env(), store_config, false);
+  if (!config.store && !config.etcd) config.store = StoreConfig{.type = "sqlite", .path = "krake.db"};
+  auto store = co_await open_store(process.env(), config, false);
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .listen = std::move(*listen),
@@ -475,12 +464,15 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {
   Env& env = process.env();
-  Endpoint endpoint{.url = config.api_endpoint};
+  Endpoint endpoint;
   const std::string scheme = config.tls.enabled ? "https" : "http";
-  if (const auto colon = endpoint.url.find("://");
-      colon != std::string::npos && endpoint.url.substr(0, colon) != scheme) {
-    env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
-    endpoint.url = scheme + endpoint.url.substr(colon);
+  const auto urls = split_urls(config.api_endpoint);
+  if (!urls) co_return failed(with_context(urls.error(), "api_endpoint"));
+  for (const auto& url : *urls) {
+    const auto colon = url.find("://");
+    if (url.substr(0, colon) != scheme)
+      env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
+    endpoint.url += (endpoint.url.empty() ? "" : ",") + scheme + url.substr(colon);
   }
   if (config.tls.enabled) {
     for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem},
@@ -493,7 +485,7 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
     }
   }
   BeastDialer dialer(env.executor, env.clock);
-  auto transport = dialer.dial(endpoint);
+  auto transport = dial_all(dialer, env.clock, endpoint);
   if (!transport) co_return failed(transport.error());
   std::vector<std::unique_ptr<Component>> components;
   components.push_back(std::make_unique<Component>(name, "krake-" + name, env, *transport,

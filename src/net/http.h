@@ -94,6 +94,9 @@ class Transport {
   // Errors: unavailable (no connection, cut), timeout. Any HTTP status is a success here.
   virtual Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options = {}) = 0;
   virtual Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options = {}) = 0;
+  // Finds out whether a request could be sent now, as far as that can be known, and makes a connection for it unless
+  // there is one. Errors: unavailable, and timeout after `limit`; nothing has been sent then.
+  virtual Awaitable<Status> connect(Duration /*limit*/) { co_return Status{}; }
 };
 
 // Who is at the other end, as vouched for by the transport.

@@ -1,7 +1,9 @@
 #include "server/api_server.h"
 
+#include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 
+#include "base/backoff.h"
 #include "base/encoding.h"
 
 namespace krake::server {
@@ -37,17 +39,63 @@ ServerReply json_reply(int status, std::string body) {
 
 ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, ServerOptions options)
     : env_(env),
-      store_(store),
+      store_(store, env.clock, {.call = options.store_limit}),
       registry_(registry),
       options_(std::move(options)),
-      cache_(env, store, registry),
+      cache_(env, store_, registry,
+             {.wait_limit = options_.store_limit, .unconfirmed_limit = options_.unconfirmed_limit}),
       authorizer_(options_.auth, cache_),
+      admission_(options_.limits),
       meter_(env),
+      load_changed_(env.executor),
+      load_wanted_(env.executor),
       tasks_(env.executor) {}
 
 Awaitable<Status> ApiServer::start() {
-  CO_RETURN_IF_ERROR(co_await cache_.start());
+  for (const auto& [kind, value] : defaults()) {
+    FieldErrors errors;
+    if (!kind->decode(*kind, *value, Form::create, errors))
+      co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind->name, errors.render()));
+  }
+  tasks_.spawn("load", bring_up());
+  const Mono deadline = env_.clock.now() + options_.store_limit;
+  while (load_attempts_ == 0 && env_.clock.now() < deadline) co_await load_changed_.wait_until(env_.clock, deadline);
+  co_return Status{};
+}
+
+Awaitable<void> ApiServer::bring_up() {
+  const Backoff backoff{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(5)};
+  for (int failures = 0;; ++failures) {
+    auto status = co_await load_all();
+    ++load_attempts_;
+    loaded_ = status.has_value();
+    if (!status) load_error_ = with_context(std::move(status).error(), "the server has not loaded its data yet");
+    load_changed_.notify_all();
+    if (loaded_) co_return;
+    env_.log.warning("loading failed; trying again", {{"why", load_error_.message}});
+    // A request that needs the data is reason enough to look again, but not more often than this.
+    co_await sleep_for(env_.clock, backoff.base);
+    if (load_waiters_ == 0)
+      co_await load_wanted_.wait_until(env_.clock, env_.clock.now() + backoff.delay(failures, env_.random));
+  }
+}
+
+Awaitable<Status> ApiServer::load_all() {
+  if (!cache_.ready()) CO_RETURN_IF_ERROR(co_await cache_.start());
   co_return co_await create_defaults();
+}
+
+// Waits for the end of the attempt under way, or of one made for us.
+Awaitable<Status> ApiServer::loaded() {
+  const Mono deadline = env_.clock.now() + options_.store_limit;
+  const auto seen = load_attempts_;
+  const Counted waiting(load_waiters_);
+  load_wanted_.notify_all();
+  while (!loaded_) {
+    if (load_attempts_ != seen || env_.clock.now() >= deadline) co_return fail(load_error_);
+    co_await load_changed_.wait_until(env_.clock, deadline);
+  }
+  co_return Status{};
 }
 
 Awaitable<void> ApiServer::stop() {
@@ -67,22 +115,28 @@ Result<store::Put> ApiServer::default_object(const json::Value& value, const Kin
   return store::Put{kind.storage_key("", object->meta().name), std::make_shared<const std::string>(std::move(bytes))};
 }
 
+std::vector<std::pair<const Kind*, const json::Value*>> ApiServer::defaults() const {
+  std::vector<std::pair<const Kind*, const json::Value*>> all;
+  for (const auto& role : options_.default_roles) all.emplace_back(&registry_.get("core", "Role"), &role);
+  for (const auto& binding : options_.default_role_bindings)
+    all.emplace_back(&registry_.get("core", "RoleBinding"), &binding);
+  return all;
+}
+
 // Each transaction is all or nothing. Where one is refused another server, or an administrator, was first.
 Awaitable<Status> ApiServer::create_defaults() {
   const Kind& role = registry_.get("core", "Role");
   const Kind& binding = registry_.get("core", "RoleBinding");
+  CO_RETURN_IF_ERROR(co_await cache_.fresh());  // an earlier attempt may have got further than it heard of
   const bool fresh = cache_.of(role).objects.empty() && cache_.of(binding).objects.empty();
   if (options_.defaults_for_fresh_store_only && !fresh) co_return Status{};
   std::vector<store::Txn> transactions;
-  for (const auto& [kind, values] :
-       {std::pair{&role, &options_.default_roles}, {&binding, &options_.default_role_bindings}}) {
-    for (const auto& value : *values) {
-      ASSIGN_OR_CO_RETURN(auto put, default_object(value, *kind));
-      if (cache_.of(*kind).objects.contains(put.key)) continue;
-      if (transactions.empty() || !options_.defaults_for_fresh_store_only) transactions.emplace_back();
-      transactions.back().guards.push_back(store::Guard::absent(put.key));
-      transactions.back().puts.push_back(std::move(put));
-    }
+  for (const auto& [kind, value] : defaults()) {
+    ASSIGN_OR_CO_RETURN(auto put, default_object(*value, *kind));
+    if (cache_.of(*kind).objects.contains(put.key)) continue;
+    if (transactions.empty() || !options_.defaults_for_fresh_store_only) transactions.emplace_back();
+    transactions.back().guards.push_back(store::Guard::absent(put.key));
+    transactions.back().puts.push_back(std::move(put));
   }
   for (auto& txn : transactions) {
     auto result = co_await store_.commit(std::move(txn));
@@ -117,30 +171,32 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     answered.operation = routed.route->operation;
     answered.verb = routed.route->verb();
   }
-  // The last tenth is for leases and for Krake's own components.
-  const bool own = (user && user->starts_with("system:") && *user != kAnonymous) ||
-                   (routed.route && routed.route->kind && routed.route->kind->leased);
-  if (in_flight_ >= (own ? options_.requests_limit : options_.requests_limit - options_.requests_limit / 10)) {
+  // Before anything is read or looked up.
+  const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
+  const auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(*user) : "",
+                                    find_parameter(query, "watch") != nullptr);
+  auto admitted = admission_.requests.take(priority);
+  if (!admitted) {
     auto shed = plain_problem(429);
     shed.headers.add("Retry-After", "1");
     co_return problem(shed);
   }
-  const Counted counted(in_flight_);
   if (!user) co_return problem(plain_problem(401, user.error().message));
   if (!routed.route) {
     auto p = plain_problem(routed.status);
     if (!routed.allow.empty()) p.headers.add("Allow", routed.allow);
     co_return problem(p);
   }
-  if (!cache_.ready()) {
-    // The index needs no store.
-    if (routed.route->kind)
-      co_return problem(problem_of({Code::unavailable, "the server has not loaded its data yet; try again"}));
+  // The index needs no store.
+  if (!loaded_ && (routed.route->kind || routed.route->operation == Operation::me)) {
+    if (auto status = co_await loaded(); !status) co_return problem(problem_of(status.error()));
   }
   Request request{.http = http,
-                  .query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1)),
+                  .query = query,
                   .route = std::move(*routed.route),
-                  .user = std::move(*user)};
+                  .user = std::move(*user),
+                  .priority = priority,
+                  .admitted = *admitted};
   if (request.route.kind && authorizer_.needs_fresh_roles()) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
   }
@@ -241,10 +297,22 @@ void ApiServer::measure() {
   };
   std::size_t unreadable = 0;
   for (const auto& [kind, cache] : cache_.kinds()) unreadable += cache->unreadable.size();
-  set("krake_api_requests_in_flight", "Requests being worked on, without watches.", in_flight_);
-  set("krake_api_watches", "Watches that are open.", *watches_);
-  set("krake_api_list_streams", "Large lists being sent.", *list_streams_);
-  set("krake_api_body_bytes", "Bytes announced by the bodies being read.", body_bytes_);
+  const std::pair<const char*, const Pool*> pools[] = {{"requests", &admission_.requests},
+                                                       {"bodies", &admission_.bodies},
+                                                       {"body_bytes", &admission_.body_bytes},
+                                                       {"watches", &admission_.watches},
+                                                       {"list_streams", &admission_.list_streams}};
+  for (const auto& [name, pool] : pools) {
+    for (const auto priority : kPriorities) {
+      const MetricLabels labels{{"what", name}, {"priority", std::string(to_string(priority))}};
+      env_.metrics.gauge("krake_api_taken", "What of the server's limits is taken.", labels)
+          .Set(static_cast<double>(pool->used(priority)));
+      auto& refused = env_.metrics.counter("krake_api_refused_total", "Requests answered 429, by limit.", labels);
+      refused.Increment(static_cast<double>(pool->refused(priority)) - refused.Value());
+    }
+  }
+  env_.metrics.gauge("krake_store_unconfirmed_seconds", "Since the store last confirmed what the server shows.")
+      .Set(cache_.ready() ? std::chrono::duration<double>(cache_.unconfirmed()).count() : 0);
   set("krake_api_unreadable_values", "Stored values nobody can decode; see the log.", unreadable);
 }
 
@@ -259,7 +327,7 @@ Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
   const auto path = std::string_view(request.target).substr(0, request.target.find('?'));
   if (path == "/healthz") co_return text(200, "ok\n");
   if (path == "/readyz") {
-    if (!cache_.ready()) co_return text(503, "the watch cache is not loaded\n");
+    if (!loaded_) co_return text(503, load_error_.message + "\n");
     if (const auto fresh = co_await cache_.fresh(); !fresh) co_return text(503, fresh.error().message + "\n");
     const auto writable = co_await store_.writable();
     co_return writable ? text(200, "ok\n") : text(503, writable.error().message + "\n");
@@ -275,10 +343,11 @@ Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {
                                            {"events", static_cast<std::int64_t>(cache->events.size())},
                                            {"event_bytes", static_cast<std::int64_t>(cache->event_bytes)}});
     }
-    co_return json_reply(200, json::print(json::Object{{"revision", cache_.revision()},
-                                                       {"undecodable", static_cast<std::int64_t>(cache_.undecodable())},
-                                                       {"watches", static_cast<std::int64_t>(*watches_)},
-                                                       {"kinds", std::move(kinds)}}));
+    co_return json_reply(200,
+                         json::print(json::Object{{"revision", cache_.revision()},
+                                                  {"undecodable", static_cast<std::int64_t>(cache_.undecodable())},
+                                                  {"watches", static_cast<std::int64_t>(admission_.watches.used())},
+                                                  {"kinds", std::move(kinds)}}));
   }
   co_return text(404, "known: /healthz /readyz /metrics /debug/cache\n");
 }

@@ -7,12 +7,17 @@
 #include <string>
 
 #include "base/env.h"
+#include "server/admission.h"
 #include "server/auth.h"
 #include "server/cache.h"
 #include "server/meter.h"
 #include "server/problem.h"
 #include "server/route.h"
-#include "store/store.h"
+#include "store/bounded_store.h"
+
+namespace krake {
+struct LeaseRequest;
+}
 
 namespace krake::server {
 
@@ -22,11 +27,13 @@ struct ServerOptions {
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
   std::size_t body_limit = 1'048'576;
-  std::size_t requests_limit = 2000;  // in flight, watches excluded; above: 429
-  std::size_t watches_limit = 20'000;
-  std::size_t list_streams_limit = 200;                   // large lists under way
-  std::size_t body_bytes_limit = std::size_t{256} << 20;  // of all bodies being read
+  AdmissionLimits limits;  // above: 429
   Duration blocking_limit = std::chrono::seconds(60);
+  // The longest a request waits for the store, each time it does. Over it reads fail, and the outcome of a write is
+  // unknown.
+  Duration store_limit = std::chrono::seconds(5);
+  // Watches are closed when the store has not confirmed for so long that they are up to date.
+  Duration unconfirmed_limit = std::chrono::seconds(10);
   // At start: created if absent; or all at once, and only into a store that has neither roles nor bindings, so that
   // what an administrator has removed stays removed.
   std::vector<json::Value> default_roles;
@@ -46,7 +53,9 @@ class ApiServer {
  public:
   ApiServer(Env& env, store::Store& store, const Registry& registry, ServerOptions options);
 
-  // Loads the cache and creates the default roles. Until then every request is answered 500/503.
+  // Begins to load the cache and to create the default roles, and returns when that is done, has failed once or takes
+  // longer than store_limit: a server without its store goes on trying, also whenever a request needs it. Until then
+  // requests wait, and are answered 500 when it fails. Errors: invalid_object (a default role).
   Awaitable<Status> start();
   Awaitable<void> stop();
 
@@ -65,6 +74,8 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
+    Priority priority;
+    Pool::Share& admitted;
     std::uint64_t authorized = 0;  // the version of the roles that allowed it
   };
   // What a write computes from the current object.
@@ -78,16 +89,15 @@ class ApiServer {
   using Mutate =
       std::function<std::expected<Mutation, Problem>(const Object& stored, json::Value& document, DateTime now)>;
 
-  // While a request waits for its sender or for a state it holds up nobody: it does not count.
   template <class T>
-  Awaitable<T> uncounted(Awaitable<T> wait) {
+  static Awaitable<T> uncounted(Request& request, Awaitable<T> wait) {
     struct Pause {
-      explicit Pause(std::size_t& n) : count(n) { --count; }
-      ~Pause() { ++count; }
+      explicit Pause(Pool::Share& of) : share(of) { share.pause(); }
+      ~Pause() { share.resume(); }
       Pause(const Pause&) = delete;
       Pause& operator=(const Pause&) = delete;
-      std::size_t& count;
-    } pause(in_flight_);
+      Pool::Share& share;
+    } pause(request.admitted);
     co_return co_await std::move(wait);
   }
   Awaitable<ServerReply> process(ServerRequest& request, Answered& answered);
@@ -105,9 +115,11 @@ class ApiServer {
   Awaitable<Answer> status(Request& request);
   Awaitable<Answer> subresource(Request& request);
   Awaitable<Answer> force_remove(Request& request);
+  static bool forced(const Request& request);
   Awaitable<std::optional<Answer>> remove_unreadable(const Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
+  Awaitable<void> shown(Revision revision);
   // `more`: how much the body may exceed the ordinary limit.
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request, std::size_t more = 0);
   // Roles may have changed while the request waited for its sender or for others: then the question is asked again.
@@ -119,7 +131,10 @@ class ApiServer {
   Awaitable<Answer> acquire_lease(Request& request);
   Awaitable<Answer> release_lease(Request& request);
   std::expected<std::optional<store::Guard>, Problem> leader_guard(const Request& request);
+  bool still_leads(const store::Guard& guard);
+  Problem leadership_lost(const Request& request) const;
   std::string epoch_of(const CachedObject& lease) const;
+  std::string leased_document(const Request& request, const LeaseRequest& wanted, const CachedPtr& present);
 
   Answer me(const Request& request) const;
   ServerReply object_reply(const CachedObject& object) const;
@@ -127,7 +142,12 @@ class ApiServer {
   Problem missing(const Request& request) const;
   // Now, but never before a time already stored in the object.
   DateTime stamp(const CachedObject* object) const;
+  // Loading: what start() begins.
+  Awaitable<void> bring_up();
+  Awaitable<Status> load_all();
+  Awaitable<Status> loaded();
   Awaitable<Status> create_defaults();
+  std::vector<std::pair<const Kind*, const json::Value*>> defaults() const;
   Result<store::Put> default_object(const json::Value& value, const Kind& kind);
 
   struct Snapshot {
@@ -136,6 +156,7 @@ class ApiServer {
     access::NamespaceScope scope;  // what the user might see then
     std::shared_ptr<const std::vector<CachedPtr>> objects;
     Revision revision = 0;
+    std::uint64_t generation = 0;  // of the cache
     Mono expires;
   };
   // A page's place in a pinned list.
@@ -150,17 +171,20 @@ class ApiServer {
                   access::NamespaceScope scope);
 
   Env& env_;
-  store::Store& store_;
+  store::BoundedStore store_;
   const Registry& registry_;
   ServerOptions options_;
   Cache cache_;
   Authorizer authorizer_;
   std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
-  std::size_t in_flight_ = 0;
-  std::size_t body_bytes_ = 0;  // announced by the bodies being read
-  std::shared_ptr<std::size_t> watches_ = std::make_shared<std::size_t>(0);
-  std::shared_ptr<std::size_t> list_streams_ = std::make_shared<std::size_t>(0);
+  Admission admission_;
   Meter meter_;
+  bool loaded_ = false;
+  std::uint64_t load_attempts_ = 0;  // that have ended
+  Error load_error_{Code::unavailable, "the server has not loaded its data yet; try again"};
+  Notifier load_changed_;
+  Notifier load_wanted_;
+  std::size_t load_waiters_ = 0;
   TaskGroup tasks_;
 };
 

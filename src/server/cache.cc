@@ -1,5 +1,7 @@
 #include "server/cache.h"
 
+#include <prometheus/counter.h>
+
 #include <set>
 
 #include "base/backoff.h"
@@ -39,7 +41,7 @@ void index_object(CachedObject& target, const Object& object, Wall now) {
 }
 
 // Encodes once what reads, lists and watchers are sent. `encoded` is the object as the store has it.
-void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded) {
+void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded, std::string_view store) {
   const std::string head = head_of(kind);
   CHECK(encoded.starts_with(head), "objects are encoded api, kind, metadata first");
   const auto modified = fmt::format_int(target.modified);
@@ -51,6 +53,7 @@ void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded)
   line += R"("resource_version":")";
   line.append(modified.data(), modified.size());
   line += "\",";
+  if (kind.leased) fmt::format_to(std::back_inserter(line), R"("epoch":"{}-{}",)", store, target.created);
   line += encoded.substr(head.size());
   const std::size_t size = line.size() - begin;
   line += R"(,"revision":")";
@@ -134,11 +137,21 @@ void KindCache::notify(const std::string& ns) {
   }
 }
 
+void KindCache::wake_all() const {
+  all_->changed.notify_all();
+  for (const auto& [ns, weak] : feeds_) {
+    if (const auto feed = weak.lock()) feed->changed.notify_all();
+  }
+}
+
 Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptions options)
     : env_(env),
       store_(store),
       options_(options),
       advanced_(env.executor),
+      urged_(env.executor),
+      replaced_changed_(env.executor),
+      confirmed_changed_(env.executor),
       answered_changed_(env.executor),
       tasks_(env.executor) {
   for (const auto& kind : registry.kinds()) {
@@ -172,10 +185,11 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   auto decoded = document ? kind.decode(kind, *document, Form::stored, errors) : nullptr;
   if (!decoded) {
     ++undecodable_;
-    of(kind).unreadable[key] = modified;
-    env_.log.error(
-        "stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
-        {{"key", key}, {"revision", modified}, {"why", document ? errors.render() : document.error().message}});
+    if (of(kind).unreadable.insert_or_assign(key, modified).second) {  // once for each key
+      env_.log.error(
+          "stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
+          {{"key", key}, {"revision", modified}, {"why", document ? errors.render() : document.error().message}});
+    }
     return nullptr;
   }
   // Values written by another program come in another format: what leaves the server is always ours.
@@ -186,7 +200,7 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   object->created = created;
   object->modified = modified;
   object->lease = lease;
-  set_bytes(*object, kind, encoded);
+  set_bytes(*object, kind, encoded, id_);
   index_object(*object, *decoded, env_.clock.wall());
   return object;
 }
@@ -210,7 +224,7 @@ CachedPtr Cache::Draft::finish(Revision created, Revision modified, store::Lease
   object->created = created;
   object->modified = modified;
   object->lease = lease;
-  set_bytes(*object, kind_, *stored_);
+  set_bytes(*object, kind_, *stored_, cache_.id_);
   seen_ = std::move(object);
   return seen_;
 }
@@ -233,14 +247,17 @@ CachedPtr Cache::from_draft(const store::Change& change, Revision revision) {
 
 // How many commits before the start the store is asked for; the next when it has forgotten that many.
 constexpr Revision kRecalledCommits[] = {8192, 1024, 128, 0};
-constexpr Duration kRecallLimit = std::chrono::seconds(5);
+// A watch of everything reaches the newest revision at once. Only a store whose newest revisions left no event behind
+// (made from a snapshot, without any commit since) has us wait in vain.
+constexpr Duration kRecallLimit = std::chrono::seconds(1);
+constexpr std::string_view kEverything;
 
 // Opens the watch, at the start of the server as far back as the ring reaches. Answers after which revision it starts.
 Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
   for (const Revision commits : kRecalledCommits) {
     if (ready_ && commits > 0) continue;
     const Revision after = std::max<Revision>(0, newest - commits);
-    auto watch = co_await store_.watch("/", after);
+    auto watch = co_await store_.watch(std::string(kEverything), after);
     if (watch) {
       watch_ = std::move(*watch);
       co_return after;
@@ -255,13 +272,14 @@ Awaitable<Status> Cache::recall_history(const store::Listing& listing, Recalled&
   auto reached = co_await open_watch(listing.revision);
   if (!reached) co_return fail(reached.error());
   for (auto& [kind, cache] : kinds_) forget_events(*cache, *reached);
-  while (*reached < listing.revision) {
+  const bool untouched = listing.revision <= 1 && listing.entries.empty();  // etcd begins with revision 1
+  while (*reached < listing.revision && !untouched) {
     auto events = co_await with_timeout(env_.clock, kRecallLimit, "reading the store's history", watch_->next());
     if (!events && events.error().code != Code::timeout) co_return fail(events.error());
     if (!events) {
-      // The newest commits changed nothing of ours: nothing will come. Events begin here.
+      // Events begin here.
       for (auto& [kind, cache] : kinds_) forget_events(*cache, listing.revision);
-      auto watch = co_await store_.watch("/", listing.revision);
+      auto watch = co_await store_.watch(std::string(kEverything), listing.revision);
       if (!watch) co_return fail(watch.error());
       watch_ = std::move(*watch);
       break;
@@ -314,9 +332,13 @@ void Cache::apply_difference(const store::Listing& listing) {
     const auto* kind = kind_of_key(entry.key);
     if (!kind) continue;
     present.insert(entry.key);
-    const auto& objects = of(*kind).objects;
-    const auto known = objects.find(entry.key);
-    if (known == objects.end() || known->second->modified != entry.modified) changed.push_back(&entry);
+    const auto& cache = of(*kind);
+    const auto known = cache.objects.find(entry.key);
+    const auto unreadable = cache.unreadable.find(entry.key);
+    const bool same = known != cache.objects.end()
+                          ? known->second->modified == entry.modified
+                          : unreadable != cache.unreadable.end() && unreadable->second == entry.modified;
+    if (!same) changed.push_back(&entry);
   }
   std::ranges::sort(changed, {}, [](const store::Entry* entry) { return entry->modified; });
   for (const auto* entry : changed) {
@@ -335,40 +357,113 @@ void Cache::apply_difference(const store::Listing& listing) {
   }
 }
 
+// The first content of a generation.
+void Cache::fill(store::Listing& listing, const Recalled& recalled) {
+  for (auto& entry : listing.entries) {
+    const auto* kind = kind_of_key(entry.key);
+    if (!kind) continue;
+    const auto it = recalled.find(entry.key);
+    auto object = it != recalled.end() && it->second->modified == entry.modified
+                      ? it->second
+                      : admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease);
+    if (!object) continue;
+    of(*kind).objects[entry.key] = object;
+    for (const auto& listener : listeners_) listener(*kind, object->name, object);
+  }
+}
+
+// Before the first content of the next generation, which follows at once: no reader sees the emptiness between.
+void Cache::forget_everything(Revision until) {
+  for (auto& [kind, cache] : kinds_) {
+    for (const auto& [key, object] : std::exchange(cache->objects, {})) {
+      for (const auto& listener : listeners_) listener(*kind, object->name, nullptr);
+    }
+    cache->unreadable.clear();
+    forget_events(*cache, until);
+  }
+}
+
+void Cache::wake_watchers() {
+  for (const auto& [kind, cache] : kinds_) cache->wake_all();
+}
+
 Awaitable<Status> Cache::load() {
   auto listing = co_await store_.list("/");
   if (!listing) co_return fail(listing.error());
+  const std::string id = store_.id();
+  if (!ready_) id_ = id;
+  const bool replaced = ready_ && (id != id_ || listing->revision < revision_);
   later_.clear();
+  Recalled recalled;
   if (ready_) {
-    apply_difference(*listing);
     if (auto after = co_await open_watch(listing->revision); !after) co_return fail(after.error());
   } else {
-    Recalled recalled;
     CO_RETURN_IF_ERROR(co_await recall_history(*listing, recalled));
-    for (auto& entry : listing->entries) {
-      const auto* kind = kind_of_key(entry.key);
-      if (!kind) continue;
-      auto& cache = of(*kind);
-      const auto it = recalled.find(entry.key);
-      auto object = it != recalled.end() && it->second->modified == entry.modified
-                        ? it->second
-                        : admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease);
-      if (!object) continue;
-      cache.objects[entry.key] = object;
-      for (const auto& listener : listeners_) listener(*kind, object->name, object);
-    }
+  }
+  if (id.empty() || store_.id() != id)
+    co_return fail(Code::unavailable,
+                   fmt::format("the store's identity is not settled: '{}', now '{}'", id, store_.id()));
+  // Nothing waits from here on.
+  if (replaced) {
+    env_.log.warning("the store's history was replaced; everything begins anew",
+                     {{"store", id_}, {"revision", revision_}, {"now", id}, {"now_at", listing->revision}});
+    note_break("replaced");
+    forget_everything(listing->revision);
+    id_ = id;
+    ++generation_;
+    revision_ = listing->revision;
+  }
+  if (ready_ && !replaced) {
+    apply_difference(*listing);
+  } else {
+    fill(*listing, recalled);
   }
   revision_ = std::max(revision_, listing->revision);
   ready_ = true;
+  replaced_ = false;
   for (const auto& event : std::exchange(later_, {})) apply(event);
   advanced_.notify_all();
+  if (replaced) wake_watchers();
   co_return Status{};
 }
 
 Awaitable<Status> Cache::start() {
+  confirmed_ = env_.clock.now();
   CO_RETURN_IF_ERROR(co_await load());
-  tasks_.spawn("watch cache", follow());
+  tasks_.spawn("watch cache", run());
+  tasks_.spawn("confirm the cache", keep_confirmed());
+  tasks_.spawn("notice a cut", watch_confirmation());
   co_return Status{};
+}
+
+Awaitable<void> Cache::stop() {
+  co_await tasks_.stop();
+  if (reader_) co_await reader_->stop();
+}
+
+void Cache::note_break(std::string_view reason) {
+  env_.metrics
+      .counter("krake_store_watch_breaks_total", "Times the server's watch on the store ended, by what was found.",
+               {{"reason", std::string(reason)}})
+      .Increment();
+}
+
+// A watch from a revision the present history has not reached yet would wait in silence: it is given up when somebody
+// finds out.
+Awaitable<void> Cache::run() {
+  int failures = 0;
+  const Backoff backoff{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
+  for (;;) {
+    reader_ = std::make_unique<TaskGroup>(env_.executor);
+    reader_->spawn("store watch", follow());
+    while (!replaced_) co_await replaced_changed_.wait();
+    co_await reader_->stop();
+    while (replaced_) {
+      if (co_await load()) break;
+      co_await pause(backoff.delay(failures++, env_.random));
+    }
+    failures = 0;
+  }
 }
 
 Awaitable<void> Cache::follow() {
@@ -383,16 +478,59 @@ Awaitable<void> Cache::follow() {
       continue;
     }
     env_.log.warning("store watch ended; resuming", {{"why", events.error().message}, {"revision", revision_}});
+    note_break(to_string(events.error().code));
     // At once the first time; slower when the new one fails too.
     for (;;) {
-      if (failures++ > 0) co_await sleep_for(env_.clock, backoff.delay(failures - 2, env_.random));
-      auto watch = co_await store_.watch("/", revision_);
-      if (watch) {
-        watch_ = std::move(*watch);
-        break;
-      }
-      if (watch.error().code == Code::compacted && (co_await load())) break;
+      if (failures++ > 0) co_await pause(backoff.delay(failures - 2, env_.random));
+      if (co_await resume()) break;
     }
+  }
+}
+
+// Goes on after the last revision seen, if this is still the history it is of.
+Awaitable<Status> Cache::resume() {
+  auto newest = co_await store_.current();
+  if (!newest) co_return fail(newest.error());
+  if (store_.id() == id_ && *newest >= revision_) {
+    auto watch = co_await store_.watch(std::string(kEverything), revision_);
+    if (watch) {
+      watch_ = std::move(*watch);
+      co_return Status{};
+    }
+    if (watch.error().code != Code::compacted) co_return fail(watch.error());
+  }
+  co_return co_await load();
+}
+
+// Shorter when somebody waits, but never so short that many who wait become a storm.
+Awaitable<void> Cache::pause(Duration time) {
+  constexpr Duration kLeast = std::chrono::milliseconds(50);
+  const Mono end = env_.clock.now() + time;
+  co_await sleep_for(env_.clock, std::min(time, kLeast));
+  while (waiting_ == 0 && env_.clock.now() < end) co_await urged_.wait_until(env_.clock, end);
+}
+
+Awaitable<void> Cache::keep_confirmed() {
+  const Duration every = options_.unconfirmed_limit / 4;
+  for (;;) {
+    if (unconfirmed() < every) {
+      co_await sleep_until(env_.clock, confirmed_ + every);
+    } else if (auto confirmed = co_await fresh(); !confirmed) {
+      co_await sleep_for(env_.clock, every / 2);
+    }
+  }
+}
+
+Awaitable<void> Cache::watch_confirmation() {
+  for (;;) {
+    if (!cut_off()) {
+      co_await sleep_until(env_.clock, confirmed_ + options_.unconfirmed_limit + std::chrono::milliseconds(1));
+      continue;
+    }
+    env_.log.error("cut off from the store: watches are closed, reads and writes are refused", {{"store", id_}});
+    wake_watchers();
+    while (cut_off()) co_await confirmed_changed_.wait();
+    env_.log.warning("the store answers again", {{"store", id_}, {"revision", revision_}});
   }
 }
 
@@ -407,17 +545,20 @@ void Cache::apply(const store::Change& change, Revision revision) {
   if (!kind) return;
   auto& cache = of(*kind);
   const auto it = cache.objects.find(change.key);
-  cache.unreadable.erase(change.key);
-  if (!change.value) return lose(cache, change.key, revision);
-  CachedPtr object = from_draft(change, revision);
-  if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
+  CachedPtr object;
+  if (change.value) {
+    object = from_draft(change, revision);
+    if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
+  }
+  if (object || !change.value) cache.unreadable.erase(change.key);
   if (!object) return lose(cache, change.key, revision);  // to clients it is gone
   // Removed and made again while we did not look: that is told as such.
   if (it != cache.objects.end() && it->second->created != object->created) lose(cache, change.key, revision);
   const auto known = cache.objects.find(change.key);
   CachedPtr before = known == cache.objects.end() ? nullptr : known->second;
   cache.objects.insert_or_assign(change.key, object);
-  push_event(cache, object->created == object->modified ? "ADDED" : "MODIFIED", object, revision, std::move(before));
+  // What was made and changed while we did not look is new all the same.
+  push_event(cache, before ? "MODIFIED" : "ADDED", object, revision, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
 }
 
@@ -431,7 +572,8 @@ void Cache::lose(KindCache& cache, const std::string& key, Revision revision) {
 }
 
 void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Revision revision, CachedPtr before) {
-  auto line = type == "DELETED" ? event_line(type, *object, revision) : object->line;
+  const std::string_view usual = object->created == object->modified ? "ADDED" : "MODIFIED";
+  auto line = type == usual ? object->line : event_line(type, *object, revision);
   if (before && before->labels == object->labels && before->state == object->state) before.reset();
   cache.event_bytes += line->size();
   cache.events.push_back({revision, object->ns, object, std::move(line), type == "DELETED", std::move(before)});
@@ -452,15 +594,22 @@ void Cache::forget_events(KindCache& cache, Revision until) {
   cache.complete_after = until;
 }
 
-Awaitable<Status> Cache::wait_for(Revision revision) {
-  const Mono deadline = env_.clock.now() + std::chrono::seconds(10);
+Awaitable<Status> Cache::wait_until(Revision revision, Mono deadline) {
+  if (revision_ >= revision) co_return Status{};
+  if (waiting_ == 0) urged_.notify_all();
+  struct Waiting {
+    explicit Waiting(std::size_t& n) : count(n) { ++count; }
+    ~Waiting() { --count; }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    std::size_t& count;
+  } const waiting(waiting_);
   while (revision_ < revision) {
     const bool in_time = co_await advanced_.wait_until(env_.clock, deadline);
-    if (!in_time) {
-      if (env_.clock.now() < deadline) continue;
-      co_return fail(Code::unavailable,
-                     fmt::format("the cache is at revision {} and did not reach {} within 10 s", revision_, revision));
-    }
+    if (in_time || env_.clock.now() < deadline || revision_ >= revision) continue;
+    co_return fail(
+        Code::unavailable,
+        fmt::format("this server is at revision {} of the store and did not reach {} in time", revision_, revision));
   }
   co_return Status{};
 }
@@ -470,7 +619,7 @@ Awaitable<Status> Cache::wait_for(Revision revision) {
 struct Cache::Question {
   Cache& cache;
   std::uint64_t number;
-  Result<Revision> answer = Revision{0};
+  Answer answer;
   bool asked = false;
   ~Question() {
     cache.answer_ = std::move(answer);
@@ -481,20 +630,39 @@ struct Cache::Question {
 };
 
 Awaitable<Status> Cache::fresh() {
+  if (!ready_) co_return fail(Code::unavailable, "the server has not loaded its data yet");
+  const Mono deadline = env_.clock.now() + options_.wait_limit;
   // The answer to a question already in flight may predate this call: ours is the next one.
   const std::uint64_t mine = asking_ + 1;
   while (answered_ < mine || abandoned_) {
     if (asking_ != answered_) {
-      co_await answered_changed_.wait();
+      const bool in_time = co_await answered_changed_.wait_until(env_.clock, deadline);
+      if (!in_time && env_.clock.now() >= deadline)
+        co_return fail(Code::unavailable, "the store did not confirm its revision in time");
       continue;
     }
-    Question question{*this, ++asking_};
-    question.answer = co_await store_.current();
+    Question question{*this, ++asking_, {.asked = env_.clock.now(), .shown = revision_, .generation = generation_}};
+    question.answer.newest = co_await store_.current();
     question.asked = true;
   }
-  const auto answer = answer_;
-  if (!answer) co_return fail(with_context(answer.error(), "the store cannot confirm its revision"));
-  co_return co_await wait_for(*answer);
+  const Answer answer = answer_;
+  if (!answer.newest) co_return fail(with_context(answer.newest.error(), "the store cannot confirm its revision"));
+  const bool same = answer.generation == generation_ && store_.id() == id_;
+  // What was shown when we asked had been committed: a store that knows less has another history.
+  if (!same || *answer.newest < answer.shown) {
+    if (answer.generation == generation_) replaced_ = true;
+    replaced_changed_.notify_all();
+    co_return fail(Code::unavailable, "the store's history was replaced by another; the server reads it anew");
+  }
+  CO_RETURN_IF_ERROR(co_await wait_until(*answer.newest, deadline));
+  if (generation_ != answer.generation)
+    co_return fail(Code::unavailable, "the store's history was replaced by another meanwhile; try again");
+  if (answer.asked > confirmed_) {
+    const bool was_cut_off = cut_off();
+    confirmed_ = answer.asked;
+    if (was_cut_off) confirmed_changed_.notify_all();
+  }
+  co_return Status{};
 }
 
 }  // namespace krake::server

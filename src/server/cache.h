@@ -1,6 +1,11 @@
 // The watch cache: every object of every kind in memory, in key order, fed by one watch on the store and by nothing
 // else. Bytes are encoded once per revision and shared by reads, lists and all watchers. A ring of recent events per
-// kind serves watchers by position: no queue per watcher, a laggard falls off the ring and is cut. Thread: the loop.
+// kind serves watchers by position: no queue per watcher, a laggard falls off the ring and is cut.
+//
+// Others write to the same store: further API servers, and programs that know nothing of Krake. The watch is on
+// everything, so that each revision the store may name is reached, whoever made it and whatever it is about. When the
+// store's history is replaced by another (a restored snapshot), everything is dropped and a new generation begins.
+// Thread: the loop.
 #pragma once
 
 #include <deque>
@@ -23,7 +28,7 @@ struct CachedObject {
   std::string key;
   std::string ns;  // empty for kinds without namespace
   std::string name;
-  SharedBytes bytes;  // as answered to clients, resource_version included: a part of `line`
+  SharedBytes bytes;  // as answered to clients, resource_version (and epoch) included: a part of `line`
   SharedBytes line;   // the event that told of it: {"type":"ADDED or MODIFIED","object":…,"revision":"N"}\n
   Revision created = 0;
   Revision modified = 0;
@@ -35,7 +40,8 @@ struct CachedObject {
   std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
 };
 using CachedPtr = std::shared_ptr<const CachedObject>;
-// Decodable again: what the store has, without the resource_version clients see. Null should that ever fail.
+// Decodable again: what the store has, without the resource_version clients see (a lease keeps its epoch). Null should
+// that ever fail.
 json::Value stored_document(const CachedObject& object);
 
 struct WatchLine {
@@ -88,6 +94,7 @@ class KindCache {
   std::shared_ptr<EventFeed> feed(const std::string& ns);
   // The newest event is of this namespace.
   void notify(const std::string& ns);
+  void wake_all() const;
 
  private:
   Env& env_;
@@ -98,6 +105,8 @@ class KindCache {
 struct CacheOptions {
   std::size_t ring_events = 8192;  // per kind
   std::size_t ring_bytes = std::size_t{32} << 20;
+  Duration wait_limit = std::chrono::seconds(5);          // of fresh() and wait_for()
+  Duration unconfirmed_limit = std::chrono::seconds(10);  // see cut_off()
 };
 
 // {"type":TYPE,"object":…,"revision":"N"}\n
@@ -109,16 +118,27 @@ class Cache {
 
   // Loads everything, then follows. Returns when loaded; unavailable when the store is away (call again).
   Awaitable<Status> start();
-  Awaitable<void> stop() { return tasks_.stop(); }
+  Awaitable<void> stop();
 
-  // Linearizable: returns when the cache shows everything committed before the call. Concurrent calls share one
-  // question to the store: a call that arrives while one is in flight joins the next.
+  // Linearizable: returns when the cache shows everything committed before the call; unavailable when that cannot be
+  // had within the limit. Concurrent calls share one question to the store: a call that arrives while one is in flight
+  // joins the next.
   Awaitable<Status> fresh();
-  // Waits until the cache has reached `revision`.
-  Awaitable<Status> wait_for(Revision revision);
+  // Waits until the cache has reached `revision`, as long as fresh() would.
+  Awaitable<Status> wait_for(Revision revision) { return wait_until(revision, env_.clock.now() + options_.wait_limit); }
 
   Revision revision() const { return revision_; }
   bool ready() const { return ready_; }
+  // Of the store whose content this is: revision() is one of its. Empty until loaded.
+  const std::string& id() const { return id_; }
+  // Grows when the store's history was replaced: what was told of before holds no more.
+  std::uint64_t generation() const { return generation_; }
+  // How long ago the store was asked for the revision it last confirmed to us. It is asked a few times within the
+  // limit, also when no request needs it.
+  Duration unconfirmed() const { return env_.clock.now() - confirmed_; }
+  // The store has not confirmed for too long that nothing happened: whoever believes to be up to date must be told.
+  // Watchers are woken when that begins.
+  bool cut_off() const { return unconfirmed() > options_.unconfirmed_limit; }
   KindCache& of(const Kind& kind);
   std::map<const Kind*, std::unique_ptr<KindCache>>& kinds() { return kinds_; }
   // Called for each object that changed, after the cache shows it; null: removed.
@@ -152,16 +172,26 @@ class Cache {
 
  private:
   struct Question;
+  // Objects as commits before the start left them, by key.
+  using Recalled = std::map<std::string, CachedPtr, std::less<>>;
+  Awaitable<void> run();
   Awaitable<void> follow();
+  Awaitable<Status> resume();
+  Awaitable<void> keep_confirmed();
+  Awaitable<void> watch_confirmation();
+  Awaitable<void> pause(Duration time);
+  Awaitable<Status> wait_until(Revision revision, Mono deadline);
   Awaitable<Status> load();
+  void fill(store::Listing& listing, const Recalled& recalled);
+  void forget_everything(Revision until);
+  void wake_watchers();
+  void note_break(std::string_view reason);
   void apply(const store::CommitEvent& event);
   void apply(const store::Change& change, Revision revision);
   void push_event(KindCache& kind, std::string_view type, CachedPtr object, Revision revision,
                   CachedPtr before = nullptr);
   void forget_events(KindCache& kind, Revision until);
   Awaitable<Result<Revision>> open_watch(Revision newest);
-  // Objects as commits before the start left them, by key.
-  using Recalled = std::map<std::string, CachedPtr, std::less<>>;
   Awaitable<Status> recall_history(const store::Listing& listing, Recalled& recalled);
   void recall(const store::CommitEvent& event, Recalled& recalled);
   void apply_difference(const store::Listing& listing);
@@ -182,15 +212,30 @@ class Cache {
   std::unique_ptr<store::Watch> watch_;
   std::vector<store::CommitEvent> later_;  // came while the history before the start was read
   Revision revision_ = 0;
+  std::string id_;
+  std::uint64_t generation_ = 0;
   bool ready_ = false;
+  bool replaced_ = false;    // fresh() has seen that the store's history is another one
+  std::size_t waiting_ = 0;  // those who wait for a revision
   std::uint64_t undecodable_ = 0;
   Notifier advanced_;
+  Notifier urged_;  // somebody waits: not the time to pause
+  Notifier replaced_changed_;
+  Mono confirmed_;
+  Notifier confirmed_changed_;
   // fresh(): number of the question now asked of the store, and of the last answered one.
   std::uint64_t asking_ = 0;
   std::uint64_t answered_ = 0;
   bool abandoned_ = false;  // whoever asked last was cancelled
-  Result<Revision> answer_ = Revision{0};
+  struct Answer {
+    Result<Revision> newest = Revision{0};
+    Mono asked;          // when
+    Revision shown = 0;  // what the cache had then
+    std::uint64_t generation = 0;
+  };
+  Answer answer_;
   Notifier answered_changed_;
+  std::unique_ptr<TaskGroup> reader_;  // follow()
   TaskGroup tasks_;
 };
 

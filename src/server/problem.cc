@@ -32,10 +32,10 @@ std::string anchor(Title title) {
 Problem problem_of(const Error& error) {
   Problem problem{.status = http_status(error.code), .detail = error.message};
   // Store outages are 500 on the wire: upstream's tests assert it, and its clients retry either way.
-  if (error.code == Code::unavailable || error.code == Code::timeout || error.code == Code::cancelled) {
+  if (error.code == Code::unavailable || error.code == Code::timeout || error.code == Code::cancelled)
     problem.status = 500;
-    problem.headers.add("Retry-After", "1");
-  }
+  // A promise: nothing was done, here or anywhere, so that the same request may be sent again, also to another server.
+  if (error.code == Code::unavailable) problem.headers.add("Retry-After", "1");
   if (error.code == Code::too_many_requests) problem.headers.add("Retry-After", "1");
   if (error.code == Code::unsupported_media) problem.detail = "415: Unsupported Media Type";
   return problem;

@@ -90,15 +90,12 @@ std::expected<Selection, Problem> selection_of(const Query& query) {
 // an end to how long a reader may take.
 class ListSource final : public ReplySource {
  public:
-  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, std::shared_ptr<std::size_t> count)
+  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, std::optional<Pool::Share> place)
       : clock_(clock),
         end_(clock.now() + kListLimit),
         head_(std::move(head)),
         objects_(std::move(objects)),
-        streams_(std::move(count)) {
-    ++*streams_;
-  }
-  ~ListSource() override { --*streams_; }
+        place_(std::move(place)) {}
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
     if (done_) co_return false;
     if (clock_.now() > end_) co_return fail(Code::timeout, "the reader of the list is too slow");
@@ -132,7 +129,7 @@ class ListSource final : public ReplySource {
   Mono end_;
   std::string head_;
   std::vector<CachedPtr> objects_;
-  std::shared_ptr<std::size_t> streams_;
+  std::optional<Pool::Share> place_;
   std::size_t at_ = 0;
   bool done_ = false;
 };
@@ -151,30 +148,28 @@ struct WatchOptions {
 class WatchSource final : public ReplySource {
  public:
   WatchSource(Env& env, Cache& cache, const Authorizer& authorizer, KindCache& kind, WatchOptions options,
-              std::uint64_t position, std::optional<std::vector<CachedPtr>> initial,
-              std::shared_ptr<std::size_t> watches)
+              std::uint64_t position, std::optional<std::vector<CachedPtr>> initial, Pool::Share place)
       : clock_(env.clock),
         cache_(cache),
         authorizer_(authorizer),
         kind_(kind),
         feed_(kind.feed(options.ns)),
         options_(std::move(options)),
+        generation_(cache.generation()),
         position_(position),
         initial_(std::move(initial)),
-        watches_(std::move(watches)) {
-    ++*watches_;
+        place_(std::move(place)) {
     beat();
   }
-  ~WatchSource() override { --*watches_; }
 
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
-    CO_RETURN_IF_ERROR(authorize());
+    CO_RETURN_IF_ERROR(may_go_on());
     if (initial_) {
       send_initial(batch);
       if (!batch.empty()) co_return true;
     }
     for (;;) {
-      CO_RETURN_IF_ERROR(authorize());
+      CO_RETURN_IF_ERROR(may_go_on());
       if (feed_->end <= position_) position_ = kind_.end_event();  // what came is of other namespaces
       if (position_ < kind_.first_event)
         co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
@@ -201,8 +196,12 @@ class WatchSource final : public ReplySource {
   }
 
  private:
-  // Roles may have changed since the watch was opened: then the question is asked again.
-  Status authorize() {
+  // Nobody is left to believe that he is up to date when he may not be. Roles may have changed since the watch was
+  // opened: then the question is asked again.
+  Status may_go_on() {
+    if (cache_.generation() != generation_)
+      return fail(Code::compacted, "the store's history was replaced by another; list and watch again");
+    if (cache_.cut_off()) return fail(Code::unavailable, "this server is cut off from the store; watch at another");
     if (options_.authorized == authorizer_.version()) return {};
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
     options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
@@ -251,10 +250,11 @@ class WatchSource final : public ReplySource {
   KindCache& kind_;
   std::shared_ptr<EventFeed> feed_;
   WatchOptions options_;
+  std::uint64_t generation_;  // of the cache
   std::uint64_t position_;
   std::optional<std::vector<CachedPtr>> initial_;
   std::size_t sent_ = 0;  // of initial_
-  std::shared_ptr<std::size_t> watches_;
+  Pool::Share place_;
   std::optional<Mono> next_beat_;
 };
 
@@ -294,7 +294,9 @@ Awaitable<Answer> ApiServer::read(Request& request) {
     reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
     co_return reply;
   }
-  co_return object_reply(*object);
+  auto reply = object_reply(*object);
+  if (request.route.kind->leased) reply.headers.add("Krake-Epoch", epoch_of(*object));
+  co_return reply;
 }
 
 Awaitable<Answer> ApiServer::list(Request& request) {
@@ -339,7 +341,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   }
   const std::size_t left = all->size() - page.begin;  // continued() has looked at page.begin
   std::size_t count = left;
-  std::string metadata = fmt::format(R"({{"resource_version":"{}","store":"{}")", revision, store_.id());
+  std::string metadata = fmt::format(R"({{"resource_version":"{}","store":"{}")", revision, cache_.id());
   if (limit > 0 && left > limit) {
     count = limit;
     if (page.token.empty()) page.token = pin(request, all, revision, selection->namespaces);
@@ -357,11 +359,14 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   std::string head = fmt::format(R"({{"api":"{}","kind":"{}List","metadata":{},"items":[)", request.route.kind->group,
                                  request.route.kind->name, metadata);
   const bool small = request.http.method == "HEAD" || limit > 0 || shown.size() < 200;
-  if (!small && *list_streams_ >= options_.list_streams_limit) {
+  auto place = small ? std::nullopt : admission_.list_streams.take(request.priority);
+  if (!small && !place) {
     co_return refuse(
-        Error{Code::too_many_requests, fmt::format("{} lists are being sent, which is the limit", *list_streams_)});
+        Error{Code::too_many_requests, fmt::format("{} lists are being sent, which is the limit for requests "
+                                                   "like this",
+                                                   admission_.list_streams.used())});
   }
-  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown), list_streams_);
+  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown), std::move(place));
   if (small) {
     // Small: one piece with its length.
     bool more = true;
@@ -396,6 +401,7 @@ std::expected<ApiServer::Page, Problem> ApiServer::continued(const Request& requ
   if (it == snapshots_.end() || it->second.expires < env_.clock.now()) return refuse(expired);
   page.snapshot = &it->second;
   // Rights that were lost since count at once.
+  if (page.snapshot->generation != cache_.generation()) return refuse(expired);
   if (page.begin > page.snapshot->objects->size() || page.snapshot->scope != scope ||
       page.snapshot->asked_by != question_of(request.user, request.http.target)) {
     return refuse(expired);
@@ -424,13 +430,17 @@ std::string ApiServer::pin(const Request& request, std::shared_ptr<const std::ve
                        .scope = std::move(scope),
                        .objects = std::move(objects),
                        .revision = revision,
+                       .generation = cache_.generation(),
                        .expires = now + std::chrono::seconds(60)};
   return token;
 }
 
 Awaitable<Answer> ApiServer::watch(Request& request) {
-  if (*watches_ >= options_.watches_limit) {
-    co_return refuse(Error{Code::too_many_requests, fmt::format("{} watches are open, which is the limit", *watches_)});
+  auto place = admission_.watches.take(request.priority);
+  if (!place) {
+    co_return refuse(Error{
+        Code::too_many_requests,
+        fmt::format("{} watches are open, which is the limit for requests like this", admission_.watches.used())});
   }
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
@@ -454,7 +464,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
     if (ec != std::errc() || end != since->data() + since->size())
       co_return refuse(query_problem("since", "Want a revision."));
     const auto* store = find_parameter(request.query, "store");
-    if (store && *store != store_.id()) {
+    if (store && *store != cache_.id()) {
       co_return refuse(Problem{
           .status = 410, .detail = fmt::format("revision {} is of another store, '{}'; list again", revision, *store)});
     }
@@ -473,7 +483,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");
   reply.source = std::make_unique<WatchSource>(env_, cache_, authorizer_, kind, std::move(options), position,
-                                               std::move(initial), watches_);
+                                               std::move(initial), std::move(*place));
   co_return reply;
 }
 

@@ -65,7 +65,7 @@ std::expected<std::optional<Revision>, Problem> ApiServer::wanted_revision(const
   const auto header = request.http.headers.get("If-Match");
   if (!header || *header == "*") return std::nullopt;
   const auto store = request.http.headers.get("Krake-Store");
-  if (store && *store != store_.id()) {
+  if (store && *store != cache_.id()) {
     return refuse(
         Problem{.status = 412,
                 .detail = fmt::format("If-Match names a revision of another store, '{}'; read it again", *store)});
@@ -88,19 +88,15 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   if (const auto length = request.http.headers.get("Content-Length"))
     std::from_chars(length->data(), length->data() + length->size(), announced);
   announced = std::min(announced, limit);
-  if (body_bytes_ + announced > options_.body_bytes_limit) {
-    co_return refuse(Error{Code::too_many_requests,
-                           fmt::format("bodies of {} bytes are being read, which is the limit", body_bytes_)});
+  const auto place = admission_.bodies.take(request.priority);
+  const auto room = place ? admission_.body_bytes.take(request.priority, announced) : std::nullopt;
+  if (!room) {
+    co_return refuse(
+        Error{Code::too_many_requests,
+              fmt::format("{} bodies of {} bytes are being read, which is the limit for requests like this",
+                          admission_.bodies.used(), admission_.body_bytes.used())});
   }
-  struct Reserved {
-    Reserved(std::size_t& of_all, std::size_t mine) : all(of_all), bytes(mine) { all += bytes; }
-    ~Reserved() { all -= bytes; }
-    Reserved(const Reserved&) = delete;
-    Reserved& operator=(const Reserved&) = delete;
-    std::size_t& all;
-    std::size_t bytes;
-  } reserved(body_bytes_, announced);
-  auto body = co_await uncounted(request.http.body->read(limit));
+  auto body = co_await uncounted(request, request.http.body->read(limit));
   if (!body && body.error().code == Code::timeout)
     co_return refuse(Problem{.status = 408, .detail = body.error().message});
   if (!body) co_return refuse(body.error());
@@ -149,13 +145,13 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
-    if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
+    if (conflict->guard > 0) co_return refuse(leadership_lost(request));
     co_return refuse(Problem{.status = 409,
                              .detail = already_there(kind, request.route.ns, meta.name),
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
-  if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
+  co_await shown(revision);
   const auto cached = draft.committed(revision, revision);
   ServerReply reply = object_reply(*cached);
   if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
@@ -163,6 +159,12 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
   }
   co_return reply;
+}
+
+// What the store has acknowledged is done, also when the cache hears of it late: reads wait for it or fail.
+Awaitable<void> ApiServer::shown(Revision revision) {
+  if (auto seen = co_await cache_.wait_for(revision); !seen)
+    env_.log.warning("a write is answered before the cache shows it", {{"why", seen.error().message}});
 }
 
 std::string ApiServer::already_there(const Kind& kind, const std::string& ns, const std::string& name) {
@@ -186,6 +188,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       co_return refuse(plain_problem(http_status(allowed.error().code)));
     auto guard = leader_guard(request);
     if (!guard) co_return refuse(guard.error());
+    if (*guard && !still_leads(**guard)) co_return refuse(leadership_lost(request));
     const auto cached = load(request);
     if (!cached) co_return refuse(missing(request));
     if (*precondition && **precondition != cached->modified) {
@@ -223,7 +226,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     auto result = co_await store_.commit(std::move(txn));
     if (!result) co_return refuse(result.error());
     if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
-      if (conflict->guard > 0) co_return refuse(Problem{.status = 412, .detail = "leadership lost"});
+      if (conflict->guard > 0) co_return refuse(leadership_lost(request));
       if (*precondition) {
         co_return refuse(Problem{
             .status = 412,
@@ -236,8 +239,8 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       continue;
     }
     const Revision revision = std::get<store::Committed>(*result).revision;
+    co_await shown(revision);
     if (mutation->remove_key) {
-      if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
       std::string body;
       (mutation->answer ? *mutation->answer : *mutation->object).encode(body);
       ServerReply reply;
@@ -245,7 +248,6 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       reply.body.push_back(share_bytes(std::move(body)));
       co_return reply;
     }
-    if (auto seen = co_await cache_.wait_for(revision); !seen) co_return refuse(seen.error());
     co_return object_reply(*draft->committed(cached->created, revision));
   }
 }
@@ -364,13 +366,16 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
       });
 }
 
+bool ApiServer::forced(const Request& request) {
+  const auto* force = find_parameter(request.query, "force");
+  return force && (*force == "True" || *force == "true" || *force == "1");
+}
+
 Awaitable<Answer> ApiServer::remove(Request& request) {
   const Kind& kind = *request.route.kind;
-  const auto* force = find_parameter(request.query, "force");
   const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
-  const bool forced = force && (*force == "True" || *force == "true" || *force == "1");
-  if (forced && kind.force_delete) co_return co_await force_remove(request);
-  if (forced) {
+  if (forced(request) && kind.force_delete) co_return co_await force_remove(request);
+  if (forced(request)) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }
@@ -399,17 +404,29 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& req
   const auto& unreadable = cache_.of(kind).unreadable;
   const auto it = unreadable.find(kind.storage_key(request.route.ns, request.route.name));
   if (it == unreadable.end()) co_return std::nullopt;
+  const auto precondition = wanted_revision(request);
+  if (!precondition) co_return Answer(refuse(precondition.error()));
+  if (*precondition && **precondition != it->second) {
+    co_return Answer(
+        refuse(Problem{.status = 412,
+                       .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}",
+                                             kind.name, request.route.name, it->second, **precondition)}));
+  }
+  auto guard = leader_guard(request);
+  if (!guard) co_return Answer(refuse(guard.error()));
   store::Txn txn;
   txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
+  if (*guard) txn.guards.push_back(**guard);
   txn.removes.push_back({it->first});
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return Answer(refuse(result.error()));
   const auto* done = std::get_if<store::Committed>(&*result);
+  if (!done && std::get<store::Conflict>(*result).guard > 0) co_return Answer(refuse(leadership_lost(request)));
   if (!done) {
     co_return Answer(
         refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
   }
-  if (auto seen = co_await cache_.wait_for(done->revision); !seen) co_return Answer(refuse(seen.error()));
+  co_await shown(done->revision);
   ServerReply reply;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
   reply.body.push_back(share_bytes(json::print(json::Object{
@@ -433,9 +450,8 @@ Awaitable<Answer> ApiServer::force_remove(Request& request) {
 Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                                    ServerReply otherwise) {
   auto& kind = cache_.of(*request.route.kind);
-  if (*watches_ >= options_.watches_limit) co_return otherwise;
-  const std::shared_ptr<void> counted(nullptr, [watches = watches_](void*) { --*watches; });
-  ++*watches_;
+  const auto place = admission_.watches.take(request.priority);
+  if (!place) co_return otherwise;
   const auto feed = kind.feed(object->ns);
   const Mono deadline = env_.clock.now() + options_.blocking_limit;
   while (env_.clock.now() < deadline) {
@@ -455,7 +471,7 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
     }
     object = now;
     if (lower(now->state) == wanted) co_return object_reply(*now);
-    co_await uncounted(feed->changed.wait_until(env_.clock, deadline));
+    co_await uncounted(request, feed->changed.wait_until(env_.clock, deadline));
   }
   co_return otherwise;
 }

@@ -144,6 +144,14 @@ class SimTransport final : public Transport {
     peer_.address = from_;
   }
 
+  // The machine accepts connections as long as it can be reached, whatever its process does.
+  Awaitable<Status> connect(Duration limit) override {
+    const Way way = network_.hosts_.contains(to_) ? network_.way(from_, to_) : Way::refused;
+    if (way == Way::open) co_return Status{};
+    if (way == Way::refused) co_return fail(Code::unavailable, fmt::format("{}>{}: connection refused", from_, to_));
+    co_await sleep_for(network_.env_.clock, limit);
+    co_return fail(Code::timeout, fmt::format("{}>{}: no connection", from_, to_));
+  }
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     const std::string what = fmt::format("{}>{} {} {}", from_, to_, request.method, request.target);
     const Mono deadline = network_.env_.clock.now() + options.timeout;
@@ -361,44 +369,24 @@ namespace {
 
 class RoamingTransport final : public Transport {
  public:
-  RoamingTransport(std::vector<std::shared_ptr<Transport>> servers, Random random, double wander)
-      : servers_(std::move(servers)), random_(random), wander_(wander) {
-    next();
-  }
+  RoamingTransport(std::vector<std::shared_ptr<Transport>> servers, Random random)
+      : servers_(std::move(servers)), random_(random) {}
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
-    const auto server = choose();
-    auto answer = co_await servers_[server]->send(std::move(request), options);
-    if (!answer || answer->status >= 500) leave(server);
-    co_return answer;
+    return servers_[random_.below(servers_.size())]->send(std::move(request), options);
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
-    const auto server = choose();
-    auto stream = co_await servers_[server]->open(std::move(request), options);
-    if (!stream || stream->status >= 500) leave(server);
-    co_return stream;
+    return servers_[random_.below(servers_.size())]->open(std::move(request), options);
   }
 
  private:
-  std::size_t choose() {
-    if (random_.chance(wander_)) next();
-    return server_;
-  }
-  void leave(std::size_t server) {
-    if (server == server_) next();
-  }
-  void next() { server_ = random_.below(servers_.size()); }
-
   std::vector<std::shared_ptr<Transport>> servers_;
   Random random_;
-  double wander_;
-  std::size_t server_ = 0;
 };
 
 }  // namespace
 
-std::shared_ptr<Transport> make_roaming_transport(std::vector<std::shared_ptr<Transport>> servers, Random random,
-                                                  double wander) {
-  return std::make_shared<RoamingTransport>(std::move(servers), random, wander);
+std::shared_ptr<Transport> make_roaming_transport(std::vector<std::shared_ptr<Transport>> servers, Random random) {
+  return std::make_shared<RoamingTransport>(std::move(servers), random);
 }
 
 }  // namespace krake::sim

@@ -115,8 +115,7 @@ class SimDialer final : public Dialer {
   std::string from_;
 };
 
-// Goes to one of several servers; to the next when that one does not answer, and by chance `wander` before each call.
-std::shared_ptr<Transport> make_roaming_transport(std::vector<std::shared_ptr<Transport>> servers, Random random,
-                                                  double wander);
+// Goes to any of several servers, another one each time.
+std::shared_ptr<Transport> make_roaming_transport(std::vector<std::shared_ptr<Transport>> servers, Random random);
 
 }  // namespace krake::sim

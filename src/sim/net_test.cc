@@ -233,17 +233,5 @@ TEST_F(Crashes, TheReaderOfADeadStreamIsNotTold) {
   EXPECT_FALSE(lab.end);
 }
 
-TEST_F(Crashes, ARoamingClientLeavesAServerThatDoesNotAnswer) {
-  lab.network.up("server", lab.env.executor, late());
-  std::vector<std::shared_ptr<Transport>> servers{lab.network.transport("client", "nobody", {}), line()};
-  auto roaming = make_roaming_transport(std::move(servers), Random(1), 0);
-  TaskGroup tasks(lab.env.executor);
-  for (int i = 0; i < 10 && answered == 0; ++i) {
-    tasks.spawn("ask", ask(roaming, lab));
-    lab.conductor.pass(seconds(10));
-  }
-  EXPECT_EQ(answered, 1);
-}
-
 }  // namespace
 }  // namespace krake::sim

@@ -5,6 +5,7 @@
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
+#include "net/failover.h"
 #include "server/roles.h"
 
 namespace krake::sim {
@@ -88,17 +89,29 @@ ControllerProcess::ControllerProcess(const ProcessStart& start, const Surroundin
                                      const std::vector<std::string>& servers)
     : Process(start, world),
       dialer(world.network, name()),
-      client(to_servers(world.network, servers, name(), fmt::format("system:{}", role), env.random.fork("servers"), 0),
-             {.timeout = std::chrono::seconds(10)}),
-      controller(make_controller(role, {env, client, dialer})) {
+      transport(make_failover_transport(env.clock,
+                                        to_servers(world.network, servers, name(), fmt::format("system:{}", role)))),
+      lease_client(transport, {.timeout = std::chrono::seconds(10)}),
+      elector(env, lease_client, {.name = std::string(role), .holder = fmt::format("{}-{}", start.name, start.life)}),
+      client(transport, {.timeout = std::chrono::seconds(10),
+                         .leader = [this] { return elector.leader(); },
+                         .on_leadership_lost = [this] { elector.doubt(); }}),
+      controller(make_controller(role, {env, client, dialer, &elector})) {
+  elector.start();
   controller->start();
 }
 
-std::shared_ptr<Transport> to_servers(Network& network, const std::vector<std::string>& servers,
-                                      const std::string& from, std::string user, Random random, double wander) {
+Awaitable<void> ControllerProcess::finish() {
+  co_await elector.resign();
+  co_await controller->stop();
+  co_await elector.stop();
+}
+
+std::vector<std::shared_ptr<Transport>> to_servers(Network& network, const std::vector<std::string>& servers,
+                                                   const std::string& from, const std::string& user) {
   std::vector<std::shared_ptr<Transport>> transports;
   for (const auto& server : servers) transports.push_back(network.transport(from, server, Peer{.common_name = user}));
-  return make_roaming_transport(std::move(transports), random, wander);
+  return transports;
 }
 
 }  // namespace krake::sim

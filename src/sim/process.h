@@ -88,15 +88,18 @@ struct ControllerProcess final : Process {
   // `role` is one of kControllers; `servers` the names of all API servers.
   ControllerProcess(const ProcessStart& start, const Surroundings& world, std::string_view role,
                     const std::vector<std::string>& servers);
-  Awaitable<void> finish() override { return controller->stop(); }
+  // Gives its lease back first: another one takes over while it clears up.
+  Awaitable<void> finish() override;
 
   SimDialer dialer;
+  std::shared_ptr<Transport> transport;
+  Client lease_client;
+  Elector elector;
   Client client;
   std::unique_ptr<Controller> controller;
 };
 
-// To all of `servers`; see make_roaming_transport.
-std::shared_ptr<Transport> to_servers(Network& network, const std::vector<std::string>& servers,
-                                      const std::string& from, std::string user, Random random, double wander);
+std::vector<std::shared_ptr<Transport>> to_servers(Network& network, const std::vector<std::string>& servers,
+                                                   const std::string& from, const std::string& user);
 
 }  // namespace krake::sim

@@ -1,6 +1,7 @@
 #include "sim/world.h"
 
 #include "base/check.h"
+#include "net/failover.h"
 #include "sim/checks.h"
 #include "sim/nemesis.h"
 #include "sim/user.h"
@@ -14,7 +15,9 @@ namespace {
 // what is watched on clusters.
 constexpr Duration kSilence = std::chrono::minutes(6);
 // What probes, bookmarks and new lists come to, with room above; a loop that does nothing but ask is far above.
-constexpr double kSilentRequests = 60;  // per minute, and for each cluster, server and replica
+constexpr double kSilentRequests = 60;  // per minute, and for each cluster and server
+constexpr double kRenewals = 40;        // likewise, for each leader
+constexpr double kAttempts = 80;        // for each who stands by
 constexpr double kSilentPieces = 400;   // likewise
 
 std::uint64_t total_mutations(const Clusters& clusters) {
@@ -37,7 +40,8 @@ class World {
         checks_(*disk_, clusters_, model_, reached_),
         fleet_(surroundings(), disk_, scenario_.topology, trace_, reached_),
         nemesis_(surroundings(), fleet_, clusters_, *disk_, checks_, trace_, reached_),
-        client_(to_servers(network_, fleet_.servers(), "user", std::string(kUser), env_.random.fork("user goes"), 0.5),
+        client_(make_roaming_transport(to_servers(network_, fleet_.servers(), "user", std::string(kUser)),
+                                       env_.random.fork("roaming")),
                 {.timeout = std::chrono::seconds(20)}),
         user_(env_, conductor_, client_, clusters_, checks_, model_, reached_, trace_, scenario_) {
     trace_.keep_all(options.trace);
@@ -112,7 +116,7 @@ class World {
   // One at each server, and one that goes to another when its own does not answer.
   void start_witnesses() {
     const auto witness = [this](const std::vector<std::string>& servers, const std::string& name) {
-      auto transport = to_servers(network_, servers, name, std::string(kUser), env_.random.fork(name), 0);
+      auto transport = make_failover_transport(clock_, to_servers(network_, servers, name, std::string(kUser)));
       witnesses_.push_back(std::make_unique<Observer>(env_, std::move(transport), checks_, reached_));
     };
     for (const auto& server : fleet_.servers()) witness({server}, "witness of " + server);
@@ -184,9 +188,10 @@ class World {
     const double minutes = std::chrono::duration<double>(kSilence).count() / 60;
     verdict_.silent_requests_per_minute = static_cast<double>(network_.counts().requests - before.requests) / minutes;
     verdict_.silent_pieces_per_minute = static_cast<double>(network_.counts().pieces - before.pieces) / minutes;
-    const double parties = scenario_.topology.clusters + scenario_.topology.servers * scenario_.topology.replicas;
-    if (verdict_.silent_requests_per_minute > kSilentRequests * parties ||
-        verdict_.silent_pieces_per_minute > kSilentPieces * parties)
+    const auto& topology = scenario_.topology;
+    const double elections = std::size(kControllers) * (kRenewals + kAttempts * (topology.replicas - 1));
+    if (verdict_.silent_requests_per_minute > kSilentRequests * (topology.clusters + topology.servers) + elections ||
+        verdict_.silent_pieces_per_minute > kSilentPieces * (topology.clusters + topology.servers * topology.replicas))
       broken(
           Broken::liveness,
           fmt::format("silence: {:.0f} requests and {:.0f} pieces of streams a minute in which nothing was to be done",

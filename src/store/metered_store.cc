@@ -49,6 +49,7 @@ MeteredStore::MeteredStore(Store& inner, Clock& clock, Metrics& metrics)
       list_(series("list")),
       commit_(series("commit")),
       watch_(series("watch")),
+      current_(series("current")),
       compact_(series("compact")),
       grant_(series("grant")),
       keep_alive_(series("keep_alive")),
@@ -61,13 +62,26 @@ MeteredStore::Series MeteredStore::series(const std::string& operation) {
       &result_counter(metrics_, operation, "ok")};
 }
 
+// Measured however it ends: a call nobody waits for any more is what a store that hangs looks like.
+struct MeteredStore::Call {
+  MeteredStore& store;
+  const Series& series;
+  Mono start = store.clock_.now();
+  std::string_view label = "cancelled";
+  int unwinding = std::uncaught_exceptions();
+  ~Call() {
+    // Destroyed with the whole loop: what it would be counted in may be gone.
+    if (label == "cancelled" && std::uncaught_exceptions() == unwinding) return;
+    series.seconds->Observe(std::chrono::duration<double>(store.clock_.now() - start).count());
+    (label == "ok" ? *series.ok : result_counter(store.metrics_, series.operation, std::string(label))).Increment();
+  }
+};
+
 template <class T>
 Awaitable<Result<T>> MeteredStore::timed(const Series& series, Awaitable<Result<T>> call) {
-  const auto start = clock_.now();
+  Call measured{*this, series};
   auto result = co_await std::move(call);
-  series.seconds->Observe(std::chrono::duration<double>(clock_.now() - start).count());
-  const auto label = result_label(result);
-  (label == "ok" ? *series.ok : result_counter(metrics_, series.operation, std::string(label))).Increment();
+  measured.label = result_label(result);
   co_return result;
 }
 
@@ -85,6 +99,7 @@ Awaitable<Result<std::unique_ptr<Watch>>> MeteredStore::watch(std::string prefix
   co_return std::make_unique<MeteredWatch>(std::move(inner), events);
 }
 
+Awaitable<Result<Revision>> MeteredStore::current() { return timed(current_, inner_.current()); }
 Awaitable<Status> MeteredStore::compact(Revision revision) { return timed(compact_, inner_.compact(revision)); }
 Awaitable<Result<LeaseId>> MeteredStore::grant(Duration ttl) { return timed(grant_, inner_.grant(ttl)); }
 Awaitable<Status> MeteredStore::keep_alive(LeaseId lease) { return timed(keep_alive_, inner_.keep_alive(lease)); }

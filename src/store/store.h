@@ -119,10 +119,13 @@ class Store {
   // A conflict is not an error. A commit that changes nothing has no revision of its own: it reports the newest one.
   virtual Awaitable<Result<CommitResult>> commit(Txn txn) = 0;
   // What was committed after revision `after`; compacted when `after`+1 is no longer kept (0: the first commit of all).
-  // `after` may lie in the future.
+  // `after` may lie in the future. A watch of everything (prefix "") reaches every revision current() may answer: its
+  // reader knows when it is up to date. (A store without any commit may answer 0 or 1.)
   virtual Awaitable<Result<std::unique_ptr<Watch>>> watch(std::string prefix, Revision after) = 0;
   // Linearizable: not older than any commit acknowledged before the call.
   virtual Awaitable<Result<Revision>> current() = 0;
+  // True: current() never suspends, so that nobody needs to limit its time.
+  virtual bool current_is_local() const { return false; }
   // Forgets history up to and including `revision` (never the live values). Nothing to do is no error; invalid_argument
   // when it is newer than the newest.
   virtual Awaitable<Status> compact(Revision revision) = 0;
@@ -136,7 +139,9 @@ class Store {
   // Whether commits can be expected to succeed: an error says why none will until somebody acts. Never a commit.
   virtual Awaitable<Status> writable() { co_return Status{}; }
 
-  // Stable over restarts, new after a restore: qualifies every revision that leaves the server. Known once open.
+  // Stable over restarts, new after a restore: qualifies every revision that leaves the server. Known once open; empty
+  // as long as the store could not be asked. When another history takes its place while it is open, it is new from then
+  // on, and every watch fails compacted.
   virtual std::string id() const = 0;
 };
 

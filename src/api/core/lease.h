@@ -48,7 +48,14 @@ struct Codec<LeaseRequest> {
     if (object) good = check_fixed(*object, "kind", Lease::kKindName, errors) && good;
     LeaseSpec& fields = out;
     const auto* spec = object ? object->find("spec") : nullptr;
-    if (spec) return decode_present(*spec, fields, errors.at("spec"), form) && good;
+    auto& errors_of_spec = spec ? errors.at("spec") : errors;
+    // The time is not made shorter behind its owner's back: elsewhere a fraction is cut off, as upstream does.
+    const auto* ttl = spec && spec->if_object() ? spec->if_object()->find("ttl_seconds")
+                      : object && !spec         ? object->find("ttl_seconds")
+                                                : nullptr;
+    if (ttl && ttl->if_number() && !ttl->if_number()->is_integer())
+      return errors_of_spec.at("ttl_seconds").add("Not a valid integer."), false;
+    if (spec) return decode_present(*spec, fields, errors_of_spec, form) && good;
     return Codec<LeaseSpec>::decode(in, fields, errors, form) && good;
   }
 };

@@ -279,6 +279,7 @@ class BeastTransport final : public Transport {
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     return open_on(pool_, std::move(request), options);
   }
+  Awaitable<Status> connect(Duration limit) override { return connect_on(pool_, limit); }
 
  private:
   static std::string name_of(const HttpRequest& request) {
@@ -307,6 +308,13 @@ class BeastTransport final : public Transport {
       response.body += *piece;
     }
     co_return response;
+  }
+
+  static Awaitable<Status> connect_on(PoolPtr pool, Duration limit) {
+    if (pool->busy()) co_return Status{};  // it works so well that one has to wait
+    ASSIGN_OR_CO_RETURN(auto lease, co_await pool->lease(false, pool->clock().now() + limit));
+    lease.hand_back();
+    co_return Status{};
   }
 
   static Awaitable<Result<HttpStream>> open_on(PoolPtr pool, HttpRequest request, CallOptions options) {

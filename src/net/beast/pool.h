@@ -49,6 +49,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
 
   // An idle connection, or (always with `fresh`) a new one. Errors: unavailable, timeout.
   Awaitable<Result<Lease>> lease(bool fresh, Mono deadline);
+  bool busy() const { return leased_ >= options_.max_connections; }
   const Url& url() const { return url_; }
   Clock& clock() const { return clock_; }
   // "host:port: what": every message starts so.

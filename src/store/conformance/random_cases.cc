@@ -69,7 +69,8 @@ struct Model {
 class Player {
  public:
   Player(const Factory& factory, std::uint64_t seed) : rig_(factory), random_(seed) {
-    model_.revision = rig_.current();
+    model_.revision = model_.compacted = rig_.current();
+    EXPECT_TRUE(rig_.compact(model_.compacted)) << "what was before is none of the model's";
   }
 
   void step() {

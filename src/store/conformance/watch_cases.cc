@@ -72,6 +72,29 @@ void a_watch_keeps_to_its_prefix(const Factory& factory) {
   EXPECT_THAT(late.until(last), ElementsAre("p/a=1", "p/" + ff + "=2", "p/b=3 -p/a"));
 }
 
+void a_watch_of_everything_reaches_every_revision(const Factory& factory) {
+  Rig rig(factory);
+  auto reader = rig.watch("", rig.current());
+  const auto reached = [&] {
+    const auto newest = rig.current();
+    Revision at = 0;
+    while (at < newest) at = reader.next().revision;
+    EXPECT_EQ(at, newest);
+  };
+  // Keys as other programs name them, or none of ours at all.
+  for (const auto* key : {"/core/roles/a", "plain", "\x01", "\xff\xff"}) {
+    rig.put(key, "1");
+    reached();
+  }
+  rig.remove("plain");
+  reached();
+  const auto lease = rig.grant(rig.backend().lease_time());
+  rig.put("leased", "1", lease);
+  reached();
+  ASSERT_TRUE(rig.run(rig.store().revoke(lease)));
+  reached();
+}
+
 void a_watch_waits_for_the_next_commit(const Factory& factory) {
   Rig rig(factory);
   const auto start = rig.put("a", "1");
@@ -226,6 +249,7 @@ void add_watch_cases(std::vector<Case>& cases) {
                    {"AWatchDeliversEveryCommitOnceAndInOrder", a_watch_delivers_every_commit_once_and_in_order},
                    {"ACommitIsOneEventWithAllItsChangesInOrder", a_commit_is_one_event_with_all_its_changes_in_order},
                    {"AWatchKeepsToItsPrefix", a_watch_keeps_to_its_prefix},
+                   {"AWatchOfEverythingReachesEveryRevision", a_watch_of_everything_reaches_every_revision},
                    {"AWatchWaitsForTheNextCommit", a_watch_waits_for_the_next_commit},
                    {"AWatchResumesAtAnyRevision", a_watch_resumes_at_any_revision},
                    {"AWatchFromTheFutureWaitsForIt", a_watch_from_the_future_waits_for_it},

@@ -207,6 +207,7 @@ class MemoryStore final : public Store {
     co_return std::make_unique<MemoryWatch>(Cursor{front_, std::move(prefix), after});
   }
   Awaitable<Result<Revision>> current() override { co_return disk().revision(); }
+  bool current_is_local() const override { return true; }
   Awaitable<Status> compact(Revision revision) override { co_return disk().compact(revision); }
 
   Awaitable<Result<LeaseId>> grant(Duration ttl) override {

@@ -331,6 +331,7 @@ class Front final : public SqliteStore {
     co_return std::make_unique<SqliteWatch>(Cursor{core_, std::move(prefix), after});
   }
 
+  bool current_is_local() const override { return true; }
   Awaitable<Result<Revision>> current() override {
     if (core_->closed()) co_return fail(closed_error());
     co_return core_->current();

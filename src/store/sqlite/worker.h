@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "store/sqlite/engine.h"
-#include "store/sqlite/mutex.h"
+#include "store/mutex.h"
 
 namespace krake::store {
 

@@ -1,0 +1,71 @@
+#include "main/stores.h"
+
+#include <fmt/format.h>
+
+#include "store/etcd/etcd_store.h"
+#include "store/memory/memory_store.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace krake {
+
+namespace {
+
+using StoreResult = Result<std::unique_ptr<store::Store>>;
+
+Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
+  store::EtcdOptions options{
+      .endpoints = config.endpoints, .prefix = config.prefix, .user = config.user, .password = config.password};
+  if (options.endpoints.empty()) {
+    const bool tls = !config.tls.ca.empty() || !config.tls.cert.empty();
+    const bool ipv6 = config.host.find(':') != std::string::npos;
+    options.endpoints.push_back(fmt::format("{}://{}{}{}:{}", tls ? "https" : "http", ipv6 ? "[" : "", config.host,
+                                            ipv6 ? "]" : "", static_cast<std::int64_t>(config.port)));
+  }
+  for (auto [path, target] : {std::pair{&config.tls.ca, &options.tls.ca_pem},
+                              {&config.tls.cert, &options.tls.cert_pem},
+                              {&config.tls.key, &options.tls.key_pem}}) {
+    if (path->empty()) continue;
+    ASSIGN_OR_RETURN(*target, read_file(*path));
+  }
+  if (options.tls.cert_pem.empty() != options.tls.key_pem.empty()) {
+    return fail(Code::invalid_argument, "etcd.tls: cert and key go together");
+  }
+  if (!config.password_file.empty()) {
+    ASSIGN_OR_RETURN(options.password, read_file(config.password_file));
+    options.password.resize(std::min(options.password.size(), options.password.find_first_of("\r\n")));
+  }
+  if (options.user.empty() != options.password.empty()) {
+    return fail(Code::invalid_argument, "etcd: user and password (or password_file) go together");
+  }
+  return options;
+}
+
+}  // namespace
+
+Awaitable<StoreResult> open_store(Env& env, ApiConfig config, bool own_holders) {
+  const std::string type = config.store ? config.store->type : "etcd";
+  if (type == "memory") {
+    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
+  }
+  if (type == "sqlite") {
+    if (config.store->path.empty()) {
+      co_return fail(Code::invalid_argument, "store.path: name the database file of the sqlite store");
+    }
+    auto opened = co_await store::open_sqlite_store(
+        env.executor, env.clock, env.random.fork("sqlite"),
+        {.path = config.store->path, .drop_leases = own_holders, .metrics = &env.metrics});
+    if (!opened) co_return fail(opened.error());
+    co_return std::unique_ptr<store::Store>(std::move(*opened));
+  }
+  if (type != "etcd") {
+    co_return fail(Code::invalid_argument, fmt::format("store.type '{}': known are sqlite, etcd and memory", type));
+  }
+  auto options = etcd_options(config.etcd.value_or(EtcdConfig()));
+  if (!options) co_return fail(options.error());
+  auto opened = store::open_etcd_store(env.executor, env.clock, env.random.fork("etcd"), env.log.named("etcd"),
+                                       std::move(*options));
+  if (!opened) co_return fail(opened.error());
+  co_return std::unique_ptr<store::Store>(std::move(*opened));
+}
+
+}  // namespace krake

@@ -1,0 +1,312 @@
+// Several servers on one store, servers cut off from it, and a store whose history is replaced.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/store_double.h"
+#include "server/testing.h"
+#include "store/faulty_store.h"
+
+namespace krake {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kAllowAll =
+    R"("rules":[{"api":"","resources":[""],"namespaces":[""],"verbs":["create","list","get","update","delete"]}])";
+
+std::string role(std::string_view name) { return fmt::format(R"({{"metadata":{{"name":"{}"}},"rules":[]}})", name); }
+// As another program would put it into the store.
+store::Bytes stored(std::string_view name, std::string_view rest = R"("rules":[])") {
+  return std::make_shared<const std::string>(fmt::format(
+      R"({{"metadata":{{"name":"{}","uid":"u-{}","created":"2026-01-01T00:00:00","modified":"2026-01-01T00:00:00"}},{}}})",
+      name, name, rest));
+}
+
+// A server with its own way to a store.
+struct Server {
+  Server(testing::World& the_world, store::Store& store,
+         server::ServerOptions options = testing::TestServer::open_to_all())
+      : world(the_world),
+        api(world.env, store, krake_registry(), std::move(options)),
+        transport(make_inproc_transport(api.handler(), Peer{.common_name = "alice"}, world.clock)) {
+    if (auto started = world.run(api.start()); !started) throw std::runtime_error(started.error().message);
+  }
+  ~Server() { world.run(api.stop()); }
+  HttpResponse call(std::string method, std::string target, std::string body = {}, Headers headers = {}) {
+    return *world.run(transport->send({std::move(method), std::move(target), std::move(headers), std::move(body)},
+                                      {.timeout = std::chrono::minutes(5)}));
+  }
+  int get(std::string target) { return call("GET", std::move(target)).status; }
+  HttpStream watch(std::string query = "") {
+    return std::move(*world.run(transport->open({"GET", "/core/roles?watch&heartbeat=0" + query, {}, ""})));
+  }
+  std::string admin(std::string path, int& status) {
+    ServerRequest request{.method = "GET", .target = std::move(path), .headers = {}, .peer = {}};
+    auto reply = world.run(api.handle_admin(request));
+    status = reply.status;
+    return std::string(*reply.body.front());
+  }
+  std::string list_metadata(std::string_view field) {
+    return std::string(testing::TestServer::body_of(call("GET", "/core/roles")).string_at({"metadata", field}));
+  }
+  testing::World& world;
+  server::ApiServer api;
+  std::shared_ptr<Transport> transport;
+};
+
+struct Shared {
+  std::unique_ptr<store::Store> open() { return store::make_memory_store(world.env.executor, world.clock, disk); }
+  store::Revision put(std::string key, store::Bytes value) {
+    store::Txn txn;
+    txn.puts.push_back({std::move(key), std::move(value)});
+    return std::get<store::Committed>(*disk->commit(std::move(txn))).revision;
+  }
+  testing::World world;
+  std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>("s1", store::MemoryOptions{});
+};
+
+TEST(SharedStore, WhatOneServerWritesEachOtherShowsAtOnce) {
+  Shared t;
+  const auto first = t.open();
+  const auto second = t.open();
+  Server a(t.world, *first);
+  Server b(t.world, *second);
+  for (int i = 0; i < 20; ++i) {
+    auto& writer = i % 2 ? a : b;
+    auto& reader = i % 2 ? b : a;
+    const std::string name = fmt::format("r{}", i);
+    EXPECT_EQ(writer.call("POST", "/core/roles", role(name)).status, 200);
+    EXPECT_EQ(reader.get("/core/roles/" + name), 200);
+    EXPECT_EQ(reader.call("POST", "/core/roles", role(name)).status, 409);
+  }
+  EXPECT_EQ(a.call("GET", "/core/roles").body, b.call("GET", "/core/roles").body);
+}
+
+TEST(SharedStore, ARolePutStraightIntoTheStoreCountsForTheNextRequest) {
+  Shared t;
+  auto options = testing::TestServer::open_to_all();
+  options.auth.mode = access::Authorization::rbac;
+  options.auth.client_certificates = true;
+  const auto first = t.open();
+  const auto second = t.open();
+  Server a(t.world, *first, options);
+  Server b(t.world, *second, options);
+  EXPECT_EQ(a.get("/core/roles"), 403);
+  t.put("/core/roles/all", stored("all", kAllowAll));
+  t.put("/core/rolebindings/all", stored("all", R"("users":["alice"],"roles":["all"])"));
+  EXPECT_EQ(a.get("/core/roles"), 200);
+  EXPECT_EQ(b.get("/core/roles"), 200);
+  store::Txn txn;
+  txn.removes.push_back({"/core/rolebindings/all"});
+  ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  EXPECT_EQ(b.get("/core/roles"), 403);
+  EXPECT_EQ(a.get("/core/roles"), 403);
+}
+
+// Keys that are nobody's business move the store's revision too.
+TEST(SharedStore, KeysOfOtherProgramsHoldUpNeitherReadsNorStarts) {
+  Shared t;
+  const auto first = t.open();
+  Server a(t.world, *first);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  const Mono begin = t.world.clock.now();
+  for (const auto* key : {"plain", "\xff", "/other/program/x", "/core/roles/a/b"}) {
+    const auto revision = t.put(key, std::make_shared<const std::string>("x"));
+    EXPECT_EQ(a.get("/core/roles/r"), 200);
+    EXPECT_EQ(a.api.cache().revision(), revision);
+    const auto second = t.open();
+    Server b(t.world, *second);
+    EXPECT_EQ(b.get("/core/roles/r"), 200);
+  }
+  EXPECT_EQ(t.world.clock.now() - begin, Duration(0));
+}
+
+TEST(SharedStore, ASilentStoreIsAnsweredForInTime) {
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  store.set_silent(true);
+  const auto timed = [&](std::string method, std::string target, std::string body) {
+    const Mono begin = t.world.clock.now();
+    auto answer = a.call(std::move(method), std::move(target), std::move(body));
+    EXPECT_EQ(answer.status, 500);
+    EXPECT_EQ(*answer.headers.get("Content-Type"), "application/problem+json; charset=utf-8");
+    EXPECT_LE(t.world.clock.now() - begin, std::chrono::seconds(10));
+    return answer;
+  };
+  for (const auto* target : {"/core/roles", "/core/roles/r", "/core/roles?watch", "/me"})
+    EXPECT_TRUE(timed("GET", target, "").headers.get("Retry-After")) << target;
+  EXPECT_TRUE(timed("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})").headers.get("Retry-After"));
+  EXPECT_TRUE(timed("PUT", "/core/leases/l", R"({"holder":"me"})").headers.get("Retry-After"));
+  // Whether this one was carried out nobody knows: it must not be sent again without a look.
+  const auto unknown = timed("POST", "/core/roles", role("s"));
+  EXPECT_FALSE(unknown.headers.get("Retry-After"));
+  EXPECT_THAT(unknown.body, HasSubstr("the outcome is unknown"));
+  EXPECT_EQ(a.get("/"), 200);
+  EXPECT_EQ(a.get("/core/roles/r?consistency=cached"), 200);
+  int status = 0;
+  EXPECT_THAT(a.admin("/readyz", status), HasSubstr("the store"));
+  EXPECT_EQ(status, 503);
+  store.set_silent(false);
+  EXPECT_EQ(a.get("/core/roles/r"), 200);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("s")).status, 200);
+}
+
+TEST(SharedStore, WatchesAreClosedWhenTheServerIsCutOff) {
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  auto quiet = a.watch();
+  t.world.run(sleep_for(t.world.clock, std::chrono::minutes(2)));
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  EXPECT_THAT(*t.world.run(quiet.body->read()), HasSubstr("ADDED")) << "nothing happened for long, and that is no cut";
+  const Mono begin = t.world.clock.now();
+  store.set_silent(true);
+  EXPECT_FALSE(t.world.run(quiet.body->read()).has_value());
+  EXPECT_LE(t.world.clock.now() - begin, std::chrono::seconds(11));
+  store.set_silent(false);
+  auto again = a.watch();
+  EXPECT_EQ(again.status, 200);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("s")).status, 200);
+  EXPECT_THAT(*t.world.run(again.body->read()), HasSubstr("ADDED"));
+}
+
+TEST(SharedStore, AServerStartsWithoutItsStoreAndFindsItLater) {
+  Shared t;
+  const auto inner = t.open();
+  store::FaultyStore store(*inner, t.world.env.executor, t.world.clock, Random(1));
+  store.set_away(true);
+  auto options = testing::TestServer::open_to_all();
+  options.default_roles = {*json::parse(R"({"metadata":{"name":"default"},"rules":[]})")};
+  Server a(t.world, store, options);
+  EXPECT_EQ(a.get("/"), 200);
+  const auto refused = a.call("GET", "/core/roles");
+  EXPECT_EQ(refused.status, 500);
+  EXPECT_TRUE(refused.headers.get("Retry-After"));
+  EXPECT_EQ(a.get("/core/roles?consistency=cached"), 500);
+  int status = 0;
+  EXPECT_THAT(a.admin("/readyz", status), HasSubstr("not loaded"));
+  EXPECT_EQ(status, 503);
+  t.world.run(sleep_for(t.world.clock, std::chrono::minutes(5)));
+  store.set_away(false);
+  // The first request that needs it finds it, whatever the back-off has come to.
+  const Mono begin = t.world.clock.now();
+  EXPECT_EQ(a.get("/core/roles/default"), 200);
+  EXPECT_LE(t.world.clock.now() - begin, std::chrono::seconds(1));
+  EXPECT_EQ(a.admin("/readyz", status), "ok\n");
+}
+
+TEST(SharedStore, ABadDefaultRoleStopsTheStart) {
+  Shared t;
+  const auto inner = t.open();
+  auto options = testing::TestServer::open_to_all();
+  options.default_roles = {*json::parse(R"({"metadata":{},"rules":7})")};
+  server::ApiServer api(t.world.env, *inner, krake_registry(), options);
+  const auto started = t.world.run(api.start());
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Code::invalid_object);
+  t.world.run(api.stop());
+}
+
+TEST(SharedStore, AReplacedHistoryBeginsAnew) {
+  for (const bool watches_notice : {true, false}) {
+    Shared t;
+    const auto before = t.open();
+    // An older snapshot, under an identity of its own: revisions go back.
+    const auto disk = std::make_shared<store::MemoryDisk>("s2", store::MemoryOptions{});
+    const auto after = store::make_memory_store(t.world.env.executor, t.world.clock, disk);
+    store::Txn txn;
+    txn.puts.push_back({"/core/roles/z", stored("z")});
+    ASSERT_TRUE(disk->commit(std::move(txn)));
+    testing::StoreDouble store(t.world.env.executor, *before);
+    Server a(t.world, store);
+    for (const auto* name : {"a", "b", "c"}) EXPECT_EQ(a.call("POST", "/core/roles", role(name)).status, 200);
+    const auto since = a.list_metadata("resource_version");
+    const auto page = testing::TestServer::body_of(a.call("GET", "/core/roles?limit=1"));
+    auto stream = a.watch();
+    store.replace(*after, watches_notice);
+    EXPECT_FALSE(t.world.run(stream.body->read()).has_value());
+    ASSERT_TRUE(t.world.run_until([&] { return a.get("/core/roles/z") == 200; }));
+    EXPECT_EQ(a.get("/core/roles/a"), 404);
+    EXPECT_EQ(a.list_metadata("store"), "s2");
+    EXPECT_EQ(a.list_metadata("resource_version"), "1");
+    EXPECT_EQ(a.get("/core/roles?limit=1&continue=" + std::string(page.string_at({"metadata", "continue"}))), 410);
+    EXPECT_EQ(a.watch("&store=s1&since=" + since).status, 410);
+    EXPECT_EQ(a.watch("&since=" + since).status, 410) << "not there yet";
+    EXPECT_EQ(a.call("PATCH", "/core/roles/z", R"({"metadata":{"labels":{"x":"y"}}})",
+                     {{"If-Match", "\"1\""}, {"Krake-Store", "s1"}})
+                  .status,
+              412);
+    auto fresh = a.watch();
+    EXPECT_EQ(a.call("POST", "/core/roles", role("new")).status, 200);
+    EXPECT_THAT(*t.world.run(fresh.body->read()), HasSubstr(R"("name":"new")"));
+  }
+}
+
+// A client that fails over asks for what comes after a revision this server has not heard of yet.
+TEST(SharedStore, AServerThatIsBehindWaitsForTheRevisionOfAWatch) {
+  Shared t;
+  const auto first = t.open();
+  const auto second = t.open();
+  store::FaultyStore late(*second, t.world.env.executor, t.world.clock, Random(2),
+                          {.max_lag = std::chrono::seconds(3)});
+  Server a(t.world, *first);
+  Server b(t.world, late);
+  late.script(store::WatchFault::lag);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  const auto since = a.list_metadata("resource_version");
+  auto stream = b.watch("&store=s1&since=" + since);
+  EXPECT_EQ(stream.status, 200);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("s")).status, 200);
+  const auto text = *t.world.run(stream.body->read());
+  EXPECT_THAT(text, HasSubstr(R"("name":"s")"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr(R"("name":"r")"))) << "seen at the other server already";
+}
+
+// Between the look at the cache and the commit: the store's own guards decide.
+TEST(SharedStore, WhoWasFasterWinsAlsoInTheLastMoment) {
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  const auto taken = a.call("PUT", "/core/leases/boss", R"({"holder":"me"})");
+  const std::string leader = "boss/" + std::string(*taken.headers.get("Krake-Epoch"));
+  const auto patch = [&](Headers headers) {
+    return a.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})", std::move(headers));
+  };
+  store.before_commit = [&] {
+    store::Txn txn;
+    txn.removes.push_back({"/core/leases/boss"});
+    ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  };
+  const auto deposed = patch({{"Krake-Leader", leader}});
+  EXPECT_EQ(deposed.status, 412);
+  EXPECT_THAT(deposed.body, HasSubstr("leadership lost"));
+  const std::string etag(*a.call("GET", "/core/roles/r").headers.get("ETag"));
+  store.before_commit = [&] { t.put("/core/roles/r", stored("r", R"("rules":[],"x":1)")); };
+  const auto late = patch({{"If-Match", etag}});
+  EXPECT_EQ(late.status, 412);
+  EXPECT_THAT(late.body, HasSubstr("has changed"));
+  EXPECT_THAT(a.call("GET", "/core/roles/r").body, ::testing::Not(HasSubstr(R"("a":"b")")));
+}
+
+TEST(SharedStore, WhatWasMadeAndChangedInAGapIsAdded) {
+  Shared t;
+  const auto inner = t.open();
+  store::FaultyStore store(*inner, t.world.env.executor, t.world.clock, Random(1));
+  Server a(t.world, store);
+  auto stream = a.watch();
+  store.set_away(true);
+  t.put("/core/roles/g", stored("g"));
+  t.put("/core/roles/g", stored("g", R"("rules":[],"x":1)"));
+  ASSERT_TRUE(t.disk->compact(t.disk->revision()));
+  store.set_away(false);
+  EXPECT_THAT(*t.world.run(stream.body->read()), HasSubstr(R"({"type":"ADDED")"));
+}
+
+}  // namespace
+}  // namespace krake

@@ -1,0 +1,106 @@
+// For tests: a store in front of others that can fall silent and change its history, as a replicated one does when its
+// quorum is lost or when it is restored from a snapshot. Thread: the loop.
+#pragma once
+
+#include "store/store.h"
+
+namespace krake::testing {
+
+class StoreDouble final : public store::Store {
+ public:
+  StoreDouble(const boost::asio::any_io_executor& executor, store::Store& inner)
+      : inner_(&inner), changed_(std::make_shared<Changes>(executor)) {}
+
+  // While it is silent no call is answered and no event delivered.
+  void set_silent(bool silent) {
+    changed_->silent = silent;
+    changed_->notifier.notify_all();
+  }
+  // From now on `other` is what is asked. Watches fail, unless they do not notice.
+  void replace(store::Store& other, bool watches_notice = true) {
+    inner_ = &other;
+    if (watches_notice) ++changed_->replaced;
+    changed_->notifier.notify_all();
+  }
+
+  Awaitable<Result<std::optional<store::Entry>>> get(std::string key) override {
+    co_await changed_->spoken();
+    co_return co_await inner_->get(std::move(key));
+  }
+  Awaitable<Result<store::Listing>> list(std::string prefix, store::ListOptions options) override {
+    co_await changed_->spoken();
+    co_return co_await inner_->list(std::move(prefix), std::move(options));
+  }
+  Awaitable<Result<store::CommitResult>> commit(store::Txn txn) override {
+    co_await changed_->spoken();
+    if (before_commit) std::exchange(before_commit, nullptr)();
+    co_return co_await inner_->commit(std::move(txn));
+  }
+  Awaitable<Result<std::unique_ptr<store::Watch>>> watch(std::string prefix, store::Revision after) override {
+    co_await changed_->spoken();
+    auto inner = co_await inner_->watch(std::move(prefix), after);
+    if (!inner) co_return fail(inner.error());
+    co_return std::make_unique<Following>(changed_, std::move(*inner));
+  }
+  Awaitable<Result<store::Revision>> current() override {
+    co_await changed_->spoken();
+    co_return co_await inner_->current();
+  }
+  Awaitable<Status> compact(store::Revision revision) override {
+    co_await changed_->spoken();
+    co_return co_await inner_->compact(revision);
+  }
+  Awaitable<Result<store::LeaseId>> grant(Duration ttl) override {
+    co_await changed_->spoken();
+    co_return co_await inner_->grant(ttl);
+  }
+  Awaitable<Status> keep_alive(store::LeaseId lease) override {
+    co_await changed_->spoken();
+    co_return co_await inner_->keep_alive(lease);
+  }
+  Awaitable<Status> revoke(store::LeaseId lease) override {
+    co_await changed_->spoken();
+    co_return co_await inner_->revoke(lease);
+  }
+  std::string id() const override { return inner_->id(); }
+
+  std::function<void()> before_commit;  // runs once: what another was faster with
+
+ private:
+  struct Changes {
+    explicit Changes(const boost::asio::any_io_executor& executor) : notifier(executor) {}
+    Awaitable<void> spoken() {
+      while (silent) co_await notifier.wait();
+    }
+    Notifier notifier;
+    bool silent = false;
+    int replaced = 0;
+  };
+  class Following final : public store::Watch {
+   public:
+    Following(std::shared_ptr<Changes> changes, std::unique_ptr<store::Watch> inner)
+        : changes_(std::move(changes)), inner_(std::move(inner)), replaced_(changes_->replaced) {}
+    Awaitable<Result<std::vector<store::CommitEvent>>> next() override { return next_of(changes_, inner_, replaced_); }
+
+   private:
+    static Awaitable<void> until_replaced(std::shared_ptr<Changes> changes, int seen) {
+      while (changes->replaced == seen) co_await changes->notifier.wait();
+    }
+    static Awaitable<Result<std::vector<store::CommitEvent>>> next_of(std::shared_ptr<Changes> changes,
+                                                                      std::shared_ptr<store::Watch> inner, int seen) {
+      using namespace boost::asio::experimental::awaitable_operators;
+      auto outcome = co_await (inner->next() || until_replaced(changes, seen));
+      co_await changes->spoken();
+      if (outcome.index() == 1) co_return fail(Code::compacted, "the history was replaced");
+      co_return std::move(std::get<0>(outcome));
+    }
+    std::shared_ptr<Changes> changes_;
+    std::shared_ptr<store::Watch> inner_;
+    int replaced_;
+  };
+
+  store::Store* inner_;
+  std::shared_ptr<Changes> changed_;
+};
+
+}  // namespace krake::testing

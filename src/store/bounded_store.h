@@ -1,0 +1,40 @@
+// No call waits longer than its limit, whatever the store behind it does: a caller that serves others must not hang
+// with it. Over it: unavailable, and timeout for a commit, whose outcome is then unknown. The call is cancelled.
+// Watches wait as long as they like: nothing may happen for days. Thread: the loop.
+#pragma once
+
+#include "base/clock.h"
+#include "store/store.h"
+
+namespace krake::store {
+
+struct BoundedOptions {
+  Duration call = std::chrono::seconds(5);
+  Duration list = std::chrono::seconds(60);  // of everything, when a server starts
+};
+
+class BoundedStore final : public Store {
+ public:
+  // Both outlive the store.
+  BoundedStore(Store& inner, Clock& clock, BoundedOptions options = {});
+
+  Awaitable<Result<std::optional<Entry>>> get(std::string key) override;
+  Awaitable<Result<Listing>> list(std::string prefix, ListOptions options = {}) override;
+  Awaitable<Result<CommitResult>> commit(Txn txn) override;
+  Awaitable<Result<std::unique_ptr<Watch>>> watch(std::string prefix, Revision after) override;
+  Awaitable<Result<Revision>> current() override;
+  Awaitable<Status> compact(Revision revision) override;
+  Awaitable<Result<LeaseId>> grant(Duration ttl) override;
+  Awaitable<Status> keep_alive(LeaseId lease) override;
+  Awaitable<Status> revoke(LeaseId lease) override;
+  Awaitable<Status> writable() override;
+  bool current_is_local() const override { return inner_.current_is_local(); }
+  std::string id() const override { return inner_.id(); }
+
+ private:
+  Store& inner_;
+  Clock& clock_;
+  BoundedOptions options_;
+};
+
+}  // namespace krake::store

@@ -1,0 +1,225 @@
+#include "store/etcd/connection.h"
+
+#include <grpc/support/log.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "base/check.h"
+
+namespace krake::store::etcd {
+
+Inbox::~Inbox() { CHECK(!thread_.joinable(), "stop() comes first"); }
+
+void Inbox::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Inbox::run() {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_.Next(&tag, &ok)) {
+    const MutexLock lock(mutex_);
+    completions_.push_back({static_cast<Operation*>(tag), ok});
+    // One post for all that come until the loop gets to it.
+    if (completions_.size() == 1) boost::asio::post(executor_, [self = shared_from_this()] { self->drain(); });
+    arrived_.notify();
+  }
+}
+
+void Inbox::drain() {
+  std::vector<Completion> batch;
+  {
+    const MutexLock lock(mutex_);
+    batch.swap(completions_);
+  }
+  for (const auto& completion : batch) completion.operation->completed(completion.ok);
+}
+
+void Inbox::wait() {
+  {
+    const MutexLock lock(mutex_);
+    while (completions_.empty()) arrived_.wait(mutex_);
+  }
+  drain();
+}
+
+void Inbox::stop() {
+  queue_.Shutdown();
+  thread_.join();
+}
+
+namespace {
+
+struct Address {
+  std::string url;
+  std::string target;  // HOST:PORT
+  bool tls = false;
+};
+
+Result<Address> parse_endpoint(const std::string& endpoint) {
+  Address address;
+  std::string_view rest = endpoint;
+  if (rest.starts_with("https://")) address.tls = true;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+  }
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  const auto colon = rest.rfind(':');
+  const auto port = colon == std::string_view::npos ? std::string_view() : rest.substr(colon + 1);
+  const bool number =
+      !port.empty() && port.size() <= 5 && std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
+  if (colon == 0 || !number || rest.find('/') != std::string_view::npos) {
+    return fail(Code::invalid_argument,
+                fmt::format("etcd endpoint '{}': want http://HOST:PORT or https://HOST:PORT", endpoint));
+  }
+  address.target = rest;
+  address.url = (address.tls ? "https://" : "http://") + address.target;
+  return address;
+}
+
+constexpr int kConnectMs = 1000;
+constexpr int kReconnectMs = 100;
+// etcd refuses clients that ask more often than every 5 s.
+constexpr int kKeepAliveMs = 6000;
+constexpr int kKeepAliveTimeoutMs = 2000;
+constexpr Duration kRefusedLongEnough = std::chrono::seconds(1);
+
+}  // namespace
+
+Connection::Connection(boost::asio::any_io_executor executor, Clock& clock, Random random, Log log, EtcdOptions options)
+    : executor_(std::move(executor)),
+      clock_(clock),
+      random_(random),
+      log_(std::move(log)),
+      options_(std::move(options)),
+      inbox_(std::make_shared<Inbox>(executor_)),
+      login_wanted_(!options_.user.empty()),
+      logging_in_(executor_) {}
+
+Status Connection::open() {
+  // It writes to standard error what its answers say as well.
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  if (options_.endpoints.empty()) {
+    return fail(Code::invalid_argument, "etcd: no endpoint is configured: set etcd.host or etcd.endpoints");
+  }
+  for (const auto& endpoint : options_.endpoints) {
+    ASSIGN_OR_RETURN(const auto address, parse_endpoint(endpoint));
+    auto member = std::make_shared<Member>(address.url);
+    connect(*member, address.tls);
+    members_.push_back(std::move(member));
+  }
+  inbox_->start();
+  return {};
+}
+
+void Connection::connect(Member& member, bool tls) const {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMs);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Each store has connections of its own: what one of them waits for does not hold up another.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  const auto credentials =
+      tls ? grpc::SslCredentials({options_.tls.ca_pem, options_.tls.key_pem, options_.tls.cert_pem})
+          : grpc::InsecureChannelCredentials();
+  const auto target = member.url.substr(member.url.find("://") + 3);
+  member.channel = grpc::CreateCustomChannel(target, credentials, arguments);
+  member.kv = pb::KV::NewStub(member.channel);
+  member.watch = pb::Watch::NewStub(member.channel);
+  member.lease = pb::Lease::NewStub(member.channel);
+  member.auth = pb::Auth::NewStub(member.channel);
+  member.maintenance = pb::Maintenance::NewStub(member.channel);
+}
+
+void Connection::close() {
+  if (std::exchange(closed_, true)) return;
+  for (const auto& member : members_) {
+    const auto in_flight = member->in_flight;
+    for (auto* call : in_flight) call->abandon();
+    while (!member->in_flight.empty()) inbox_->wait();
+  }
+  inbox_->stop();
+}
+
+void Connection::leave(const MemberPtr& member) {
+  if (members_.size() == 1 || members_[current_] != member) return;
+  current_ = (current_ + 1) % members_.size();
+  log_.warning("etcd member does not answer; asking the next one",
+               {{"member", member->url}, {"next", members_[current_]->url}});
+  const auto in_flight = member->in_flight;
+  for (auto* call : in_flight) call->abandon();
+}
+
+void Connection::prepare(grpc::ClientContext& context) const {
+  if (!token_.empty()) context.AddMetadata("token", token_);
+}
+
+Awaitable<Status> Connection::log_in() {
+  if (!login_wanted_ || !token_.empty()) co_return Status{};
+  const auto self = shared_from_this();
+  const auto lock = co_await logging_in_.lock();
+  if (!login_wanted_ || !token_.empty() || closed_) co_return Status{};  // somebody else did meanwhile
+  pb::AuthenticateRequest request;
+  request.set_name(options_.user);
+  request.set_password(options_.password);
+  const Mono begin = clock_.now();
+  for (int attempts = 1;; ++attempts) {
+    const auto asked = member();
+    const auto call = co_await attempt<pb::Auth>(asked, &pb::Auth::Stub::PrepareAsyncAuthenticate, request,
+                                                 members_.size() > 1 ? options_.patience : options_.timeout);
+    if (call->status.ok()) {
+      token_ = call->response.token();
+      co_return Status{};
+    }
+    if (closed_) co_return fail(closed_error());
+    const auto& text = call->status.error_message();
+    if (text.find("authentication is not enabled") != std::string::npos) {
+      log_.warning("etcd has no users: etcd.user is not used", {{"member", asked->url}});
+      login_wanted_ = false;
+      co_return Status{};
+    }
+    auto verdict = judge({static_cast<int>(call->status.error_code()), text, asked->url, "Authenticate"});
+    if (verdict.next == Next::log_in) verdict.next = Next::give_up;
+    CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), Repeat::always, attempts, begin));
+  }
+}
+
+Awaitable<Status> Connection::recover(const MemberPtr& member, Verdict verdict, Repeat repeat, int attempts,
+                                      Mono begin) {
+  if (closed_) co_return fail(closed_error());
+  auto& error = verdict.error;
+  const bool unknown = verdict.maybe_applied && repeat == Repeat::unless_maybe_applied;
+  if (verdict.next == Next::elsewhere) leave(member);
+  if (unknown) {
+    error = {Code::timeout, error.message + "; it may or may not have been carried out"};
+    co_return fail(std::move(error));
+  }
+  if (verdict.next == Next::give_up) co_return fail(std::move(error));
+  if (verdict.next == Next::log_in) {
+    if (attempts > 3 || options_.user.empty()) co_return fail(std::move(error));
+    token_.clear();
+    login_wanted_ = true;
+    co_return Status{};
+  }
+  const Mono now = clock_.now();
+  // Who refuses connections is not there: to wait for long makes requests pile up.
+  const bool refused = !verdict.maybe_applied && verdict.next == Next::elsewhere;
+  const Mono end = begin + (refused ? std::min(options_.timeout, kRefusedLongEnough) : options_.timeout);
+  const int rounds = (attempts - 1) / static_cast<int>(members_.size());
+  const bool round_complete = attempts % static_cast<int>(members_.size()) == 0;
+  const Backoff backoff{.base = std::chrono::milliseconds(50), .cap = std::chrono::milliseconds(500)};
+  const Duration pause = round_complete || verdict.next == Next::later ? backoff.delay(rounds, random_) : Duration();
+  if (now + pause >= end) co_return fail(std::move(error));
+  if (pause > Duration()) co_await sleep_for(clock_, pause);
+  co_return Status{};
+}
+
+}  // namespace krake::store::etcd

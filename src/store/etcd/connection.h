@@ -1,0 +1,192 @@
+// The members of one etcd cluster as a client sees them: channels, log-in, which member is asked, what is asked again.
+// Only this folder includes it. Thread: the loop.
+#pragma once
+
+#include <etcd.grpc.pb.h>
+#include <grpcpp/grpcpp.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/async.h"
+#include "base/backoff.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "store/etcd/etcd_store.h"
+#include "store/etcd/inbox.h"
+#include "store/etcd/verdict.h"
+
+namespace krake::store::etcd {
+
+namespace pb = ::etcdserverpb;
+
+// Something in flight to a member, to be ended when the member is given up.
+class InFlight {
+ public:
+  virtual void abandon() = 0;
+
+ protected:
+  ~InFlight() = default;
+};
+
+struct Member {
+  explicit Member(std::string url) : url(std::move(url)) {}
+  template <class Service>
+  typename Service::Stub& stub();
+
+  std::string url;
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<pb::KV::Stub> kv;
+  std::unique_ptr<pb::Watch::Stub> watch;
+  std::unique_ptr<pb::Lease::Stub> lease;
+  std::unique_ptr<pb::Auth::Stub> auth;
+  std::unique_ptr<pb::Maintenance::Stub> maintenance;
+  std::set<InFlight*> in_flight;
+};
+using MemberPtr = std::shared_ptr<Member>;
+
+template <class Service>
+typename Service::Stub& Member::stub() {
+  if constexpr (std::is_same_v<Service, pb::KV>) return *kv;
+  if constexpr (std::is_same_v<Service, pb::Watch>) return *watch;
+  if constexpr (std::is_same_v<Service, pb::Lease>) return *lease;
+  if constexpr (std::is_same_v<Service, pb::Auth>) return *auth;
+  if constexpr (std::is_same_v<Service, pb::Maintenance>) return *maintenance;
+}
+
+// One call on the wire; keeps itself alive until it has ended.
+template <class Response>
+class UnaryCall final : public Operation, public InFlight, public std::enable_shared_from_this<UnaryCall<Response>> {
+ public:
+  UnaryCall(const boost::asio::any_io_executor& executor, MemberPtr member) : done(executor), member_(member) {}
+
+  void start(std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader) {
+    self_ = this->shared_from_this();
+    member_->in_flight.insert(this);
+    reader_ = std::move(reader);
+    reader_->StartCall();
+    reader_->Finish(&response, &status, static_cast<Operation*>(this));
+  }
+  void completed(bool /*ok*/) override {
+    member_->in_flight.erase(this);
+    finished = true;
+    done.notify_all();
+    self_.reset();
+  }
+  void abandon() override { context.TryCancel(); }
+
+  grpc::ClientContext context;
+  grpc::Status status;
+  Response response;
+  bool finished = false;
+  Notifier done;
+
+ private:
+  MemberPtr member_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
+  std::shared_ptr<UnaryCall> self_;
+};
+
+// May a call be made again when nobody knows whether it was carried out?
+enum class Repeat { always, unless_maybe_applied };
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(boost::asio::any_io_executor executor, Clock& clock, Random random, Log log, EtcdOptions options);
+  Status open();
+  // Ends everything in flight: unavailable.
+  void close();
+  bool closed() const { return closed_; }
+  const EtcdOptions& options() const { return options_; }
+  const boost::asio::any_io_executor& executor() const { return executor_; }
+  Log& log() { return log_; }
+  Random& random() { return random_; }
+  grpc::CompletionQueue* queue() { return inbox_->queue(); }
+  static Error closed_error() { return {Code::unavailable, "the store is closed"}; }
+
+  // Asks members until one answers or the time is up. Errors as verdict.h has them; a write that may have been applied:
+  // timeout.
+  template <class Service, class Request, class Response>
+  Awaitable<Result<Response>> call(std::string_view what,
+                                   std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*prepare)(
+                                       grpc::ClientContext*, const Request&, grpc::CompletionQueue*),
+                                   Request request, Repeat repeat = Repeat::always);
+
+  // The member to ask now.
+  MemberPtr member() { return members_[current_]; }
+  // It does not answer: the next one is asked from now on, and what waits for an answer of this one ends.
+  void leave(const MemberPtr& member);
+  // What a new stream needs besides its request.
+  void prepare(grpc::ClientContext& context) const;
+  // Makes sure there is a token where there is a user.
+  Awaitable<Status> log_in();
+  void forget_token() { token_.clear(); }
+
+ private:
+  template <class Service, class Request, class Response>
+  Awaitable<std::shared_ptr<UnaryCall<Response>>> attempt(
+      MemberPtr member,
+      std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*prepare)(grpc::ClientContext*,
+                                                                                           const Request&,
+                                                                                           grpc::CompletionQueue*),
+      const Request& request, Duration time);
+  // How to go on after attempt number `attempts` failed; an error: not at all.
+  Awaitable<Status> recover(const MemberPtr& member, Verdict verdict, Repeat repeat, int attempts, Mono begin);
+  void connect(Member& member, bool tls) const;
+
+  boost::asio::any_io_executor executor_;
+  Clock& clock_;
+  Random random_;
+  Log log_;
+  EtcdOptions options_;
+  std::shared_ptr<Inbox> inbox_;
+  std::vector<MemberPtr> members_;
+  std::size_t current_ = 0;
+  std::string token_;
+  bool login_wanted_ = false;  // false also after an etcd without users said so
+  AsyncMutex logging_in_;
+  bool closed_ = false;
+};
+
+template <class Service, class Request, class Response>
+Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(
+    MemberPtr member,
+    std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*prepare)(grpc::ClientContext*,
+                                                                                         const Request&,
+                                                                                         grpc::CompletionQueue*),
+    const Request& request, Duration time) {
+  auto call = std::make_shared<UnaryCall<Response>>(executor_, member);
+  this->prepare(call->context);
+  call->context.set_deadline(gpr_time_from_micros(time / std::chrono::microseconds(1), GPR_TIMESPAN));
+  call->start((member->stub<Service>().*prepare)(&call->context, request, queue()));
+  while (!call->finished) co_await call->done.wait();
+  co_return call;
+}
+
+template <class Service, class Request, class Response>
+Awaitable<Result<Response>> Connection::call(std::string_view what,
+                                             std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (
+                                                 Service::Stub::*prepare)(grpc::ClientContext*, const Request&,
+                                                                          grpc::CompletionQueue*),
+                                             Request request, Repeat repeat) {
+  const auto self = shared_from_this();
+  const Mono begin = clock_.now();
+  for (int attempts = 1;; ++attempts) {
+    if (closed_) co_return fail(closed_error());
+    CO_RETURN_IF_ERROR(co_await log_in());
+    const auto asked = member();
+    Duration time = begin + options_.timeout - clock_.now();
+    if (repeat == Repeat::always && members_.size() > 1) time = std::min(time, options_.patience);
+    if (time <= Duration()) co_return fail(Code::unavailable, "etcd: no member answered in time");
+    const auto call = co_await attempt<Service>(asked, prepare, request, time);
+    if (call->status.ok()) co_return std::move(call->response);
+    const auto& text = call->status.error_message();
+    auto verdict = judge({static_cast<int>(call->status.error_code()), text, asked->url, what});
+    CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), repeat, attempts, begin));
+  }
+}
+
+}  // namespace krake::store::etcd

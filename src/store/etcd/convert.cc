@@ -1,0 +1,88 @@
+#include "store/etcd/convert.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "store/txn.h"
+
+namespace krake::store::etcd {
+
+Entry KeySpace::entry(pb::KeyValue& kv) const {
+  Entry entry;
+  entry.key = kv.key().substr(prefix.size());
+  entry.value = std::make_shared<const std::string>(std::move(*kv.mutable_value()));
+  entry.created = kv.create_revision();
+  entry.modified = kv.mod_revision();
+  entry.lease = kv.lease();
+  return entry;
+}
+
+EtcdRange range_of(const KeySpace& space, std::string_view prefix, std::string_view after) {
+  auto range = key_range(space.to_etcd(prefix), after.empty() ? std::string() : space.to_etcd(after));
+  // One zero byte: the first key of all; as an end: no end.
+  static const std::string zero(1, '\0');
+  return {range.first.empty() ? zero : std::move(range.first), range.end ? std::move(*range.end) : zero};
+}
+
+pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn) {
+  pb::TxnRequest request;
+  for (const auto& guard : txn.guards) {
+    auto& compare = *request.add_compare();
+    compare.set_key(space.to_etcd(guard.key));
+    compare.set_result(pb::Compare::EQUAL);
+    switch (guard.kind) {
+      case Guard::Kind::absent:
+        compare.set_target(pb::Compare::CREATE);
+        compare.set_create_revision(0);
+        break;
+      case Guard::Kind::created_at:
+        compare.set_target(pb::Compare::CREATE);
+        compare.set_create_revision(guard.revision);
+        break;
+      case Guard::Kind::modified_at:
+        compare.set_target(pb::Compare::MOD);
+        compare.set_mod_revision(guard.revision);
+        break;
+    }
+    request.add_failure()->mutable_request_range()->set_key(space.to_etcd(guard.key));
+  }
+  for (const auto& put : txn.puts) {
+    auto& message = *request.add_success()->mutable_request_put();
+    message.set_key(space.to_etcd(put.key));
+    message.set_value(*put.value);
+    message.set_lease(put.lease);
+  }
+  for (const auto& remove : txn.removes) {
+    request.add_success()->mutable_request_delete_range()->set_key(space.to_etcd(remove.key));
+  }
+  return request;
+}
+
+CommitResult commit_result(const KeySpace& space, const Txn& txn, pb::TxnResponse& response) {
+  if (response.succeeded()) return Committed{response.header().revision()};
+  for (std::size_t i = 0; i < txn.guards.size() && static_cast<int>(i) < response.responses_size(); ++i) {
+    auto& range = *response.mutable_responses(static_cast<int>(i))->mutable_response_range();
+    std::optional<Entry> current;
+    if (range.kvs_size() > 0) current = space.entry(*range.mutable_kvs(0));
+    if (!holds(txn.guards[i], current ? &*current : nullptr)) return Conflict{i, std::move(current)};
+  }
+  // Compared and read at one revision: one of them fails.
+  CHECK(false, "etcd refused a transaction whose guards all hold");
+}
+
+bool safe_to_repeat(const Txn& txn) {
+  return std::ranges::any_of(txn.guards, [&](const Guard& guard) {
+    const auto of_guard = [&](const auto& operation) { return operation.key == guard.key; };
+    return guard.kind == Guard::Kind::modified_at && guard.revision != 0 &&
+           (std::ranges::any_of(txn.puts, of_guard) || std::ranges::any_of(txn.removes, of_guard));
+  });
+}
+
+std::optional<Revision> own_commit(const Txn& txn, const Conflict& conflict) {
+  const auto& guard = txn.guards[conflict.guard];
+  const auto put = std::ranges::find(txn.puts, guard.key, &Put::key);
+  if (put == txn.puts.end() || !conflict.current || *conflict.current->value != *put->value) return std::nullopt;
+  return conflict.current->modified;
+}
+
+}  // namespace krake::store::etcd

@@ -1,0 +1,404 @@
+#include "store/etcd/etcd_store.h"
+
+#include <algorithm>
+
+#include "store/etcd/connection.h"
+#include "store/etcd/convert.h"
+#include "store/etcd/watch_stream.h"
+#include "store/leases.h"
+#include "store/txn.h"
+
+namespace krake::store {
+
+namespace {
+
+using etcd::Connection;
+using etcd::EtcdRange;
+using etcd::KeySpace;
+using etcd::Repeat;
+using etcd::WatchStream;
+namespace pb = ::etcdserverpb;
+
+// Not of a kind's: upstream's programs do not see it.
+constexpr std::string_view kIdKey = "/krake/store_id";
+constexpr std::string_view kTickKey = "/krake/tick";
+constexpr std::string_view kOursPrefix = "/";
+
+constexpr int kMaxListRestarts = 3;
+constexpr std::int64_t kFirstPage = 512;
+constexpr std::int64_t kMaxPage = 10'000;
+constexpr std::int64_t kPageBytes = std::int64_t{4} << 20;
+
+// Which data this is: the cluster, and what a restore left there.
+struct Identity {
+  std::uint64_t cluster = 0;
+  std::string mark;
+  bool operator==(const Identity&) const = default;
+};
+
+class EtcdWatch final : public Watch {
+ public:
+  explicit EtcdWatch(std::shared_ptr<WatchStream> stream) : stream_(std::move(stream)) {}
+  ~EtcdWatch() override {
+    if (stream_) stream_->cancel();
+  }
+  void release() { stream_.reset(); }
+  Awaitable<Result<std::vector<CommitEvent>>> next() override { return stream_->next(); }
+
+ private:
+  std::shared_ptr<WatchStream> stream_;
+};
+
+// How large the next page of a list should be, after one with `keys` keys of `bytes` bytes.
+std::int64_t next_page(std::int64_t keys, std::int64_t bytes) {
+  if (keys == 0) return kFirstPage;
+  return std::clamp<std::int64_t>(kPageBytes / std::max<std::int64_t>(1, bytes / keys), 16, kMaxPage);
+}
+
+class Etcd final : public EtcdStore {
+ public:
+  Etcd(std::shared_ptr<Connection> connection, Clock& clock)
+      : connection_(std::move(connection)), clock_(clock), space_{connection_->options().prefix} {
+    partial_ = !space_.prefix.empty();
+  }
+  ~Etcd() override { connection_->close(); }
+
+  std::string id() const override {
+    if (!identity_) return {};
+    return fmt::format("{:016x}{}{}", identity_->cluster, identity_->mark.empty() ? "" : ".", identity_->mark);
+  }
+
+  Awaitable<Result<std::optional<Entry>>> get(std::string key) override {
+    CO_RETURN_IF_ERROR(co_await identified());
+    pb::RangeRequest request;
+    request.set_key(space_.to_etcd(key));
+    ASSIGN_OR_CO_RETURN(auto response, co_await range(std::move(request)));
+    if (response.kvs_size() == 0) co_return std::nullopt;
+    co_return space_.entry(*response.mutable_kvs(0));
+  }
+
+  Awaitable<Result<Listing>> list(std::string prefix, ListOptions options) override {
+    for (int restarts = 0;; ++restarts) {
+      CO_RETURN_IF_ERROR(co_await refresh());
+      auto listing = co_await list_once(prefix, options);
+      // The first page's revision was compacted before the last page was read.
+      if (listing || listing.error().code != Code::compacted) co_return listing;
+      if (restarts == kMaxListRestarts) co_return fail(Code::unavailable, listing.error().message);
+    }
+  }
+
+  Awaitable<Result<CommitResult>> commit(Txn txn) override;
+  Awaitable<Result<std::unique_ptr<Watch>>> watch(std::string prefix, Revision after) override;
+
+  Awaitable<Result<Revision>> current() override {
+    ASSIGN_OR_CO_RETURN(const Revision revision, co_await refresh());
+    if (!partial_) co_return revision;
+    co_return co_await current_of_prefix();
+  }
+
+  Awaitable<Status> compact(Revision revision) override {
+    CO_RETURN_IF_ERROR(co_await identified());
+    pb::CompactionRequest request;
+    request.set_revision(revision);
+    const auto response =
+        co_await connection_->call<pb::KV>("Compact", &pb::KV::Stub::PrepareAsyncCompact, std::move(request));
+    if (!response && response.error().code != Code::compacted) co_return fail(response.error());
+    co_return Status{};
+  }
+
+  Awaitable<Result<LeaseId>> grant(Duration ttl) override {
+    CO_RETURN_IF_ERROR(check_ttl(ttl));
+    pb::LeaseGrantRequest request;
+    request.set_ttl(std::chrono::ceil<std::chrono::seconds>(ttl).count());
+    ASSIGN_OR_CO_RETURN(const auto response,
+                        co_await connection_->call<pb::Lease>("LeaseGrant", &pb::Lease::Stub::PrepareAsyncLeaseGrant,
+                                                              std::move(request)));
+    co_return response.id();
+  }
+
+  Awaitable<Status> keep_alive(LeaseId lease) override {
+    pb::LeaseKeepAliveRequest request;
+    request.set_id(lease);
+    ASSIGN_OR_CO_RETURN(const auto response,
+                        co_await connection_->call<pb::Lease>(
+                            "LeaseKeepAlive", &pb::Lease::Stub::PrepareAsyncLeaseKeepAlive, std::move(request)));
+    if (response.ttl() > 0) co_return Status{};
+    co_return fail(Code::not_found, fmt::format("lease {}: it ran out, was revoked or never granted", lease));
+  }
+
+  Awaitable<Status> revoke(LeaseId lease) override {
+    pb::LeaseRevokeRequest request;
+    request.set_id(lease);
+    ASSIGN_OR_CO_RETURN(const auto response,
+                        co_await connection_->call<pb::Lease>("LeaseRevoke", &pb::Lease::Stub::PrepareAsyncLeaseRevoke,
+                                                              std::move(request)));
+    note(response.header());
+    co_return Status{};
+  }
+
+  Awaitable<Status> writable() override {
+    ASSIGN_OR_CO_RETURN(const auto response,
+                        co_await connection_->call<pb::Maintenance>("Alarm", &pb::Maintenance::Stub::PrepareAsyncAlarm,
+                                                                    pb::AlarmRequest()));
+    for (const auto& alarm : response.alarms()) {
+      const auto words = alarm.alarm() == pb::NOSPACE ? "mvcc: database space exceeded" : "corrupt cluster";
+      co_return fail(etcd::judge({0, words, connection_->member()->url, "alarm"}).error);
+    }
+    co_return Status{};
+  }
+
+  Awaitable<Status> renew_id() override {
+    Txn txn;
+    txn.puts.push_back({std::string(kIdKey), new_mark()});
+    ASSIGN_OR_CO_RETURN(const auto done, co_await commit(std::move(txn)));
+    (void)done;
+    (void)co_await refresh();  // notices
+    co_return Status{};
+  }
+
+ private:
+  Bytes new_mark() { return std::make_shared<const std::string>(fmt::format("{:016x}", connection_->random().next())); }
+
+  Awaitable<Result<pb::RangeResponse>> range(pb::RangeRequest request) {
+    auto response = co_await connection_->call<pb::KV>("Range", &pb::KV::Stub::PrepareAsyncRange, std::move(request));
+    if (response && identity_ && !note(response->header())) co_return fail(replaced_error());
+    co_return response;
+  }
+
+  static Error replaced_error() {
+    return {Code::unavailable, "etcd: the data were replaced or set back; everything is read anew"};
+  }
+
+  // False: the answer is of other data than those known so far.
+  bool note(const pb::ResponseHeader& header) {
+    if (identity_ && header.cluster_id() != identity_->cluster) {
+      adopt({header.cluster_id(), ""});
+      return false;
+    }
+    seen_ = std::max<Revision>(seen_, header.revision());
+    return true;
+  }
+
+  void adopt(Identity identity) {
+    const auto before = id();
+    identity_ = std::move(identity);
+    seen_ = 0;
+    connection_->log().warning("etcd: the data were replaced", {{"store_before", before}, {"store", id()}});
+    for (const auto& weak : std::exchange(streams_, {})) {
+      if (const auto stream = weak.lock()) stream->end({Code::compacted, replaced_error().message});
+    }
+  }
+
+  Awaitable<Status> identified() {
+    if (identity_) co_return Status{};
+    if (auto revision = co_await refresh(); !revision) co_return fail(revision.error());
+    co_return Status{};
+  }
+
+  // The newest revision, by a question that also tells which data these are.
+  Awaitable<Result<Revision>> refresh() {
+    const Revision floor = seen_;
+    pb::RangeRequest request;
+    request.set_key(space_.to_etcd(kIdKey));
+    ASSIGN_OR_CO_RETURN(auto response, co_await connection_->call<pb::KV>("Range", &pb::KV::Stub::PrepareAsyncRange,
+                                                                          std::move(request)));
+    const auto* kv = response.kvs_size() > 0 ? &response.kvs(0) : nullptr;
+    Identity now{response.header().cluster_id(), kv ? kv->value() : std::string()};
+    if (!identity_) identity_ = now;
+    if (now != *identity_) {
+      adopt(std::move(now));
+      co_return fail(replaced_error());
+    }
+    const Revision revision = response.header().revision();
+    if (revision >= floor) {
+      seen_ = std::max(seen_, revision);
+      co_return revision;
+    }
+    connection_->log().error("etcd: revisions went back: it was set back to an older state; the store's id is renewed",
+                             {{"seen", floor}, {"revision", revision}});
+    Txn txn;
+    const std::string key(kIdKey);
+    txn.guards.push_back(kv ? Guard::modified_at(key, kv->mod_revision()) : Guard::absent(key));
+    txn.puts.push_back({key, new_mark()});
+    // Of several servers that notice, one renews it; all see the new one with the next question.
+    if (auto done = co_await commit(std::move(txn)); !done) co_return fail(done.error());
+    co_return fail(replaced_error());
+  }
+
+  Awaitable<Result<Listing>> list_once(const std::string& prefix, const ListOptions& options);
+  Awaitable<Result<Revision>> current_of_prefix();
+  Awaitable<Result<CommitResult>> commit_once(const Txn& txn);
+  Awaitable<Result<std::shared_ptr<WatchStream>>> open_stream(EtcdRange range, Revision after);
+  Awaitable<Status> check_history(const std::string& prefix, Revision after);
+  Awaitable<Result<std::int64_t>> count_at(EtcdRange range, Revision revision);
+
+  std::shared_ptr<Connection> connection_;
+  Clock& clock_;
+  KeySpace space_;
+  // Not all keys of etcd are seen: revisions pass of which no watch tells.
+  bool partial_ = false;
+  std::optional<Identity> identity_;
+  Revision seen_ = 0;  // no linearizable answer may be older
+  std::vector<std::weak_ptr<WatchStream>> streams_;
+  // The watch of everything that current_of_prefix() goes by.
+  std::weak_ptr<WatchStream> main_;
+  std::int64_t main_keys_ = 0;  // when it began
+};
+
+Awaitable<Result<Listing>> Etcd::list_once(const std::string& prefix, const ListOptions& options) {
+  Listing listing;
+  std::string after = options.after;
+  std::int64_t page = kFirstPage;
+  for (;;) {
+    auto keys = etcd::range_of(space_, prefix, after);
+    pb::RangeRequest request;
+    request.set_key(std::move(keys.first));
+    request.set_range_end(std::move(keys.end));
+    request.set_revision(listing.revision);
+    const auto left = static_cast<std::int64_t>(options.limit) - static_cast<std::int64_t>(listing.entries.size());
+    request.set_limit(options.limit > 0 ? std::min(page, left) : page);
+    ASSIGN_OR_CO_RETURN(auto response, co_await range(std::move(request)));
+    if (listing.revision == 0) listing.revision = response.header().revision();
+    std::int64_t bytes = 0;
+    for (auto& kv : *response.mutable_kvs()) {
+      bytes += static_cast<std::int64_t>(kv.key().size() + kv.value().size());
+      listing.entries.push_back(space_.entry(kv));
+    }
+    listing.more = response.more();
+    const bool full = options.limit > 0 && listing.entries.size() >= options.limit;
+    if (!listing.more || full || response.kvs_size() == 0) co_return listing;
+    after = listing.entries.back().key;
+    page = next_page(response.kvs_size(), bytes);
+  }
+}
+
+Awaitable<Result<CommitResult>> Etcd::commit_once(const Txn& txn) {
+  auto response = co_await connection_->call<pb::KV>("Txn", &pb::KV::Stub::PrepareAsyncTxn,
+                                                     etcd::txn_request(space_, txn), Repeat::unless_maybe_applied);
+  if (response) {
+    if (!note(response->header())) co_return fail(Code::timeout, replaced_error().message);
+    co_return etcd::commit_result(space_, txn, *response);
+  }
+  if (response.error().code == Code::not_found) {
+    const auto put = std::ranges::find_if(txn.puts, [](const Put& p) { return p.lease != 0; });
+    if (put != txn.puts.end()) co_return fail(unknown_lease(put->key, put->lease));
+  }
+  co_return fail(std::move(response).error());
+}
+
+Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
+  CO_RETURN_IF_ERROR(check_txn(txn));
+  CO_RETURN_IF_ERROR(co_await identified());
+  const Mono begin = clock_.now();
+  auto result = co_await commit_once(txn);
+  if (result || result.error().code != Code::timeout || !etcd::safe_to_repeat(txn)) co_return result;
+  if (clock_.now() - begin >= connection_->options().timeout) co_return result;
+  const auto again = co_await commit_once(txn);
+  if (!again) co_return result;
+  if (std::holds_alternative<Committed>(*again)) co_return again;
+  if (const auto revision = etcd::own_commit(txn, std::get<Conflict>(*again))) co_return Committed{*revision};
+  co_return result;  // somebody wrote since: over ours or before it
+}
+
+Awaitable<Result<std::shared_ptr<WatchStream>>> Etcd::open_stream(EtcdRange range, Revision after) {
+  CO_RETURN_IF_ERROR(co_await connection_->log_in());
+  auto stream = std::make_shared<WatchStream>(
+      connection_, etcd::WatchRange{std::move(range.first), std::move(range.end), space_.prefix.size()}, after);
+  // Ends it also when the caller is cancelled meanwhile.
+  auto guard = std::make_unique<EtcdWatch>(stream);
+  auto opened = co_await with_timeout(clock_, connection_->options().timeout, "etcd: opening a watch", stream->open());
+  if (!opened) {
+    if (opened.error().code == Code::timeout) {
+      connection_->leave(stream->member());
+      opened.error().code = Code::unavailable;
+    }
+    co_return fail(opened.error());
+  }
+  guard->release();
+  std::erase_if(streams_, [](const auto& weak) { return weak.expired(); });
+  streams_.push_back(stream);
+  co_return stream;
+}
+
+Awaitable<Result<std::unique_ptr<Watch>>> Etcd::watch(std::string prefix, Revision after) {
+  if (auto revision = co_await refresh(); !revision) co_return fail(revision.error());
+  auto range = etcd::range_of(space_, prefix);
+  auto stream = co_await open_stream(range, after);
+  if (!stream && prefix.empty() && stream.error().message.find("permission denied") != std::string::npos) {
+    if (!partial_) {
+      connection_->log().warning(
+          "etcd: the user may not watch all keys: each read costs a question for the keys under '/', and a small "
+          "write when they changed; grant read of all keys to avoid that",
+          {{"user", connection_->options().user}});
+    }
+    partial_ = true;
+    range = etcd::range_of(space_, kOursPrefix);
+    stream = co_await open_stream(range, after);
+  }
+  if (!stream) co_return fail(stream.error());
+  auto watch = std::make_unique<EtcdWatch>(*stream);
+  CO_RETURN_IF_ERROR(co_await check_history(prefix, after));
+  if (partial_ && prefix.empty()) {
+    ASSIGN_OR_CO_RETURN(main_keys_, co_await count_at(range, after));
+    main_ = *stream;
+  }
+  co_return watch;
+}
+
+// etcd takes a watch that begins at the very revision it was compacted to, whose removals are forgotten already.
+Awaitable<Status> Etcd::check_history(const std::string& prefix, Revision after) {
+  if (after == 0) co_return Status{};  // it refuses what begins before that by itself
+  pb::RangeRequest request;
+  request.set_key(space_.to_etcd(kIdKey));
+  request.set_revision(after);
+  const auto response = co_await range(std::move(request));
+  if (response) co_return Status{};
+  if (response.error().code == Code::invalid_argument) co_return Status{};  // in the future
+  if (response.error().code == Code::compacted) co_return fail(compacted_error(prefix, after, after));
+  co_return fail(response.error());
+}
+
+Awaitable<Result<std::int64_t>> Etcd::count_at(EtcdRange range_of_keys, Revision revision) {
+  pb::RangeRequest request;
+  request.set_key(std::move(range_of_keys.first));
+  request.set_range_end(std::move(range_of_keys.end));
+  request.set_revision(revision);
+  request.set_count_only(true);
+  ASSIGN_OR_CO_RETURN(const auto response, co_await range(std::move(request)));
+  co_return response.count();
+}
+
+// A revision the main watch has reached or will, and not older than any commit below the prefix acknowledged before.
+// When nothing there changed since what the watch handed out - no key is newer, and there are as many - that is it.
+// Else a small write of our own: its revision is the newest, and the watch will tell of it.
+Awaitable<Result<Revision>> Etcd::current_of_prefix() {
+  if (const auto watch = main_.lock(); watch && !watch->ended()) {
+    const Revision handed = watch->handed();
+    const std::int64_t keys = main_keys_ + watch->growth();
+    auto all = etcd::range_of(space_, space_.prefix.empty() ? kOursPrefix : "");
+    pb::RangeRequest request;
+    request.set_key(std::move(all.first));
+    request.set_range_end(std::move(all.end));
+    request.set_keys_only(true);
+    request.set_limit(1);
+    request.set_min_mod_revision(handed + 1);
+    ASSIGN_OR_CO_RETURN(const auto response, co_await range(std::move(request)));
+    if (response.kvs_size() == 0 && response.count() == keys) co_return handed;
+  }
+  Txn txn;
+  txn.puts.push_back({std::string(kTickKey), std::make_shared<const std::string>("1")});
+  ASSIGN_OR_CO_RETURN(const auto done, co_await commit(std::move(txn)));
+  co_return std::get<Committed>(done).revision;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EtcdStore>> open_etcd_store(boost::asio::any_io_executor executor, Clock& clock, Random random,
+                                                   Log log, EtcdOptions options) {
+  auto connection =
+      std::make_shared<Connection>(executor, clock, std::move(random), std::move(log), std::move(options));
+  RETURN_IF_ERROR(connection->open());
+  return std::make_unique<Etcd>(std::move(connection), clock);
+}
+
+}  // namespace krake::store

@@ -1,0 +1,164 @@
+#include "store/etcd/watch_stream.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "store/txn.h"
+
+namespace krake::store::etcd {
+
+namespace {
+constexpr std::size_t kMaxReadyEvents = 4096;
+constexpr std::size_t kMaxReadyBytes = std::size_t{16} << 20;
+}  // namespace
+
+WatchStream::WatchStream(std::shared_ptr<Connection> connection, WatchRange range, Revision after)
+    : connection_(std::move(connection)),
+      member_(connection_->member()),
+      range_(std::move(range)),
+      after_(after),
+      handed_(after),
+      changed_(connection_->executor()) {}
+
+Awaitable<Status> WatchStream::open() {
+  const auto self = shared_from_this();
+  connection_->prepare(context_);
+  // A member that has lost the others ends the stream instead of keeping quiet.
+  context_.AddMetadata("hasleader", "true");
+  auto& create = *request_.mutable_create_request();
+  create.set_key(range_.first);
+  create.set_range_end(range_.end);
+  create.set_start_revision(after_ + 1);
+  create.set_fragment(true);
+  self_ = self;
+  member_->in_flight.insert(this);
+  state_ = State::starting;
+  stream_ = member_->stub<pb::Watch>().PrepareAsyncWatch(&context_, connection_->queue());
+  stream_->StartCall(static_cast<Operation*>(this));
+  while (!created_ && !error_) co_await changed_.wait();
+  if (error_) co_return fail(*error_);
+  co_return Status{};
+}
+
+void WatchStream::completed(bool ok) {
+  switch (state_) {
+    case State::starting:
+      if (!ok) return finish();
+      state_ = State::writing;
+      return stream_->Write(request_, static_cast<Operation*>(this));
+    case State::writing:
+      return ok ? read() : finish();
+    case State::reading:
+      if (!ok) return finish();
+      take(response_);
+      if (error_) {
+        context_.TryCancel();
+        return finish();
+      }
+      if (ready_.size() < kMaxReadyEvents && ready_bytes_ < kMaxReadyBytes) return read();
+      state_ = State::paused;
+      return;
+    case State::finishing: {
+      state_ = State::finished;
+      member_->in_flight.erase(this);
+      if (!error_) {
+        auto verdict = judge({static_cast<int>(status_.error_code()), status_.error_message(), member_->url, "Watch"});
+        if (verdict.next == Next::log_in) connection_->forget_token();
+        error_ = std::move(verdict.error);
+        // Whatever ends it: the revision last seen is where the next one begins.
+        if (error_->code != Code::compacted) error_->code = Code::unavailable;
+      }
+      changed_.notify_all();
+      const auto last = std::move(self_);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+void WatchStream::read() {
+  state_ = State::reading;
+  response_.Clear();
+  stream_->Read(&response_, static_cast<Operation*>(this));
+}
+
+void WatchStream::finish() {
+  state_ = State::finishing;
+  stream_->Finish(&status_, static_cast<Operation*>(this));
+}
+
+void WatchStream::abandon() {
+  if (state_ == State::idle || state_ == State::finished || state_ == State::finishing) return;
+  context_.TryCancel();
+  if (state_ == State::paused) finish();  // nothing else would complete
+}
+
+void WatchStream::end(Error error) {
+  if (!error_) error_ = std::move(error);
+  ready_.clear();
+  changed_.notify_all();
+  abandon();
+}
+
+void WatchStream::take(pb::WatchResponse& response) {
+  if (response.canceled()) {
+    error_ = refused(response);
+    changed_.notify_all();
+    return;
+  }
+  if (response.created()) {
+    created_ = true;
+    changed_.notify_all();
+  }
+  take_events(response);
+}
+
+Error WatchStream::refused(const pb::WatchResponse& response) const {
+  if (response.compact_revision() > 0) return compacted_error(range_.first, after_, response.compact_revision());
+  auto verdict = judge({0, response.cancel_reason(), member_->url, "Watch"});
+  if (verdict.error.code != Code::compacted) verdict.error.code = Code::unavailable;
+  return std::move(verdict.error);
+}
+
+// A response has whole revisions, except for fragments, which belong to the response that follows.
+void WatchStream::take_events(pb::WatchResponse& response) {
+  for (auto& event : *response.mutable_events()) {
+    auto& kv = *event.mutable_kv();
+    const Revision revision = kv.mod_revision();
+    if (revision <= after_) continue;
+    if (partial_.empty() || partial_.back().revision != revision) partial_.push_back({revision, {}});
+    auto& change = partial_.back().changes.emplace_back();
+    change.key = std::move(*kv.mutable_key());
+    change.key.erase(0, range_.strip);
+    ready_bytes_ += change.key.size() + kv.value().size();
+    if (event.type() == pb::Event::DELETE) continue;
+    change.value = std::make_shared<const std::string>(std::move(*kv.mutable_value()));
+    change.created = kv.create_revision();
+    change.lease = kv.lease();
+  }
+  if (response.fragment() || partial_.empty()) return;
+  after_ = partial_.back().revision;
+  std::ranges::move(partial_, std::back_inserter(ready_));
+  partial_.clear();
+  changed_.notify_all();
+}
+
+Awaitable<Result<std::vector<CommitEvent>>> WatchStream::next() {
+  const auto self = shared_from_this();
+  while (ready_.empty() && !error_) co_await changed_.wait();
+  if (ready_.empty()) co_return fail(*error_);
+  auto events = std::exchange(ready_, {});
+  ready_bytes_ = 0;
+  handed_ = events.back().revision;
+  for (const auto& event : events) {
+    for (const auto& change : event.changes) {
+      if (!change.value) --growth_;
+      if (change.value && change.created == event.revision) ++growth_;
+    }
+  }
+  if (state_ == State::paused) read();
+  co_return events;
+}
+
+}  // namespace krake::store::etcd

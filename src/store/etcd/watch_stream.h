@@ -1,0 +1,66 @@
+// One watch on etcd: a stream of its own. Delivers whole commits (fragments are put together), bounded: what is not
+// read yet stays with etcd. Ends with compacted or unavailable, never resumes by itself. Thread: the loop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/etcd/connection.h"
+
+namespace krake::store::etcd {
+
+struct WatchRange {
+  std::string first;  // as etcd has them, prefix included
+  std::string end;
+  std::size_t strip = 0;  // bytes to take off each key
+};
+
+class WatchStream final : public Operation, public InFlight, public std::enable_shared_from_this<WatchStream> {
+ public:
+  WatchStream(std::shared_ptr<Connection> connection, WatchRange range, Revision after);
+  // Returns when etcd has confirmed it. compacted; unavailable.
+  Awaitable<Status> open();
+  Awaitable<Result<std::vector<CommitEvent>>> next();
+  // The data are not those any more that were watched.
+  void end(Error error);
+  void cancel() { abandon(); }
+  bool ended() const { return error_.has_value(); }
+  const MemberPtr& member() const { return member_; }
+  // What next() has handed out: the last revision, and how many more keys exist since the beginning.
+  Revision handed() const { return handed_; }
+  std::int64_t growth() const { return growth_; }
+
+  void completed(bool ok) override;
+  void abandon() override;
+
+ private:
+  enum class State { idle, starting, writing, reading, paused, finishing, finished };
+  void read();
+  void finish();
+  void take(pb::WatchResponse& response);
+  void take_events(pb::WatchResponse& response);
+  Error refused(const pb::WatchResponse& response) const;
+
+  std::shared_ptr<Connection> connection_;
+  MemberPtr member_;
+  WatchRange range_;
+  Revision after_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<pb::WatchRequest, pb::WatchResponse>> stream_;
+  pb::WatchRequest request_;
+  pb::WatchResponse response_;
+  grpc::Status status_;
+  State state_ = State::idle;
+  bool created_ = false;
+  std::vector<CommitEvent> partial_;  // of a response that has not come whole yet
+  std::vector<CommitEvent> ready_;
+  std::size_t ready_bytes_ = 0;
+  Revision handed_;
+  std::int64_t growth_ = 0;
+  std::optional<Error> error_;
+  Notifier changed_;
+  std::shared_ptr<WatchStream> self_;  // while something is in flight
+};
+
+}  // namespace krake::store::etcd
