@@ -28,6 +28,10 @@ std::string_view Fleet::role_of(std::string_view name) {
   return name.substr(0, name.find_last_not_of("0123456789") + 1);
 }
 
+bool Fleet::is_controller(std::string_view name) {
+  return std::ranges::find(kControllers, role_of(name)) != std::end(kControllers);
+}
+
 // A machine keeps its clock over restarts.
 Skew Fleet::draw_skew(const std::string& name) {
   const auto [it, fresh] = skews_.try_emplace(name);
@@ -58,6 +62,12 @@ bool Fleet::ready() const {
     auto* process = server(name);
     return process && process->server.cache().ready();
   });
+}
+
+Mode Fleet::mode(const std::string& name) const {
+  const auto it = processes_.find(name);
+  const auto* process = it == processes_.end() ? nullptr : dynamic_cast<ControllerProcess*>(it->second.process.get());
+  return process ? process->elector.mode() : Mode::standby;
 }
 
 void Fleet::start_later(const std::string& name, Duration away) {

@@ -32,12 +32,15 @@ class Fleet {
 
   const std::vector<std::string>& servers() const { return servers_; }
   const std::vector<std::string>& controllers() const { return controllers_; }
+  static bool is_controller(std::string_view name);
   // "scheduler" of "scheduler1"
   static std::string_view role_of(std::string_view name);
 
   void start(const std::string& name);
   bool runs(const std::string& name) const { return processes_.contains(name); }
   bool ready() const;  // every server has loaded its data
+  // Of a controller that runs, by its own clock.
+  Mode mode(const std::string& name) const;
 
   // Each of these wants it running, and does nothing otherwise. It is started again after `away`.
   void crash(const std::string& name, Duration away);

@@ -59,7 +59,11 @@ class Conductor {
   // Throws Restless.
   void settle() {
     handlers_ = 0;
-    while (round()) {
+    // Until all in a row have nothing to do. By index: an interruption changes the list.
+    std::size_t next = 0;
+    for (std::size_t quiet = 0; quiet < loops_.size();) {
+      if (next >= loops_.size()) next = 0;
+      quiet = run(*loops_[next++]) ? 0 : quiet + 1;
       if (handlers_ > kMostHandlers) throw Restless(fmt::format("{} steps are done and more are to do", handlers_));
     }
     if (at_rest_) at_rest_();
@@ -93,20 +97,17 @@ class Conductor {
   static Awaitable<void> keep(Awaitable<T> task, std::shared_ptr<std::optional<T>> result) {
     result->emplace(co_await std::move(task));
   }
-  // False when nothing was ready. By index: an interruption changes the list.
-  bool round() {
+  // False when nothing was ready. The loop may be gone afterwards.
+  bool run(ProcessLoop& loop) {
+    if (loop.asleep_) return false;
+    if (loop.stopped()) loop.restart();
     bool ran = false;
-    for (std::size_t i = 0; i < loops_.size(); ++i) {
-      ProcessLoop& loop = *loops_[i];
-      if (loop.asleep_) continue;
-      if (loop.stopped()) loop.restart();
-      for (std::size_t n = 0; n < kBurst && loop.poll_one() > 0; ++n) {
-        ran = true;
-        ++handlers_;
-        if (!loop.interruption_ || loop.countdown_-- > 0) continue;
-        loop.interrupt_now();
-        break;  // it may be gone
-      }
+    for (std::size_t n = 0; n < kBurst && loop.poll_one() > 0; ++n) {
+      ran = true;
+      ++handlers_;
+      if (!loop.interruption_ || loop.countdown_-- > 0) continue;
+      loop.interrupt_now();
+      break;
     }
     return ran;
   }

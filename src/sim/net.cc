@@ -84,21 +84,23 @@ constexpr Duration kNoticed = std::chrono::seconds(10);
 
 class PipeStream final : public ByteStream {
  public:
-  PipeStream(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed, Clock& clock, std::uint64_t& given_up)
-      : pipe_(std::move(pipe)), changed_(std::move(changed)), clock_(clock), given_up_(given_up) {}
+  PipeStream(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed, Clock& clock, NetCounts& counts)
+      : pipe_(std::move(pipe)), changed_(std::move(changed)), clock_(clock), counts_(counts) {}
   ~PipeStream() override {
     pipe_->reader_gone = true;
-    if (pipe_->dead_since && clock_.now() - *pipe_->dead_since >= kNoticed) ++given_up_;
+    if (pipe_->dead_since && clock_.now() - *pipe_->dead_since >= kNoticed) ++counts_.given_up;
     if (!pipe_->dead_since) Pipe::wake(pipe_->writer);
   }
   Awaitable<Result<std::string>> read() override {
     const auto pipe = pipe_;
     const auto changed = changed_;
     auto& clock = clock_;
+    auto& counts = counts_;
     for (;;) {
       std::string arrived;
       while (!pipe->pieces.empty() && pipe->pieces.front().arrives <= clock.now()) {
         arrived += pipe->pieces.front().bytes;
+        ++counts.delivered;
         pipe->pieces.pop_front();
       }
       if (!arrived.empty()) {
@@ -119,7 +121,7 @@ class PipeStream final : public ByteStream {
   std::shared_ptr<Pipe> pipe_;
   std::shared_ptr<Notifier> changed_;
   Clock& clock_;
-  std::uint64_t& given_up_;
+  NetCounts& counts_;
 };
 
 Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
@@ -154,6 +156,7 @@ class SimTransport final : public Transport {
   }
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     const std::string what = fmt::format("{}>{} {} {}", from_, to_, request.method, request.target);
+    if (network_.sent_) network_.sent_(from_, to_, request);
     const Mono deadline = network_.env_.clock.now() + options.timeout;
     CO_RETURN_IF_ERROR(co_await arrive(what, deadline));
     auto box = std::make_shared<Mailbox<HttpResponse>>(co_await boost::asio::this_coro::executor);
@@ -182,7 +185,7 @@ class SimTransport final : public Transport {
     auto pipe = std::make_shared<Pipe>();
     auto reader = std::make_shared<Notifier>(executor);
     pipe->reader = reader;
-    auto stream = std::make_unique<PipeStream>(pipe, std::move(reader), network_.env_.clock, network_.counts_.given_up);
+    auto stream = std::make_unique<PipeStream>(pipe, std::move(reader), network_.env_.clock, network_.counts_);
     {
       auto& host = *network_.hosts_.at(to_);  // may go down while we wait
       host.tasks.spawn(what, pump(network_, from_, to_, make_inproc_transport(host.handler, peer_, network_.env_.clock),
@@ -238,6 +241,7 @@ class SimTransport final : public Transport {
       ++network_.counts_.half_open;
       co_return co_await vanished(std::move(what), deadline);
     }
+    ++network_.counts_.delivered;
     co_return Status{};
   }
   // Of the answer. The request has been carried out.
@@ -255,6 +259,7 @@ class SimTransport final : public Transport {
       co_return fail(Code::timeout, what + ": the answer was lost");
     }
     co_await late();
+    ++network_.counts_.delivered;
     co_return Status{};
   }
   Awaitable<void> late() {

@@ -4,6 +4,7 @@
 // loop, so that each can be destroyed at any time.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -49,6 +50,7 @@ enum class Way : std::uint8_t { open, refused, silent };
 
 // What happened on it so far.
 struct NetCounts {
+  std::uint64_t delivered = 0;  // requests, answers and pieces of streams that arrived
   std::uint64_t requests = 0;
   std::uint64_t pieces = 0;  // of streams
   std::uint64_t lost = 0;
@@ -73,6 +75,10 @@ class Network {
   void forget(const std::string& name) { hosts_.erase(name); }
   std::shared_ptr<Transport> transport(std::string from, std::string to, Peer peer);
 
+  // Sees each request at the moment it is sent.
+  using Sent = std::function<void(const std::string& from, const std::string& to, const HttpRequest& request)>;
+  void on_send(Sent hook) { sent_ = std::move(hook); }
+
   NetFaults faults;
   // From one party to another; "*": any. The other direction stays as it is.
   void cut(const std::string& from, const std::string& to, Way way) { cut_[{from, to}] = way; }
@@ -84,7 +90,7 @@ class Network {
   void heal() { cut_.clear(); }
   bool partitioned() const { return !cut_.empty(); }
   const NetCounts& counts() const { return counts_; }
-  std::uint64_t messages() const { return counts_.requests + counts_.pieces; }
+  std::uint64_t messages() const { return counts_.delivered; }
 
  private:
   friend class SimTransport;
@@ -102,6 +108,7 @@ class Network {
   std::map<std::string, std::shared_ptr<Host>> hosts_;
   std::map<std::pair<std::string, std::string>, Way> cut_;
   NetCounts counts_;
+  Sent sent_;
 };
 
 // https://NAME reaches the host NAME.

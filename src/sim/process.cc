@@ -63,9 +63,10 @@ ApiProcess::ApiProcess(const ProcessStart& start, const Surroundings& world, std
       network(world.network),
       inner(store::make_memory_store(env.executor, world.clock, std::move(disk))),
       store(*inner, env.executor, env.clock, env.random.fork("store"), rates),
-      server(env, store, krake_registry(), server_options()),
+      recorded(world.recorder.record(store, name())),
+      server(env, *recorded, krake_registry(), server_options()),
       tasks(env.executor) {
-  network.up(name(), env.executor, server.handler());
+  network.up(name(), env.executor, world.recorder.record(server.handler(), name()));
   tasks.spawn("begin", begin());
 }
 

@@ -12,6 +12,7 @@
 #include "sim/loop.h"
 #include "sim/net.h"
 #include "sim/process_clock.h"
+#include "sim/recorder.h"
 #include "store/faulty_store.h"
 #include "store/memory/memory_store.h"
 
@@ -35,6 +36,7 @@ struct Surroundings {
   SimClock& clock;
   Conductor& conductor;
   Network& network;
+  Recorder& recorder;
 };
 
 class Process {
@@ -72,6 +74,7 @@ struct ApiProcess final : Process {
   Network& network;
   std::unique_ptr<store::Store> inner;  // keeps the true time: it stands for machines of its own
   store::FaultyStore store;
+  std::unique_ptr<store::Store> recorded;
   server::ApiServer server;
   TaskGroup tasks;
 

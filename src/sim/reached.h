@@ -27,6 +27,7 @@ inline constexpr Situation kSituations[] = {
     {"messages passed in one direction only"},
     {"the store misbehaved"},
     {"the store forgot its history"},
+    {"the outcome of a commit was unknown"},
     {"the API no longer kept what a watch asked for", false},
     {"a watch was taken up where it broke"},
     // processes
@@ -39,6 +40,11 @@ inline constexpr Situation kSituations[] = {
     {"a controller was stopped in order"},
     {"a controller was asleep for a while"},
     {"a crash while a process was stopping", false},
+    // leadership
+    {"another one took over"},
+    {"a leader lost its lease and won it again"},
+    {"a write under a leadership that was over was refused"},
+    {"one that was cut off repaired a cluster", false},
     {"a crash while an application was being deleted"},
     {"a crash while an application was moving"},
     // writes of the user

@@ -38,6 +38,9 @@ class World {
         network_(env_, trace_),
         disk_(std::make_shared<store::MemoryDisk>("sim", store::MemoryOptions{})),
         checks_(*disk_, clusters_, model_, reached_),
+        recorder_(
+            checks_.history(), reached_, [this] { checks_.advance(); },
+            [this](const Complaint& complaint) { checks_.complain(complaint); }),
         fleet_(surroundings(), disk_, scenario_.topology, trace_, reached_),
         nemesis_(surroundings(), fleet_, clusters_, *disk_, checks_, trace_, reached_),
         client_(make_roaming_transport(to_servers(network_, fleet_.servers(), "user", std::string(kUser)),
@@ -48,6 +51,7 @@ class World {
     conductor_.add(loop_);
     conductor_.at_rest([this] { look(); });
     fleet_.on_crash([this] { note_crash(); });
+    network_.on_send([this](const auto& from, const auto& to, const auto& request) { look_at(from, to, request); });
   }
   ~World() { loop_.drop(); }
   World(const World&) = delete;
@@ -84,7 +88,7 @@ class World {
       }
     }
   }
-  Surroundings surroundings() { return {env_, clock_, conductor_, network_}; }
+  Surroundings surroundings() { return {env_, clock_, conductor_, network_, recorder_}; }
 
   // ---- the beginning
 
@@ -154,6 +158,20 @@ class World {
     if (safe() || !verdict_.tail.empty()) return;
     trace_.add("broken: " + checks_.broken().front());
     verdict_.tail = trace_.tail();
+  }
+  // What one may do depends on whether one leads, at the moment one does it.
+  void look_at(const std::string& from, const std::string& to, const HttpRequest& request) {
+    if (request.method == "GET") return;
+    const bool leases = request.target.find("/leases") != std::string::npos;  // elections, and the fences of clusters
+    if (!leases && Fleet::is_controller(from) && to.starts_with("api") && !request.headers.get("Krake-Leader"))
+      checks_.complain(fmt::format("{} writes under no leadership: {} {}", from, request.method, request.target));
+    if (leases || Fleet::role_of(from) != "kubernetes-application" || !clusters_.contains(to)) return;
+    const Mode mode = fleet_.mode(from);
+    if (mode == Mode::leading) return;
+    if (mode == Mode::repair_only && request.method != "DELETE")
+      return reached_.mark("one that was cut off repaired a cluster");
+    checks_.complain(fmt::format("{} changes {} although it is {}: {} {}", from, to, to_string(mode), request.method,
+                                 request.target));
   }
   void pass(Duration time) { conductor_.pass(time); }
   void note_crash() {
@@ -245,6 +263,7 @@ class World {
   Model model_;
   Reached reached_;
   Checks checks_;
+  Recorder recorder_;
   Fleet fleet_;
   Nemesis nemesis_;
   Client client_;
