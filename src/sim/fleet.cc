@@ -53,7 +53,10 @@ void Fleet::start(const std::string& name) {
     process = std::make_unique<ControllerProcess>(start, world_, role_of(name), servers_);
   }
   processes_[name].process = std::move(process);
-  if (stores_.contains(name)) server(name)->store.set_away(true);
+  if (stores_.contains(name)) {
+    server(name)->store.set_away(true);
+    reached_.mark("an API server was started without its store");
+  }
   trace_.add(name + " up");
 }
 
@@ -64,10 +67,10 @@ bool Fleet::ready() const {
   });
 }
 
-Mode Fleet::mode(const std::string& name) const {
+const Elector* Fleet::elector(const std::string& name) const {
   const auto it = processes_.find(name);
   const auto* process = it == processes_.end() ? nullptr : dynamic_cast<ControllerProcess*>(it->second.process.get());
-  return process ? process->elector.mode() : Mode::standby;
+  return process ? &process->elector : nullptr;
 }
 
 void Fleet::start_later(const std::string& name, Duration away) {

@@ -39,8 +39,8 @@ class Fleet {
   void start(const std::string& name);
   bool runs(const std::string& name) const { return processes_.contains(name); }
   bool ready() const;  // every server has loaded its data
-  // Of a controller that runs, by its own clock.
-  Mode mode(const std::string& name) const;
+  // Of a controller; null when it does not run.
+  const Elector* elector(const std::string& name) const;
 
   // Each of these wants it running, and does nothing otherwise. It is started again after `away`.
   void crash(const std::string& name, Duration away);

@@ -178,6 +178,7 @@ class SimTransport final : public Transport {
 
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     const std::string what = fmt::format("{}>{} stream {}", from_, to_, request.target);
+    if (network_.sent_) network_.sent_(from_, to_, request);
     const Mono deadline = network_.env_.clock.now() + options.timeout;
     CO_RETURN_IF_ERROR(co_await arrive(what, deadline));
     const auto executor = co_await boost::asio::this_coro::executor;

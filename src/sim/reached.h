@@ -30,11 +30,13 @@ inline constexpr Situation kSituations[] = {
     {"the outcome of a commit was unknown"},
     {"the API no longer kept what a watch asked for", false},
     {"a watch was taken up where it broke"},
+    {"a watch was taken up at another server"},
     // processes
     {"an API server crashed"},
     {"an API server was stopped in order"},
     {"an API server was asleep for a while"},
     {"an API server was cut off from its store"},
+    {"an API server was started without its store", false},
     {"no API server was left"},
     {"a controller crashed"},
     {"a controller was stopped in order"},
@@ -42,6 +44,8 @@ inline constexpr Situation kSituations[] = {
     {"a crash while a process was stopping", false},
     // leadership
     {"another one took over"},
+    {"a lease was given back"},
+    {"a cluster told a stale holder of a later term", false},
     {"a leader lost its lease and won it again"},
     {"a write under a leadership that was over was refused"},
     {"one that was cut off repaired a cluster", false},

@@ -161,17 +161,40 @@ class World {
   }
   // What one may do depends on whether one leads, at the moment one does it.
   void look_at(const std::string& from, const std::string& to, const HttpRequest& request) {
-    if (request.method == "GET") return;
-    const bool leases = request.target.find("/leases") != std::string::npos;  // elections, and the fences of clusters
-    if (!leases && Fleet::is_controller(from) && to.starts_with("api") && !request.headers.get("Krake-Leader"))
+    note_sent(from, to, request);
+    if (request.method == "GET" || !Fleet::is_controller(from)) return;
+    // Elections, and the fences of clusters.
+    if (request.target.find("/leases") != std::string::npos) return;
+    const bool to_cluster = clusters_.contains(to);
+    if (!to_cluster && !request.headers.get("Krake-Leader"))
       checks_.complain(fmt::format("{} writes under no leadership: {} {}", from, request.method, request.target));
-    if (leases || Fleet::role_of(from) != "kubernetes-application" || !clusters_.contains(to)) return;
-    const Mode mode = fleet_.mode(from);
+    if (!to_cluster || Fleet::role_of(from) != "kubernetes-application") return;
+    const auto* elector = fleet_.elector(from);
+    const Mode mode = elector ? elector->mode() : Mode::standby;
     if (mode == Mode::leading) return;
     if (mode == Mode::repair_only && request.method != "DELETE")
       return reached_.mark("one that was cut off repaired a cluster");
     checks_.complain(fmt::format("{} changes {} although it is {}: {} {}", from, to, to_string(mode), request.method,
                                  request.target));
+  }
+  void note_sent(const std::string& from, const std::string& to, const HttpRequest& request) {
+    const bool lease = request.target.find("/leases/") != std::string::npos;
+    if (lease && request.method == "DELETE") reached_.mark("a lease was given back");
+    if (lease && clusters_.contains(to) && outrun(from, *clusters_.at(to)))
+      reached_.mark("a cluster told a stale holder of a later term");
+    if (from != "witness" || request.target.find("since=") == std::string::npos) return;
+    if (!roaming_at_.empty() && roaming_at_ != to) reached_.mark("a watch was taken up at another server");
+    roaming_at_ = to;
+  }
+  bool outrun(const std::string& name, const kubesim::SimCluster& cluster) const {
+    const auto* elector = fleet_.elector(name);
+    const auto own = elector ? parse_epoch(elector->epoch()) : std::nullopt;
+    if (!own) return false;
+    return std::ranges::any_of(cluster.list("leases.coordination.k8s.io"), [&](const kubesim::ObjectPtr& object) {
+      const auto there = parse_epoch(object->string_at({"metadata", "annotations", "krake/epoch"}));
+      return there && there->revision > own->revision &&
+             object->string_at({"metadata", "name"}).find(Fleet::role_of(name)) != std::string_view::npos;
+    });
   }
   void pass(Duration time) { conductor_.pass(time); }
   void note_crash() {
@@ -269,6 +292,7 @@ class World {
   Client client_;
   User user_;
   std::vector<std::unique_ptr<Observer>> witnesses_;
+  std::string roaming_at_;  // the server of the watch of the witness that goes to any
   Verdict verdict_;
 };
 
