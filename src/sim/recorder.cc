@@ -168,7 +168,9 @@ void Recorder::answered(const std::string& server, const ServerRequest& request,
   const auto& route = *routed.route;
   const bool cached = target.find("consistency=cached") != std::string_view::npos;
   if (cached) asked.floor = 0;
-  if (reply.status == 412 && request.headers.get("Krake-Leader") && !request.headers.get("If-Match"))
+  // As for a lost precondition the status is 412; only the words tell.
+  if (reply.status == 412 && !reply.body.empty() &&
+      reply.body.front()->find("leadership lost") != std::string_view::npos)
     reached_.mark("a write under a leadership that was over was refused");
   if (route.operation == server::Operation::list) {
     const bool whole = target.find("continue=") == std::string_view::npos &&

@@ -216,7 +216,7 @@ Scenario draw_scenario(Random random) {
   constexpr int kClusters[] = {1, 2, 3, 3, 3, 3, 3, 5};
   scenario.topology.servers = kServers[random.below(std::size(kServers))];
   scenario.topology.clusters = kClusters[random.below(std::size(kClusters))];
-  scenario.topology.replicas = random.chance(0.5) ? 2 : 1;
+  scenario.topology.replicas = random.chance(0.4) ? 2 : 1;
   scenario.topology.skewed = random.chance(0.5);
   scenario.net = ordinary_net_faults();
   scenario.store = ordinary_store_faults();
