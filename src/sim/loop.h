@@ -113,7 +113,7 @@ class Conductor {
   }
 
   static constexpr std::size_t kBurst = 10'000;  // of one loop, before the others have their turn
-  static constexpr std::uint64_t kMostHandlers = 3'000'000;
+  static constexpr std::uint64_t kMostHandlers = 500'000;
 
   SimClock& clock_;
   std::uint64_t handlers_ = 0;  // since the last time all was at rest
