@@ -99,6 +99,20 @@ Awaitable<void> hold(AsyncMutex& mutex, Clock& clock, int id, std::vector<int>& 
   order.push_back(id);
 }
 
+TEST(TaskGroup, ATaskCancelledBeforeItsFirstStepNeverRuns) {
+  testing::World world;
+  TaskGroup group(world.env.executor);
+  bool ran = false;
+  group.spawn("late", [](bool& flag) -> Awaitable<void> {
+    flag = true;
+    co_return;
+  }(ran));
+  group.cancel();
+  world.settle();
+  EXPECT_FALSE(ran);
+  EXPECT_EQ(group.size(), 0u);
+}
+
 TEST(TaskGroup, CancelsAndJoins) {
   testing::World world;
   AsyncMutex mutex(world.env.executor);

@@ -17,6 +17,8 @@ struct TaskGroup::State {
   struct Task {
     std::string name;
     std::unique_ptr<asio::cancellation_signal> signal;
+    bool started = false;
+    bool dropped = false;  // cancelled before it started
   };
   asio::any_io_executor executor;
   std::map<std::uint64_t, Task> tasks;
@@ -42,6 +44,14 @@ void abort_on_exception(const std::string& name, const std::exception_ptr& error
 }
 }  // namespace
 
+// Asio ends the process when a coroutine is cancelled before its first step: such a task is left out instead.
+Awaitable<void> TaskGroup::begin(std::shared_ptr<State> state, std::uint64_t id, Awaitable<void> task) {
+  auto& entry = state->tasks.at(id);
+  if (entry.dropped) co_return;
+  entry.started = true;
+  co_await std::move(task);
+}
+
 TaskGroup::TaskGroup(asio::any_io_executor executor) : state_(std::make_shared<State>(std::move(executor))) {}
 TaskGroup::~TaskGroup() = default;
 
@@ -52,7 +62,7 @@ void TaskGroup::spawn(std::string name, Awaitable<void> task) {
   entry.name = std::move(name);
   entry.signal = std::make_unique<asio::cancellation_signal>();
   asio::co_spawn(
-      state_->executor, std::move(task),
+      state_->executor, begin(state_, id, std::move(task)),
       asio::bind_cancellation_slot(entry.signal->slot(), [state = state_, id](const std::exception_ptr& error) {
         auto node = state->tasks.extract(id);
         abort_on_exception(node.mapped().name, error);
@@ -68,8 +78,13 @@ void TaskGroup::cancel() {
   std::vector<std::uint64_t> ids;
   for (const auto& [id, task] : state_->tasks) ids.push_back(id);
   for (const auto id : ids) {
-    if (auto it = state_->tasks.find(id); it != state_->tasks.end())
+    const auto it = state_->tasks.find(id);
+    if (it == state_->tasks.end()) continue;
+    if (it->second.started) {
       it->second.signal->emit(asio::cancellation_type::terminal);
+    } else {
+      it->second.dropped = true;
+    }
   }
 }
 

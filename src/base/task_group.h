@@ -35,6 +35,7 @@ class TaskGroup {
 
  private:
   struct State;
+  static Awaitable<void> begin(std::shared_ptr<State> state, std::uint64_t id, Awaitable<void> task);
   std::shared_ptr<State> state_;
 };
 

@@ -64,7 +64,8 @@ void Checks::advance() {
   const auto& applications = krake_registry().of<Application>();
   const auto& clusters = krake_registry().of<Cluster>();
   while (cursor_ < disk_.revision()) {
-    for (const auto& event : disk_.history().read("/kubernetes/", cursor_, store::kMaxEventsPerRead)) {
+    for (const auto& event : disk_.history().read("/", cursor_, store::kMaxEventsPerRead)) {
+      history_.committed(event);
       for (const auto& change : event.changes) {
         std::string ns;
         std::string name;
@@ -73,10 +74,28 @@ void Checks::advance() {
           change.value ? application_stored(name, decoded<Application>(change)) : application_gone(name);
         } else if (clusters.split_key(change.key, ns, name)) {
           change.value ? cluster_stored(name, decoded<Cluster>(change)) : cluster_gone(name);
+        } else if (change.key.starts_with("/core/leases/")) {
+          lease_changed(change);
         }
       }
     }
   }
+}
+
+// A term has one holder, and every other term is another.
+void Checks::lease_changed(const store::Change& change) {
+  auto& [began, holder] = terms_[change.key];
+  if (!change.value) return;
+  const auto value = json::parse(*change.value);
+  CHECK(value.has_value(), change.key);
+  const std::string who(value->string_at({"spec", "holder"}));
+  if (change.created == began && who != holder)
+    broken_.push_back(fmt::format("{}: the term that began at {} is {}'s and {}'s", change.key, began, holder, who));
+  if (began != 0 && change.created != began) {
+    reached_.mark(who == holder ? "a leader lost its lease and won it again" : "another one took over");
+  }
+  began = change.created;
+  holder = who;
 }
 
 void Checks::application_stored(const std::string& name, Application app) {

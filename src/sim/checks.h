@@ -11,6 +11,7 @@
 
 #include "api/kubernetes/cluster.h"
 #include "kubesim/sim_cluster.h"
+#include "sim/history.h"
 #include "sim/model.h"
 #include "sim/reached.h"
 #include "store/memory/memory_store.h"
@@ -34,6 +35,8 @@ class Checks {
   void complain(const Complaint& complaint) {
     if (complaint) broken_.push_back(*complaint);
   }
+  // Of all keys. advance() first.
+  History& history() { return history_; }
   // Empty when the world is as it was asked for.
   std::string difference() const;
 
@@ -58,6 +61,7 @@ class Checks {
   void application_gone(const std::string& name);
   void cluster_stored(const std::string& name, Cluster cluster);
   void cluster_gone(const std::string& name);
+  void lease_changed(const store::Change& change);
   void check_binding(const std::string& name, const Application& app, const Application* before);
   void note_situations(const std::string& name, const Application& app, const Application* before);
   bool excused(const std::string& cluster, const std::string& app) const;
@@ -71,12 +75,14 @@ class Checks {
   const Clusters& clusters_;
   Model& model_;
   Reached& reached_;
+  History history_;
   store::Revision cursor_ = 0;
   std::map<std::string, Application> applications_;
   std::map<std::string, std::vector<Version>> versions_;  // of applications
   std::map<std::string, Cluster> known_;
   std::map<std::string, std::vector<Labels>> labels_;  // each cluster ever had
   std::set<std::string> forced_clusters_;
+  std::map<std::string, std::pair<store::Revision, std::string>> terms_;  // the last of each lease, and its holder
   // Cluster and application: nobody in Krake knows any more that there are objects of the one on the other.
   std::set<std::pair<std::string, std::string>> excused_;
   std::set<std::string> without_place_;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "base/clock.h"
@@ -18,6 +19,32 @@ class ProcessLoop : public boost::asio::io_context {
   // What a crash does to what runs here: every coroutine is destroyed where it waits, none goes on. What belongs to the
   // process dies after that and before the loop: destructors of coroutines still find it, and its timers their loop.
   void drop() { shutdown(); }
+
+  // Asleep, nothing of it runs; what comes meanwhile waits for it.
+  void sleep(bool asleep) { asleep_ = asleep; }
+  bool asleep() const { return asleep_; }
+
+  // Runs `what` after so many handlers of this loop, between two of them. It may crash processes, and must not wait.
+  void interrupt(std::uint64_t handlers, std::function<void()> what) {
+    countdown_ = handlers;
+    interruption_ = std::move(what);
+  }
+  bool interruption_pending() const { return static_cast<bool>(interruption_); }
+  // If it has not come to it yet. The loop may be gone afterwards.
+  void interrupt_now() {
+    if (auto what = std::exchange(interruption_, nullptr)) what();
+  }
+
+ private:
+  friend class Conductor;
+  bool asleep_ = false;
+  std::function<void()> interruption_;
+  std::uint64_t countdown_ = 0;
+};
+
+// Somebody goes on and on without any time passing.
+struct Restless : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 class Conductor {
@@ -28,19 +55,16 @@ class Conductor {
   void remove(ProcessLoop& loop) { std::erase(loops_, &loop); }
   // Runs each time everything has come to rest.
   void at_rest(std::function<void()> hook) { at_rest_ = std::move(hook); }
-  // Runs `what` after so many handlers, between two of them. It may crash processes, and must not wait.
-  void interrupt(std::uint64_t handlers, std::function<void()> what) {
-    countdown_ = handlers;
-    interruption_ = std::move(what);
-  }
-  bool interruption_pending() const { return static_cast<bool>(interruption_); }
-  // If it has not come to it yet.
-  void interrupt_now() {
-    if (auto what = std::exchange(interruption_, nullptr)) what();
-  }
 
+  // Throws Restless.
   void settle() {
-    while (round()) {
+    handlers_ = 0;
+    // Until all in a row have nothing to do. By index: an interruption changes the list.
+    std::size_t next = 0;
+    for (std::size_t quiet = 0; quiet < loops_.size();) {
+      if (next >= loops_.size()) next = 0;
+      quiet = run(*loops_[next++]) ? 0 : quiet + 1;
+      if (handlers_ > kMostHandlers) throw Restless(fmt::format("{} steps are done and more are to do", handlers_));
     }
     if (at_rest_) at_rest_();
   }
@@ -73,31 +97,28 @@ class Conductor {
   static Awaitable<void> keep(Awaitable<T> task, std::shared_ptr<std::optional<T>> result) {
     result->emplace(co_await std::move(task));
   }
-  // False when nothing was ready. By index: an interruption changes the list.
-  bool round() {
+  // False when nothing was ready. The loop may be gone afterwards.
+  bool run(ProcessLoop& loop) {
+    if (loop.asleep_) return false;
+    if (loop.stopped()) loop.restart();
     bool ran = false;
-    for (std::size_t i = 0; i < loops_.size(); ++i) {
-      ProcessLoop& loop = *loops_[i];
-      if (loop.stopped()) loop.restart();
-      if (!interruption_) {
-        ran = loop.poll() > 0 || ran;
-        continue;
-      }
-      while (loop.poll_one() > 0) {
-        ran = true;
-        if (countdown_-- > 0) continue;
-        interrupt_now();
-        break;  // this loop may be gone
-      }
+    for (std::size_t n = 0; n < kBurst && loop.poll_one() > 0; ++n) {
+      ran = true;
+      ++handlers_;
+      if (!loop.interruption_ || loop.countdown_-- > 0) continue;
+      loop.interrupt_now();
+      break;
     }
     return ran;
   }
 
+  static constexpr std::size_t kBurst = 10'000;  // of one loop, before the others have their turn
+  static constexpr std::uint64_t kMostHandlers = 500'000;
+
   SimClock& clock_;
+  std::uint64_t handlers_ = 0;  // since the last time all was at rest
   std::vector<ProcessLoop*> loops_;
   std::function<void()> at_rest_;
-  std::function<void()> interruption_;
-  std::uint64_t countdown_ = 0;
 };
 
 inline Awaitable<bool> done(Awaitable<void> task) {

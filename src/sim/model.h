@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "api/kubernetes/application.h"
+#include "sim/complaint.h"
 
 namespace krake::sim {
 
@@ -23,9 +24,6 @@ enum class Fate { done, refused, unknown };
 Fate fate_of(Code code);
 
 enum class Known { no, maybe, yes };
-
-// A broken promise in words; nothing when all is well.
-using Complaint = std::optional<std::string>;
 
 // One version of an application as the store has it.
 struct StoredVersion {

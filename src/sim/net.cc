@@ -50,10 +50,15 @@ class Reply {
 // Between a pump in the target process and the reader. Each side waits on a notifier of its own loop, which dies with
 // that side.
 struct Pipe {
-  std::deque<std::string> pieces;
+  struct Piece {
+    Mono arrives;  // not before the one ahead of it
+    std::string bytes;
+  };
+  std::deque<Piece> pieces;
   std::optional<Error> error;
   bool ended = false;
   bool reader_gone = false;
+  std::optional<Mono> dead_since;  // nothing passes any more in either direction, and neither side is told
   std::weak_ptr<Notifier> reader;
   std::weak_ptr<Notifier> writer;
   static void wake(const std::weak_ptr<Notifier>& side) {
@@ -67,39 +72,56 @@ class WriterEnd {
   WriterEnd(WriterEnd&&) = default;
   WriterEnd& operator=(WriterEnd&&) = delete;
   ~WriterEnd() {
-    if (!pipe) return;
+    if (!pipe || pipe->dead_since) return;
     if (!pipe->ended && !pipe->error) pipe->error = Error{Code::unavailable, "the connection was cut"};
     Pipe::wake(pipe->reader);
   }
   std::shared_ptr<Pipe> pipe;
 };
 
+// Who hears nothing for so long and gives up has noticed by himself.
+constexpr Duration kNoticed = std::chrono::seconds(10);
+
 class PipeStream final : public ByteStream {
  public:
-  PipeStream(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed)
-      : pipe_(std::move(pipe)), changed_(std::move(changed)) {}
+  PipeStream(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed, Clock& clock, NetCounts& counts)
+      : pipe_(std::move(pipe)), changed_(std::move(changed)), clock_(clock), counts_(counts) {}
   ~PipeStream() override {
     pipe_->reader_gone = true;
-    Pipe::wake(pipe_->writer);
+    if (pipe_->dead_since && clock_.now() - *pipe_->dead_since >= kNoticed) ++counts_.given_up;
+    if (!pipe_->dead_since) Pipe::wake(pipe_->writer);
   }
   Awaitable<Result<std::string>> read() override {
     const auto pipe = pipe_;
     const auto changed = changed_;
-    while (pipe->pieces.empty() && !pipe->error && !pipe->ended) co_await changed->wait();
-    if (!pipe->pieces.empty()) {
-      std::string all;
-      for (auto& piece : pipe->pieces) all += piece;
-      pipe->pieces.clear();
-      Pipe::wake(pipe->writer);
-      co_return all;
+    auto& clock = clock_;
+    auto& counts = counts_;
+    for (;;) {
+      std::string arrived;
+      while (!pipe->pieces.empty() && pipe->pieces.front().arrives <= clock.now()) {
+        arrived += pipe->pieces.front().bytes;
+        ++counts.delivered;
+        pipe->pieces.pop_front();
+      }
+      if (!arrived.empty()) {
+        Pipe::wake(pipe->writer);
+        co_return arrived;
+      }
+      if (!pipe->pieces.empty()) {
+        co_await changed->wait_until(clock, pipe->pieces.front().arrives);
+        continue;
+      }
+      if (pipe->error) co_return fail(*pipe->error);
+      if (pipe->ended) co_return std::string();
+      co_await changed->wait();
     }
-    if (pipe->error) co_return fail(*pipe->error);
-    co_return std::string();
   }
 
  private:
   std::shared_ptr<Pipe> pipe_;
   std::shared_ptr<Notifier> changed_;
+  Clock& clock_;
+  NetCounts& counts_;
 };
 
 Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
@@ -114,21 +136,35 @@ struct Opened {
 
 }  // namespace
 
+// After so long a machine whose peer is silent is told by its kernel.
+constexpr Duration kKeepAlive = std::chrono::minutes(2);
+
 class SimTransport final : public Transport {
  public:
   SimTransport(Network& network, std::string from, std::string to, Peer peer)
-      : network_(network), from_(std::move(from)), to_(std::move(to)), peer_(std::move(peer)) {}
+      : network_(network), from_(std::move(from)), to_(std::move(to)), peer_(std::move(peer)) {
+    peer_.address = from_;
+  }
 
+  // The machine accepts connections as long as it can be reached, whatever its process does.
+  Awaitable<Status> connect(Duration limit) override {
+    const Way way = network_.hosts_.contains(to_) ? network_.way(from_, to_) : Way::refused;
+    if (way == Way::open) co_return Status{};
+    if (way == Way::refused) co_return fail(Code::unavailable, fmt::format("{}>{}: connection refused", from_, to_));
+    co_await sleep_for(network_.env_.clock, limit);
+    co_return fail(Code::timeout, fmt::format("{}>{}: no connection", from_, to_));
+  }
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     const std::string what = fmt::format("{}>{} {} {}", from_, to_, request.method, request.target);
-    CO_RETURN_IF_ERROR(co_await arrive(what));
+    if (network_.sent_) network_.sent_(from_, to_, request);
+    const Mono deadline = network_.env_.clock.now() + options.timeout;
+    CO_RETURN_IF_ERROR(co_await arrive(what, deadline));
     auto box = std::make_shared<Mailbox<HttpResponse>>(co_await boost::asio::this_coro::executor);
     if (request.method == "GET" && network_.random_.chance(network_.faults.duplicate)) {
       ++network_.counts_.duplicates;
       deliver(what, request, options, Reply<HttpResponse>());
     }
     deliver(what, std::move(request), options, Reply<HttpResponse>(box));
-    const Mono deadline = network_.env_.clock.now() + options.timeout;
     while (!box->answer && network_.env_.clock.now() < deadline)
       co_await box->changed.wait_until(network_.env_.clock, deadline);
     if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
@@ -136,35 +172,33 @@ class SimTransport final : public Transport {
     if (answer) note_status(what, answer->status);
     network_.trace_.add(
         fmt::format("{} -> {}", what, answer ? std::to_string(answer->status) : answer.error().message));
-    if (network_.random_.chance(network_.faults.lose_answer)) {
-      ++network_.counts_.answers_lost;
-      co_return fail(Code::timeout, what + ": the answer was lost");
-    }
-    co_await late();
+    CO_RETURN_IF_ERROR(co_await come_back(what, deadline));
     co_return answer;
   }
 
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     const std::string what = fmt::format("{}>{} stream {}", from_, to_, request.target);
-    CO_RETURN_IF_ERROR(co_await arrive(what));
+    if (network_.sent_) network_.sent_(from_, to_, request);
+    const Mono deadline = network_.env_.clock.now() + options.timeout;
+    CO_RETURN_IF_ERROR(co_await arrive(what, deadline));
     const auto executor = co_await boost::asio::this_coro::executor;
     auto box = std::make_shared<Mailbox<Opened>>(executor);
     auto pipe = std::make_shared<Pipe>();
     auto reader = std::make_shared<Notifier>(executor);
     pipe->reader = reader;
-    auto stream = std::make_unique<PipeStream>(pipe, std::move(reader));
+    auto stream = std::make_unique<PipeStream>(pipe, std::move(reader), network_.env_.clock, network_.counts_);
     {
       auto& host = *network_.hosts_.at(to_);  // may go down while we wait
       host.tasks.spawn(what, pump(network_, from_, to_, make_inproc_transport(host.handler, peer_, network_.env_.clock),
                                   std::move(request), options, Reply<Opened>(box), WriterEnd{pipe}));
     }
-    const Mono deadline = network_.env_.clock.now() + options.timeout;
     while (!box->answer && network_.env_.clock.now() < deadline)
       co_await box->changed.wait_until(network_.env_.clock, deadline);
     if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
     if (!*box->answer) co_return fail(box->answer->error());
     note_status(what, (**box->answer).status);
     network_.trace_.add(fmt::format("{} -> {}", what, (**box->answer).status));
+    CO_RETURN_IF_ERROR(co_await come_back(what, deadline));
     co_return HttpStream{
         .status = (**box->answer).status, .headers = (**box->answer).headers, .body = std::move(stream)};
   }
@@ -179,26 +213,58 @@ class SimTransport final : public Transport {
     auto& forbidden = network_.counts_.forbidden;
     if (status == 403 && !forbidden && peer_.common_name.starts_with("system:")) forbidden = what;
   }
-  Awaitable<Status> arrive(std::string what) {
+  // The sender waits for an answer that will not come.
+  Awaitable<Status> vanished(std::string what, Mono deadline) {
+    network_.trace_.add(what + " vanished");
+    co_await sleep_until(network_.env_.clock, deadline);
+    co_return fail(Code::timeout, what + ": no answer");
+  }
+  Awaitable<Status> arrive(std::string what, Mono deadline) {
     ++network_.counts_.requests;
     co_await late();
-    if (!network_.reachable(from_, to_)) {
-      ++network_.counts_.unreachable;
-      network_.trace_.add(what + " unreachable");
-      co_return fail(Code::unavailable, what + ": connection refused");
+    switch (network_.hosts_.contains(to_) ? network_.way(from_, to_) : Way::refused) {
+      case Way::open:
+        break;
+      case Way::refused:
+        ++network_.counts_.unreachable;
+        network_.trace_.add(what + " unreachable");
+        co_return fail(Code::unavailable, what + ": connection refused");
+      case Way::silent:
+        ++network_.counts_.unreachable;
+        co_return co_await vanished(std::move(what), deadline);
     }
     if (network_.random_.chance(network_.faults.lose)) {
       ++network_.counts_.lost;
       network_.trace_.add(what + " lost");
       co_return fail(Code::unavailable, what + ": the connection broke");
     }
+    if (network_.random_.chance(network_.faults.half_open / 2)) {
+      ++network_.counts_.half_open;
+      co_return co_await vanished(std::move(what), deadline);
+    }
+    ++network_.counts_.delivered;
+    co_return Status{};
+  }
+  // Of the answer. The request has been carried out.
+  Awaitable<Status> come_back(std::string what, Mono deadline) {
+    const auto way = network_.way(to_, from_);
+    const bool half_open = network_.random_.chance(network_.faults.half_open / 2);
+    network_.counts_.half_open += half_open ? 1 : 0;
+    if (way == Way::silent || half_open) {
+      ++network_.counts_.answers_lost;
+      co_return co_await vanished(std::move(what), deadline);
+    }
+    if (way == Way::refused || network_.random_.chance(network_.faults.lose_answer)) {
+      ++network_.counts_.answers_lost;
+      network_.trace_.add(what + " answer lost");
+      co_return fail(Code::timeout, what + ": the answer was lost");
+    }
+    co_await late();
+    ++network_.counts_.delivered;
     co_return Status{};
   }
   Awaitable<void> late() {
-    if (!network_.random_.chance(network_.faults.delay)) co_return;
-    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(network_.faults.max_delay).count();
-    co_await sleep_for(network_.env_.clock,
-                       std::chrono::microseconds(network_.random_.below(static_cast<std::uint64_t>(us) + 1)));
+    if (const auto time = network_.delay(); time > Duration::zero()) co_await sleep_for(network_.env_.clock, time);
   }
 
   // Lives in the target process: moves pieces until one side is gone.
@@ -213,6 +279,7 @@ class SimTransport final : public Transport {
       co_return;
     }
     reply.put(Opened{stream->status, stream->headers});
+    Mono arrived{};
     while (!pipe->reader_gone) {
       auto piece = co_await next_piece(*stream->body, pipe, changed);
       if (pipe->reader_gone) co_return;
@@ -222,14 +289,30 @@ class SimTransport final : public Transport {
         co_return;
       }
       ++network.counts_.pieces;
-      if (!network.reachable(from, to) || network.random_.chance(network.faults.cut_stream)) {
+      const auto way = network.way(to, from);
+      if (way == Way::refused || network.random_.chance(network.faults.cut_stream)) {
         ++network.counts_.streams_cut;
         network.trace_.add(fmt::format("{}>{} stream cut", from, to));
         co_return;
       }
-      pipe->pieces.push_back(std::move(*piece));
+      if (way == Way::silent || network.random_.chance(network.faults.half_open)) {
+        ++network.counts_.half_open;
+        network.trace_.add(fmt::format("{}>{} stream dead", from, to));
+        pipe->dead_since = network.env_.clock.now();
+        co_return co_await talk_to_nobody(network, *stream->body);
+      }
+      arrived = std::max(arrived, network.env_.clock.now() + network.delay());
+      pipe->pieces.push_back({arrived, std::move(*piece)});
       Pipe::wake(pipe->reader);
       while (pipe->pieces.size() > 64 && !pipe->reader_gone) co_await changed->wait();
+    }
+  }
+  static Awaitable<void> talk_to_nobody(Network& network, ByteStream& body) {
+    auto& clock = network.env_.clock;
+    const Mono end = clock.now() + kKeepAlive;
+    while (clock.now() < end) {
+      const auto piece = co_await with_timeout(clock, end - clock.now(), "the next piece", body.read());
+      if (!piece || piece->empty()) co_return;
     }
   }
 
@@ -250,8 +333,18 @@ class SimTransport final : public Transport {
   Peer peer_;
 };
 
-bool Network::reachable(const std::string& from, const std::string& to) const {
-  return hosts_.contains(to) && !cut_.contains({from, to}) && !cut_.contains({to, from});
+Way Network::way(const std::string& from, const std::string& to) const {
+  if (cut_.empty()) return Way::open;
+  for (const auto& key : {std::pair{from, to}, {from, std::string("*")}, {std::string("*"), to}}) {
+    if (const auto it = cut_.find(key); it != cut_.end()) return it->second;
+  }
+  return Way::open;
+}
+
+Duration Network::delay() {
+  if (!random_.chance(faults.delay)) return {};
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(faults.max_delay).count();
+  return std::chrono::microseconds(random_.below(static_cast<std::uint64_t>(us) + 1));
 }
 
 void Network::up(const std::string& name, const boost::asio::any_io_executor& executor, Handler handler) {
@@ -276,6 +369,30 @@ Result<std::shared_ptr<Transport>> SimDialer::dial(const Endpoint& endpoint) {
   auto url = parse_url(endpoint.url);
   if (!url) return fail(url.error());
   return network_.transport(from_, url->host, Peer{});
+}
+
+namespace {
+
+class RoamingTransport final : public Transport {
+ public:
+  RoamingTransport(std::vector<std::shared_ptr<Transport>> servers, Random random)
+      : servers_(std::move(servers)), random_(random) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    return servers_[random_.below(servers_.size())]->send(std::move(request), options);
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    return servers_[random_.below(servers_.size())]->open(std::move(request), options);
+  }
+
+ private:
+  std::vector<std::shared_ptr<Transport>> servers_;
+  Random random_;
+};
+
+}  // namespace
+
+std::shared_ptr<Transport> make_roaming_transport(std::vector<std::shared_ptr<Transport>> servers, Random random) {
+  return std::make_shared<RoamingTransport>(std::move(servers), random);
 }
 
 }  // namespace krake::sim

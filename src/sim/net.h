@@ -1,12 +1,12 @@
 // The simulated network: names instead of sockets, requests handed to handlers inside the process they belong to, with
-// delays, cuts and partitions in between. A crash of the target ends what runs there; the caller sees `unavailable`.
-// Caller and target may live on different loops of the one thread. Neither holds anything of the other's loop, so that
-// each can be destroyed at any time.
+// delays, losses, cuts and partitions in between. A crash of the target ends what runs there; the caller sees
+// `unavailable`. Caller and target may live on different loops of the one thread. Neither holds anything of the other's
+// loop, so that each can be destroyed at any time.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "base/env.h"
@@ -35,21 +35,29 @@ class Trace {
 };
 
 struct NetFaults {
-  double delay = 0;  // chance that a message is late, by up to max_delay
+  double delay =
+      0;  // chance that a message is late, by up to max_delay: messages of different calls overtake each other
   Duration max_delay = std::chrono::milliseconds(800);
-  double lose = 0;         // chance that a request is lost before it arrives
+  double lose = 0;         // chance that a request is lost before it arrives, and its sender told so
   double lose_answer = 0;  // the request is carried out, its answer is lost
   double cut_stream = 0;   // chance per piece that a stream breaks
+  double half_open = 0;    // chance per request and per piece that the connection dies and nobody is told
   double duplicate = 0;    // a read is delivered a second time, whose answer nobody waits for
 };
 
+// One direction between two parties: messages arrive; are refused, and the sender hears it; or vanish.
+enum class Way : std::uint8_t { open, refused, silent };
+
 // What happened on it so far.
 struct NetCounts {
+  std::uint64_t delivered = 0;  // requests, answers and pieces of streams that arrived
   std::uint64_t requests = 0;
   std::uint64_t pieces = 0;  // of streams
   std::uint64_t lost = 0;
   std::uint64_t answers_lost = 0;
   std::uint64_t streams_cut = 0;
+  std::uint64_t half_open = 0;  // connections that died in silence
+  std::uint64_t given_up = 0;   // of these, streams whose reader noticed
   std::uint64_t duplicates = 0;
   std::uint64_t unreachable = 0;  // behind a partition, or down
   // The first call of somebody with a name of Krake's own that he had no right to. Roles are to be enough.
@@ -67,12 +75,22 @@ class Network {
   void forget(const std::string& name) { hosts_.erase(name); }
   std::shared_ptr<Transport> transport(std::string from, std::string to, Peer peer);
 
+  // Sees each request at the moment it is sent.
+  using Sent = std::function<void(const std::string& from, const std::string& to, const HttpRequest& request)>;
+  void on_send(Sent hook) { sent_ = std::move(hook); }
+
   NetFaults faults;
-  void partition(const std::string& a, const std::string& b) { cut_.insert({a, b}); }
+  // From one party to another; "*": any. The other direction stays as it is.
+  void cut(const std::string& from, const std::string& to, Way way) { cut_[{from, to}] = way; }
+  void partition(const std::string& a, const std::string& b, Way way = Way::refused) {
+    cut(a, b, way);
+    cut(b, a, way);
+  }
+  void heal(const std::string& from, const std::string& to) { cut_.erase({from, to}); }
   void heal() { cut_.clear(); }
   bool partitioned() const { return !cut_.empty(); }
   const NetCounts& counts() const { return counts_; }
-  std::uint64_t messages() const { return counts_.requests + counts_.pieces; }
+  std::uint64_t messages() const { return counts_.delivered; }
 
  private:
   friend class SimTransport;
@@ -81,14 +99,16 @@ class Network {
     Handler handler;
     TaskGroup tasks;
   };
-  bool reachable(const std::string& from, const std::string& to) const;
+  Way way(const std::string& from, const std::string& to) const;
+  Duration delay();  // of the next message
 
   Env& env_;
   Trace& trace_;
   Random random_;
   std::map<std::string, std::shared_ptr<Host>> hosts_;
-  std::set<std::pair<std::string, std::string>> cut_;
+  std::map<std::pair<std::string, std::string>, Way> cut_;
   NetCounts counts_;
+  Sent sent_;
 };
 
 // https://NAME reaches the host NAME.
@@ -101,5 +121,8 @@ class SimDialer final : public Dialer {
   Network& network_;
   std::string from_;
 };
+
+// Goes to any of several servers, another one each time.
+std::shared_ptr<Transport> make_roaming_transport(std::vector<std::shared_ptr<Transport>> servers, Random random);
 
 }  // namespace krake::sim

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/loop.h"
+#include "sim/process_clock.h"
 
 namespace krake::sim {
 namespace {
@@ -159,10 +160,10 @@ TEST_F(Crashes, AnInterruptionComesBetweenTwoHandlers) {
   TaskGroup tasks(lab.env.executor);
   for (int i = 0; i < 10; ++i) tasks.spawn("ask", ask(line(), lab));
   bool came = false;
-  lab.conductor.interrupt(3, [&] { came = true; });
+  lab.loop.interrupt(3, [&] { came = true; });
   lab.conductor.settle();
   EXPECT_TRUE(came);
-  EXPECT_FALSE(lab.conductor.interruption_pending());
+  EXPECT_FALSE(lab.loop.interruption_pending());
   lab.conductor.pass(seconds(10));
   EXPECT_EQ(answered, 10);
 }
@@ -175,6 +176,61 @@ TEST_F(Crashes, ReadsMayComeTwice) {
   lab.conductor.pass(seconds(10));
   ASSERT_TRUE(lab.answer && *lab.answer);
   EXPECT_EQ(answered, 2);
+}
+
+TEST_F(Crashes, ASleepingServerAnswersWhenItWakes) {
+  Victim server(lab, "server");
+  ProcessClock clock(lab.clock, server.loop, {});
+  lab.network.up("server", server.loop.get_executor(), [&](ServerRequest&) { return answer_late(clock, answered); });
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(1));
+  server.loop.sleep(true);
+  lab.conductor.pass(seconds(10));
+  EXPECT_FALSE(lab.answer) << "its timer was due meanwhile";
+  server.loop.sleep(false);
+  lab.conductor.settle();
+  EXPECT_TRUE(lab.answer && *lab.answer);
+}
+
+TEST_F(Crashes, WhatIsSentAcrossASilentCutVanishes) {
+  lab.network.up("server", lab.env.executor, late());
+  lab.network.cut("client", "server", Way::silent);
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(29));
+  EXPECT_FALSE(lab.answer) << "the client does not know";
+  lab.conductor.pass(seconds(2));
+  ASSERT_TRUE(lab.answer);
+  EXPECT_EQ(lab.answer->error().code, Code::timeout);
+  EXPECT_EQ(answered, 0);
+}
+
+TEST_F(Crashes, AnAnswerMayVanishOnAWayThatIsCutInOneDirection) {
+  lab.network.up("server", lab.env.executor, late());
+  lab.network.cut("server", "*", Way::silent);
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(31));
+  ASSERT_TRUE(lab.answer);
+  EXPECT_EQ(lab.answer->error().code, Code::timeout);
+  EXPECT_EQ(answered, 1) << "it was carried out";
+}
+
+TEST_F(Crashes, TheReaderOfADeadStreamIsNotTold) {
+  TaskGroup tasks(lab.env.executor);
+  Victim server(lab, "server");
+  lab.network.up("server", server.loop.get_executor(), ticks());
+  tasks.spawn("follow", follow(line(), lab));
+  lab.conductor.pass(std::chrono::milliseconds(1500));
+  lab.network.faults.half_open = 1;
+  lab.conductor.pass(seconds(60));
+  EXPECT_EQ(lab.read, "tick\n");
+  EXPECT_FALSE(lab.end);
+  EXPECT_TRUE(source_alive) << "neither is the server";
+  lab.conductor.pass(seconds(120));
+  EXPECT_FALSE(source_alive) << "but for its kernel";
+  EXPECT_FALSE(lab.end);
 }
 
 }  // namespace

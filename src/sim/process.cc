@@ -5,6 +5,7 @@
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
+#include "net/failover.h"
 #include "server/roles.h"
 
 namespace krake::sim {
@@ -47,28 +48,71 @@ std::unique_ptr<Controller> make_controller(std::string_view name, const Control
 
 }  // namespace
 
-Process::Process(const std::string& name, std::uint64_t life, Env& shared, Conductor& conductor)
-    : conductor_(conductor),
-      env{loop_.get_executor(), shared.clock, shared.random.fork(fmt::format("process {} {}", name, life)), shared.log,
-          shared.metrics} {
+Process::Process(const ProcessStart& start, const Surroundings& world)
+    : name_(start.name),
+      conductor_(world.conductor),
+      clock_(world.clock, loop_, start.skew),
+      env{loop_.get_executor(), clock_, world.env.random.fork(fmt::format("process {} {}", start.name, start.life)),
+          world.env.log, world.env.metrics} {
   conductor_.add(loop_);
 }
 
-ApiProcess::ApiProcess(std::uint64_t life, Env& shared, Conductor& conductor, std::shared_ptr<store::MemoryDisk> disk,
+ApiProcess::ApiProcess(const ProcessStart& start, const Surroundings& world, std::shared_ptr<store::MemoryDisk> disk,
                        store::FaultRates rates)
-    : Process("api", life, shared, conductor),
-      inner(store::make_memory_store(env.executor, env.clock, std::move(disk))),
+    : Process(start, world),
+      network(world.network),
+      inner(store::make_memory_store(env.executor, world.clock, std::move(disk))),
       store(*inner, env.executor, env.clock, env.random.fork("store"), rates),
-      server(env, store, krake_registry(), server_options()) {}
+      recorded(world.recorder.record(store, name())),
+      server(env, *recorded, krake_registry(), server_options()),
+      tasks(env.executor) {
+  network.up(name(), env.executor, world.recorder.record(server.handler(), name()));
+  tasks.spawn("begin", begin());
+}
 
-ControllerProcess::ControllerProcess(const std::string& name, std::uint64_t life, Env& shared, Conductor& conductor,
-                                     Network& network)
-    : Process(name, life, shared, conductor),
-      dialer(network, name),
-      client(network.transport(name, "api", Peer{.common_name = "system:" + name}),
-             {.timeout = std::chrono::seconds(10)}),
-      controller(make_controller(name, {env, client, dialer})) {
+// As a supervisor would: the store may refuse the first load.
+Awaitable<void> ApiProcess::begin() {
+  while (!co_await server.start()) co_await sleep_for(env.clock, std::chrono::milliseconds(100));
+}
+
+Awaitable<void> ApiProcess::finish() {
+  co_await network.down(name());
+  co_await tasks.stop();
+  co_await server.stop();
+}
+
+void ApiProcess::crash() {
+  Process::crash();
+  network.forget(name());
+}
+
+ControllerProcess::ControllerProcess(const ProcessStart& start, const Surroundings& world, std::string_view role,
+                                     const std::vector<std::string>& servers)
+    : Process(start, world),
+      dialer(world.network, name()),
+      transport(make_failover_transport(env.clock,
+                                        to_servers(world.network, servers, name(), fmt::format("system:{}", role)))),
+      lease_client(transport, {.timeout = std::chrono::seconds(10)}),
+      elector(env, lease_client, {.name = std::string(role), .holder = fmt::format("{}-{}", start.name, start.life)}),
+      client(transport, {.timeout = std::chrono::seconds(10),
+                         .leader = [this] { return elector.leader(); },
+                         .on_leadership_lost = [this] { elector.doubt(); }}),
+      controller(make_controller(role, {env, client, dialer, &elector})) {
+  elector.start();
   controller->start();
+}
+
+Awaitable<void> ControllerProcess::finish() {
+  co_await elector.resign();
+  co_await controller->stop();
+  co_await elector.stop();
+}
+
+std::vector<std::shared_ptr<Transport>> to_servers(Network& network, const std::vector<std::string>& servers,
+                                                   const std::string& from, const std::string& user) {
+  std::vector<std::shared_ptr<Transport>> transports;
+  for (const auto& server : servers) transports.push_back(network.transport(from, server, Peer{.common_name = user}));
+  return transports;
 }
 
 }  // namespace krake::sim

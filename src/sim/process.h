@@ -11,6 +11,8 @@
 #include "server/api_server.h"
 #include "sim/loop.h"
 #include "sim/net.h"
+#include "sim/process_clock.h"
+#include "sim/recorder.h"
 #include "store/faulty_store.h"
 #include "store/memory/memory_store.h"
 
@@ -20,34 +22,64 @@ namespace krake::sim {
 // have the rights those roles give them and no others.
 inline constexpr std::string_view kUser = "system:admin";
 
-// `life` tells the lives of one process apart, so that a new one does not draw the chances (and uids) of the last.
+// What a process is started with. `life` tells the lives of one process apart, so that a new one does not draw the
+// chances (and uids) of the last.
+struct ProcessStart {
+  std::string name;  // of the machine: "api0", "scheduler1"
+  std::uint64_t life = 1;
+  Skew skew;
+};
+
+// What all outlive.
+struct Surroundings {
+  Env& env;  // its clock is the true time
+  SimClock& clock;
+  Conductor& conductor;
+  Network& network;
+  Recorder& recorder;
+};
+
 class Process {
  public:
-  Process(const std::string& name, std::uint64_t life, Env& shared, Conductor& conductor);
+  Process(const ProcessStart& start, const Surroundings& world);
+  virtual ~Process() { conductor_.remove(loop_); }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  const std::string& name() const { return name_; }
+  // In order: everything it does ends. Runs on its loop.
+  virtual Awaitable<void> finish() = 0;
   // Destroys what runs; what is left is to be destroyed next.
-  void crash() { loop_.drop(); }
+  virtual void crash() { loop_.drop(); }
   boost::asio::any_io_executor executor() { return env.executor; }
-
- protected:
-  ~Process() { conductor_.remove(loop_); }
+  ProcessLoop& loop() { return loop_; }
 
  private:
+  std::string name_;
   Conductor& conductor_;
   ProcessLoop loop_;  // dies last
+  ProcessClock clock_;
 
  public:
   Env env;
 };
 
-struct ApiProcess : Process {
-  ApiProcess(std::uint64_t life, Env& shared, Conductor& conductor, std::shared_ptr<store::MemoryDisk> disk,
+// Serves from the start, and refuses until its store answers.
+struct ApiProcess final : Process {
+  ApiProcess(const ProcessStart& start, const Surroundings& world, std::shared_ptr<store::MemoryDisk> disk,
              store::FaultRates rates);
-  std::unique_ptr<store::Store> inner;
+  Awaitable<void> finish() override;
+  void crash() override;
+
+  Network& network;
+  std::unique_ptr<store::Store> inner;  // keeps the true time: it stands for machines of its own
   store::FaultyStore store;
+  std::unique_ptr<store::Store> recorded;
   server::ApiServer server;
+  TaskGroup tasks;
+
+ private:
+  Awaitable<void> begin();
 };
 
 inline constexpr std::string_view kControllers[] = {"scheduler", "kubernetes-application", "kubernetes-cluster", "gc"};
@@ -55,11 +87,22 @@ inline constexpr std::string_view kControllers[] = {"scheduler", "kubernetes-app
 // Of informers and of what looks at everything again now and then.
 inline constexpr Duration kResync = std::chrono::minutes(4);
 
-struct ControllerProcess : Process {
-  ControllerProcess(const std::string& name, std::uint64_t life, Env& shared, Conductor& conductor, Network& network);
+struct ControllerProcess final : Process {
+  // `role` is one of kControllers; `servers` the names of all API servers.
+  ControllerProcess(const ProcessStart& start, const Surroundings& world, std::string_view role,
+                    const std::vector<std::string>& servers);
+  // Gives its lease back first: another one takes over while it clears up.
+  Awaitable<void> finish() override;
+
   SimDialer dialer;
+  std::shared_ptr<Transport> transport;
+  Client lease_client;
+  Elector elector;
   Client client;
   std::unique_ptr<Controller> controller;
 };
+
+std::vector<std::shared_ptr<Transport>> to_servers(Network& network, const std::vector<std::string>& servers,
+                                                   const std::string& from, const std::string& user);
 
 }  // namespace krake::sim

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "base/check.h"
 #include "sim/world.h"
@@ -19,7 +21,7 @@ std::string explain(const Verdict& verdict) {
 
 constexpr int kFixedSeeds = 50;
 
-class Seeds : public ::testing::TestWithParam<int> {
+class Seeds : public ::testing::TestWithParam<std::string> {
  protected:
   static void SetUpTestSuite() {
     worlds() = 0;
@@ -43,21 +45,49 @@ class Seeds : public ::testing::TestWithParam<int> {
   }
 };
 
+// "7", or "8@twenty-clusters".
+WorldOptions options_of(const std::string& entry) {
+  const auto at = entry.find('@');
+  WorldOptions options{.seed = std::stoull(entry.substr(0, at))};
+  if (at == std::string::npos) return options;
+  std::ifstream file(KRAKE_SOURCE_DIR "/src/sim/scenarios/" + entry.substr(at + 1) + ".txt");
+  auto scenario = parse_scenario(std::string(std::istreambuf_iterator<char>(file), {}));
+  CHECK(file.is_open() && scenario.has_value(), entry);
+  options.scenario = std::move(*scenario);
+  return options;
+}
+
 TEST_P(Seeds, ConvergeAndFallSilent) {
-  const auto verdict = run_world({.seed = static_cast<std::uint64_t>(GetParam())});
+  const auto verdict = run_world(options_of(GetParam()));
   ++worlds();
   for (const auto& [name, times] : verdict.reached) reached()[name] += times;
-  EXPECT_EQ(verdict.broken, Broken::nothing) << "make sim SEED=" << GetParam() << "\n" << explain(verdict);
+  EXPECT_EQ(verdict.broken, Broken::nothing) << GetParam() << "\n" << explain(verdict);
 }
-INSTANTIATE_TEST_SUITE_P(Fixed, Seeds, ::testing::Range(1, kFixedSeeds + 1));
+
+std::vector<std::string> fixed_seeds() {
+  std::vector<std::string> seeds;
+  for (int seed = 1; seed <= kFixedSeeds; ++seed) seeds.push_back(std::to_string(seed));
+  return seeds;
+}
+INSTANTIATE_TEST_SUITE_P(Fixed, Seeds, ::testing::ValuesIn(fixed_seeds()));
+
+// One world of each file.
+std::vector<std::string> scenarios() {
+  std::vector<std::string> all;
+  for (const auto& entry : std::filesystem::directory_iterator(KRAKE_SOURCE_DIR "/src/sim/scenarios"))
+    all.push_back("1@" + entry.path().stem().string());
+  std::ranges::sort(all);
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Scenarios, Seeds, ::testing::ValuesIn(scenarios()));
 
 // "SEED why" a line; # begins a comment.
-std::vector<int> regressions() {
-  std::vector<int> seeds;
+std::vector<std::string> regressions() {
+  std::vector<std::string> seeds;
   std::ifstream file(KRAKE_SOURCE_DIR "/src/sim/regressions.txt");
   CHECK(file.is_open(), "regressions.txt stands beside this file");
   for (std::string line; std::getline(file, line);) {
-    if (!line.empty() && line.front() != '#') seeds.push_back(std::stoi(line));
+    if (!line.empty() && line.front() != '#') seeds.push_back(line.substr(0, line.find(' ')));
   }
   return seeds;
 }
@@ -85,10 +115,22 @@ TEST(Simulator, ThingsGoWrong) {
 }
 
 TEST(Simulator, NothingGoesWrongWithoutFaults) {
-  const auto verdict = run_world({.seed = 3, .faults = false});
+  Scenario calm;
+  calm.topology.servers = 2;
+  calm.random_faults = false;
+  const auto verdict = run_world({.seed = 3, .scenario = calm});
   EXPECT_EQ(verdict.broken, Broken::nothing) << explain(verdict);
   EXPECT_EQ(verdict.crashes, 0);
   EXPECT_FALSE(verdict.reached.contains("a request was lost"));
+}
+
+TEST(Simulator, CarriesOutScripts) {
+  const auto scenario = parse_scenario("servers 2\nsteps 10\nfaults none\nat 3s crash api1 for 2s\n");
+  ASSERT_TRUE(scenario);
+  const auto verdict = run_world({.seed = 1, .scenario = *scenario});
+  EXPECT_EQ(verdict.broken, Broken::nothing) << explain(verdict);
+  EXPECT_EQ(verdict.crashes, 1);
+  EXPECT_TRUE(verdict.reached.contains("an API server crashed"));
 }
 
 }  // namespace

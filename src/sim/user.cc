@@ -1,5 +1,7 @@
 #include "sim/user.h"
 
+#include <numeric>
+
 #include "base/check.h"
 
 namespace krake::sim {
@@ -8,7 +10,6 @@ namespace {
 
 constexpr std::string_view kLocations[] = {"DE", "SK", "PL"};
 constexpr std::string_view kProvider = "loads";
-constexpr std::size_t kMaxApplications = 8;
 
 ObjectKey application_key(const std::string& name) { return {std::string(kNamespace), name}; }
 ObjectKey cluster_key(const std::string& name) { return {std::string(kNamespace), name}; }
@@ -175,21 +176,23 @@ std::string User::some_cluster() {
   return std::next(clusters_.begin(), static_cast<std::ptrdiff_t>(random_.below(clusters_.size())))->first;
 }
 
-// Some of these places do not exist at times.
+// Some of these places do not exist at times; in the end each has a cluster.
 void User::place(ApplicationSpec& spec) {
   auto& constraints = spec.constraints.cluster;
   constraints = {};
+  const std::size_t locations = std::min(std::size(kLocations), clusters_.size());
   std::string label;
   switch (random_.below(6)) {
     case 0:
     case 1:
-      label = fmt::format("location is {}", kLocations[random_.below(3)]);
+      label = fmt::format("location is {}", kLocations[random_.below(locations)]);
       break;
     case 2:
-      label = fmt::format("location is not {}", kLocations[random_.below(3)]);
+      if (locations == 1) return;
+      label = fmt::format("location is not {}", kLocations[random_.below(locations)]);
       break;
     case 3:
-      label = fmt::format("zone is z{}", random_.below(2));
+      label = fmt::format("zone is z{}", random_.below(std::min<std::size_t>(2, clusters_.size())));
       break;
     case 4:
       constraints.metrics.emplace().push_back(
@@ -202,7 +205,7 @@ void User::place(ApplicationSpec& spec) {
 }
 
 void User::create_application() {
-  if (model_.living().size() >= kMaxApplications) return;
+  if (model_.living().size() >= static_cast<std::size_t>(scenario_.applications)) return;
   const int version = next_++;
   Application app;
   app.metadata.name = fmt::format("app{}", version);
@@ -281,21 +284,40 @@ void User::vandalise() {
 }
 
 void User::act() {
-  const auto choice = random_.below(100);
-  if (choice < 26) return create_application();
-  if (choice < 40) return update_content();
-  if (choice < 52) return update_place();
-  if (choice < 60) return delete_application();
-  if (choice < 62) return force_delete_application();
-  if (choice < 65) return delete_cluster(false);
-  if (choice < 68) return delete_cluster(true);
-  if (choice < 74) return register_again();
-  if (choice < 80) {
-    label_cluster(some_cluster(), static_cast<int>(random_.below(2)));
-    return;
+  const int total = std::accumulate(scenario_.work.begin(), scenario_.work.end(), 0);
+  if (total == 0) return;
+  auto left = static_cast<int>(random_.below(static_cast<std::uint64_t>(total)));
+  std::size_t deed = 0;
+  while ((left -= scenario_.work.at(deed)) >= 0) ++deed;
+  do_deed(static_cast<Deed>(deed));
+}
+
+void User::do_deed(Deed deed) {
+  switch (deed) {
+    case Deed::create:
+      return create_application();
+    case Deed::update:
+      return update_content();
+    case Deed::move:
+      return update_place();
+    case Deed::remove:
+      return delete_application();
+    case Deed::force_remove:
+      return force_delete_application();
+    case Deed::remove_cluster:
+      return delete_cluster(false);
+    case Deed::force_remove_cluster:
+      return delete_cluster(true);
+    case Deed::register_cluster:
+      return register_again();
+    case Deed::label_cluster:
+      label_cluster(some_cluster(), static_cast<int>(random_.below(2)));
+      return;
+    case Deed::change_load:
+      return change_load();
+    case Deed::vandalise:
+      return vandalise();
   }
-  if (choice < 86) return change_load();
-  return vandalise();
 }
 
 }  // namespace krake::sim

@@ -10,7 +10,7 @@
 #include "client/client.h"
 #include "sim/checks.h"
 #include "sim/loop.h"
-#include "sim/net.h"
+#include "sim/scenario.h"
 
 namespace krake::sim {
 
@@ -20,7 +20,7 @@ class User {
  public:
   // All outlive it.
   User(Env& env, Conductor& conductor, Client& client, Clusters& clusters, Checks& checks, Model& model,
-       Reached& reached, Trace& trace)
+       Reached& reached, Trace& trace, const Scenario& scenario)
       : env_(env),
         conductor_(conductor),
         client_(client),
@@ -29,6 +29,7 @@ class User {
         model_(model),
         reached_(reached),
         trace_(trace),
+        scenario_(scenario),
         random_(env.random.fork("user")) {}
 
   // Before anything misbehaves.
@@ -63,6 +64,7 @@ class User {
   bool label_cluster(const std::string& name, int zone);
   bool set_load(const std::string& name, std::optional<double> load);
   void change_load();
+  void do_deed(Deed deed);
   void vandalise();
   std::optional<std::string> some_application();
   std::string some_cluster();
@@ -76,6 +78,7 @@ class User {
   Model& model_;
   Reached& reached_;
   Trace& trace_;
+  const Scenario& scenario_;
   Random random_;
   int next_ = 1;
   std::string why_;

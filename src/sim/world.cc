@@ -1,8 +1,9 @@
 #include "sim/world.h"
 
 #include "base/check.h"
+#include "net/failover.h"
 #include "sim/checks.h"
-#include "sim/process.h"
+#include "sim/nemesis.h"
 #include "sim/user.h"
 #include "sim/witness.h"
 
@@ -14,7 +15,9 @@ namespace {
 // what is watched on clusters.
 constexpr Duration kSilence = std::chrono::minutes(6);
 // What probes, bookmarks and new lists come to, with room above; a loop that does nothing but ask is far above.
-constexpr double kSilentRequests = 60;  // per minute, and for each cluster
+constexpr double kSilentRequests = 60;  // per minute, and for each cluster and server
+constexpr double kRenewals = 40;        // likewise, for each leader
+constexpr double kAttempts = 80;        // for each who stands by
 constexpr double kSilentPieces = 400;   // likewise
 
 std::uint64_t total_mutations(const Clusters& clusters) {
@@ -26,35 +29,52 @@ std::uint64_t total_mutations(const Clusters& clusters) {
 class World {
  public:
   explicit World(const WorldOptions& options)
-      : options_(options),
-        clock_(loop_.get_executor(), Wall(std::chrono::seconds(1'780'000'000))),
+      : clock_(loop_.get_executor(), Wall(std::chrono::seconds(1'780'000'000))),
         conductor_(clock_),
         env_{loop_.get_executor(), clock_, Random(options.seed), Log(), metrics_},
         random_(env_.random.fork("workload")),
+        scenario_(options.scenario ? *options.scenario : draw_scenario(env_.random.fork("scenario"))),
         trace_(clock_),
         network_(env_, trace_),
         disk_(std::make_shared<store::MemoryDisk>("sim", store::MemoryOptions{})),
         checks_(*disk_, clusters_, model_, reached_),
-        client_(network_.transport("user", "api", Peer{.common_name = std::string(kUser)}),
+        recorder_(
+            checks_.history(), reached_, [this] { checks_.advance(); },
+            [this](const Complaint& complaint) { checks_.complain(complaint); }),
+        fleet_(surroundings(), disk_, scenario_.topology, trace_, reached_),
+        nemesis_(surroundings(), fleet_, clusters_, *disk_, checks_, trace_, reached_),
+        client_(make_roaming_transport(to_servers(network_, fleet_.servers(), "user", std::string(kUser)),
+                                       env_.random.fork("roaming")),
                 {.timeout = std::chrono::seconds(20)}),
-        user_(env_, conductor_, client_, clusters_, checks_, model_, reached_, trace_),
-        witness_client_(network_.transport("witness", "api", Peer{.common_name = std::string(kUser)}), {}),
-        witness_(env_, witness_client_, checks_, reached_) {
+        user_(env_, conductor_, client_, clusters_, checks_, model_, reached_, trace_, scenario_) {
     trace_.keep_all(options.trace);
     conductor_.add(loop_);
     conductor_.at_rest([this] { look(); });
+    fleet_.on_crash([this] { note_crash(); });
+    network_.on_send([this](const auto& from, const auto& to, const auto& request) { look_at(from, to, request); });
   }
-  // Nothing is told to end: all of it is destroyed, as in a crash.
-  ~World() {
-    for (auto& [name, process] : controllers_) process->crash();
-    if (api_) api_->crash();
-    network_.forget("api");
-    loop_.drop();
-  }
+  ~World() { loop_.drop(); }
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
   Verdict run() {
+    try {
+      live();
+    } catch (const Restless& restless) {
+      broken(Broken::liveness, fmt::format("no rest: {}, and no time passes", restless.what()));
+    }
+    for (const auto& problem : checks_.broken()) broken(Broken::safety, problem);
+    note_reached();
+    verdict_.crashes = fleet_.crashes();
+    verdict_.messages = network_.messages();
+    verdict_.trace_hash = trace_.hash();
+    if (verdict_.tail.empty()) verdict_.tail = trace_.tail();
+    verdict_.simulated_seconds = std::chrono::duration<double>(clock_.now().time_since_epoch()).count();
+    return std::move(verdict_);
+  }
+
+ private:
+  void live() {
     start();
     work();
     if (safe()) {
@@ -67,248 +87,119 @@ class World {
         silence();
       }
     }
-    for (const auto& problem : checks_.broken()) broken(Broken::safety, problem);
-    note_reached();
-    verdict_.messages = network_.messages();
-    verdict_.trace_hash = trace_.hash();
-    if (verdict_.tail.empty()) verdict_.tail = trace_.tail();
-    verdict_.simulated_seconds = std::chrono::duration<double>(clock_.now().time_since_epoch()).count();
-    return std::move(verdict_);
   }
+  Surroundings surroundings() { return {env_, clock_, conductor_, network_, recorder_}; }
 
- private:
-  void work() {
-    if (options_.faults) misbehave();
-    for (int step = 0; step < options_.steps && safe(); ++step) {
-      act();
-      pass(std::chrono::milliseconds(200 + random_.below(4000)));
-    }
-  }
-  bool safe() const { return checks_.broken().empty(); }
-  // Each time everything has come to rest. The trace up to the first thing that must not happen is what tells why.
-  void look() {
-    checks_.advance();
-    witness_.report();
-    if (const auto& call = network_.counts().forbidden; call && safe())
-      checks_.complain(fmt::format("the roles Krake ships do not allow {}", *call));
-    if (safe() || !verdict_.tail.empty()) return;
-    trace_.add("broken: " + checks_.broken().front());
-    verdict_.tail = trace_.tail();
-  }
-  void pass(Duration time) { conductor_.pass(time); }
-  // Of a process in order: everything it does ends.
-  void finish(const boost::asio::any_io_executor& executor, Awaitable<void> task, std::string_view what) {
-    CHECK(conductor_.wait(executor, done(std::move(task))).has_value(), what);
-  }
-
-  // ---- processes
+  // ---- the beginning
 
   void start() {
-    for (int i = 0; i < options_.clusters; ++i) {
+    for (int i = 0; i < scenario_.topology.clusters; ++i) {
       const std::string name = fmt::format("c{}", i);
       auto& cluster = clusters_[name];
       cluster = std::make_unique<kubesim::SimCluster>(env_, kubesim::SimOptions{.name = name});
       network_.up(name, env_.executor, cluster->handler());
     }
-    start_api();
+    for (const auto& name : fleet_.servers()) fleet_.start(name);
+    pass(std::chrono::milliseconds(100));
+    CHECK(fleet_.ready(), "servers load their data before anything misbehaves");
     check_rights();
-    for (const auto name : kControllers) start_controller(std::string(name));
-    witness_.start();
+    for (const auto& name : fleet_.controllers()) fleet_.start(name);
+    start_witnesses();
     pass(std::chrono::seconds(1));
     user_.introduce();
     pass(std::chrono::seconds(5));
   }
   // Rights are asked for: who has none gets nothing.
   void check_rights() {
-    Client nobody(network_.transport("nobody", "api", Peer{.common_name = "nobody"}), {});
-    const auto answer = conductor_.wait(env_.executor, nobody.get<Application>({std::string(kNamespace), "app1"}));
-    CHECK(answer && !*answer && answer->error().code == Code::forbidden, "who has no role may not read");
-  }
-
-  void start_api() {
-    api_ = std::make_unique<ApiProcess>(++lives_["api"], env_, conductor_, disk_,
-                                        misbehaving_ ? store_faults() : store::FaultRates{});
-    // The store may refuse the first load: try until it gives in, as a supervisor would.
-    for (int attempt = 0; attempt < 100; ++attempt) {
-      auto started = conductor_.wait(api_->executor(), api_->server.start());
-      if (started && *started) break;
-      pass(std::chrono::milliseconds(100));
+    for (const auto& server : fleet_.servers()) {
+      Client nobody(network_.transport("nobody", server, Peer{.common_name = "nobody"}), {});
+      const auto answer = conductor_.wait(env_.executor, nobody.get<Application>({std::string(kNamespace), "app1"}));
+      CHECK(answer && !*answer && answer->error().code == Code::forbidden, "who has no role may not read");
     }
-    network_.up("api", api_->executor(), api_->server.handler());
-    trace_.add("api up");
   }
-  void start_controller(const std::string& name) {
-    controllers_[name] = std::make_unique<ControllerProcess>(name, ++lives_[name], env_, conductor_, network_);
-    trace_.add(name + " up");
-  }
-  void stop_in_order(const std::string& name) {
-    auto& process = *controllers_.at(name);
-    finish(process.executor(), process.controller->stop(), name + " stops");
-    process.crash();
-    controllers_.erase(name);
-    reached_.mark("a controller was stopped in order");
-    trace_.add(name + " stopped");
-  }
-  void stop_api_in_order() {
-    finish(api_->executor(), network_.down("api"), "calls in the API server end when it stops");
-    finish(api_->executor(), api_->server.stop(), "the API server stops");
-    store_faults_met_ += api_->store.faults();
-    api_->crash();
-    api_.reset();
-    reached_.mark("the API server was stopped in order");
-    trace_.add("api stopped");
-  }
-  void note_crash() {
-    ++verdict_.crashes;
-    if (checks_.any_deletion()) reached_.mark("a crash while an application was being deleted");
-    if (checks_.any_migration()) reached_.mark("a crash while an application was moving");
-  }
-  // These two wait for nothing: they may come between any two handlers.
-  void crash_api() {
-    note_crash();
-    reached_.mark("the API server crashed");
-    store_faults_met_ += api_->store.faults();
-    api_->crash();
-    network_.forget("api");
-    api_.reset();
-    trace_.add("api crashed");
-  }
-  void crash_controller(const std::string& name) {
-    note_crash();
-    reached_.mark("a controller crashed");
-    controllers_.at(name)->crash();
-    controllers_.erase(name);
-    trace_.add(name + " crashed");
+  // One at each server, and one that goes to another when its own does not answer.
+  void start_witnesses() {
+    const auto witness = [this](const std::vector<std::string>& servers, const std::string& name) {
+      auto transport = make_failover_transport(clock_, to_servers(network_, servers, name, std::string(kUser)));
+      witnesses_.push_back(std::make_unique<Observer>(env_, std::move(transport), checks_, reached_));
+    };
+    for (const auto& server : fleet_.servers()) witness({server}, "witness of " + server);
+    if (fleet_.servers().size() > 1) witness(fleet_.servers(), "witness");
   }
 
-  // ---- what goes wrong
+  // ---- the workload
 
-  static store::FaultRates store_faults() {
-    store::FaultRates rates;
-    rates.conflict = 0.02;
-    rates.unavailable = 0.01;
-    rates.lost_answer = 0.01;
-    rates.read_unavailable = 0.005;
-    rates.delay = 0.05;
-    rates.watch_cut = 0.005;
-    rates.watch_lag = 0.02;
-    rates.max_lag = std::chrono::milliseconds(500);
-    rates.early_compaction = 0.002;
-    return rates;
-  }
-  void misbehave() {
-    misbehaving_ = true;
-    network_.faults = {.delay = 0.1,
-                       .max_delay = std::chrono::milliseconds(800),
-                       .lose = 0.01,
-                       .lose_answer = 0.01,
-                       .cut_stream = 0.01,
-                       .duplicate = 0.01};
-    api_->store.set_rates(store_faults());
+  void work() {
+    network_.faults = scenario_.net;
+    fleet_.set_store_faults(scenario_.store);
+    std::vector<TimerHandle> script;
+    for (const auto& [when, fault] : scenario_.script)
+      script.push_back(clock_.at(clock_.now() + when, [this, fault] { nemesis_.carry_out(fault); }));
+    for (int step = 0; step < scenario_.steps && safe(); ++step) {
+      if (scenario_.random_faults && random_.chance(0.4)) nemesis_.carry_out(nemesis_.draw());
+      user_.act();
+      pass(std::chrono::milliseconds(200 + random_.below(4000)));
+    }
   }
   void heal() {
-    misbehaving_ = false;
     network_.faults = {};
-    network_.heal();
-    api_->store.set_rates({});
-    for (const auto& [name, cluster] : clusters_) cluster->set_faults({});
+    fleet_.set_store_faults({});
+    nemesis_.heal();
     trace_.add("healed");
   }
-
-  void act() {
-    const auto choice = options_.faults ? random_.below(22) : 0;
-    if (choice < 12) return user_.act();
-    if (choice < 14) return api_goes_down();
-    if (choice < 17) return controller_goes_down();
-    if (choice < 18) return partition();
-    if (choice < 19) return slow_cluster();
-    if (choice < 20) return sick_nodes();
-    if (choice < 21) return forgetful_cluster();
-    trace_.add("partitions end");
-    network_.heal();
+  bool safe() const { return checks_.broken().empty(); }
+  // Each time everything has come to rest. The trace up to the first thing that must not happen is what tells why.
+  void look() {
+    fleet_.reap();
+    checks_.advance();
+    for (const auto& witness : witnesses_) witness->witness.report();
+    if (const auto& call = network_.counts().forbidden; call && safe())
+      checks_.complain(fmt::format("the roles Krake ships do not allow {}", *call));
+    if (safe() || !verdict_.tail.empty()) return;
+    trace_.add("broken: " + checks_.broken().front());
+    verdict_.tail = trace_.tail();
   }
-  // At any moment, also while the user waits for an answer.
-  void api_goes_down() {
-    if (random_.chance(0.25)) {
-      stop_api_in_order();
-    } else {
-      conductor_.interrupt(random_.below(300), [this] { crash_api(); });
-      if (random_.chance(0.6)) {
-        user_.act();
-        if (!api_) reached_.mark("the API server crashed under a request of the user");
-      }
-      if (api_) pass(std::chrono::milliseconds(random_.below(3000)));
-      conductor_.interrupt_now();
-    }
-    pass(std::chrono::milliseconds(random_.below(3000)));
-    start_api();
+  // What one may do depends on whether one leads, at the moment one does it.
+  void look_at(const std::string& from, const std::string& to, const HttpRequest& request) {
+    note_sent(from, to, request);
+    if (request.method == "GET" || !Fleet::is_controller(from)) return;
+    // Elections, and the fences of clusters.
+    if (request.target.find("/leases") != std::string::npos) return;
+    const bool to_cluster = clusters_.contains(to);
+    if (!to_cluster && !request.headers.get("Krake-Leader"))
+      checks_.complain(fmt::format("{} writes under no leadership: {} {}", from, request.method, request.target));
+    if (!to_cluster || Fleet::role_of(from) != "kubernetes-application") return;
+    const auto* elector = fleet_.elector(from);
+    const Mode mode = elector ? elector->mode() : Mode::standby;
+    if (mode == Mode::leading) return;
+    if (mode == Mode::repair_only && request.method != "DELETE")
+      return reached_.mark("one that was cut off repaired a cluster");
+    checks_.complain(fmt::format("{} changes {} although it is {}: {} {}", from, to, to_string(mode), request.method,
+                                 request.target));
   }
-  void controller_goes_down() {
-    const std::string name(kControllers[random_.below(std::size(kControllers))]);
-    if (random_.chance(0.25)) {
-      stop_in_order(name);
-    } else {
-      conductor_.interrupt(random_.below(300), [this, name] { crash_controller(name); });
-      pass(std::chrono::milliseconds(random_.below(3000)));
-      conductor_.interrupt_now();
-    }
-    pass(std::chrono::milliseconds(random_.below(3000)));
-    start_controller(name);
+  void note_sent(const std::string& from, const std::string& to, const HttpRequest& request) {
+    const bool lease = request.target.find("/leases/") != std::string::npos;
+    if (lease && request.method == "DELETE") reached_.mark("a lease was given back");
+    if (lease && clusters_.contains(to) && outrun(from, *clusters_.at(to)))
+      reached_.mark("a cluster told a stale holder of a later term");
+    if (from != "witness" || request.target.find("since=") == std::string::npos) return;
+    if (!roaming_at_.empty() && roaming_at_ != to) reached_.mark("a watch was taken up at another server");
+    roaming_at_ = to;
   }
-  // Of any two who talk to each other.
-  void partition() {
-    const std::string cluster = fmt::format("c{}", random_.below(clusters_.size()));
-    std::pair<std::string, std::string> sides{"user", "api"};
-    switch (random_.below(4)) {
-      case 0:
-        sides = {"kubernetes-cluster", cluster};
-        break;
-      case 1:
-        sides = {"kubernetes-application", cluster};
-        break;
-      case 2:
-        sides.first = std::string(kControllers[random_.below(std::size(kControllers))]);
-        break;
-      default:
-        // Nobody reaches it.
-        network_.partition("kubernetes-application", cluster);
-        sides = {"kubernetes-cluster", cluster};
-    }
-    trace_.add(fmt::format("partition of {} and {}", sides.first, sides.second));
-    network_.partition(sides.first, sides.second);
+  bool outrun(const std::string& name, const kubesim::SimCluster& cluster) const {
+    const auto* elector = fleet_.elector(name);
+    const auto own = elector ? parse_epoch(elector->epoch()) : std::nullopt;
+    if (!own) return false;
+    return std::ranges::any_of(cluster.list("leases.coordination.k8s.io"), [&](const kubesim::ObjectPtr& object) {
+      const auto there = parse_epoch(object->string_at({"metadata", "annotations", "krake/epoch"}));
+      return there && there->revision > own->revision &&
+             object->string_at({"metadata", "name"}).find(Fleet::role_of(name)) != std::string_view::npos;
+    });
   }
-  kubesim::SimCluster& some_cluster() {
-    return *std::next(clusters_.begin(), static_cast<std::ptrdiff_t>(random_.below(clusters_.size())))->second;
-  }
-  void slow_cluster() {
-    auto& cluster = some_cluster();
-    auto faults = cluster.faults;
-    faults.latency = std::chrono::milliseconds(random_.below(1500));
-    faults.error_rate = 0.2 * random_.unit();
-    cluster.set_faults(std::move(faults));
-    trace_.add(cluster.options().name + " is slow");
-  }
-  void sick_nodes() {
-    auto& cluster = some_cluster();
-    auto faults = cluster.faults;
-    const bool sick = faults.nodes.empty();
-    if (sick) {
-      faults.nodes["MemoryPressure"] = "True";
-    } else {
-      faults.nodes.clear();
-    }
-    cluster.set_faults(std::move(faults));
-    trace_.add(fmt::format("nodes of {} are {}", cluster.options().name, sick ? "sick" : "well"));
-  }
-  void forgetful_cluster() {
-    auto& cluster = some_cluster();
-    if (random_.chance(0.7)) {
-      cluster.compact();
-      reached_.mark("a cluster forgot its history");
-      trace_.add(cluster.options().name + " forgets its history");
-    }
-    cluster.cut_watches();
-    trace_.add("watches of " + cluster.options().name + " are cut");
+  void pass(Duration time) { conductor_.pass(time); }
+  void note_crash() {
+    if (checks_.any_deletion()) reached_.mark("a crash while an application was being deleted");
+    if (checks_.any_migration()) reached_.mark("a crash while an application was moving");
   }
 
   // ---- what was promised
@@ -338,16 +229,19 @@ class World {
     const double minutes = std::chrono::duration<double>(kSilence).count() / 60;
     verdict_.silent_requests_per_minute = static_cast<double>(network_.counts().requests - before.requests) / minutes;
     verdict_.silent_pieces_per_minute = static_cast<double>(network_.counts().pieces - before.pieces) / minutes;
-    const double clusters = 1 + options_.clusters;
-    if (verdict_.silent_requests_per_minute > kSilentRequests * clusters ||
-        verdict_.silent_pieces_per_minute > kSilentPieces * clusters)
+    const auto& topology = scenario_.topology;
+    const double elections = std::size(kControllers) * (kRenewals + kAttempts * (topology.replicas - 1));
+    if (verdict_.silent_requests_per_minute > kSilentRequests * (topology.clusters + topology.servers) + elections ||
+        verdict_.silent_pieces_per_minute > kSilentPieces * (topology.clusters + topology.servers * topology.replicas))
       broken(
           Broken::liveness,
           fmt::format("silence: {:.0f} requests and {:.0f} pieces of streams a minute in which nothing was to be done",
                       verdict_.silent_requests_per_minute, verdict_.silent_pieces_per_minute));
-    if (witness_.complete_up_to() < revision)
-      broken(Broken::liveness, fmt::format("whoever watches the applications has them up to revision {} of {}",
-                                           witness_.complete_up_to(), revision));
+    for (const auto& each : witnesses_) {
+      if (each->witness.complete_up_to() < revision)
+        broken(Broken::liveness, fmt::format("whoever watches the applications has them up to revision {} of {}",
+                                             each->witness.complete_up_to(), revision));
+    }
   }
   // What must never happen is the graver of the two.
   void broken(Broken how, std::string what) {
@@ -360,20 +254,31 @@ class World {
     reached_.mark("an answer was lost", counts.answers_lost);
     reached_.mark("a stream was cut", counts.streams_cut);
     reached_.mark("a read was delivered twice", counts.duplicates);
+    reached_.mark("a connection died in silence", counts.half_open);
+    reached_.mark("a reader gave up a dead stream", counts.given_up);
     reached_.mark("nobody answered behind a partition", counts.unreachable);
-    reached_.mark("the store misbehaved", store_faults_met_ + api_->store.faults());
+    reached_.mark("the store misbehaved", fleet_.store_faults());
     reached_.mark("an answer was missing and the write had been carried out", model_.found_done());
     reached_.mark("an answer was missing and the write had not been carried out", model_.found_undone());
     verdict_.reached = reached_.counts();
   }
 
-  WorldOptions options_;
+  struct Observer {
+    Observer(Env& env, std::shared_ptr<Transport> transport, Checks& checks, Reached& reached)
+        : client(std::move(transport), {}), witness(env, client, checks, reached) {
+      witness.start();
+    }
+    Client client;
+    Witness witness;
+  };
+
   ProcessLoop loop_;  // of all that does not crash; dies last
   SimClock clock_;
   Conductor conductor_;
   Metrics metrics_;
   Env env_;
   Random random_;
+  Scenario scenario_;
   Trace trace_;
   Network network_;
   std::shared_ptr<store::MemoryDisk> disk_;
@@ -381,15 +286,13 @@ class World {
   Model model_;
   Reached reached_;
   Checks checks_;
+  Recorder recorder_;
+  Fleet fleet_;
+  Nemesis nemesis_;
   Client client_;
   User user_;
-  Client witness_client_;
-  Witness witness_;
-  std::unique_ptr<ApiProcess> api_;
-  std::map<std::string, std::unique_ptr<ControllerProcess>> controllers_;
-  std::map<std::string, std::uint64_t> lives_;
-  std::uint64_t store_faults_met_ = 0;
-  bool misbehaving_ = false;
+  std::vector<std::unique_ptr<Observer>> witnesses_;
+  std::string roaming_at_;  // the server of the watch of the witness that goes to any
   Verdict verdict_;
 };
 

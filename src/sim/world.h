@@ -1,24 +1,23 @@
-// One simulated world: the API server over a store that misbehaves, all controllers, simulated clusters, a user; each
+// One simulated world: API servers over a store that misbehaves, all controllers, simulated clusters, a user; each
 // process on its own loop, one thread, simulated time, one seed. A run has two phases: a workload under faults, in
 // which what must never happen is looked for after each step; then everything heals and the world must converge to what
 // was asked for, and then be silent. Same seed, same trace.
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/net.h"
 #include "sim/reached.h"
+#include "sim/scenario.h"
 
 namespace krake::sim {
 
 struct WorldOptions {
   std::uint64_t seed = 1;
-  int clusters = 3;
-  int steps = 40;  // of the workload
-  bool faults = true;
-  std::string* trace = nullptr;  // gets every line
+  std::optional<Scenario> scenario;  // absent: drawn by the seed
+  std::string* trace = nullptr;      // gets every line
 };
 
 enum class Broken { nothing, safety, liveness };

@@ -146,7 +146,9 @@ Awaitable<Result<T>> FaultyStore::harmed(Awaitable<Result<T>> operation) {
   if (faults->read_fault() == ReadFault::unavailable) {
     co_return faults->fault(Code::unavailable, "the store cannot be reached (injected)");
   }
-  co_return co_await std::move(operation);
+  auto result = co_await std::move(operation);
+  co_await faults->maybe_delay();  // what it says may no longer be so when it comes
+  co_return result;
 }
 
 // What an honest conflict needs: the key is written again, so that its `modified` moves on.

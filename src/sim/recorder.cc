@@ -1,0 +1,242 @@
+#include "sim/recorder.h"
+
+#include <charconv>
+
+#include "api/registry.h"
+#include "base/json.h"
+#include "server/route.h"
+
+namespace krake::sim {
+
+using store::Revision;
+
+namespace {
+
+std::optional<Revision> number(std::string_view text) {
+  Revision value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+// "42" with its quotes.
+std::optional<Revision> etag_of(const ServerReply& reply) {
+  const auto tag = reply.headers.get("ETag");
+  if (!tag || tag->size() < 3) return std::nullopt;
+  return number(tag->substr(1, tag->size() - 2));
+}
+
+}  // namespace
+
+// ---- the side of the store
+
+class RecordingWatch final : public store::Watch {
+ public:
+  RecordingWatch(Recorder& recorder, std::unique_ptr<store::Watch> inner, std::string server, std::string prefix,
+                 Revision after)
+      : recorder_(recorder),
+        inner_(std::move(inner)),
+        server_(std::move(server)),
+        prefix_(std::move(prefix)),
+        last_(std::make_shared<Revision>(after)) {}
+  Awaitable<Result<std::vector<store::CommitEvent>>> next() override {
+    return judged(recorder_, inner_, server_, prefix_, last_);
+  }
+
+ private:
+  static Awaitable<Result<std::vector<store::CommitEvent>>> judged(Recorder& recorder,
+                                                                   std::shared_ptr<store::Watch> inner,
+                                                                   std::string server, std::string prefix,
+                                                                   std::shared_ptr<Revision> last) {
+    auto events = co_await inner->next();
+    if (!events) co_return events;
+    recorder.advance_();
+    for (const auto& event : *events) {
+      recorder.judge(server, recorder.history_.next(prefix, *last, event.revision));
+      *last = event.revision;
+      recorder.history_.known(event.revision);
+    }
+    co_return events;
+  }
+
+  Recorder& recorder_;
+  std::shared_ptr<store::Watch> inner_;
+  std::string server_;
+  std::string prefix_;
+  std::shared_ptr<Revision> last_;
+};
+
+class RecordingStore final : public store::Store {
+ public:
+  RecordingStore(Recorder& recorder, store::Store& inner, std::string server)
+      : recorder_(recorder), inner_(inner), server_(std::move(server)) {}
+
+  Awaitable<Result<std::optional<store::Entry>>> get(std::string key) override {
+    const auto asked = recorder_.ask();
+    auto entry = co_await inner_.get(key);
+    if (!entry) co_return entry;
+    recorder_.advance_();
+    told(*entry ? (**entry).modified : 0, history().read(key, asked.floor, *entry ? (**entry).modified : 0));
+    co_return entry;
+  }
+  Awaitable<Result<store::Listing>> list(std::string prefix, store::ListOptions options) override {
+    const auto asked = recorder_.ask();
+    const bool from_the_start = options.after.empty();
+    auto listing = co_await inner_.list(prefix, std::move(options));
+    if (!listing || !from_the_start) co_return listing;
+    std::map<std::string, Revision> entries;
+    for (const auto& entry : listing->entries) entries[entry.key] = entry.modified;
+    recorder_.advance_();
+    told(listing->revision, history().listed(prefix, asked.floor, listing->revision, entries, listing->more));
+    co_return listing;
+  }
+  Awaitable<Result<store::CommitResult>> commit(store::Txn txn) override {
+    const auto asked = recorder_.ask();
+    const auto guards = txn.guards;
+    const auto puts = txn.puts;
+    auto result = co_await inner_.commit(std::move(txn));
+    recorder_.advance_();
+    if (!result) {
+      if (result.error().code == Code::timeout) recorder_.reached_.mark("the outcome of a commit was unknown");
+      co_return result;
+    }
+    if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
+      const Revision seen = conflict->current ? conflict->current->modified : 0;
+      told(seen, history().read(guards.at(conflict->guard).key, asked.floor, seen));
+      co_return result;
+    }
+    const Revision revision = std::get<store::Committed>(*result).revision;
+    told(revision, history().current(asked.floor, revision));
+    for (const auto& put : puts) recorder_.judge(server_, history().wrote(put.key, revision));
+    co_return result;
+  }
+  Awaitable<Result<std::unique_ptr<store::Watch>>> watch(std::string prefix, Revision after) override {
+    auto watch = co_await inner_.watch(prefix, after);
+    if (!watch) co_return watch;
+    co_return std::make_unique<RecordingWatch>(recorder_, std::move(*watch), server_, std::move(prefix), after);
+  }
+  Awaitable<Result<Revision>> current() override {
+    const auto asked = recorder_.ask();
+    auto revision = co_await inner_.current();
+    if (!revision) co_return revision;
+    recorder_.advance_();
+    told(*revision, history().current(asked.floor, *revision));
+    co_return revision;
+  }
+  Awaitable<Status> compact(Revision revision) override { return inner_.compact(revision); }
+  Awaitable<Result<store::LeaseId>> grant(Duration ttl) override { return inner_.grant(ttl); }
+  Awaitable<Status> keep_alive(store::LeaseId lease) override { return inner_.keep_alive(lease); }
+  Awaitable<Status> revoke(store::LeaseId lease) override { return inner_.revoke(lease); }
+  Awaitable<Status> writable() override { return inner_.writable(); }
+  std::string id() const override { return inner_.id(); }
+
+ private:
+  History& history() { return recorder_.history_; }
+  void told(Revision revision, const Complaint& complaint) {
+    recorder_.judge(server_, complaint);
+    history().known(revision);
+  }
+  Recorder& recorder_;
+  store::Store& inner_;
+  std::string server_;
+};
+
+std::unique_ptr<store::Store> Recorder::record(store::Store& inner, std::string server) {
+  return std::make_unique<RecordingStore>(*this, inner, std::move(server));
+}
+
+// ---- the side of the clients
+
+Handler Recorder::record(Handler inner, std::string server) {
+  return [this, inner = std::move(inner), server = std::move(server)](ServerRequest& request) {
+    return pass(*this, inner, server, request);
+  };
+}
+
+Awaitable<ServerReply> Recorder::pass(Recorder& recorder, Handler inner, std::string server, ServerRequest& request) {
+  const auto asked = recorder.ask();
+  auto reply = co_await inner(request);
+  recorder.advance_();
+  recorder.answered(server, request, reply, asked);
+  co_return reply;
+}
+
+void Recorder::answered(const std::string& server, const ServerRequest& request, const ServerReply& reply,
+                        Asked asked) {
+  const std::string_view target = request.target;
+  const auto routed = server::route(krake_registry(), request.method, target.substr(0, target.find('?')));
+  if (!routed.route || !routed.route->kind || reply.source) return;
+  const auto& route = *routed.route;
+  const bool cached = target.find("consistency=cached") != std::string_view::npos;
+  if (cached) asked.floor = 0;
+  // As for a lost precondition the status is 412; only the words tell.
+  if (reply.status == 412 && !reply.body.empty() &&
+      reply.body.front()->find("leadership lost") != std::string_view::npos)
+    reached_.mark("a write under a leadership that was over was refused");
+  if (route.operation == server::Operation::list) {
+    const bool whole = target.find("continue=") == std::string_view::npos &&
+                       target.find("labels=") == std::string_view::npos &&
+                       target.find("fields=") == std::string_view::npos;
+    if (whole && reply.status == 200)
+      list_answered(server, route.kind->storage_prefix() + (route.ns.empty() ? "" : route.ns + "/"), reply, asked);
+    return;
+  }
+  if (route.on_object() && route.names_valid)
+    item_answered(server, route.kind->storage_key(route.ns, route.name), request, reply, asked);
+}
+
+void Recorder::item_answered(const std::string& server, const std::string& key, const ServerRequest& request,
+                             const ServerReply& reply, Asked asked) {
+  const auto revision = etag_of(reply);
+  if (request.method == "GET") {
+    if (reply.status == 404) judge(server, history_.read(key, asked.floor, 0));
+    if (reply.status != 200 || !revision) return;
+    judge(server, history_.read(key, asked.floor, *revision));
+    return history_.known(*revision);
+  }
+  if (reply.status >= 300 || !revision) return;
+  judge(server, history_.wrote(key, *revision));
+  history_.known(*revision);
+  accepted(server, request, *revision, asked);
+}
+
+// The term a write was made in was the present one when it was committed.
+void Recorder::accepted(const std::string& server, const ServerRequest& request, Revision revision, Asked asked) {
+  const auto leader = request.headers.get("Krake-Leader");
+  if (!leader || revision <= asked.newest) return;
+  const auto slash = leader->rfind('/');
+  const auto dash = leader->rfind('-');
+  if (slash == std::string_view::npos || dash == std::string_view::npos) return;
+  const auto epoch = number(leader->substr(dash + 1));
+  const auto* lease = history_.at("/core/leases/" + std::string(leader->substr(0, slash)), revision);
+  if (!lease || lease->created != epoch)
+    judge(server, fmt::format("{} {} by {} was accepted at {} under {}, when the term was {}", request.method,
+                              request.target, request.peer.address, revision, *leader, lease ? lease->created : 0));
+  const auto [it, first] = writers_.try_emplace(std::string(*leader), request.peer.address);
+  if (!first && it->second != request.peer.address)
+    judge(server, fmt::format("{} and {} both wrote under {}", it->second, request.peer.address, *leader));
+}
+
+void Recorder::list_answered(const std::string& server, const std::string& prefix, const ServerReply& reply,
+                             Asked asked) {
+  std::string bytes;
+  for (const auto& piece : reply.body) bytes += *piece;
+  const auto value = json::parse(bytes);
+  if (!value) return judge(server, fmt::format("list of {}: {}", prefix, value.error().message));
+  const auto revision = number(value->string_at({"metadata", "resource_version"}));
+  const auto* items = value->at_path({"items"});
+  if (!revision || !items || !items->if_array()) return;
+  std::map<std::string, Revision> entries;
+  for (const auto& item : *items->if_array()) {
+    const std::string name(item.string_at({"metadata", "name"}));
+    const std::string ns(item.string_at({"metadata", "namespace"}));
+    // The prefix of one namespace ends with it.
+    const bool with_namespace = !ns.empty() && !prefix.ends_with("/" + ns + "/");
+    entries[prefix + (with_namespace ? ns + "/" : "") + name] =
+        number(item.string_at({"metadata", "resource_version"})).value_or(0);
+  }
+  const bool cut = !value->string_at({"metadata", "continue"}).empty();
+  judge(server, history_.listed(prefix, asked.floor, *revision, entries, cut));
+  history_.known(*revision);
+}
+
+}  // namespace krake::sim
