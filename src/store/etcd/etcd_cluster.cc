@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,7 @@ pid_t spawn(const std::vector<std::string>& command, const std::string& log) {
   ::dup2(out, 1);
   ::dup2(out, 2);
   ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that crashes leaves nothing behind
   ::execv(arguments[0], arguments.data());
   ::_exit(127);
 }
