@@ -6,8 +6,6 @@ namespace krake {
 
 namespace asio = boost::asio;
 
-namespace {
-// A wait on `timer` that ends by cancel(): normally when notified, by exception when the coroutine itself is cancelled.
 Awaitable<void> wait_for_cancel(asio::steady_timer& timer) {
   boost::system::error_code ec;
   co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
@@ -16,7 +14,6 @@ Awaitable<void> wait_for_cancel(asio::steady_timer& timer) {
     throw boost::system::system_error(asio::error::operation_aborted);
   }
 }
-}  // namespace
 
 void Notifier::notify_all() {
   waiters_->all.cancel();

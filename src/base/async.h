@@ -41,6 +41,8 @@ class Notifier {
   std::shared_ptr<Waiters> waiters_;
 };
 
+// A wait on `timer` that ends by timer.cancel(): normally then, by exception when the coroutine itself is cancelled.
+Awaitable<void> wait_for_cancel(boost::asio::steady_timer& timer);
 Awaitable<void> sleep_until(Clock& clock, Mono when);
 inline Awaitable<void> sleep_for(Clock& clock, Duration time) { return sleep_until(clock, clock.now() + time); }
 // Lets everything that is ready run first.

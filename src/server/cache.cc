@@ -148,7 +148,7 @@ Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptio
     : env_(env),
       store_(store),
       options_(options),
-      advanced_(env.executor),
+      gate_(env.executor, env.clock),
       urged_(env.executor),
       replaced_changed_(env.executor),
       confirmed_changed_(env.executor),
@@ -438,7 +438,7 @@ Awaitable<Status> Cache::load() {
   ready_ = true;
   replaced_ = false;
   for (const auto& event : std::exchange(later_, {})) apply(event);
-  advanced_.notify_all();
+  replaced ? gate_.shake() : gate_.reached(revision_);
   if (replaced) wake_watchers();
   co_return Status{};
 }
@@ -490,7 +490,7 @@ Awaitable<void> Cache::follow() {
     if (events) {
       failures = 0;
       for (const auto& event : *events) apply(event);
-      advanced_.notify_all();
+      gate_.reached(revision_);
       continue;
     }
     env_.log.warning("store watch ended; resuming", {{"why", events.error().message}, {"revision", revision_}});
@@ -523,7 +523,7 @@ Awaitable<void> Cache::pause(Duration time) {
   constexpr Duration kLeast = std::chrono::milliseconds(50);
   const Mono end = env_.clock.now() + time;
   co_await sleep_for(env_.clock, std::min(time, kLeast));
-  while (waiting_ == 0 && env_.clock.now() < end) co_await urged_.wait_until(env_.clock, end);
+  while (gate_.empty() && env_.clock.now() < end) co_await urged_.wait_until(env_.clock, end);
 }
 
 Awaitable<void> Cache::keep_confirmed() {
@@ -612,20 +612,14 @@ void Cache::forget_events(KindCache& cache, Revision until) {
 
 Awaitable<Status> Cache::wait_until(Revision revision, Mono deadline) {
   if (revision_ >= revision) co_return Status{};
-  if (waiting_ == 0) urged_.notify_all();
-  struct Waiting {
-    explicit Waiting(std::size_t& n) : count(n) { ++count; }
-    ~Waiting() { --count; }
-    Waiting(const Waiting&) = delete;
-    Waiting& operator=(const Waiting&) = delete;
-    std::size_t& count;
-  } const waiting(waiting_);
+  if (gate_.empty()) urged_.notify_all();
   while (revision_ < revision) {
-    const bool in_time = co_await advanced_.wait_until(env_.clock, deadline);
-    if (in_time || env_.clock.now() < deadline || revision_ >= revision) continue;
-    co_return fail(
-        Code::unavailable,
-        fmt::format("this server is at revision {} of the store and did not reach {} in time", revision_, revision));
+    if (env_.clock.now() >= deadline) {
+      co_return fail(
+          Code::unavailable,
+          fmt::format("this server is at revision {} of the store and did not reach {} in time", revision_, revision));
+    }
+    co_await gate_.wait(revision, deadline);
   }
   co_return Status{};
 }
@@ -652,9 +646,7 @@ Awaitable<Status> Cache::fresh() {
   const std::uint64_t mine = asking_ + 1;
   while (answered_ < mine || abandoned_) {
     if (asking_ != answered_) {
-      const bool in_time = co_await answered_changed_.wait_until(env_.clock, deadline);
-      if (!in_time && env_.clock.now() >= deadline)
-        co_return fail(Code::unavailable, "the store did not confirm its revision in time");
+      co_await answered_changed_.wait();  // every question is answered in time, if only with an error
       continue;
     }
     Question question{*this, ++asking_, {.asked = env_.clock.now(), .shown = revision_, .generation = generation_}};

@@ -17,6 +17,7 @@
 #include "base/task_group.h"
 #include "meta/kind.h"
 #include "net/http.h"
+#include "server/revision_gate.h"
 #include "store/store.h"
 
 namespace krake::server {
@@ -223,11 +224,10 @@ class Cache {
   std::string id_;
   std::uint64_t generation_ = 0;
   bool ready_ = false;
-  bool replaced_ = false;    // fresh() has seen that the store's history is another one
-  std::size_t waiting_ = 0;  // those who wait for a revision
+  bool replaced_ = false;  // fresh() has seen that the store's history is another one
   std::uint64_t undecodable_ = 0;
-  Notifier advanced_;
-  Notifier urged_;  // somebody waits: not the time to pause
+  RevisionGate gate_;  // those who wait for a revision
+  Notifier urged_;     // somebody waits: not the time to pause
   Notifier replaced_changed_;
   Mono confirmed_;
   Notifier confirmed_changed_;

@@ -4,7 +4,7 @@ import http.client
 import json
 import subprocess
 
-from bench.harness import CLIENTS, SECONDS, Api, Broken, Server, application, cpu_seconds, free_port, post_script, running, wait, wrk
+from bench.harness import ALL_CPUS, CLIENTS, SECONDS, Api, Broken, Server, application, cpu_seconds, free_port, pinned, post_script, running, wait, wrk
 
 ETCD = "/usr/bin/etcd"
 CONCURRENCY = [16, 64, 128]
@@ -25,7 +25,7 @@ class Etcd:
         """Puts per second straight into etcd, CPU us of the client and of etcd for each."""
         before = self.cpu()
         command = [self.bench.program("krake_bench_etcd"), "--endpoint", f"127.0.0.1:{self.port}", "--in-flight", in_flight, "--seconds", SECONDS, "--bytes", VALUE_BYTES]
-        out = json.loads(subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout)
+        out = json.loads(subprocess.run(pinned(ALL_CPUS, *command), capture_output=True, text=True, check=True).stdout)
         return out["puts"] / out["seconds"], out["cpu_seconds"] / out["puts"] * 1e6, (self.cpu() - before) / out["puts"] * 1e6
 
 
@@ -44,17 +44,18 @@ def etcd(bench):
         except OSError:
             return False
 
-    with open(folder / "log", "w") as log, running(command, stdout=log, stderr=log) as process:
+    with open(folder / "log", "w") as log, running(pinned(ALL_CPUS, *command), stdout=log, stderr=log) as process:
         wait("etcd to be healthy", healthy, process)
         yield Etcd(bench, process, client)
 
 
 def creates(bench):
     for connections in CONCURRENCY:
-        with etcd(bench) as store, Server(bench, store.store, cpu=None) as server:
+        with etcd(bench) as store:
             raw, raw_client_us, raw_etcd_us = store.raw(connections)
+        with etcd(bench) as store, Server(bench, store.store, cpu=ALL_CPUS) as server:
             before, etcd_before = server.cpu(), store.cpu()
-            requests, rate, _ = wrk(server.url, connections, post_script(bench, "etcd"), cpu=None)
+            requests, rate, _ = wrk(server.url, connections, post_script(bench, "etcd"), cpu=ALL_CPUS)
             cpu_us, etcd_us = (server.cpu() - before) / requests * 1e6, (store.cpu() - etcd_before) / requests * 1e6
         bench.table.add(f"durable create on etcd, {connections} connections", f"{rate:,.0f}/s, {cpu_us:.0f} us CPU (etcd {etcd_us:.0f})",
                         f"raw put {raw:,.0f}/s, {raw_client_us:.0f} us (etcd {raw_etcd_us:.0f})", rate / raw, ">= 0.45, <= 100 us", rate >= 0.45 * raw and cpu_us <= 100)
@@ -64,10 +65,10 @@ def reads(bench):
     path = "/kubernetes/namespaces/bench/applications"
 
     def gets(store):
-        with Server(bench, store, cpu=None) as server:
+        with Server(bench, store, cpu=ALL_CPUS) as server:
             Api("127.0.0.1", server.port).call("POST", path, application("web"))
             before = server.cpu()
-            requests, rate, _ = wrk(f"{server.url}{path}/web", CLIENTS, cpu=None)
+            requests, rate, _ = wrk(f"{server.url}{path}/web", CLIENTS, cpu=ALL_CPUS)
             return rate, (server.cpu() - before) / requests * 1e6
 
     embedded, embedded_us = gets(f'{{type: sqlite, path: "{bench.new_path("get.db")}"}}')
@@ -81,11 +82,11 @@ def start(bench):
     with etcd(bench) as store:
         script = bench.new_path("fill.lua")
         script.write_text(post_script(bench, "fill").read_text())
-        with Server(bench, store.store, cpu=None) as server:
-            command = ["wrk", "-t1", f"-c{CLIENTS}", "-d300s", "-s", str(script), server.url]
+        with Server(bench, store.store, cpu=ALL_CPUS) as server:
+            command = pinned(ALL_CPUS, "wrk", "-t1", f"-c{CLIENTS}", "-d300s", "-s", script, server.url)
             with running(command, stdout=subprocess.DEVNULL) as load:
                 wait("the objects to be written", lambda: json.loads(server.page("/debug/cache")[1])["revision"] >= OBJECTS + 10, load, 120, 0.1)
-        with Server(bench, store.store, cpu=None, wait_until_ready=False) as server:
+        with Server(bench, store.store, cpu=ALL_CPUS, wait_until_ready=False) as server:
             seconds = server.wait_ready()
             kinds = json.loads(server.page("/debug/cache")[1])
     if not kinds:

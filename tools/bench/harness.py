@@ -18,6 +18,7 @@ SECONDS = float(os.environ.get("SECONDS_PER_ROW", "4"))
 # What is measured runs on one CPU, the load on another.
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = str(CPUS[0]), str(CPUS[-1])
+ALL_CPUS = ",".join(map(str, CPUS))
 CLIENTS = 64
 
 
@@ -246,8 +247,7 @@ class Api:
 
 def wrk(url, connections, script=None, seconds=SECONDS, cpu=LOAD_CPU):
     """Requests in all, requests per second, median latency in us."""
-    command = ["wrk"] if cpu is None else pinned(cpu, "wrk")
-    command += ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--latency", url]
+    command = pinned(cpu, "wrk") + ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--latency", url]
     if script:
         command += ["-s", str(script)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

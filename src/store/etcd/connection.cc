@@ -82,6 +82,7 @@ Result<Address> parse_endpoint(const std::string& endpoint) {
 
 constexpr int kConnectMs = 1000;
 constexpr int kReconnectMs = 100;
+constexpr int kWindowBytes = 8 << 20;
 // etcd refuses clients that ask more often than every 5 s.
 constexpr int kKeepAliveMs = 6000;
 constexpr int kKeepAliveTimeoutMs = 2000;
@@ -127,6 +128,8 @@ void Connection::connect(Member& member, bool tls) const {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // A watch that cannot be sent its events at once falls behind, and etcd lets it catch up with 10,000 a second only.
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
   // Each store has connections of its own: what one of them waits for does not hold up another.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

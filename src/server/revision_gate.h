@@ -1,0 +1,43 @@
+// Where those wait who need the cache to have reached a revision. Each is woken once, by its own revision or by its
+// deadline; one timer serves all deadlines. Thread: the loop.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+
+#include "base/async.h"
+#include "store/store.h"
+
+namespace krake::server {
+
+class RevisionGate {
+ public:
+  RevisionGate(const boost::asio::any_io_executor& executor, Clock& clock) : executor_(executor), clock_(clock) {}
+  RevisionGate(const RevisionGate&) = delete;
+  RevisionGate& operator=(const RevisionGate&) = delete;
+
+  // Returns once reached() was told of `revision` or a newer one, or at `deadline` at the latest, or when shaken: look
+  // again which. The gate outlives its waiters.
+  Awaitable<void> wait(store::Revision revision, Mono deadline);
+  void reached(store::Revision revision);
+  // Revisions mean something else now: everybody looks again.
+  void shake() { reached(std::numeric_limits<store::Revision>::max()); }
+  bool empty() const { return waiters_.empty(); }
+
+ private:
+  struct Waiter {
+    boost::asio::steady_timer timer;
+    Mono deadline;
+  };
+  using Waiters = std::multimap<store::Revision, Waiter*>;
+  void arm(Mono deadline);
+  void expire();
+
+  boost::asio::any_io_executor executor_;
+  Clock& clock_;
+  Waiters waiters_;  // woken ones stay until they have run
+  std::optional<Mono> armed_;
+  TimerHandle timer_;
+};
+
+}  // namespace krake::server
