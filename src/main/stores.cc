@@ -15,8 +15,13 @@ using StoreResult = Result<std::unique_ptr<store::Store>>;
 Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
   store::EtcdOptions options{
       .endpoints = config.endpoints, .prefix = config.prefix, .user = config.user, .password = config.password};
+  const bool tls = !config.tls.ca.empty() || !config.tls.cert.empty() || !config.tls.key.empty();
+  for (const auto& endpoint : options.endpoints) {
+    if (!tls || endpoint.starts_with("https://")) continue;
+    return fail(Code::invalid_argument,
+                fmt::format("etcd.tls is set, but the endpoint '{}' does not begin with https://", endpoint));
+  }
   if (options.endpoints.empty()) {
-    const bool tls = !config.tls.ca.empty() || !config.tls.cert.empty();
     const bool ipv6 = config.host.find(':') != std::string::npos;
     options.endpoints.push_back(fmt::format("{}://{}{}{}:{}", tls ? "https" : "http", ipv6 ? "[" : "", config.host,
                                             ipv6 ? "]" : "", static_cast<std::int64_t>(config.port)));

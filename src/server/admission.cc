@@ -22,7 +22,8 @@ Priority priority_of(const Route* route, std::string_view user, bool is_watch) {
   constexpr std::string_view kOwn = "system:";
   constexpr std::string_view kAdministrator = "system:admin";  // a person, however important
   if (!route || user.empty()) return Priority::user;
-  if (route->kind && route->kind->leased && route->on_object()) return Priority::lease;
+  if (route->kind && route->kind->leased && route->on_object() && route->operation != Operation::read)
+    return Priority::lease;
   if (user.starts_with(kOwn) && user != kAnonymous && user != kAdministrator) return Priority::component;
   return route->operation == Operation::list && !is_watch ? Priority::bulk : Priority::user;
 }

@@ -44,7 +44,9 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       registry_(registry),
       options_(std::move(options)),
       cache_(env, store_, registry,
-             {.wait_limit = options_.store_limit, .unconfirmed_limit = options_.unconfirmed_limit}),
+             {.ring_events = options_.ring_events,
+              .wait_limit = options_.store_limit,
+              .unconfirmed_limit = options_.unconfirmed_limit}),
       authorizer_(options_.auth, cache_),
       admission_(options_.limits),
       meter_(env),
@@ -178,8 +180,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   }
   // Before anything is read or looked up.
   const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
-  const auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(*user) : "",
-                                    find_parameter(query, "watch") != nullptr);
+  auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(*user) : "",
+                              find_parameter(query, "watch") != nullptr);
+  // By the rules known now, without asking: who has no right to leases must not crowd out those who have.
+  if (priority == Priority::lease && !authorizer_.allowed(*user, *routed.route)) priority = Priority::user;
   auto admitted = admission_.requests.take(priority);
   if (!admitted) {
     auto shed = plain_problem(429);

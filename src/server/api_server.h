@@ -27,8 +27,9 @@ struct ServerOptions {
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
   std::size_t body_limit = 1'048'576;
-  AdmissionLimits limits;         // above: 429
-  std::size_t backups_limit = 2;  // under way
+  AdmissionLimits limits;          // above: 429
+  std::size_t backups_limit = 2;   // under way
+  std::size_t ring_events = 8192;  // kept for watches, of each kind
   Duration blocking_limit = std::chrono::seconds(60);
   // The longest a request waits for the store, each time it does. Over it reads fail, and the outcome of a write is
   // unknown.
@@ -77,7 +78,8 @@ class ApiServer {
     std::string user;
     Priority priority;
     Pool::Share& admitted;
-    std::uint64_t authorized = 0;  // the version of the roles that allowed it
+    std::uint64_t authorized = 0;          // the version of the roles that allowed it
+    std::optional<Pool::Share> body_room;  // as long as what was read of it may be in memory
   };
   // What a write computes from the current object.
   struct Mutation {

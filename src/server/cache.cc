@@ -144,6 +144,18 @@ void KindCache::wake_all() const {
   }
 }
 
+void KindCache::drop_oldest() {
+  const auto& oldest = events.front();
+  complete_after = oldest.revision;
+  event_bytes -= oldest.line->size();
+  all_->dropped_end = first_event + 1;
+  if (const auto it = feeds_.find(oldest.ns); it != feeds_.end()) {
+    if (const auto feed = it->second.lock()) feed->dropped_end = first_event + 1;
+  }
+  events.pop_front();
+  ++first_event;
+}
+
 Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptions options)
     : env_(env),
       store_(store),
@@ -318,7 +330,15 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
       continue;
     }
     auto object = admit(*kind, change.key, change.value, change.created, event.revision, change.lease);
-    if (!object) continue;
+    if (!object) {  // to clients it is gone
+      if (before) {
+        push_event(cache, "DELETED", before, event.revision);
+        recalled.erase(it);
+      } else {
+        forget_events(cache, event.revision);
+      }
+      continue;
+    }
     recalled.insert_or_assign(change.key, object);
     const bool added = object->created == object->modified;
     push_event(cache, added ? "ADDED" : "MODIFIED", object, event.revision, before);
@@ -374,6 +394,7 @@ void Cache::apply_difference(const store::Listing& listing) {
 
 // The first content of a generation.
 void Cache::fill(store::Listing& listing, const Recalled& recalled) {
+  for (auto& [kind, cache] : kinds_) cache->unreadable.clear();  // those of the history; those there are come again
   for (auto& entry : listing.entries) {
     const auto* kind = kind_of_key(entry.key);
     if (!kind) continue;
@@ -595,18 +616,13 @@ void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object
   cache.events.push_back({revision, object->ns, object, std::move(line), type == "DELETED", std::move(before)});
   while (cache.events.size() > options_.ring_events ||
          (cache.event_bytes > options_.ring_bytes && cache.events.size() > 1)) {
-    cache.complete_after = cache.events.front().revision;
-    cache.event_bytes -= cache.events.front().line->size();
-    cache.events.pop_front();
-    ++cache.first_event;
+    cache.drop_oldest();
   }
   cache.notify(cache.events.back().ns);
 }
 
 void Cache::forget_events(KindCache& cache, Revision until) {
-  cache.first_event += cache.events.size();
-  cache.events.clear();
-  cache.event_bytes = 0;
+  while (!cache.events.empty()) cache.drop_oldest();
   cache.complete_after = until;
 }
 

@@ -64,7 +64,8 @@ class EventFeed {
   void tell(std::size_t watchers);
 
   Notifier changed;
-  std::uint64_t end = 0;  // no event from here on is of this namespace
+  std::uint64_t end = 0;          // no event from here on is of this namespace
+  std::uint64_t dropped_end = 0;  // some event before this one was of it, and is not kept any more
 
  private:
   Clock& clock_;
@@ -95,6 +96,7 @@ class KindCache {
   std::shared_ptr<EventFeed> feed(const std::string& ns);
   // The newest event is of this namespace.
   void notify(const std::string& ns);
+  void drop_oldest();
   void wake_all() const;
 
  private:

@@ -17,7 +17,7 @@ TEST(Admission, PrioritiesAreByWhatIsAskedAndByWhom) {
   } cases[] = {
       {"PUT", "/core/leases/x", "alice", Priority::lease},
       {"DELETE", "/core/leases/x", "alice", Priority::lease},
-      {"GET", "/core/leases/x", "alice", Priority::lease},
+      {"GET", "/core/leases/x", "alice", Priority::user},
       {"PUT", "/core/leases/x", "", Priority::user},  // nobody vouches for him
       {"GET", "/core/leases", "alice", Priority::bulk},
       {"PUT", "/kubernetes/namespaces/n/applications/a/status", "system:kubernetes-application", Priority::component},
@@ -159,7 +159,7 @@ TEST(Overload, RequestsThatWaitLeaveRoomForThoseThatMatterMore) {
     EXPECT_EQ(flood.statuses[429], 20);
     flood.send(10, "GET", "/core/roles/x", "system:gc");
     EXPECT_EQ(flood.statuses[429], 25);
-    flood.send(5, "GET", "/core/leases/x", "system:gc");
+    flood.send(5, "DELETE", "/core/leases/x?holder=me", "system:gc");
     EXPECT_EQ(flood.statuses[429], 25) << "these wait";
     // Nobody waits for ever.
     EXPECT_TRUE(world.run_until([&] { return flood.statuses[500] == 100; }, std::chrono::seconds(11)));

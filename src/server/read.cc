@@ -9,6 +9,7 @@ namespace krake::server {
 namespace {
 
 constexpr std::size_t kSliceBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxPageAtOnce = 1000;  // objects of a page that leaves in one piece
 constexpr std::size_t kMaxPinnedLists = 256;
 constexpr std::ptrdiff_t kMaxPinnedListsOfAUser = 32;
 constexpr std::size_t kMaxPage = 100'000;
@@ -165,14 +166,13 @@ class WatchSource final : public ReplySource {
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
     CO_RETURN_IF_ERROR(may_go_on());
     if (initial_) {
+      CO_RETURN_IF_ERROR(keep_up());  // the ring goes on while they are sent
       send_initial(batch);
       if (!batch.empty()) co_return true;
     }
     for (;;) {
       CO_RETURN_IF_ERROR(may_go_on());
-      if (feed_->end <= position_) position_ = kind_.end_event();  // what came is of other namespaces
-      if (position_ < kind_.first_event)
-        co_return fail(Code::compacted, "this watcher was too slow; list and watch again");
+      CO_RETURN_IF_ERROR(keep_up());
       std::size_t size = 0;
       while (position_ < kind_.end_event() && size < kSliceBytes) {
         const auto& event = kind_.events[position_++ - kind_.first_event];
@@ -206,6 +206,14 @@ class WatchSource final : public ReplySource {
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
     options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
     options_.authorized = authorizer_.version();
+    return {};
+  }
+  // What came of other namespaces is passed over, also what the ring has dropped of it.
+  Status keep_up() {
+    if (feed_->end <= position_) position_ = kind_.end_event();
+    if (position_ >= kind_.first_event) return {};
+    if (position_ < feed_->dropped_end) return fail(Code::compacted, "this watcher was too slow; list and watch again");
+    position_ = kind_.first_event;
     return {};
   }
   void beat() {
@@ -358,7 +366,8 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
   std::string head = fmt::format(R"({{"api":"{}","kind":"{}List","metadata":{},"items":[)", request.route.kind->group,
                                  request.route.kind->name, metadata);
-  const bool small = request.http.method == "HEAD" || limit > 0 || shown.size() < 200;
+  const bool small =
+      request.http.method == "HEAD" || shown.size() < 200 || (limit > 0 && shown.size() <= kMaxPageAtOnce);
   auto place = small ? std::nullopt : admission_.list_streams.take(request.priority);
   if (!small && !place) {
     co_return refuse(
@@ -448,7 +457,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   WatchOptions options{.ns = request.route.ns,
                        .user = request.user,
                        .route = request.route,
-                       .authorized = authorizer_.version(),
+                       .authorized = request.authorized,  // roles may have changed since: then it is asked again
                        .bookmarks = flag(request.query, "bookmarks"),
                        .selection = *selection_of(request.query)};
   options.selection.namespaces = authorizer_.scope(request.user, request.route);

@@ -89,13 +89,14 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
     std::from_chars(length->data(), length->data() + length->size(), announced);
   announced = std::min(announced, limit);
   const auto place = admission_.bodies.take(request.priority);
-  const auto room = place ? admission_.body_bytes.take(request.priority, announced) : std::nullopt;
+  auto room = place ? admission_.body_bytes.take(request.priority, announced) : std::nullopt;
   if (!room) {
     co_return refuse(
         Error{Code::too_many_requests,
               fmt::format("{} bodies of {} bytes are being read, which is the limit for requests like this",
                           admission_.bodies.used(), admission_.body_bytes.used())});
   }
+  request.body_room.emplace(std::move(*room));
   auto body = co_await uncounted(request, request.http.body->read(limit));
   if (!body && body.error().code == Code::timeout)
     co_return refuse(Problem{.status = 408, .detail = body.error().message});
@@ -449,6 +450,7 @@ Awaitable<Answer> ApiServer::force_remove(Request& request) {
 // (W14).
 Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                                    ServerReply otherwise) {
+  request.body_room.reset();
   auto& kind = cache_.of(*request.route.kind);
   const auto place = admission_.watches.take(request.priority);
   if (!place) co_return otherwise;

@@ -119,7 +119,11 @@ class ClusterController final : public Controller {
       }
     }
     if (!clusters_.find(key)) {
-      known_.erase(key);
+      // It may have gone while we wrote: then its link is there still.
+      if (const auto known = known_.find(key); known != known_.end()) {
+        disconnect(known->second);
+        known_.erase(known);
+      }
       loop_.forget(key);
     }
     co_return outcome;

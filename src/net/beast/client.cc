@@ -17,9 +17,8 @@ namespace {
 
 constexpr std::size_t kReadSize = 16384;
 
-bool is_idempotent(std::string_view method) {
-  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" || method == "OPTIONS";
-}
+// Changes nothing, however often it is carried out.
+bool is_safe(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
 
 bool breaks_line(std::string_view text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
@@ -266,7 +265,7 @@ Awaitable<Result<Started>> start(PoolPtr pool, HttpRequest* request, Deadline* d
     deadline->release();
     auto error = deadline->explain(sent ? received.error() : sent.error());
     const bool stale = kept && !fresh && !exchange.received_any && error.code != Code::timeout;
-    if (!stale || !is_idempotent(request->method)) co_return fail(std::move(error));
+    if (!stale || !is_safe(request->method)) co_return fail(std::move(error));
   }
 }
 

@@ -89,6 +89,14 @@ void guards_of_each_kind_hold_or_show_the_current_entry(const Factory& factory) 
   }
 }
 
+void an_absent_key_has_no_revision(const Factory& factory) {
+  Rig rig(factory);
+  for (const auto& guard : {Guard::modified_at("k", 0), Guard::created_at("k", 0)}) {
+    EXPECT_TRUE(std::holds_alternative<Conflict>(rig.commit({.guards = {guard}, .puts = {{"j", bytes("1")}}})));
+  }
+  EXPECT_FALSE(rig.get("j"));
+}
+
 void the_first_failed_guard_is_named_and_nothing_is_applied(const Factory& factory) {
   Rig rig(factory);
   const auto a = rig.put("a", "1");
@@ -306,6 +314,7 @@ void add_core_cases(std::vector<Case>& cases) {
           {"RevisionsAreOneTotalOrder", revisions_are_one_total_order},
           {"AnEntryKnowsWhenItWasCreatedAndModified", an_entry_knows_when_it_was_created_and_modified},
           {"GuardsOfEachKindHoldOrShowTheCurrentEntry", guards_of_each_kind_hold_or_show_the_current_entry},
+          {"AnAbsentKeyHasNoRevision", an_absent_key_has_no_revision},
           {"TheFirstFailedGuardIsNamedAndNothingIsApplied", the_first_failed_guard_is_named_and_nothing_is_applied},
           {"ManyKeysChangeAtOneRevision", many_keys_change_at_one_revision},
           {"AGuardMayNameAKeyTheTransactionDoesNotWrite", a_guard_may_name_a_key_the_transaction_does_not_write},

@@ -197,7 +197,9 @@ Awaitable<Result<Response>> Connection::call(std::string_view what,
     const auto asked = member();
     Duration time = progress.begin + options_.timeout - clock_.now();
     if (repeat == Repeat::always && members_.size() > 1) time = std::min(time, options_.patience);
-    if (time <= Duration()) co_return fail(Code::unavailable, "etcd: no member answered in time");
+    // Too short an attempt tells nothing of the member.
+    if (time < std::min(options_.patience, options_.timeout) / 4)
+      co_return fail(Code::unavailable, "etcd: no member answered in time");
     const auto call = co_await attempt<Service>(asked, prepare, request, time);
     if (call->status.ok()) co_return std::move(call->response);
     const auto& text = call->status.error_message();

@@ -30,6 +30,8 @@ pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn) {
     auto& compare = *request.add_compare();
     compare.set_key(space.to_etcd(guard.key));
     compare.set_result(pb::Compare::EQUAL);
+    // To etcd an absent key has revision 0; to us it has none.
+    const Revision revision = guard.revision > 0 ? guard.revision : -1;
     switch (guard.kind) {
       case Guard::Kind::absent:
         compare.set_target(pb::Compare::CREATE);
@@ -37,11 +39,11 @@ pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn) {
         break;
       case Guard::Kind::created_at:
         compare.set_target(pb::Compare::CREATE);
-        compare.set_create_revision(guard.revision);
+        compare.set_create_revision(revision);
         break;
       case Guard::Kind::modified_at:
         compare.set_target(pb::Compare::MOD);
-        compare.set_mod_revision(guard.revision);
+        compare.set_mod_revision(revision);
         break;
     }
     request.add_failure()->mutable_request_range()->set_key(space.to_etcd(guard.key));

@@ -25,7 +25,9 @@ constexpr std::string_view kTickKey = "/krake/tick";
 constexpr std::string_view kOursPrefix = "/";
 
 constexpr int kMaxListRestarts = 3;
-constexpr std::int64_t kFirstPage = 512;
+constexpr Duration kRepeatPause = std::chrono::milliseconds(50);
+constexpr std::int64_t kFirstPage = 64;
+constexpr std::int64_t kLeastPage = 16;
 constexpr std::int64_t kMaxPage = 10'000;
 constexpr std::int64_t kPageBytes = std::int64_t{4} << 20;
 
@@ -52,7 +54,9 @@ class EtcdWatch final : public Watch {
 // How large the next page of a list should be, after one with `keys` keys of `bytes` bytes.
 std::int64_t next_page(std::int64_t keys, std::int64_t bytes) {
   if (keys == 0) return kFirstPage;
-  return std::clamp<std::int64_t>(kPageBytes / std::max<std::int64_t>(1, bytes / keys), 16, kMaxPage);
+  // Not much more at once: what follows may be larger.
+  const std::int64_t most = std::min(kMaxPage, std::max(kLeastPage, 4 * keys));
+  return std::clamp(kPageBytes / std::max<std::int64_t>(1, bytes / keys), kLeastPage, most);
 }
 
 class Etcd final : public EtcdStore {
@@ -203,7 +207,8 @@ class Etcd final : public EtcdStore {
     ASSIGN_OR_CO_RETURN(auto response, co_await connection_->call<pb::KV>("Range", &pb::KV::Stub::PrepareAsyncRange,
                                                                           std::move(request)));
     const auto* kv = response.kvs_size() > 0 ? &response.kvs(0) : nullptr;
-    Identity now{response.header().cluster_id(), kv ? kv->value() : std::string()};
+    if (!kv) co_return co_await leave_mark();
+    Identity now{response.header().cluster_id(), kv->value()};
     if (!identity_) identity_ = now;
     if (now != *identity_) {
       adopt(std::move(now));
@@ -218,10 +223,21 @@ class Etcd final : public EtcdStore {
                              {{"seen", floor}, {"revision", revision}});
     Txn txn;
     const std::string key(kIdKey);
-    txn.guards.push_back(kv ? Guard::modified_at(key, kv->mod_revision()) : Guard::absent(key));
+    txn.guards.push_back(Guard::modified_at(key, kv->mod_revision()));
     txn.puts.push_back({key, new_mark()});
     // Of several servers that notice, one renews it; all see the new one with their next question, as we do now.
     if (auto done = co_await commit(std::move(txn)); !done) co_return fail(done.error());
+    co_return co_await refresh();
+  }
+
+  // etcds that are set up alike have the same cluster id: what tells them apart is written with the first contact.
+  Awaitable<Result<Revision>> leave_mark() {
+    Txn txn;
+    txn.guards.push_back(Guard::absent(std::string(kIdKey)));
+    txn.puts.push_back({std::string(kIdKey), new_mark()});
+    // Somebody else may be faster, or the answer get lost: the next question tells which mark there is.
+    if (auto done = co_await commit_once(txn); !done && done.error().code != Code::timeout)
+      co_return fail(done.error());
     co_return co_await refresh();
   }
 
@@ -229,6 +245,7 @@ class Etcd final : public EtcdStore {
   Awaitable<Result<Revision>> current_of_prefix();
   Awaitable<Result<CommitResult>> commit_once(const Txn& txn);
   Awaitable<Result<std::shared_ptr<WatchStream>>> open_stream(EtcdRange range, Revision after);
+  Awaitable<Status> follow_main(std::shared_ptr<WatchStream> stream, EtcdRange range, Revision after, bool narrowed);
   Awaitable<Status> check_history(const std::string& prefix, Revision after);
   Awaitable<Result<std::int64_t>> count_at(EtcdRange range, Revision revision);
 
@@ -237,11 +254,13 @@ class Etcd final : public EtcdStore {
   KeySpace space_;
   // Not all keys of etcd are seen: revisions pass of which no watch tells.
   bool partial_ = false;
+  bool partial_told_ = false;
   std::optional<Identity> identity_;
   Revision seen_ = 0;  // no linearizable answer may be older
   std::vector<std::weak_ptr<WatchStream>> streams_;
   // The watch of everything that current_of_prefix() goes by.
   std::weak_ptr<WatchStream> main_;
+  EtcdRange main_range_;
   std::int64_t main_keys_ = 0;  // when it began
 };
 
@@ -292,12 +311,20 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   const Mono begin = clock_.now();
   auto result = co_await commit_once(txn);
   if (result || result.error().code != Code::timeout || !etcd::safe_to_repeat(txn)) co_return result;
-  if (clock_.now() - begin >= connection_->options().timeout) co_return result;
-  const auto again = co_await commit_once(txn);
-  if (!again) co_return result;
-  if (std::holds_alternative<Committed>(*again)) co_return again;
-  if (const auto revision = etcd::own_commit(txn, std::get<Conflict>(*again))) co_return Committed{*revision};
-  co_return result;  // somebody wrote since: over ours or before it
+  // Again, as often as it takes to find out what became of the first one.
+  while (clock_.now() - begin < connection_->options().timeout) {
+    auto again = co_await commit_once(txn);
+    if (!again && is_transient(again.error().code)) {
+      co_await sleep_for(clock_, kRepeatPause);
+      continue;
+    }
+    if (again && std::holds_alternative<Committed>(*again)) co_return again;
+    const auto* conflict = again ? std::get_if<Conflict>(&*again) : nullptr;
+    if (const auto revision = conflict ? etcd::own_commit(txn, *conflict) : std::nullopt)
+      co_return Committed{*revision};
+    break;  // somebody wrote since: over ours or before it
+  }
+  co_return result;
 }
 
 Awaitable<Result<std::shared_ptr<WatchStream>>> Etcd::open_stream(EtcdRange range, Revision after) {
@@ -322,27 +349,44 @@ Awaitable<Result<std::shared_ptr<WatchStream>>> Etcd::open_stream(EtcdRange rang
 
 Awaitable<Result<std::unique_ptr<Watch>>> Etcd::watch(std::string prefix, Revision after) {
   if (auto revision = co_await refresh(); !revision) co_return fail(revision.error());
+  const auto data = identity_;
   auto range = etcd::range_of(space_, prefix);
   auto stream = co_await open_stream(range, after);
+  bool narrowed = false;
   if (!stream && prefix.empty() && stream.error().message.find("permission denied") != std::string::npos) {
-    if (!partial_) {
-      connection_->log().warning(
-          "etcd: the user may not watch all keys: each read costs a question for the keys under '/', and a small "
-          "write when they changed; grant read of all keys to avoid that",
-          {{"user", connection_->options().user}});
-    }
-    partial_ = true;
     range = etcd::range_of(space_, kOursPrefix);
     stream = co_await open_stream(range, after);
+    narrowed = true;
   }
   if (!stream) co_return fail(stream.error());
   auto watch = std::make_unique<EtcdWatch>(*stream);
   CO_RETURN_IF_ERROR(co_await check_history(prefix, after));
-  if (partial_ && prefix.empty()) {
-    ASSIGN_OR_CO_RETURN(main_keys_, co_await count_at(range, after));
-    main_ = *stream;
-  }
+  if (prefix.empty()) CO_RETURN_IF_ERROR(co_await follow_main(*stream, std::move(range), after, narrowed));
+  // Replaced while it was being opened: nobody has ended it.
+  if (identity_ != data) co_return fail(Code::compacted, replaced_error().message);
   co_return watch;
+}
+
+// The watch of everything, or of all that may be seen.
+Awaitable<Status> Etcd::follow_main(std::shared_ptr<WatchStream> stream, EtcdRange range, Revision after,
+                                    bool narrowed) {
+  const bool partial = narrowed || !space_.prefix.empty();
+  if (partial && !std::exchange(partial_told_, true)) {
+    connection_->log().warning(
+        "etcd: not all keys are watched: each read costs a question for Krake's keys, and a small write when they "
+        "changed; without a prefix, and with the right to read all keys, it does not",
+        {{"user", connection_->options().user}, {"prefix", space_.prefix}});
+  }
+  partial_ = partial;
+  if (!partial) co_return Status{};
+  Result<std::int64_t> keys = std::int64_t{0};
+  if (after > 0) keys = co_await count_at(range, after);
+  if (!keys && keys.error().code == Code::invalid_argument) co_return Status{};  // it begins in the future
+  if (!keys) co_return fail(keys.error());
+  main_ = std::move(stream);
+  main_range_ = std::move(range);
+  main_keys_ = *keys;
+  co_return Status{};
 }
 
 // etcd takes a watch that begins at the very revision it was compacted to, whose removals are forgotten already.
@@ -375,10 +419,9 @@ Awaitable<Result<Revision>> Etcd::current_of_prefix() {
   if (const auto watch = main_.lock(); watch && !watch->ended()) {
     const Revision handed = watch->handed();
     const std::int64_t keys = main_keys_ + watch->growth();
-    auto all = etcd::range_of(space_, space_.prefix.empty() ? kOursPrefix : "");
     pb::RangeRequest request;
-    request.set_key(std::move(all.first));
-    request.set_range_end(std::move(all.end));
+    request.set_key(main_range_.first);
+    request.set_range_end(main_range_.end);
     request.set_keys_only(true);
     request.set_limit(1);
     request.set_min_mod_revision(handed + 1);

@@ -28,7 +28,7 @@ constexpr Row kRows[] = {
     {"too many requests", Next::later, false, Code::unavailable, ""},
     {"invalid auth token", Next::log_in, false, Code::unavailable, ""},
     {"revision of auth store is old", Next::log_in, false, Code::unavailable, ""},
-    {"user name is empty", Next::give_up, false, Code::unavailable,
+    {"user name is empty", Next::log_in, false, Code::unavailable,
      "this etcd wants a login: set etcd.user and etcd.password"},
     {"authentication failed", Next::give_up, false, Code::unavailable, "check etcd.user and etcd.password"},
     {"permission denied", Next::give_up, false, Code::unavailable,

@@ -24,7 +24,7 @@ TEST(Verdict, SaysWhetherToAskAgainWhatMayHaveHappenedAndWhatToDo) {
       {3, "etcdserver: request is too large", Next::give_up, false, Code::too_large, "--max-request-bytes"},
       {8, "etcdserver: too many requests", Next::later, false, Code::unavailable, ""},
       {16, "etcdserver: invalid auth token", Next::log_in, false, Code::unavailable, ""},
-      {3, "etcdserver: user name is empty", Next::give_up, false, Code::unavailable, "etcd.user"},
+      {3, "etcdserver: user name is empty", Next::log_in, false, Code::unavailable, "etcd.user"},
       {7, "etcdserver: permission denied", Next::give_up, false, Code::unavailable, "grant-permission"},
       {14, "etcdserver: leader changed", Next::elsewhere, true, Code::unavailable, "leader changed"},
       {14, "etcdserver: request timed out, possibly due to previous leader failure", Next::elsewhere, true,

@@ -46,7 +46,7 @@ bool WatchStream::arrived(bool ok) {
   arrived_bytes_ += response_.ByteSizeLong();
   arrived_.push_back(std::move(response_));
   response_.Clear();
-  paused_ = arrived_.size() >= kMaxReadyEvents || arrived_bytes_ >= kMaxReadyBytes;
+  paused_ = full_ || arrived_.size() >= kMaxReadyEvents || arrived_bytes_ >= kMaxReadyBytes;
   if (!paused_) stream_->Read(&response_, static_cast<Operation*>(this));
   return arrived_.size() == 1;  // else the loop has been told and not come yet
 }
@@ -65,10 +65,8 @@ void WatchStream::completed(bool ok) {
       take_arrived();
       if (!ok) return finish();
       return read_on();
-    case State::finishing:
-      return finished();
     default:
-      return;
+      return;  // a read that arrived before the end
   }
 }
 
@@ -88,12 +86,14 @@ void WatchStream::take_arrived() {
 
 // Unless what was taken waits for its reader.
 void WatchStream::read_on() {
-  if (!error_ && (ready_.size() >= kMaxReadyEvents || ready_bytes_ >= kMaxReadyBytes)) return;
+  const bool ending = error_ || abandoned_;
+  const bool full = !ending && (ready_.size() >= kMaxReadyEvents || ready_bytes_ >= kMaxReadyBytes);
   {
     const MutexLock lock(mutex_);
-    if (!std::exchange(paused_, false)) return;
+    full_ = full;
+    if (full || !std::exchange(paused_, false)) return;
   }
-  if (error_) return finish();
+  if (ending) return finish();
   stream_->Read(&response_, static_cast<Operation*>(this));
 }
 
@@ -113,10 +113,11 @@ void WatchStream::finished() {
 
 void WatchStream::finish() {
   state_ = State::finishing;
-  stream_->Finish(&status_, static_cast<Operation*>(this));
+  stream_->Finish(&status_, static_cast<Operation*>(&finish_tag_));
 }
 
 void WatchStream::abandon() {
+  abandoned_ = true;
   if (state_ == State::idle || state_ == State::finished || state_ == State::finishing) return;
   context_.TryCancel();
   bool paused = false;

@@ -39,6 +39,12 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   void abandon() override;
 
  private:
+  // Finish has a tag of its own: a read that was under way may complete before it.
+  struct FinishTag final : Operation {
+    explicit FinishTag(WatchStream& the_stream) : stream(the_stream) {}
+    void completed(bool /*ok*/) override { stream.finished(); }
+    WatchStream& stream;
+  };
   enum class State { idle, starting, writing, reading, finishing, finished };
   void take_arrived();
   void read_on();
@@ -61,7 +67,10 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   Mutex mutex_;
   std::vector<pb::WatchResponse> arrived_ KRAKE_GUARDED_BY(mutex_);
   std::size_t arrived_bytes_ KRAKE_GUARDED_BY(mutex_) = 0;
-  bool paused_ KRAKE_GUARDED_BY(mutex_) = false;  // no read is under way: too much waits to be taken
+  bool full_ KRAKE_GUARDED_BY(mutex_) = false;    // what was taken waits for its reader
+  bool paused_ KRAKE_GUARDED_BY(mutex_) = false;  // no read is under way: too much waits
+  FinishTag finish_tag_{*this};
+  bool abandoned_ = false;
   bool created_ = false;
   std::vector<CommitEvent> partial_;  // of a response that has not come whole yet
   std::vector<CommitEvent> ready_;
