@@ -2,13 +2,17 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <ctime>
 
 namespace krake {
 
 namespace asio = boost::asio;
 
+// With the time the machine slept: a leader that wakes with it must know that its lease is over.
 Mono RealClock::now() const {
-  return Mono(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return Mono(std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec));
 }
 
 Wall RealClock::wall() const {
@@ -17,8 +21,7 @@ Wall RealClock::wall() const {
 
 TimerHandle RealClock::at(Mono when, std::function<void()> fn) {
   auto timer = std::make_shared<asio::steady_timer>(executor_);
-  timer->expires_at(std::chrono::steady_clock::time_point(
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(when.time_since_epoch())));
+  timer->expires_after(std::chrono::duration_cast<std::chrono::steady_clock::duration>(when - now()));
   auto armed = std::make_shared<bool>(true);
   timer->async_wait([timer, armed, fn = std::move(fn)](const boost::system::error_code& ec) {
     if (!ec && *armed) fn();

@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "store/sqlite/engine.h"
 #include "store/mutex.h"
+#include "store/sqlite/engine.h"
 
 namespace krake::store {
 
