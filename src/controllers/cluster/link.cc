@@ -110,10 +110,13 @@ Awaitable<Status> Link::watch(std::string resource_version) {
   co_return co_await first_of(follow(std::move(*opened)), probe_while_quiet());
 }
 
-// The end of a watch says nothing about the cluster: the list that comes next does.
+// The end of a watch says nothing about the cluster: the list that comes next does. A server ends its watches within
+// five minutes (timeoutSeconds); one of which not even that is heard is dead, though the cluster answers otherwise.
+constexpr Duration kWatchSilence = std::chrono::minutes(5);
+
 Awaitable<Status> Link::follow(std::unique_ptr<kube::ObjectWatch> watch) {
   for (;;) {
-    auto event = co_await watch->next(std::chrono::hours(1));
+    auto event = co_await watch->next(kWatchSilence);
     if (!event || !*event) co_return Status{};
     heard_ = env_.clock.now();
     auto& object = (*event)->object;
