@@ -97,6 +97,7 @@ Awaitable<Status> InformerBase::list() {
   const std::string path = kind_.collection_path(options_.ns);
   std::set<ObjectKey> listed;
   std::string token;
+  std::string store;
   std::int64_t revision = 0;
   do {
     std::string target = fmt::format("{}?limit={}", path, kPage);
@@ -109,7 +110,7 @@ Awaitable<Status> InformerBase::list() {
     const auto text = answer->string_at({"metadata", "resource_version"});
     resumable_ = !text.empty();
     std::from_chars(text.data(), text.data() + text.size(), revision);
-    store_ = answer->string_at({"metadata", "store"});
+    store = answer->string_at({"metadata", "store"});
     token = answer->string_at({"metadata", "continue"});
     for (const auto& item : *items->if_array()) {
       listed.insert(
@@ -122,6 +123,8 @@ Awaitable<Status> InformerBase::list() {
   for (const auto& key : keys()) {
     if (!listed.contains(key)) erase(key);
   }
+  // Together, and only now: a revision counts in its own store alone.
+  store_ = std::move(store);
   revision_ = revision;
   synced_ = true;
   progress_.notify_all();
