@@ -51,6 +51,32 @@ Awaitable<void> InformerBase::catch_up(Epoch epoch) {
   while (granted_ < mine && !has_seen(epoch)) co_await progress_.wait();
 }
 
+void InformerBase::hurry() {
+  if (reopened_ != reopens_ || env_.clock.now() < reopen_at_) return;
+  ++reopens_;
+  reopen_at_ = env_.clock.now() + kFirstBookmark;
+  wished_.notify_all();
+}
+
+// Where the stream has not told in half the time, the list is read.
+Awaitable<bool> InformerBase::reach(Epoch point, Duration limit) {
+  const Mono deadline = env_.clock.now() + limit;
+  const Mono half = env_.clock.now() + limit / 2;
+  bool listing = false;
+  while (!has_seen(point) && env_.clock.now() < deadline) {
+    hurry();
+    if (!listing && env_.clock.now() >= half) {
+      listing = true;
+      if (granted_ == wishes_) ++wishes_;
+      wished_.notify_all();
+    }
+    Mono until = listing ? deadline : half;
+    if (reopened_ == reopens_) until = std::min(until, reopen_at_);
+    co_await progress_.wait_until(env_.clock, until);
+  }
+  co_return has_seen(point);
+}
+
 Awaitable<void> InformerBase::run() {
   const Backoff backoff{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(30)};
   int failures = 0;
@@ -97,6 +123,7 @@ Awaitable<Status> InformerBase::list() {
   const std::string path = kind_.collection_path(options_.ns);
   std::set<ObjectKey> listed;
   std::string token;
+  std::string store;
   std::int64_t revision = 0;
   do {
     std::string target = fmt::format("{}?limit={}", path, kPage);
@@ -109,7 +136,7 @@ Awaitable<Status> InformerBase::list() {
     const auto text = answer->string_at({"metadata", "resource_version"});
     resumable_ = !text.empty();
     std::from_chars(text.data(), text.data() + text.size(), revision);
-    store_ = answer->string_at({"metadata", "store"});
+    store = answer->string_at({"metadata", "store"});
     token = answer->string_at({"metadata", "continue"});
     for (const auto& item : *items->if_array()) {
       listed.insert(
@@ -122,6 +149,8 @@ Awaitable<Status> InformerBase::list() {
   for (const auto& key : keys()) {
     if (!listed.contains(key)) erase(key);
   }
+  // Together, and only now: a revision counts in its own store alone.
+  store_ = std::move(store);
   revision_ = revision;
   synced_ = true;
   progress_.notify_all();
@@ -152,6 +181,7 @@ Awaitable<Status> InformerBase::follow(Mono until) {
       CO_RETURN_IF_ERROR(handle_line(std::string_view(buffer).substr(begin, end - begin)));
     }
     buffer.erase(0, begin);
+    if (begin > 0) reopened_ = reopens;
     progress_.notify_all();
   }
   co_return Status{};

@@ -48,6 +48,14 @@ class InformerBase {
   // Returns when everything that was committed before that term of leadership has been seen: who takes over knows what
   // the one before has done. The stream is opened anew; where it does not say soon how far it is, the list is read.
   Awaitable<void> catch_up(Epoch epoch);
+  // Whether everything up to that revision of that store has been seen.
+  bool has_seen(const Epoch& point) const { return store_ == point.store && revision_ >= point.revision; }
+  // Returns when it has, or false after `limit`. Many that wait share what it costs.
+  Awaitable<bool> reach(Epoch point, Duration limit);
+  // Asks how far the stream is, without waiting: it is opened anew, but not more often than every 200 ms.
+  void hurry();
+  // Whose revisions these are; empty: the server does not tell.
+  const std::string& store() const { return store_; }
   void on_change(std::function<void(const ObjectKey&)> callback) { listeners_.push_back(std::move(callback)); }
   const Kind& kind() const { return kind_; }
   int relists() const { return relists_; }
@@ -69,7 +77,6 @@ class InformerBase {
   Awaitable<Status> list();
   Awaitable<Status> follow(Mono until);
   Awaitable<Result<std::string>> next_piece(ByteStream& body);
-  bool has_seen(const Epoch& epoch) const { return store_ == epoch.store && revision_ >= epoch.revision; }
   Status handle_line(std::string_view line);
 
   Env& env_;
@@ -80,11 +87,13 @@ class InformerBase {
   std::vector<std::function<void(const ObjectKey&)>> listeners_;
   std::int64_t revision_ = 0;
   bool synced_ = false;
-  bool resumable_ = false;     // the server gives revisions
-  std::string store_;          // whose revisions these are
-  std::uint64_t reopens_ = 0;  // wishes for another stream, so far
-  std::uint64_t wishes_ = 0;   // for a list, so far
-  std::uint64_t granted_ = 0;  // of them
+  bool resumable_ = false;      // the server gives revisions
+  std::string store_;           // whose revisions these are
+  std::uint64_t reopens_ = 0;   // wishes for another stream, so far
+  std::uint64_t reopened_ = 0;  // of them, those whose stream has told something
+  Mono reopen_at_{};            // hurry() waits until then
+  std::uint64_t wishes_ = 0;    // for a list, so far
+  std::uint64_t granted_ = 0;   // of them
   int relists_ = 0;
   Notifier progress_;
   Notifier wished_;

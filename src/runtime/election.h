@@ -34,8 +34,11 @@ struct ElectionTiming {
   Duration request_timeout(int failures, Duration last) const {
     return std::min(std::max(ttl / 5 * (failures + 1), 2 * last), confidence());
   }
-  Duration shortest_pause() const { return ttl / 60; }             // between two requests, whatever happens
-  Duration standby_pause() const { return ttl / 6; }               // of one who waits for the lease to become free
+  // A long ttl is patience with whoever leads, no reason to be slow when there is something to do.
+  Duration doubt_pause() const { return std::min<Duration>(ttl / 60, std::chrono::milliseconds(20)); }  // once in doubt
+  Duration shortest_pause() const { return std::min<Duration>(ttl / 60, std::chrono::milliseconds(100)); }  // otherwise
+  // Of one who waits for the lease to become free.
+  Duration standby_pause() const { return std::min<Duration>(ttl / 6, std::chrono::seconds(1)); }
   Duration lone_pause() const { return std::chrono::minutes(1); }  // of one who has nobody to ask
   Backoff retry() const { return {.base = shortest_pause(), .cap = standby_pause()}; }
 };

@@ -44,7 +44,7 @@ Awaitable<void> Elector::run() {
     take(answer_of(response), sent);
     const Mono now = env_.clock.now();
     const Mono next = next_request(standing_, timing_, sent, now, failures_, random_);
-    const Mono soonest = now + timing_.shortest_pause();
+    const Mono soonest = now + timing_.doubt_pause();
     for (;;) {
       const Mono until = hurried_ ? std::min(next, soonest) : next;
       if (env_.clock.now() >= until) break;

@@ -15,6 +15,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr Duration kTtl = seconds(6);
+constexpr Duration kTtls[] = {kTtl, seconds(600)};  // a long one makes nothing slower but the end of the silent
 
 // A line that can be cut, can keep what is sent on it until it is let go, can lose what watches tell, and can be that
 // to a server without leases.
@@ -66,12 +67,13 @@ class Line final : public Transport {
 };
 
 struct Member {
-  Member(testing::TestServer& s, std::string holder, bool enabled = true)
+  Member(testing::TestServer& s, std::string holder, bool enabled = true, Duration time_to_live = kTtl)
       : server(s),
+        ttl(time_to_live),
         line(std::make_shared<Line>(s.transport, s.world.env)),
         client(line),
         env{s.world.env.executor, s.world.clock, s.world.env.random.fork(holder), Log(), s.world.metrics},
-        elector(env, client, {.name = "scheduler", .holder = std::move(holder), .ttl = kTtl, .enabled = enabled}),
+        elector(env, client, {.name = "scheduler", .holder = std::move(holder), .ttl = ttl, .enabled = enabled}),
         writer(s.transport,
                {.leader = [this] { return elector.leader(); }, .on_leadership_lost = [this] { elector.doubt(); }}) {
     listening = elector.on_change([this] { told.emplace_back(elector.mode(), elector.epoch()); });
@@ -79,7 +81,7 @@ struct Member {
   }
   ~Member() { server.world.run(elector.stop()); }
   bool leads() const { return elector.mode() == Mode::leading; }
-  Mono confirmed() const { return elector.unfenced_until() - 2 * kTtl; }
+  Mono confirmed() const { return elector.unfenced_until() - 2 * ttl; }
   // A write as a controller makes it.
   bool writes_well() {
     Role role{.metadata = {.name = fmt::format("{}-{}", elector.holder(), ++writes)}};
@@ -87,6 +89,7 @@ struct Member {
   }
 
   testing::TestServer& server;
+  const Duration ttl;
   std::shared_ptr<Line> line;
   Client client;
   Env env;
@@ -98,8 +101,9 @@ struct Member {
 };
 
 struct Group {
-  explicit Group(int size) {
-    for (int i = 0; i < size; ++i) members.push_back(std::make_unique<Member>(server, fmt::format("host-{}", i)));
+  explicit Group(int size, Duration ttl = kTtl) {
+    for (int i = 0; i < size; ++i)
+      members.push_back(std::make_unique<Member>(server, fmt::format("host-{}", i), true, ttl));
   }
   // Time passes until `done`; there is never more than one that leads.
   bool wait(const std::function<bool()>& done, Duration limit = minutes(1)) {
@@ -147,35 +151,43 @@ TEST(Elector, OneLeadsAndGoesOnLeading) {
 }
 
 TEST(Elector, AReleasedLeaseIsTakenOverAtOnce) {
-  Group group(3);
+  for (const Duration ttl : kTtls) {
+    SCOPED_TRACE(ttl / seconds(1));
+    Group group(3, ttl);
+    Member& leader = group.elect();
+    group.pass(seconds(20));
+    const Mono begin = group.now();
+    group.server.world.run(leader.elector.resign());
+    EXPECT_EQ(leader.elector.mode(), Mode::standby);
+    EXPECT_LT(group.now() - begin, milliseconds(100));
+    EXPECT_TRUE(group.wait([&] { return group.another_leads(leader); }));
+    EXPECT_LT(group.now() - begin, milliseconds(200));
+    group.pass(minutes(1));
+    EXPECT_FALSE(leader.leads()) << "it does not come back";
+  }
+}
+
+void expect_no_two_decide(Duration ttl, Duration cut_after) {
+  SCOPED_TRACE(fmt::format("ttl {} s, cut after {} ms", ttl / seconds(1), cut_after / milliseconds(1)));
+  Group group(3, ttl);
   Member& leader = group.elect();
-  group.pass(seconds(20));
-  const Mono begin = group.now();
-  group.server.world.run(leader.elector.resign());
-  EXPECT_EQ(leader.elector.mode(), Mode::standby);
-  EXPECT_LT(group.now() - begin, milliseconds(100));
-  EXPECT_TRUE(group.wait([&] { return group.another_leads(leader); }));
-  EXPECT_LT(group.now() - begin, milliseconds(200));
-  group.pass(minutes(1));
-  EXPECT_FALSE(leader.leads()) << "it does not come back";
+  group.pass(cut_after);
+  const Mono confirmed = leader.confirmed();
+  leader.line->cut = true;
+  EXPECT_TRUE(group.wait([&] { return !leader.leads(); }, 2 * ttl));
+  EXPECT_EQ(leader.elector.mode(), Mode::repair_only);
+  EXPECT_LE(group.now(), confirmed + ttl * 2 / 3);
+  EXPECT_TRUE(group.wait([&] { return group.another_leads(leader); }, 2 * ttl));
+  EXPECT_LE(group.now(), confirmed + ttl + seconds(1));
+  EXPECT_GE(group.now(), confirmed + ttl);
+  EXPECT_FALSE(leader.writes_well()) << "its writes still go through";
+  leader.line->cut = false;
+  EXPECT_TRUE(group.wait([&] { return leader.elector.mode() == Mode::standby; }));
 }
 
 TEST(Elector, WhoIsCutOffStopsDecidingBeforeAnotherBegins) {
-  for (int round = 0; round < 5; ++round) {
-    Group group(3);
-    Member& leader = group.elect();
-    group.pass(seconds(10) + milliseconds(700 * round));
-    const Mono confirmed = leader.confirmed();
-    leader.line->cut = true;
-    EXPECT_TRUE(group.wait([&] { return !leader.leads(); }));
-    EXPECT_EQ(leader.elector.mode(), Mode::repair_only);
-    EXPECT_LE(group.now(), confirmed + kTtl * 2 / 3);
-    EXPECT_TRUE(group.wait([&] { return group.another_leads(leader); }));
-    EXPECT_LE(group.now(), confirmed + kTtl + seconds(1));
-    EXPECT_GE(group.now(), confirmed + kTtl);
-    EXPECT_FALSE(leader.writes_well()) << "its writes still go through";
-    leader.line->cut = false;
-    EXPECT_TRUE(group.wait([&] { return leader.elector.mode() == Mode::standby; }));
+  for (const Duration ttl : kTtls) {
+    for (int round = 0; round < 5; ++round) expect_no_two_decide(ttl, seconds(10) + milliseconds(700 * round));
   }
 }
 

@@ -209,6 +209,37 @@ TEST(ApiServer, WatchSendsChangesFromItsStartAndResumes) {
   EXPECT_EQ(rest, text.substr(text.find('\n') + 1));
 }
 
+// Nobody has to wait for a heartbeat, or to list, to learn that nothing has happened.
+TEST(ApiServer, AWatchWithBookmarksTellsAtOnceHowFarItIs) {
+  TestServer t;
+  const auto open = [&](const std::string& query) {
+    return std::move(
+        *t.world.run(t.transport->open({"GET", fmt::format("{}?watch&bookmarks=true{}", kApps, query), {}, ""})));
+  };
+  const auto revision = [&] {
+    return std::string(t.get(std::string(kApps)).string_at({"metadata", "resource_version"}));
+  };
+  const auto bookmark = [&] {
+    return fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", revision());
+  };
+  const std::string before = revision();
+  t.call("POST", std::string(kApps), std::string(kMinimal));
+  for (const char* heartbeat : {"", "&heartbeat=0"}) {
+    auto quiet = open(heartbeat);
+    EXPECT_EQ(*t.world.run(quiet.body->read()), bookmark()) << heartbeat;
+    quiet = open("&since=" + revision() + heartbeat);
+    EXPECT_EQ(*t.world.run(quiet.body->read()), bookmark()) << heartbeat;
+    auto resumed = open("&since=" + before + heartbeat);
+    std::string text;
+    while (!text.contains("BOOKMARK")) text += *t.world.run(resumed.body->read());
+    EXPECT_TRUE(text.starts_with(R"({"type":"ADDED")")) << text;
+    EXPECT_TRUE(text.ends_with("\n" + bookmark())) << text;
+    // And no other before the heartbeat.
+    t.call("PATCH", app("web"), fmt::format(R"({{"metadata":{{"labels":{{"x":"{}"}}}}}})", revision()));
+    EXPECT_TRUE(t.world.run(resumed.body->read())->starts_with(R"({"type":"MODIFIED")"));
+  }
+}
+
 TEST(ApiServer, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
   TestServer t;
   auto stream =

@@ -119,6 +119,36 @@ TEST(Informer, KeepsNoOldCopyOfWhatCannotBeRead) {
   EXPECT_TRUE(rig.sees({}));
 }
 
+// What happens to other kinds moves the revision too.
+TEST(Informer, ReachesARevisionWithoutAnEventOrAList) {
+  InformerRig rig;
+  auto& world = rig.server.world;
+  EXPECT_EQ(
+      rig.server.call("POST", "/core/rolebindings", R"({"metadata":{"name":"x"},"roles":["a"],"users":["b"]})").status,
+      200);
+  const auto list = rig.server.get("/core/rolebindings");
+  Epoch point{.store = std::string(list.string_at({"metadata", "store"})),
+              .revision = std::stoll(std::string(list.string_at({"metadata", "resource_version"})))};
+  ASSERT_FALSE(rig.informer.has_seen(point));
+  const int lists = rig.informer.relists();
+  const auto streams = rig.transport->targets.size();
+  const Mono begin = world.clock.now();
+  int reached = 0;
+  const auto wait = [](Informer<Role>& informer, Epoch until, int* count) -> Awaitable<void> {
+    if (co_await informer.reach(std::move(until), std::chrono::seconds(5))) ++*count;
+  };
+  TaskGroup waiting(world.env.executor);
+  for (int i = 0; i < 3; ++i) waiting.spawn("wait", wait(rig.informer, point, &reached));
+  EXPECT_TRUE(world.run_until([&] { return reached == 3; }, std::chrono::seconds(1)));
+  EXPECT_LT(world.clock.now() - begin, std::chrono::milliseconds(200));
+  EXPECT_EQ(rig.informer.relists(), lists);
+  EXPECT_EQ(rig.transport->targets.size(), streams + 1) << "they share one stream";
+  point.store = "another";
+  EXPECT_FALSE(world.run(rig.informer.reach(point, std::chrono::seconds(5))));
+  EXPECT_GT(rig.informer.relists(), lists) << "that would have told";
+  EXPECT_LT(rig.transport->targets.size(), streams + 30) << "and not in a hurry";
+}
+
 TEST(Informer, WaitsForItsOwnWrites) {
   InformerRig rig;
   auto created = rig.server.world.run(rig.client.create<Role>("", Role{.metadata = {.name = "mine"}}));

@@ -161,6 +161,8 @@ class WatchSource final : public ReplySource {
         initial_(std::move(initial)),
         place_(std::move(place)) {
     beat();
+    // Who goes on from a revision hears at once how far that was.
+    if (options_.bookmarks && !initial_) next_beat_ = clock_.now();
   }
 
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
@@ -217,6 +219,7 @@ class WatchSource final : public ReplySource {
     return {};
   }
   void beat() {
+    next_beat_.reset();
     if (options_.heartbeat) next_beat_ = clock_.now() + *options_.heartbeat;
   }
   SharedBytes heartbeat_line() const {

@@ -173,7 +173,7 @@ Awaitable<Status> ApplicationController::permit(std::shared_ptr<Connection> conn
   if (begun < (removes ? Mode::leading : Mode::repair_only)) co_return fail(lost);
   const auto passage = begun == Mode::leading
                            ? co_await connection->fence.raise(epoch, elector_->holder(), removes, env_.clock.now())
-                           : co_await connection->fence.check(epoch);
+                           : co_await connection->fence.check(epoch, elector_->holder());
   if (!passage) co_return fail(passage.error());
   if (*passage == kube::Passage::outrun) {
     elector_->doubt();

@@ -27,7 +27,8 @@ Ref ref_of(const ObjectKey& key) {
 }
 Ref ref_of(const ResourceRef& ref) { return {ref.api, ref.kind, ref.namespace_.value_or(""), ref.name}; }
 
-constexpr std::size_t kMaxVisits = 20'000;  // of one look for cycles
+constexpr std::size_t kMaxVisits = 20'000;                 // of one look for cycles
+constexpr Duration kReachLimit = std::chrono::seconds(5);  // for all kinds to be as far as an object that is to go
 
 class GarbageCollector final : public Controller {
  public:
@@ -255,7 +256,44 @@ class GarbageCollector final : public Controller {
     return observed;
   }
 
-  Awaitable<Result<Outcome>> reconcile(Ref ref) { co_return co_await act(make_plan(observe(ref), env_.clock.now())); }
+  // The kinds are followed independently: one that lags behind hides dependents that were there before the object was
+  // deleted. So none may have been seen less far than what the drop is decided on; what comes later is told by the
+  // object's revision.
+  Awaitable<Result<Outcome>> reconcile(Ref ref) {
+    Plan plan = make_plan(observe(ref), env_.clock.now());
+    while (const auto* drop = drop_in(plan)) {
+      const Epoch point{informer(ref)->store(), drop->revision};
+      if (!first_behind(point)) break;
+      CO_RETURN_IF_ERROR(co_await reach(ref, point));
+      plan = make_plan(observe(ref), env_.clock.now());
+    }
+    co_return co_await act(std::move(plan));
+  }
+
+  static const DropFinalizer* drop_in(const Plan& plan) {
+    return plan.empty() ? nullptr : std::get_if<DropFinalizer>(&plan.front());
+  }
+  MetadataInformer* first_behind(const Epoch& point) const {
+    for (const auto& [kind, informer] : informers_) {
+      if (!informer->has_seen(point)) return informer.get();
+    }
+    return nullptr;
+  }
+  // All at the same time.
+  Awaitable<Status> reach(Ref ref, Epoch point) {
+    const Mono deadline = env_.clock.now() + kReachLimit;
+    for (const auto& [kind, informer] : informers_) {
+      if (!informer->has_seen(point)) informer->hurry();
+    }
+    while (auto* behind = first_behind(point)) {
+      if (co_await behind->reach(point, deadline - env_.clock.now())) continue;
+      co_return fail(Code::unavailable,
+                     fmt::format("{} stays for now: of the {} only what is older than it has been seen (up to revision "
+                                 "{}, and {} is needed), so that it may have dependents among them; it is tried again",
+                                 graph::to_string(ref), behind->kind().plural, behind->revision(), point.revision));
+    }
+    co_return Status();
+  }
 
   Awaitable<Result<Outcome>> act(Plan plan) {
     Outcome outcome;

@@ -258,6 +258,72 @@ TEST(GarbageCollector, FindsWhatItsWatchesHaveLost) {
   EXPECT_TRUE(bench.gone({"a", "b", "c1"}, minutes(20)));
 }
 
+// Watches of applications that tell nothing, from some moment on or at all.
+class LaggingTransport final : public Transport {
+ public:
+  explicit LaggingTransport(std::shared_ptr<Transport> inner) : inner_(std::move(inner)) {}
+  Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    if (deaf && is_lagging(request) && request.method == "GET")
+      co_return HttpResponse{.status = 503, .headers = {}, .body = "{}"};
+    co_return co_await inner_->send(std::move(request), options);
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    const bool lagging = is_lagging(request);
+    auto stream = co_await inner_->open(std::move(request), options);
+    if (stream && lagging) stream->body = std::make_unique<Stream>(std::move(stream->body), *this);
+    co_return stream;
+  }
+  void lag() { ++silenced_; }  // those that are open; a new one tells everything
+  bool deaf = false;           // those that will be opened too, and no lists
+
+ private:
+  struct Stream final : ByteStream {
+    Stream(std::unique_ptr<ByteStream> b, const LaggingTransport& t) : body(std::move(b)), line(t), born(t.silenced_) {}
+    Awaitable<Result<std::string>> read() override {
+      for (;;) {
+        auto piece = co_await body->read();
+        if (!piece || piece->empty() || (!line.deaf && born == line.silenced_)) co_return piece;
+      }
+    }
+    std::unique_ptr<ByteStream> body;
+    const LaggingTransport& line;
+    int born;
+  };
+  static bool is_lagging(const HttpRequest& request) { return request.target.starts_with("/kubernetes/applications"); }
+
+  std::shared_ptr<Transport> inner_;
+  int silenced_ = 0;
+};
+
+TEST(GarbageCollector, AWatchThatLagsHidesNoDependent) {
+  for (const bool deaf : {false, true}) {
+    SCOPED_TRACE(deaf);
+    Bench bench;
+    bench.stop();
+    auto line = std::make_shared<LaggingTransport>(bench.transport);
+    bench.other_client = std::make_unique<Client>(line);
+    bench.start();
+    bench.add("c1");
+    bench.pass(seconds(1));
+    line->lag();
+    line->deaf = deaf;
+    bench.add("a", {"c1"}, "['mine']");
+    bench.remove("c1");
+    if (deaf) {
+      EXPECT_TRUE(bench.wait([&] { return bench.gc->debug().find("of the applications") != std::string::npos; }))
+          << "it says why c1 stays: " << bench.gc->debug();
+      bench.pass(minutes(2));
+      ASSERT_TRUE(bench.exists("c1"));
+      line->deaf = false;
+    }
+    EXPECT_TRUE(bench.wait([&] { return bench.is_deleted("a"); }, deaf ? minutes(5) : seconds(1)));
+    bench.pass(seconds(30));
+    EXPECT_TRUE(bench.exists("c1"));
+    bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+    EXPECT_TRUE(bench.gone({"a", "c1"}));
+  }
+}
+
 TEST(GarbageCollector, GoesOnWhenTheServerIsBack) {
   Bench bench;
   bench.add("c1");

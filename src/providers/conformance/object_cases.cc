@@ -287,16 +287,17 @@ Awaitable<Status> fences_terms(Rig& rig) {
   const Mono now = rig.env.clock.now();
   Fence first(rig.client, rig.ns, "krake-test");
   Fence second(rig.client, rig.ns, "krake-test");
-  HOLDS(co_await first.check("s-5") == Passage::open);
+  HOLDS(co_await first.check("s-5", "one") == Passage::open);
   HOLDS(co_await first.raise("s-5", "one", false, now) == Passage::open);
-  HOLDS(co_await second.check("s-5") == Passage::open);
-  HOLDS(co_await second.check("s-4") == Passage::outrun);
+  HOLDS(co_await second.check("s-5", "two") == Passage::open);
+  HOLDS(co_await second.check("s-4", "two") == Passage::outrun);
+  HOLDS(co_await second.check("t-1", "two") == Passage::outrun);
   HOLDS(co_await second.raise("s-4", "late", false, now) == Passage::outrun);
   HOLDS(co_await second.raise("s-9", "two", false, now) == Passage::open);
-  HOLDS(co_await first.check("s-5") == Passage::outrun);
+  HOLDS(co_await first.check("s-5", "one") == Passage::outrun);
   HOLDS(co_await first.raise("s-5", "one", true, now) == Passage::outrun);
   // The store was restored: another order begins.
-  HOLDS(co_await first.check("t-1") == Passage::outrun);
+  HOLDS(co_await first.check("t-1", "one") == Passage::outrun);
   HOLDS(co_await first.raise("t-1", "one", false, now) == Passage::open);
   const auto type = co_await rig.client.resolve("coordination.k8s.io/v1", "Lease");
   HOLDS(type);
@@ -307,7 +308,9 @@ Awaitable<Status> fences_terms(Rig& rig) {
   HOLDS(co_await rig.client.remove({*type, rig.ns, "krake-test"}));
   HOLDS(co_await first.raise("t-1", "one", true, now) == Passage::open);
   HOLDS(co_await rig.client.get({*type, rig.ns, "krake-test"}));
+  // No object is no leave: it cannot be put there either.
   Fence nowhere(rig.client, rig.ns + "-not", "krake-test");
+  HOLDS(co_await nowhere.check("s-5", "one") == Passage::unfenced);
   HOLDS(co_await nowhere.raise("s-5", "one", false, now) == Passage::unfenced);
   co_return Status();
 }

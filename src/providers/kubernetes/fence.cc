@@ -53,17 +53,20 @@ Awaitable<Result<std::optional<json::Value>>> Fence::read() {
   co_return fail(std::move(object).error());
 }
 
-Awaitable<Result<Passage>> Fence::check(std::string epoch) {
-  auto object = co_await read();
-  if (!object && is_refusal(object.error())) co_return Passage::unfenced;
-  if (!object) co_return fail(std::move(object).error());
-  co_return judge(epoch_on(*object), epoch, false) == FenceVerdict::pass ? Passage::open : Passage::outrun;
+Awaitable<Result<Passage>> Fence::check(std::string epoch, std::string holder) {
+  if (unfenced_ == epoch) co_return Passage::unfenced;
+  auto passage = co_await put(epoch, std::move(holder), false);
+  if (!passage && is_refusal(passage.error())) {
+    unfenced_ = epoch;
+    co_return Passage::unfenced;
+  }
+  co_return passage;
 }
 
 Awaitable<Result<Passage>> Fence::raise(std::string epoch, std::string holder, bool verify, Mono now) {
   if (!verify && raised_ == epoch) co_return Passage::open;
   if (unfenced_ == epoch && now < ask_again_) co_return Passage::unfenced;
-  auto passage = co_await put(epoch, std::move(holder));
+  auto passage = co_await put(epoch, std::move(holder), true);
   if (!passage && is_refusal(passage.error())) {
     unfenced_ = epoch;
     ask_again_ = now + kAskAgain;
@@ -74,14 +77,14 @@ Awaitable<Result<Passage>> Fence::raise(std::string epoch, std::string holder, b
 }
 
 // Compare and swap.
-Awaitable<Result<Passage>> Fence::put(std::string epoch, std::string holder) {
+Awaitable<Result<Passage>> Fence::put(std::string epoch, std::string holder, bool leads) {
   Error race;
   for (int i = 0; i < kTries; ++i) {
     auto object = co_await read();
     if (!object) co_return fail(std::move(object).error());
-    const auto verdict = judge(epoch_on(*object), epoch, true);
-    if (verdict == FenceVerdict::pass) co_return Passage::open;
-    if (verdict == FenceVerdict::outrun) co_return Passage::outrun;
+    const auto found = epoch_on(*object);
+    if (found == epoch) co_return Passage::open;
+    if (judge(found, epoch, leads) == FenceVerdict::outrun) co_return Passage::outrun;
     auto type = co_await client_.resolve("coordination.k8s.io/v1", "Lease");
     if (!type) co_return fail(std::move(type).error());
     const bool fresh = !*object;

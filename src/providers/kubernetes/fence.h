@@ -37,12 +37,13 @@ class Fence {
   // For a leader, before it changes something: its epoch is on the cluster when the answer is `open`. `verify`: asks
   // even if it was so earlier in this term. `holder` is for those who look at the object. Errors: the cluster's.
   Awaitable<Result<Passage>> raise(std::string epoch, std::string holder, bool verify, Mono now);
-  // For one that only repairs, before each repair.
-  Awaitable<Result<Passage>> check(std::string epoch);
+  // For one that only repairs, before each repair. `open` only where it can put its own epoch there, or has: where
+  // leases can be read and not written, no later leader could tell it to stop. It never replaces another store's epoch.
+  Awaitable<Result<Passage>> check(std::string epoch, std::string holder);
 
  private:
   Awaitable<Result<std::optional<json::Value>>> read();
-  Awaitable<Result<Passage>> put(std::string epoch, std::string holder);
+  Awaitable<Result<Passage>> put(std::string epoch, std::string holder, bool leads);
   static std::optional<std::string_view> epoch_on(const std::optional<json::Value>& object);
 
   KubeClient& client_;
