@@ -89,13 +89,18 @@ class Cluster:
             pass
 
 
+def modes_of(queues):
+    """What /debug/queues says: lease -> mode."""
+    return {each["leadership"]["lease"]: each["leadership"]["mode"] for each in queues if each["leadership"]}
+
+
 class Leaders:
     """A thread that asks every process again and again which controllers it leads. Two never lead one at the same time: when one says so between two
     answers of another that says so, both have led."""
 
     def __init__(self, world):
         self.world = world
-        self.samples = 0
+        self.heard = {}  # process name -> how often it said what it leads
         self.overlaps = []
         self._last = {}  # controller -> (process, pid) of those who said that they lead and have not said otherwise since, in that order
         self._stopping = threading.Event()
@@ -109,7 +114,11 @@ class Leaders:
         while not self._stopping.wait(0.1):
             for process in self.world.krake_processes():
                 life = (process.name, process.pid)
-                for lease, mode in (self.world.modes(process) or {}).items():
+                modes = self.world.modes(process)
+                if modes is None:
+                    continue
+                self.heard[process.name] = self.heard.get(process.name, 0) + 1
+                for lease, mode in modes.items():
                     self.note(lease, life, mode)
 
     def note(self, lease, life, mode):
@@ -118,7 +127,6 @@ class Leaders:
             said = self._last.get(lease, [])
             self._last[lease] = [x for x in said if x != life]
             return
-        self.samples += 1
         said = self._last.setdefault(lease, [])
         if said and said[-1] != life and life in said:
             self.overlaps.append(f"{lease}: {said[-1]} said it leads while {life} led")
@@ -261,18 +269,24 @@ class World:
 
     # ---- looking
 
-    def modes(self, process, timeout=1):
-        """Controller -> mode ("leading", "repair-only", "standby"), as the process says it now; None when it does not say "ready"."""
+    def _admin_page(self, process, page, timeout=1):
+        """None when it does not answer, or not with 200."""
         if not process.alive() or process.paused:
             return None
         try:
-            with urllib.request.urlopen(f"http://{self.admin_ports[process.name]}/readyz", timeout=timeout) as answer:
-                return dict(line.split(": ") for line in answer.read().decode().splitlines() if ": " in line)
+            with urllib.request.urlopen(f"http://{self.admin_ports[process.name]}{page}", timeout=timeout) as answer:
+                return answer.read().decode()
         except (OSError, http.client.HTTPException):
             return None
 
+    def modes(self, process):
+        """Controller -> mode ("leading", "repair-only", "standby"), as the process says it now; None when it does not say. Not asked of /readyz, which waits for
+        the store: who is cut off from it must be heard too."""
+        page = self._admin_page(process, "/debug/queues")
+        return None if page is None else modes_of(json.loads(page))
+
     def ready(self, number):
-        return self.modes(self.servers[number]) is not None
+        return self._admin_page(self.servers[number], "/readyz") is not None
 
     def wait_ready(self, number, seconds=60):
         def look():
