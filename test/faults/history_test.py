@@ -175,7 +175,7 @@ class StreamTest(unittest.TestCase):
 
 class LeadersTest(unittest.TestCase):
     def test_what_a_process_says(self):
-        queues = [{"controller": "gc", "leadership": {"lease": "gc", "mode": "leading"}}, {"controller": "s", "leadership": {"lease": "scheduler", "mode": "standby"}},
+        queues = [{"controller": "gc", "leadership": {"lease": "gc", "mode": "leading"}}, {"queue": {"leadership": {"lease": "scheduler", "mode": "standby"}}, "clusters": {}},
                   {"controller": "alone", "leadership": None}]
         self.assertEqual(modes_of(queues), {"gc": "leading", "scheduler": "standby"})
         self.assertEqual(modes_of([]), {})

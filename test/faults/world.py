@@ -89,9 +89,10 @@ class Cluster:
             pass
 
 
-def modes_of(queues):
+def modes_of(controllers):
     """What /debug/queues says: lease -> mode."""
-    return {each["leadership"]["lease"]: each["leadership"]["mode"] for each in queues if each["leadership"]}
+    said = [each.get("queue", each)["leadership"] for each in controllers]
+    return {leadership["lease"]: leadership["mode"] for leadership in said if leadership}
 
 
 class Leaders:
@@ -102,6 +103,7 @@ class Leaders:
         self.world = world
         self.heard = {}  # process name -> how often it said what it leads
         self.overlaps = []
+        self.error = None
         self._last = {}  # controller -> (process, pid) of those who said that they lead and have not said otherwise since, in that order
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -111,15 +113,22 @@ class Leaders:
         return self
 
     def _run(self):
-        while not self._stopping.wait(0.1):
-            for process in self.world.krake_processes():
-                life = (process.name, process.pid)
-                modes = self.world.modes(process)
-                if modes is None:
-                    continue
-                self.heard[process.name] = self.heard.get(process.name, 0) + 1
-                for lease, mode in modes.items():
-                    self.note(lease, life, mode)
+        try:
+            while not self._stopping.wait(0.1):
+                for process in self.world.krake_processes():
+                    self._ask(process)
+        except Exception as error:  # must not look like silence
+            self.error = error
+            raise
+
+    def _ask(self, process):
+        life = (process.name, process.pid)
+        modes = self.world.modes(process)
+        if modes is None:
+            return
+        self.heard[process.name] = self.heard.get(process.name, 0) + 1
+        for lease, mode in modes.items():
+            self.note(lease, life, mode)
 
     def note(self, lease, life, mode):
         """An A after A B is an overlap; a B after an A is a take-over."""
@@ -138,6 +147,8 @@ class Leaders:
         self._thread.join(60)
 
     def check(self):
+        if self.error:
+            raise self.error
         if self.overlaps:
             raise Failed(f"two leaders at one time: {self.overlaps[:3]}")
 
