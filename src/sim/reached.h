@@ -45,6 +45,7 @@ inline constexpr Situation kSituations[] = {
     // leadership
     {"another one took over"},
     {"a lease was given back"},
+    {"a leader changed a cluster in its term"},
     {"a cluster told a stale holder of a later term", false},
     {"a leader lost its lease and won it again"},
     {"a write under a leadership that was over was refused"},
