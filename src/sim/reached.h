@@ -49,6 +49,7 @@ inline constexpr Situation kSituations[] = {
     {"a cluster told a stale holder of a later term", false},
     {"a leader lost its lease and won it again"},
     {"a write under a leadership that was over was refused"},
+    {"something was removed under a leadership"},
     {"one that was cut off repaired a cluster", false},
     {"a crash while an application was being deleted"},
     {"a crash while an application was moving"},
