@@ -137,6 +137,35 @@ TEST(BackupFile, CanBeCheckedWithoutKeepingTheValues) {
   EXPECT_FALSE(backup->values.at("a"));
 }
 
+// A store another writer writes to just before each commit of ours; true: of the marker.
+class SharedStore final : public store::Store {
+ public:
+  using Meanwhile = std::function<void(bool marks)>;
+  SharedStore(store::Store& inner, Meanwhile meanwhile) : inner_(inner), meanwhile_(std::move(meanwhile)) {}
+
+  Awaitable<Result<store::CommitResult>> commit(store::Txn txn) override {
+    meanwhile_(std::ranges::any_of(txn.puts, [](const auto& put) { return put.key == kMarkerKey; }));
+    return inner_.commit(std::move(txn));
+  }
+  Awaitable<Result<std::optional<store::Entry>>> get(std::string key) override { return inner_.get(std::move(key)); }
+  Awaitable<Result<store::Listing>> list(std::string prefix, store::ListOptions options) override {
+    return inner_.list(std::move(prefix), std::move(options));
+  }
+  Awaitable<Result<std::unique_ptr<store::Watch>>> watch(std::string prefix, store::Revision after) override {
+    return inner_.watch(std::move(prefix), after);
+  }
+  Awaitable<Result<store::Revision>> current() override { return inner_.current(); }
+  Awaitable<Status> compact(store::Revision revision) override { return inner_.compact(revision); }
+  Awaitable<Result<store::LeaseId>> grant(Duration ttl) override { return inner_.grant(ttl); }
+  Awaitable<Status> keep_alive(store::LeaseId lease) override { return inner_.keep_alive(lease); }
+  Awaitable<Status> revoke(store::LeaseId lease) override { return inner_.revoke(lease); }
+  std::string id() const override { return inner_.id(); }
+
+ private:
+  store::Store& inner_;
+  Meanwhile meanwhile_;
+};
+
 // --- a store that is written to while it is read ---------------------------------------------------------------------
 
 class BackupStore : public ::testing::Test {
@@ -231,6 +260,37 @@ TEST_F(BackupStore, ComesToItsEndAlsoWhenTheNewestCommitsAreOfOthers) {
   const auto made = backup(*memory, [&] { put("outside", "1"); });
   ASSERT_TRUE(made) << made.error().message;
   EXPECT_EQ(texts(made->values), below(kPrefixes));
+}
+
+TEST_F(BackupStore, IsNoMixtureWithARestoreThatBeginsOrEndsMeanwhile) {
+  const auto wanted = backup_of({{"/core/a/000", "restored"}});
+  const auto fill = [&] {
+    for (int i = 0; i < 150; ++i) put(fmt::format("/core/a/{:03}", i), "1");
+  };
+  const auto begin = [&] { ASSERT_TRUE(restore_all(*memory, wanted, true)); };
+  const auto end = [&] { ASSERT_TRUE(world.run(finish(*memory, "one"))); };
+  fill();
+  auto made = backup(*memory, [&, begun = false]() mutable {
+    if (!std::exchange(begun, true)) begin();
+  });
+  ASSERT_FALSE(made) << "it begins";
+  EXPECT_EQ(made.error().code, Code::unavailable);
+  EXPECT_THAT(made.error().message, HasSubstr("take the backup again"));
+
+  made = backup(*memory);
+  ASSERT_FALSE(made) << "it had begun";
+  EXPECT_EQ(made.error().code, Code::unavailable);
+  end();
+
+  fill();
+  made = backup(*memory, [&, done = false]() mutable {
+    if (std::exchange(done, true)) return;
+    begin();
+    end();
+  });
+  ASSERT_FALSE(made) << "it begins and ends";
+  EXPECT_EQ(made.error().code, Code::unavailable);
+  EXPECT_TRUE(backup(*memory)) << "what is restored is whole";
 }
 
 TEST_F(BackupStore, OfAnEmptyStoreIsAFileToo) {
@@ -363,6 +423,45 @@ TEST_F(BackupStore, GoesOnWhereverItWasInterrupted) {
       EXPECT_TRUE(world.run(check_whole(*memory)));
     }
   }
+}
+
+TEST_F(BackupStore, UndoesWhatAServerWroteThatHadNotYetSeenTheMarker) {
+  std::map<std::string, std::string> values;
+  for (int i = 0; i < 250; ++i) values[fmt::format("/core/a/{:03}", i)] = std::to_string(i);
+  const auto wanted = backup_of(values);
+  for (const bool after_the_marker : {false, true}) {
+    SCOPED_TRACE(after_the_marker ? "while it is filled" : "between the list and the marker");
+    disk = std::make_shared<store::MemoryDisk>("m", store::MemoryOptions{});
+    memory = store::make_memory_store(world.context.get_executor(), world.clock, disk);
+    put("/core/a/000", "0");
+    int writes = 0;
+    SharedStore shared(*memory, [&](bool marks) {
+      if (marks == after_the_marker || writes == 3) return;
+      ++writes;
+      for (const char* key : {"/core/a/000", "/core/a/249", "/core/b/new"}) put(key, fmt::format("late {}", writes));
+    });
+    const auto done = restore_all(shared, wanted, true);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(writes, after_the_marker ? 3 : 1);
+    EXPECT_GE(done->written, 250u) << "what is written again counts";
+    EXPECT_EQ(done->removed, 1u);
+    ASSERT_TRUE(world.run(finish(*memory, "one")));
+    EXPECT_EQ(below(kPrefixes), values);
+  }
+}
+
+TEST_F(BackupStore, GivesUpWhenSomebodyGoesOnWriting) {
+  int writes = 0;
+  SharedStore shared(*memory, [&](bool marks) {
+    if (!marks) put(fmt::format("/core/b/{}", ++writes), "1");
+  });
+  const auto done = restore_all(shared, backup_of({{"/core/a", "1"}, {"/core/b/old", "1"}}));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Code::unavailable);
+  EXPECT_THAT(done.error().message, HasSubstr("stop every API server"));
+  EXPECT_THAT(done.error().message, HasSubstr("run it again"));
+  EXPECT_EQ(writes, 10);
+  EXPECT_EQ(world.run(check_whole(*memory)).error().code, Code::unavailable);
 }
 
 TEST_F(BackupStore, OfTwoRestoresAtOnceTheLaterWins) {

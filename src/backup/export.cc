@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "backup/restore.h"
 #include "base/async.h"
 #include "base/check.h"
 #include "base/datetime.h"
@@ -56,6 +57,7 @@ Awaitable<Status> Export::page(std::string& out) {
   if (!watch_) {
     covered_ = listing.revision;
     ASSIGN_OR_CO_RETURN(watch_, co_await store_.watch("/", listing.revision));
+    CO_RETURN_IF_ERROR(co_await check_whole(store_));  // one that begins after this the watch tells of
     writer_.begin({.store_id = store_.id(), .time = to_string(DateTime::from_wall(clock_.wall()))}, out);
   }
   page_ = next_page(page_, listing);
@@ -81,6 +83,8 @@ Awaitable<Status> Export::page(std::string& out) {
 Awaitable<Status> Export::catch_up(store::Revision revision, std::string& out) {
   for (;;) {
     while (!later_.empty() && later_.front().revision <= revision) {
+      if (std::ranges::any_of(later_.front().changes, [](const auto& change) { return change.key == kMarkerKey; }))
+        co_return fail(Code::unavailable, "the store was restored meanwhile; take the backup again");
       record(later_.front(), out);
       later_.pop_front();
     }

@@ -29,8 +29,8 @@ class Export {
   Export(store::Store& store, Clock& clock, std::vector<std::string> prefixes);
 
   // Appends the next lines of the file to `out`, at least one; false: it is complete, there was nothing more. Errors:
-  // those of the store, compacted (whoever takes the lines is too slow), timeout. After one the file is void: begin
-  // again.
+  // those of the store, compacted (whoever takes the lines is too slow), timeout, unavailable (the store is being
+  // restored, or was meanwhile). After one the file is void: begin again.
   Awaitable<Result<bool>> next(std::string& out);
 
  private:

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kPage = 100;
 constexpr Duration kRetry = std::chrono::seconds(1);
+constexpr int kRounds = 10;
 
 Error keep_going(Error error) {
   error.message = fmt::format("{}; the restore is not finished: run it again", error.message);
@@ -73,6 +74,29 @@ Awaitable<Result<store::Revision>> mark(store::Store& store, std::optional<store
   const auto* done = std::get_if<store::Committed>(&result);
   if (!done) co_return fail(taken_over());
   co_return done->revision;
+}
+
+// Makes what is below `prefixes` what the backup says while the marker is that of revision `marked`. What somebody else
+// wrote meanwhile, who has not yet seen the marker, is overwritten in another round.
+Awaitable<Result<RestorePlan>> equalize(store::Store& store, std::shared_ptr<const Backup> backup,
+                                        std::vector<std::string> prefixes, store::Revision marked) {
+  RestorePlan done;
+  for (int round = 0; round < kRounds; ++round) {
+    ASSIGN_OR_CO_RETURN(const auto present, co_await everything(store, prefixes));
+    ASSIGN_OR_CO_RETURN(auto plan, plan_restore(backup->values, present));
+    if (round == 0) done.unchanged = plan.unchanged;
+    if (plan.transactions.empty()) co_return done;
+    for (auto& txn : plan.transactions) {
+      txn.guards.push_back(store::Guard::modified_at(std::string(kMarkerKey), marked));
+      ASSIGN_OR_CO_RETURN(const auto result, co_await store.commit(std::move(txn)));
+      if (std::holds_alternative<store::Conflict>(result)) co_return fail(taken_over());
+    }
+    done.written += plan.written;
+    done.removed += plan.removed;
+  }
+  co_return fail(Code::unavailable, fmt::format("{} times what was restored had been changed by somebody else when it "
+                                                "was looked at again: somebody goes on writing, stop every API server",
+                                                kRounds));
 }
 
 std::string member_of(const store::Entry& marker, std::string_view name) {
@@ -137,25 +161,22 @@ Awaitable<Result<RestorePlan>> restore(store::Store& store, std::shared_ptr<cons
                                key));
   }
   ASSIGN_OR_CO_RETURN(auto marker, co_await store.get(std::string(kMarkerKey)));
-  ASSIGN_OR_CO_RETURN(const auto present, co_await everything(store, options.prefixes));
   const bool goes_on = marker && member_of(*marker, "checksum") == backup->checksum;
-  if (!present.empty() && !goes_on && !options.replace) {
-    co_return fail(Code::already_exists,
-                   fmt::format("the store has {} keys, the first is '{}'; a restore removes what the backup does not "
-                               "have: confirm with --replace, or give an empty store",
-                               present.size(), present.front().key));
+  {
+    ASSIGN_OR_CO_RETURN(const auto present, co_await everything(store, options.prefixes));
+    if (!present.empty() && !goes_on && !options.replace) {
+      co_return fail(Code::already_exists,
+                     fmt::format("the store has {} keys, the first is '{}'; a restore removes what the backup does not "
+                                 "have: confirm with --replace, or give an empty store",
+                                 present.size(), present.front().key));
+    }
+    CO_RETURN_IF_ERROR(plan_restore(backup->values, present));
   }
-  ASSIGN_OR_CO_RETURN(auto plan, plan_restore(backup->values, present));
   const json::Object mine{{"checksum", backup->checksum}, {"attempt", options.attempt}};
   ASSIGN_OR_CO_RETURN(const auto marked, co_await mark(store, std::move(marker), json::print(mine)));
-  for (auto& txn : plan.transactions) {
-    txn.guards.push_back(store::Guard::modified_at(std::string(kMarkerKey), marked));
-    auto result = co_await store.commit(std::move(txn));
-    if (!result) co_return fail(keep_going(std::move(result.error())));
-    if (std::holds_alternative<store::Conflict>(*result)) co_return fail(taken_over());
-  }
-  plan.transactions.clear();
-  co_return plan;
+  auto done = co_await equalize(store, std::move(backup), std::move(options.prefixes), marked);
+  if (!done && done.error().code != Code::conflict) co_return fail(keep_going(std::move(done.error())));
+  co_return done;
 }
 
 Awaitable<Status> finish(store::Store& store, std::string attempt) {

@@ -1,6 +1,6 @@
 // Makes a store what a backup says. Nothing serves the store meanwhile: a marker, there from before the first change to
-// after the last, keeps API servers out. Any step may be the last one before a crash: the same call again goes on, for
-// it looks at what is there and changes what differs.
+// after the last, keeps API servers out; what one still writes before it has seen the marker is undone. Any step may be
+// the last one before a crash: the same call again goes on, for it looks at what is there and changes what differs.
 //   restore()   marker, transactions
 //   the caller  renews the store's id, so that no revision, epoch or token from before is taken for a new one
 //   finish()    removes the marker
@@ -37,7 +37,8 @@ Result<RestorePlan> plan_restore(const Values& wanted, const std::vector<store::
 
 // What was done, without its transactions. Errors: already_exists (the store has something, and `replace` is not set),
 // invalid_argument and too_large (the backup has what this store cannot take), all before anything is changed; conflict
-// (another restore took over); those of the store: call again. `backup` is not null.
+// (another restore took over); unavailable (somebody goes on writing); those of the store: call again. `backup` is not
+// null.
 Awaitable<Result<RestorePlan>> restore(store::Store& store, std::shared_ptr<const Backup> backup,
                                        RestoreOptions options);
 // Of the attempt that restore() has completed.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -45,15 +46,16 @@ class Descriptor {
   int fd_;
 };
 
-// A file that is there whole or not at all. Readable by its owner only: a backup has every secret.
+// A file that is there whole or not at all. Readable by its owner only: a backup has every secret. Of two at once each
+// writes a part of its own; the later one to be complete is the file. The part of one that was killed stays.
 class PrivateFile {
  public:
   static Result<std::unique_ptr<PrivateFile>> create(const std::string& path) {
-    const std::string part = path + ".part";
-    ::unlink(part.c_str());  // of a backup that was killed
-    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    constexpr std::string_view suffix = ".part";
+    std::string part = fmt::format("{}.XXXXXX{}", path, suffix);
+    const int fd = ::mkostemps(part.data(), static_cast<int>(suffix.size()), O_CLOEXEC);
     if (fd < 0) return fail(file_error(part, "write"));
-    return std::unique_ptr<PrivateFile>(new PrivateFile(path, part, fd));
+    return std::unique_ptr<PrivateFile>(new PrivateFile(path, std::move(part), fd));
   }
   ~PrivateFile() {
     if (!kept_) ::unlink(part_.c_str());

@@ -23,6 +23,14 @@ const History::Version* History::at(const std::string& key, Revision revision) c
   return &*std::prev(after);
 }
 
+std::optional<History::Revision> History::removed_after(const std::string& key, Revision after) const {
+  const auto it = versions_.find(key);
+  if (it == versions_.end()) return std::nullopt;
+  const auto found =
+      std::ranges::find_if(it->second, [after](const auto& v) { return v.revision > after && v.created == 0; });
+  return found == it->second.end() ? std::nullopt : std::optional(found->revision);
+}
+
 Complaint History::current(Revision floor, Revision revision) const {
   if (revision < floor) return fmt::format("the newest revision is said to be {} when {} was known", revision, floor);
   if (revision > newest_) return fmt::format("the newest revision is said to be {} and is {}", revision, newest_);

@@ -43,6 +43,8 @@ class History {
   // That after `after` the next commit below `prefix` was `revision`.
   Complaint next(const std::string& prefix, Revision after, Revision revision) const;
 
+  // The first commit after `after` that removed `key`.
+  std::optional<Revision> removed_after(const std::string& key, Revision after) const;
   // As it was at `revision`; nullptr: absent.
   const Version* at(const std::string& key, Revision revision) const;
 

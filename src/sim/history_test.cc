@@ -83,6 +83,14 @@ TEST_F(Histories, AWriteHasItsCommit) {
   EXPECT_TRUE(history.wrote("/k/z", 4));
 }
 
+TEST_F(Histories, ARemovalHasItsCommit) {
+  EXPECT_EQ(history.removed_after("/k/a", 0), 5);
+  EXPECT_EQ(history.removed_after("/k/a", 4), 5);
+  EXPECT_EQ(history.removed_after("/k/a", 5), std::nullopt);
+  EXPECT_EQ(history.removed_after("/k/b", 0), std::nullopt);
+  EXPECT_EQ(history.removed_after("/k/z", 0), std::nullopt);
+}
+
 TEST_F(Histories, TheFloorOnlyRises) {
   history.known(4);
   history.known(2);

@@ -45,9 +45,11 @@ inline constexpr Situation kSituations[] = {
     // leadership
     {"another one took over"},
     {"a lease was given back"},
+    {"a leader changed a cluster in its term"},
     {"a cluster told a stale holder of a later term", false},
     {"a leader lost its lease and won it again"},
     {"a write under a leadership that was over was refused"},
+    {"something was removed under a leadership"},
     {"one that was cut off repaired a cluster", false},
     {"a crash while an application was being deleted"},
     {"a crash while an application was moving"},

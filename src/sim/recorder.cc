@@ -25,6 +25,12 @@ std::optional<Revision> etag_of(const ServerReply& reply) {
   return number(tag->substr(1, tag->size() - 2));
 }
 
+Result<json::Value> body_of(const ServerReply& reply) {
+  std::string bytes;
+  for (const auto& piece : reply.body) bytes += *piece;
+  return json::parse(bytes);
+}
+
 }  // namespace
 
 // ---- the side of the store
@@ -180,6 +186,12 @@ void Recorder::answered(const std::string& server, const ServerRequest& request,
       list_answered(server, route.kind->storage_prefix() + (route.ns.empty() ? "" : route.ns + "/"), reply, asked);
     return;
   }
+  if (route.operation == server::Operation::create && reply.status < 300) {
+    const auto made = body_of(reply);
+    if (!made) return judge(server, fmt::format("POST {}: {}", target, made.error().message));
+    const std::string name(made->string_at({"metadata", "name"}));
+    return item_answered(server, route.kind->storage_key(route.ns, name), request, reply, asked);
+  }
   if (route.on_object() && route.names_valid)
     item_answered(server, route.kind->storage_key(route.ns, route.name), request, reply, asked);
 }
@@ -193,14 +205,21 @@ void Recorder::item_answered(const std::string& server, const std::string& key, 
     judge(server, history_.read(key, asked.floor, *revision));
     return history_.known(*revision);
   }
-  if (reply.status >= 300 || !revision) return;
+  if (reply.status >= 300) return;
+  // What is removed has no tag any more. Should there be several removals since it was asked: a term that was there
+  // then and is at a later one was at each before.
+  if (!revision) {
+    if (const auto removed = history_.removed_after(key, asked.newest)) accepted(server, key, request, *removed, asked);
+    return;
+  }
   judge(server, history_.wrote(key, *revision));
   history_.known(*revision);
-  accepted(server, request, *revision, asked);
+  accepted(server, key, request, *revision, asked);
 }
 
 // The term a write was made in was the present one when it was committed.
-void Recorder::accepted(const std::string& server, const ServerRequest& request, Revision revision, Asked asked) {
+void Recorder::accepted(const std::string& server, const std::string& key, const ServerRequest& request,
+                        Revision revision, Asked asked) {
   const auto leader = request.headers.get("Krake-Leader");
   if (!leader || revision <= asked.newest) return;
   const auto slash = leader->rfind('/');
@@ -211,6 +230,7 @@ void Recorder::accepted(const std::string& server, const ServerRequest& request,
   if (!lease || lease->created != epoch)
     judge(server, fmt::format("{} {} by {} was accepted at {} under {}, when the term was {}", request.method,
                               request.target, request.peer.address, revision, *leader, lease ? lease->created : 0));
+  if (!history_.at(key, revision)) reached_.mark("something was removed under a leadership");
   const auto [it, first] = writers_.try_emplace(std::string(*leader), request.peer.address);
   if (!first && it->second != request.peer.address)
     judge(server, fmt::format("{} and {} both wrote under {}", it->second, request.peer.address, *leader));
@@ -218,9 +238,7 @@ void Recorder::accepted(const std::string& server, const ServerRequest& request,
 
 void Recorder::list_answered(const std::string& server, const std::string& prefix, const ServerReply& reply,
                              Asked asked) {
-  std::string bytes;
-  for (const auto& piece : reply.body) bytes += *piece;
-  const auto value = json::parse(bytes);
+  const auto value = body_of(reply);
   if (!value) return judge(server, fmt::format("list of {}: {}", prefix, value.error().message));
   const auto revision = number(value->string_at({"metadata", "resource_version"}));
   const auto* items = value->at_path({"items"});

@@ -45,7 +45,8 @@ class Recorder {
   void item_answered(const std::string& server, const std::string& key, const ServerRequest& request,
                      const ServerReply& reply, Asked asked);
   void list_answered(const std::string& server, const std::string& prefix, const ServerReply& reply, Asked asked);
-  void accepted(const std::string& server, const ServerRequest& request, store::Revision revision, Asked asked);
+  void accepted(const std::string& server, const std::string& key, const ServerRequest& request,
+                store::Revision revision, Asked asked);
 
   History& history_;
   Reached& reached_;

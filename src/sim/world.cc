@@ -171,11 +171,23 @@ class World {
     if (!to_cluster || Fleet::role_of(from) != "kubernetes-application") return;
     const auto* elector = fleet_.elector(from);
     const Mode mode = elector ? elector->mode() : Mode::standby;
-    if (mode == Mode::leading) return;
+    if (mode == Mode::leading) return check_term(from, to, *elector);
     if (mode == Mode::repair_only && request.method != "DELETE")
       return reached_.mark("one that was cut off repaired a cluster");
     checks_.complain(fmt::format("{} changes {} although it is {}: {} {}", from, to, to_string(mode), request.method,
                                  request.target));
+  }
+  // What an elector says of itself may be wrong; the lease in the store is the truth. Whoever leads is confident for
+  // two thirds of the lease, by a clock that is hardly wrong, so that its lease is there as long as it leads.
+  void check_term(const std::string& from, const std::string& to, const Elector& elector) {
+    checks_.advance();
+    const auto& history = checks_.history();
+    const auto* lease = history.at(fmt::format("/core/leases/{}", Fleet::role_of(from)), history.newest());
+    const auto term = parse_epoch(elector.epoch());
+    if (lease && term && lease->created == term->revision)
+      return reached_.mark("a leader changed a cluster in its term");
+    checks_.complain(fmt::format("{} changes {} as a leader; its term is over: it is {} and the store's {}", from, to,
+                                 elector.epoch(), lease ? lease->created : 0));
   }
   void note_sent(const std::string& from, const std::string& to, const HttpRequest& request) {
     const bool lease = request.target.find("/leases/") != std::string::npos;

@@ -86,6 +86,8 @@ with Processes(sys.argv[1]) as p:
 
     # Online, while somebody writes.
     file = p.state / "krake.backup"
+    other = p.state / "krake.backup.part"
+    other.write_text("of another backup that is being taken")
     stop, errors, written = threading.Event(), [], []
 
     def write():
@@ -106,7 +108,8 @@ with Processes(sys.argv[1]) as p:
     assert not errors, errors
     assert metadata["store"] in told, told
     assert stat.S_IMODE(file.stat().st_mode) == 0o600, oct(file.stat().st_mode)
-    assert not list(p.state.glob("*.part")), "a part is left behind"
+    assert list(p.state.glob("*.part")) == [other], "a part is left behind, or that of another is gone"
+    assert other.read_text() == "of another backup that is being taken"
     assert krake("restore", "--check", file) == told
     text = file.read_bytes()
     lines = text.splitlines(keepends=True)
@@ -117,6 +120,14 @@ with Processes(sys.argv[1]) as p:
     assert of_writer == [f"w{i:05}" for i in range(len(of_writer))], "one revision: what one client wrote in order has no gap"
     assert set(before) <= saved, set(before) - saved
     assert not any(key.startswith("/core/leases/") for key in keys), "who leads is not restored"
+
+    # Several at once to one file: each is whole, and so is what is there in the end.
+    several = p.state / "several.backup"
+    at_once = [p.start(f"backup-{i}", p.bin / "krake", "backup", several, "--krakectl", first.folder / "krakectl.yaml") for i in range(3)]
+    assert [process.wait(60) for process in at_once] == [0, 0, 0], [(p.state / f"backup-{i}.log").read_text() for i in range(3)]
+    krake("restore", "--check", several)
+    assert stat.S_IMODE(several.stat().st_mode) == 0o600, oct(several.stat().st_mode)
+    assert list(p.state.glob("*.part")) == [other]
 
     # What a server has nobody else opens.
     for command in ("backup", file), ("restore", file, "--replace"):

@@ -270,6 +270,27 @@ def net_server_alone(w):
     w.network.heal()
 
 
+@case("net-leader-alone", gap_ms=GAP_MS, world=PROXIED)
+def net_leader_alone(w):
+    """The server that leads the scheduler is cut off from etcd for longer than its leases live: it stops leading by itself before another one takes over."""
+    leader = w.leader_process("scheduler")
+    w.mark(f"{leader.name} is cut off")
+    w.network.cut(Network.between(leader.name, [m.name for m in w.etcd.members]))
+    begin, said = time.monotonic(), w.leaders.heard.get(leader.name, 0)
+    others = [s for s in w.servers if s is not leader]
+    wait("another to lead", lambda: any((w.modes(s) or {}).get("scheduler") == "leading" for s in others), 40, seen=lambda: {s.name: w.modes(s) for s in w.servers})
+    w.mark(f"taken over after {time.monotonic() - begin:.1f} s")
+    w.hold(max(0, LONG - (time.monotonic() - begin)))
+    if w.leaders.heard.get(leader.name, 0) == said:
+        raise Failed(f"{leader.name} was never heard while it was cut off: nobody knows whether it led")
+    if "leading" in (w.modes(leader) or {}).values():
+        raise Failed(f"{leader.name} is cut off and says it leads: {w.modes(leader)}")
+    w.progress(50, others)
+    w.mark("healed")
+    w.network.heal()
+    w.progress(50, w.servers)
+
+
 @case("net-etcd-leader", gap_ms=GAP_MS, world=PROXIED)
 def net_etcd_leader(w):
     """The etcd leader is cut off from its peers while servers still reach it: they must not believe it."""

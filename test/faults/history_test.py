@@ -5,7 +5,7 @@ import unittest
 from process import Failed
 from recorder import History, check_linearizable, check_revisions, outcome
 from watcher import Segment, check_streams
-from world import Leaders
+from world import Leaders, modes_of
 
 
 def history(*rows):
@@ -111,21 +111,32 @@ class RevisionTest(unittest.TestCase):
             check_revisions(history((0, 1, 2, "create", "a", "ok", "a", 7), (1, 3, 4, "get", "", "ok", "b", 7)).operations)
 
 
+    def test_a_value_at_two_revisions(self):
+        create, patch = (0, 1, 2, "create", "a", "ok", "a", 1), (1, 3, 4, "patch", "b", "ok", "b", 2)
+        with self.assertRaisesRegex(Failed, "written twice"):  # the write was repeated after it had been acknowledged
+            check_revisions(history(create, patch, (2, 5, 6, "get", "", "ok", "b", 3)).operations)
+        check_revisions(history(create, patch, (2, 5, 6, "get", "", "ok", "b", 2), (0, 7, 8, "delete", "", "ok", "b!", 3), (2, 9, 10, "get", "", "ok", "b!", 3)).operations)
+        other = history((0, 5, 6, "create", "a", "ok", "a", 4)).operations
+        check_revisions(history(create).operations + [other[0] | {"key": "reg-1"}])
+
+
 def segment(after, upto, *events):
     out = Segment(after)
     out.events, out.upto = [(r, kind, key, value, False) for r, kind, key, value in events], upto
     return out
 
 
+# What is behind A, B and C.
+ASKED = history((0, 1, 2, "create", "a", "ok", "a", 1), (0, 3, 4, "patch", "b", "unknown", "")).operations
 A, B, C = (1, "ADDED", "reg-0", "a"), (2, "MODIFIED", "reg-0", "b"), (4, "DELETED", "reg-0", "b")
 
 
 class StreamTest(unittest.TestCase):
     def test_honest(self):
-        self.assertEqual(check_streams([[segment(0, 5, A, B, C)], [segment(0, 1, A), segment(1, 4, B, C)]], []), 3)
-        self.assertEqual(check_streams([[segment(0, 5, A, B, C)], [segment(2, 9, C)]], []), 3)  # one began late
+        self.assertEqual(check_streams([[segment(0, 5, A, B, C)], [segment(0, 1, A), segment(1, 4, B, C)]], ASKED), 3)
+        self.assertEqual(check_streams([[segment(0, 5, A, B, C)], [segment(2, 9, C)]], ASKED), 3)  # one began late
 
-    def refused(self, what, streams, operations=()):
+    def refused(self, what, streams, operations=ASKED):
         with self.assertRaisesRegex(Failed, what):
             check_streams(streams, operations)
 
@@ -140,15 +151,35 @@ class StreamTest(unittest.TestCase):
         self.refused("different", [[segment(0, 5, A, B, C)], [segment(0, 5, A, (2, "MODIFIED", "reg-0", "x"), C)]])
 
     def test_an_acknowledged_write_nobody_heard_of(self):
-        acked = history((0, 1, 2, "patch", "x", "ok", "x", 3)).operations
+        acked = ASKED + history((0, 5, 6, "patch", "x", "ok", "x", 3)).operations
         self.refused("acknowledged", [[segment(0, 5, A, B, C)]] * 2, acked)
         check_streams([[segment(3, 5, C)]], acked)  # out of what was watched
 
     def test_a_doubled_create(self):
-        self.refused("doubled", [[segment(0, 5, A, (3, "ADDED", "reg-0", "x"))]])
+        asked = ASKED + history((0, 5, 6, "create", "x", "ok", "x", 3)).operations
+        self.refused("doubled", [[segment(0, 5, A, (3, "ADDED", "reg-0", "x"))]], asked)
+
+    def test_a_write_that_was_done_twice(self):
+        again = (3, "MODIFIED", "reg-0", "b")
+        self.refused("at revision 2 and at 3: doubled", [[segment(0, 5, A, B, again)]])
+        deletion = segment(0, 5, A, B, again)
+        deletion.events[-1] = (*again, True)
+        check_streams([[deletion]], ASKED)  # which leaves the value
+
+    def test_a_write_that_was_refused_or_never_asked_for(self):
+        refused = [ASKED[0], ASKED[1] | {"status": "exists"}]  # what is "refused" is not even recorded
+        for operations in (refused, ASKED[:1]):
+            self.refused("refused or never asked", [[segment(0, 5, A, B, C)]], operations)
+        check_streams([[segment(0, 5, (1, "ADDED", "system:x", ""))]], [])  # of somebody else
 
 
 class LeadersTest(unittest.TestCase):
+    def test_what_a_process_says(self):
+        queues = [{"controller": "gc", "leadership": {"lease": "gc", "mode": "leading"}}, {"queue": {"leadership": {"lease": "scheduler", "mode": "standby"}}, "clusters": {}},
+                  {"controller": "alone", "leadership": None}]
+        self.assertEqual(modes_of(queues), {"gc": "leading", "scheduler": "standby"})
+        self.assertEqual(modes_of([]), {})
+
     def test_overlap(self):
         leaders = Leaders(None)
         for life, mode in (("a", "leading"), ("b", "standby"), ("a", "leading"), ("a", "repair-only"), ("b", "leading"), ("a", "standby"), ("b", "leading"), ("a", "leading")):

@@ -209,7 +209,7 @@ def check_linearizable(history, collected, html="", timeout="60s"):
 
 def check_revisions(operations):
     """Revisions are one total order that agrees with real time, over all keys and servers: a write that began after another had returned has the
-    greater one; a revision belongs to one key and value. Returns how many writes were compared."""
+    greater one; a revision belongs to one key and value, and a value to one revision: a write is done once. Returns how many writes were compared."""
     owner = {}
     for o in operations:
         if o["status"] == "ok" and o["revision"]:
@@ -217,6 +217,13 @@ def check_revisions(operations):
             other = owner.setdefault(o["revision"], here)
             if other != here:
                 raise Failed(f"revision {o['revision']} was shown as {other} and as {here}")
+    # A deletion and a purge leave the value, and write it again.
+    written = {}
+    for o in operations:
+        if o["status"] == "ok" and o["revision"] and o["op"] in ("create", "cas", "patch", "get"):
+            other = written.setdefault((o["key"], o["seen"], o["deleting"]), o["revision"])
+            if other != o["revision"]:
+                raise Failed(f"value {o['seen']} of {o['key']} was shown at revision {other} and at {o['revision']}: written twice")
     # A delete of what is being deleted already answers an old revision.
     writes = sorted((o for o in operations if o["status"] == "ok" and o["revision"] and o["op"] in ("create", "cas", "patch")), key=lambda o: o["call"])
     returned = sorted(writes, key=lambda o: o["return"])

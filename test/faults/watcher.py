@@ -127,6 +127,8 @@ def check_streams(streams, operations, prefix="reg-"):
                 missing = [e for e in wanted if e not in had]
                 raise Failed(f"server {number}, revisions {segment.after} to {segment.upto}: {len(segment.events)} events, {len(wanted)} were told in all; " +
                              (f"missing {missing[:3]}" if missing else "out of order or repeated"))
+    check_each_written_once(story, prefix)
+    check_each_asked(story, operations, prefix)
     covered = lambda revision: any(s.after < revision <= s.upto for segments in streams for s in segments)
     for o in operations:
         if o["status"] == "ok" and o["revision"] and o["op"] in ("create", "cas", "patch") and covered(o["revision"]):
@@ -143,3 +145,22 @@ def check_streams(streams, operations, prefix="reg-"):
             raise Failed(f"{kind} of {key} ({value}) at revision {revision}, which was {'there' if there[key] else 'not there'}: doubled or lost")
         there[key] = kind != "DELETED"
     return len(story)
+
+
+def check_each_written_once(story, prefix):
+    """Every write has a value of its own: what is told at two revisions was done twice. A deletion leaves the value."""
+    written = {}
+    for revision, kind, key, value, deleting in story:
+        if kind != "DELETED" and key.startswith(prefix):
+            other = written.setdefault((key, value, deleting), revision)
+            if other != revision:
+                raise Failed(f"value {value} of {key} was written at revision {other} and at {revision}: doubled")
+
+
+def check_each_asked(story, operations, prefix):
+    """What was refused was not done, nor what nobody asked for. Keys with `prefix` are those of the load: none is older than it."""
+    asked = {(o["key"], o["value"]) for o in operations if o["status"] in ("ok", "unknown") and o["value"]}
+    for event in story:
+        _, kind, key, value, _ = event
+        if kind != "DELETED" and key.startswith(prefix) and (key, value) not in asked:
+            raise Failed(f"written, but refused or never asked for: {event}")

@@ -89,14 +89,21 @@ class Cluster:
             pass
 
 
+def modes_of(controllers):
+    """What /debug/queues says: lease -> mode."""
+    said = [each.get("queue", each)["leadership"] for each in controllers]
+    return {leadership["lease"]: leadership["mode"] for leadership in said if leadership}
+
+
 class Leaders:
     """A thread that asks every process again and again which controllers it leads. Two never lead one at the same time: when one says so between two
     answers of another that says so, both have led."""
 
     def __init__(self, world):
         self.world = world
-        self.samples = 0
+        self.heard = {}  # process name -> how often it said what it leads
         self.overlaps = []
+        self.error = None
         self._last = {}  # controller -> (process, pid) of those who said that they lead and have not said otherwise since, in that order
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -106,11 +113,22 @@ class Leaders:
         return self
 
     def _run(self):
-        while not self._stopping.wait(0.1):
-            for process in self.world.krake_processes():
-                life = (process.name, process.pid)
-                for lease, mode in (self.world.modes(process) or {}).items():
-                    self.note(lease, life, mode)
+        try:
+            while not self._stopping.wait(0.1):
+                for process in self.world.krake_processes():
+                    self._ask(process)
+        except Exception as error:  # must not look like silence
+            self.error = error
+            raise
+
+    def _ask(self, process):
+        life = (process.name, process.pid)
+        modes = self.world.modes(process)
+        if modes is None:
+            return
+        self.heard[process.name] = self.heard.get(process.name, 0) + 1
+        for lease, mode in modes.items():
+            self.note(lease, life, mode)
 
     def note(self, lease, life, mode):
         """An A after A B is an overlap; a B after an A is a take-over."""
@@ -118,7 +136,6 @@ class Leaders:
             said = self._last.get(lease, [])
             self._last[lease] = [x for x in said if x != life]
             return
-        self.samples += 1
         said = self._last.setdefault(lease, [])
         if said and said[-1] != life and life in said:
             self.overlaps.append(f"{lease}: {said[-1]} said it leads while {life} led")
@@ -130,6 +147,8 @@ class Leaders:
         self._thread.join(60)
 
     def check(self):
+        if self.error:
+            raise self.error
         if self.overlaps:
             raise Failed(f"two leaders at one time: {self.overlaps[:3]}")
 
@@ -261,18 +280,24 @@ class World:
 
     # ---- looking
 
-    def modes(self, process, timeout=1):
-        """Controller -> mode ("leading", "repair-only", "standby"), as the process says it now; None when it does not say "ready"."""
+    def _admin_page(self, process, page, timeout=1):
+        """None when it does not answer, or not with 200."""
         if not process.alive() or process.paused:
             return None
         try:
-            with urllib.request.urlopen(f"http://{self.admin_ports[process.name]}/readyz", timeout=timeout) as answer:
-                return dict(line.split(": ") for line in answer.read().decode().splitlines() if ": " in line)
+            with urllib.request.urlopen(f"http://{self.admin_ports[process.name]}{page}", timeout=timeout) as answer:
+                return answer.read().decode()
         except (OSError, http.client.HTTPException):
             return None
 
+    def modes(self, process):
+        """Controller -> mode ("leading", "repair-only", "standby"), as the process says it now; None when it does not say. Not asked of /readyz, which waits for
+        the store: who is cut off from it must be heard too."""
+        page = self._admin_page(process, "/debug/queues")
+        return None if page is None else modes_of(json.loads(page))
+
     def ready(self, number):
-        return self.modes(self.servers[number]) is not None
+        return self._admin_page(self.servers[number], "/readyz") is not None
 
     def wait_ready(self, number, seconds=60):
         def look():
