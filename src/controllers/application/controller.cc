@@ -186,9 +186,17 @@ Awaitable<Status> ApplicationController::ask_fence(std::shared_ptr<Connection> c
                            : co_await connection->fence.check(epoch, elector_->holder());
   if (!passage) co_return fail(passage.error());
   if (*passage == kube::Passage::outrun) {
+    if (!connection->outrun || connection->outrun->epoch != epoch)
+      connection->outrun = Connection::Outrun{epoch, env_.clock.now()};
+    // Krake has confirmed the term since: no later one of its own can have been there, and waiting helps nobody.
+    const bool leads = elector_->mode() == Mode::leading && elector_->epoch() == epoch;
+    if (leads && elector_->confirmed() > connection->outrun->since)
+      co_return fail(Code::forbidden, connection->fence.outrun_by() +
+                                          " of another Krake or of an older history; delete it if that is gone");
     elector_->doubt();
     co_return fail(lost);
   }
+  connection->outrun.reset();
   if (elector_->mode() < begun || elector_->epoch() != epoch) co_return fail(lost);
   // Here nobody could have been told that another one leads.
   if (*passage == kube::Passage::unfenced && env_.clock.now() >= elector_->unfenced_until()) co_return fail(lost);

@@ -194,6 +194,30 @@ TEST(ApplicationLeadership, WhereNobodyCanBeToldRepairsEndAfterTwiceTheTtl) {
   }
 }
 
+// It is confirmed by Krake and kept out by the cluster: people have to know.
+TEST(ApplicationLeadership, ALeaderThatIsKeptOutByALaterEpochSaysSo) {
+  World world;
+  world.run_app("web", {config_map("settings")});
+  const std::string epoch = world.later_epoch();
+  world.put_epoch("one", epoch);
+  world.remove_app("web");
+  const auto says_so = [&] {
+    const auto app = world.bench.get("web");
+    return app && app->status.reason &&
+           app->status.reason->message.contains("Lease default/krake-kubernetes-application carries epoch " + epoch);
+  };
+  EXPECT_TRUE(world.bench.wait(says_so, seconds(30))) << world.bench.show("web");
+  EXPECT_TRUE(world.first->leads());
+  const auto before = world.first->elector.epoch();
+  world.bench.pass(minutes(10));
+  EXPECT_TRUE(says_so()) << world.bench.show("web");
+  EXPECT_TRUE(world.has("settings"));
+  EXPECT_EQ(world.epoch_on("one"), epoch) << "what may be another's is not touched";
+  EXPECT_EQ(world.first->elector.epoch(), before);
+  ASSERT_TRUE(world.bench.sim("one").erase("leases.coordination.k8s.io", "default", "krake-kubernetes-application"));
+  EXPECT_TRUE(world.bench.wait([&] { return !world.bench.get("web"); }, minutes(20))) << world.bench.show("web");
+}
+
 // Putting one object right may take two changes: another leader may have been there in between.
 TEST(ApplicationLeadership, ARepairEndsBetweenItsTwoChanges) {
   for (const bool outrun : {false, true}) {
