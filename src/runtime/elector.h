@@ -48,6 +48,8 @@ class Elector {
   const std::string& epoch() const { return standing_.epoch; }
   // Leads because there is nobody to ask.
   bool alone() const { return standing_.kind == Standing::Kind::alone; }
+  // When the request was sent that confirmed the present term last.
+  Mono confirmed() const { return standing_.confirmed; }
   // Where nobody could be told that another one leads, a repair-only holder does not go on after that: 2 ttl after the
   // last confirmation.
   Mono unfenced_until() const { return standing_.confirmed + 2 * timing_.ttl; }

@@ -93,6 +93,7 @@ log: {{level: WARNING}}
     processes[first].terminate()
     p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=TTL)
     took = time.monotonic() - begin
+    assert took < 1.5, f"the lease has changed hands after {took:.1f} s only"
     assert processes[first].wait(10) == 0, f"{first} ends with {processes[first].returncode}"
     repaired("the leader was told to stop")
     assert epoch_on_cluster() != epoch, "the new leader has changed the cluster under the old epoch"

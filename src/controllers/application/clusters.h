@@ -63,6 +63,12 @@ class Connection {
 
   std::string identity;
   bool identity_known = false;
+  // Since when the fence has a later epoch than ours, in the term `epoch`.
+  struct Outrun {
+    std::string epoch;
+    Mono since{};
+  };
+  std::optional<Outrun> outrun;
 
  private:
   ClusterOptions options_;

@@ -92,7 +92,8 @@ class ApplicationController final : public Controller {
   Mode mode() const { return elector_ ? elector_->mode() : Mode::leading; }
   Awaitable<void> catch_up(Epoch epoch);
   void take_up();
-  Awaitable<Status> permit(std::shared_ptr<Connection> connection, bool removes);
+  Awaitable<Status> permit(ResourceRef cluster, std::shared_ptr<Connection> connection, bool removes);
+  Awaitable<Status> ask_fence(std::shared_ptr<Connection> connection, bool removes);
 
   Awaitable<Result<Outcome>> reconcile(ObjectKey key);
   Awaitable<Observed> observe(ObjectKey key, ApplicationPtr application);
@@ -165,7 +166,16 @@ void ApplicationController::take_up() {
 
 // Whether a cluster may be changed, asked right before each change: the mode may be another since it was planned, and
 // another leader may have been there.
-Awaitable<Status> ApplicationController::permit(std::shared_ptr<Connection> connection, bool removes) {
+Awaitable<Status> ApplicationController::permit(ResourceRef cluster, std::shared_ptr<Connection> connection,
+                                                bool removes) {
+  const auto answers = connection->client.answers();
+  auto permitted = co_await ask_fence(connection, removes);
+  if (permitted) co_return Status();
+  connection->failed_silently(permitted.error(), answers, env_.clock.now());
+  co_return fail(with_context(std::move(permitted).error(), krake::to_string(cluster)));
+}
+
+Awaitable<Status> ApplicationController::ask_fence(std::shared_ptr<Connection> connection, bool removes) {
   if (!elector_ || elector_->alone()) co_return Status();
   const Error lost{Code::precondition_failed, "leadership lost; the cluster is left to the next leader"};
   const std::string epoch = elector_->epoch();
@@ -176,9 +186,17 @@ Awaitable<Status> ApplicationController::permit(std::shared_ptr<Connection> conn
                            : co_await connection->fence.check(epoch, elector_->holder());
   if (!passage) co_return fail(passage.error());
   if (*passage == kube::Passage::outrun) {
+    if (!connection->outrun || connection->outrun->epoch != epoch)
+      connection->outrun = Connection::Outrun{epoch, env_.clock.now()};
+    // Krake has confirmed the term since: no later one of its own can have been there, and waiting helps nobody.
+    const bool leads = elector_->mode() == Mode::leading && elector_->epoch() == epoch;
+    if (leads && elector_->confirmed() > connection->outrun->since)
+      co_return fail(Code::forbidden, connection->fence.outrun_by() +
+                                          " of another Krake or of an older history; delete it if that is gone");
     elector_->doubt();
     co_return fail(lost);
   }
+  connection->outrun.reset();
   if (elector_->mode() < begun || elector_->epoch() != epoch) co_return fail(lost);
   // Here nobody could have been told that another one leads.
   if (*passage == kube::Passage::unfenced && env_.clock.now() >= elector_->unfenced_until()) co_return fail(lost);
@@ -417,12 +435,12 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
 Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
-  const auto answers = connection->client.answers();
-  if (auto permitted = co_await permit(connection, false); !permitted) {
-    connection->failed_silently(permitted.error(), answers, env_.clock.now());
-    co_return fail(with_context(std::move(permitted).error(), krake::to_string(action.cluster)));
+  CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
+  if (action.adopt) {
+    CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
+    CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
   }
-  if (action.adopt) CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
+  const auto answers = connection->client.answers();
   auto applied = co_await connection->client.apply(action.ref, action.body);
   json::Value reply;
   if (applied) {
@@ -430,6 +448,7 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
     auto surplus = manifest::surplus_patch(action.desired, reply, action.entry,
                                            action.previous.is_null() ? nullptr : &action.previous);
     if (!surplus.empty()) {
+      CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
       auto patched = co_await connection->client.json_patch(action.ref, std::move(surplus));
       if (patched) {
         reply = std::move(*patched);
@@ -466,11 +485,8 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
 Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
+  CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, true));
   const auto answers = connection->client.answers();
-  if (auto permitted = co_await permit(connection, true); !permitted) {
-    connection->failed_silently(permitted.error(), answers, env_.clock.now());
-    co_return fail(with_context(std::move(permitted).error(), krake::to_string(action.cluster)));
-  }
   const kube::RemoveOptions as_seen{.uid = action.uid, .resource_version = action.resource_version};
   auto removed = co_await connection->client.remove(action.ref, as_seen);
   if (!removed) {

@@ -81,6 +81,16 @@ struct World {
     return lease ? std::string(lease->string_at({"metadata", "annotations", "krake/epoch"})) : "none";
   }
 
+  void put_epoch(const std::string& site, const std::string& epoch) {
+    const auto patch = value_of("{'metadata':{'annotations':{'krake/epoch':'" + epoch + "'}}}");
+    EXPECT_TRUE(bench.sim(site).merge("leases.coordination.k8s.io", "default", "krake-kubernetes-application", patch));
+  }
+  // Of the same store, and nobody's.
+  std::string later_epoch() const {
+    const auto epoch = parse_epoch(first->elector.epoch());
+    return fmt::format("{}-{}", epoch->store, epoch->revision + 1'000'000);
+  }
+
   Bench bench;
   std::unique_ptr<Replica> first;
 };
@@ -181,6 +191,61 @@ TEST(ApplicationLeadership, WhereNobodyCanBeToldRepairsEndAfterTwiceTheTtl) {
     EXPECT_FALSE(world.put_right("settings", minutes(10)));
     world.first->line.cut = false;
     EXPECT_TRUE(world.put_right("settings", seconds(30)));
+  }
+}
+
+// It is confirmed by Krake and kept out by the cluster: people have to know.
+TEST(ApplicationLeadership, ALeaderThatIsKeptOutByALaterEpochSaysSo) {
+  World world;
+  world.run_app("web", {config_map("settings")});
+  const std::string epoch = world.later_epoch();
+  world.put_epoch("one", epoch);
+  world.remove_app("web");
+  const auto says_so = [&] {
+    const auto app = world.bench.get("web");
+    return app && app->status.reason &&
+           app->status.reason->message.contains("Lease default/krake-kubernetes-application carries epoch " + epoch);
+  };
+  EXPECT_TRUE(world.bench.wait(says_so, seconds(30))) << world.bench.show("web");
+  EXPECT_TRUE(world.first->leads());
+  const auto before = world.first->elector.epoch();
+  world.bench.pass(minutes(10));
+  EXPECT_TRUE(says_so()) << world.bench.show("web");
+  EXPECT_TRUE(world.has("settings"));
+  EXPECT_EQ(world.epoch_on("one"), epoch) << "what may be another's is not touched";
+  EXPECT_EQ(world.first->elector.epoch(), before);
+  ASSERT_TRUE(world.bench.sim("one").erase("leases.coordination.k8s.io", "default", "krake-kubernetes-application"));
+  EXPECT_TRUE(world.bench.wait([&] { return !world.bench.get("web"); }, minutes(20))) << world.bench.show("web");
+}
+
+// Putting one object right may take two changes: another leader may have been there in between.
+TEST(ApplicationLeadership, ARepairEndsBetweenItsTwoChanges) {
+  for (const bool outrun : {false, true}) {
+    SCOPED_TRACE(outrun);
+    World world;
+    auto& sim = world.bench.sim("one");
+    world.run_app("web", {deployment("web")});
+    world.cut_off(*world.first);
+    int applied = 0;
+    int patched = 0;
+    world.bench.dialer.sending = [&](const HttpRequest& request) {
+      if (request.method != "PATCH") return;
+      const bool second = *request.headers.get("Content-Type") == "application/json-patch+json";
+      ++(second ? patched : applied);
+      if (!second && outrun) world.put_epoch("one", world.later_epoch());
+    };
+    // What others add to a list stays when the manifest is applied.
+    const auto live = sim.find("deployments", "default", "web");
+    json::Value containers = *live->at_path({"spec", "template", "spec", "containers"});
+    containers.make_array().push_back(value_of("{'name':'surplus','image':'nginx'}"));
+    json::Value drift = value_of("{'spec':{'template':{'spec':{}}}}");
+    drift.make_object()["spec"].make_object()["template"].make_object()["spec"].make_object().set("containers",
+                                                                                                  containers);
+    ASSERT_TRUE(sim.merge("deployments", "default", "web", drift));
+    EXPECT_TRUE(world.bench.wait([&] { return applied > 0; }));
+    world.bench.pass(minutes(1));
+    EXPECT_EQ(patched > 0, !outrun);
+    world.bench.dialer.sending = nullptr;
   }
 }
 

@@ -23,12 +23,15 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 using State = ApplicationState;
 
-// A transport with a switch: off means no connection.
+// A transport with a switch: off means no connection. `sending` hears of each call before it goes out.
 class Switchable final : public Transport {
  public:
-  Switchable(std::shared_ptr<Transport> inner, const bool& off) : inner_(std::move(inner)), off_(off) {}
+  using Sending = std::function<void(const HttpRequest&)>;
+  Switchable(std::shared_ptr<Transport> inner, const bool& off, const Sending* sending = nullptr)
+      : inner_(std::move(inner)), off_(off), sending_(sending) {}
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     if (off_) co_return fail(Code::unavailable, "connection refused");
+    if (sending_ && *sending_) (*sending_)(request);
     co_return co_await inner_->send(std::move(request), options);
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
@@ -39,6 +42,7 @@ class Switchable final : public Transport {
  private:
   std::shared_ptr<Transport> inner_;
   const bool& off_;
+  const Sending* sending_;
 };
 
 // With another switch: calls go out and nobody answers. What is open already stays open.
@@ -88,8 +92,10 @@ class TableDialer final : public Dialer {
   Result<std::shared_ptr<Transport>> dial(const Endpoint& endpoint) override {
     const auto it = sites.find(endpoint.url);
     if (it == sites.end()) return fail(Code::unavailable, "no such host: " + endpoint.url);
-    return std::make_shared<Switchable>(make_inproc_transport(it->second->sim->handler(), {}, clock_), it->second->off);
+    return std::make_shared<Switchable>(make_inproc_transport(it->second->sim->handler(), {}, clock_), it->second->off,
+                                        &sending);
   }
+  Switchable::Sending sending;         // a call to any cluster
   std::map<std::string, Site*> sites;  // by URL
 
  private:

@@ -76,6 +76,8 @@ Awaitable<Result<Passage>> Fence::raise(std::string epoch, std::string holder, b
   co_return passage;
 }
 
+std::string Fence::outrun_by() const { return fmt::format("Lease {}/{} carries epoch {}", ns_, name_, found_); }
+
 // Compare and swap.
 Awaitable<Result<Passage>> Fence::put(std::string epoch, std::string holder, bool leads) {
   Error race;
@@ -84,7 +86,10 @@ Awaitable<Result<Passage>> Fence::put(std::string epoch, std::string holder, boo
     if (!object) co_return fail(std::move(object).error());
     const auto found = epoch_on(*object);
     if (found == epoch) co_return Passage::open;
-    if (judge(found, epoch, leads) == FenceVerdict::outrun) co_return Passage::outrun;
+    if (judge(found, epoch, leads) == FenceVerdict::outrun) {
+      found_ = *found;
+      co_return Passage::outrun;
+    }
     auto type = co_await client_.resolve("coordination.k8s.io/v1", "Lease");
     if (!type) co_return fail(std::move(type).error());
     const bool fresh = !*object;

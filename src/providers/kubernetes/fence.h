@@ -40,6 +40,8 @@ class Fence {
   // For one that only repairs, before each repair. `open` only where it can put its own epoch there, or has: where
   // leases can be read and not written, no later leader could tell it to stop. It never replaces another store's epoch.
   Awaitable<Result<Passage>> check(std::string epoch, std::string holder);
+  // After `outrun`: by what, for people.
+  std::string outrun_by() const;
 
  private:
   Awaitable<Result<std::optional<json::Value>>> read();
@@ -52,6 +54,7 @@ class Fence {
   std::string raised_;    // the epoch that was put there or found there last, for raise()
   std::string unfenced_;  // the epoch in which the cluster refused the object
   Mono ask_again_{};      // whether it still does
+  std::string found_;     // the epoch that has outrun us last
 };
 
 }  // namespace krake::kube
