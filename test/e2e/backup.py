@@ -123,8 +123,8 @@ with Processes(sys.argv[1]) as p:
 
     # Several at once to one file: each is whole, and so is what is there in the end.
     several = p.state / "several.backup"
-    at_once = [p.start(f"backup-{i}", p.bin / "krake", "backup", several, "--krakectl", first.folder / "krakectl.yaml") for i in range(3)]
-    assert [process.wait(60) for process in at_once] == [0, 0, 0], [(p.state / f"backup-{i}.log").read_text() for i in range(3)]
+    at_once = [p.start(f"backup-{i}", p.bin / "krake", "backup", several, "--krakectl", first.folder / "krakectl.yaml") for i in range(2)]
+    assert [process.wait(60) for process in at_once] == [0, 0], [(p.state / f"backup-{i}.log").read_text() for i in range(2)]
     krake("restore", "--check", several)
     assert stat.S_IMODE(several.stat().st_mode) == 0o600, oct(several.stat().st_mode)
     assert list(p.state.glob("*.part")) == [other]
