@@ -3,6 +3,7 @@
     problems.py FOLDER-OF-PROGRAMS
 """
 import json
+import select
 import socket
 import subprocess
 import sys
@@ -161,6 +162,9 @@ class Suite:
             sender.sendall(b"POST /core/roles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n")
             slow.append(sender)
         end = time.monotonic() + 30
+        # Those for whom nothing is left are answered; before that a body of ours would take the place of one of theirs.
+        while len(select.select(slow, [], [], 0.1)[0]) < 27 and time.monotonic() < end:
+            pass
         padded = json.dumps({"metadata": {"name": "c"}, "rules": []}) + " " * 500_000
         while (reply := client.call("POST", "/core/roles", padded)).status != 429 and time.monotonic() < end:
             client.call("DELETE", "/core/roles/c?force=True")

@@ -19,7 +19,7 @@ using etcd::Repeat;
 using etcd::WatchStream;
 namespace pb = ::etcdserverpb;
 
-// Not of a kind's: upstream's programs do not see it.
+// Not of a kind's: upstream's programs do not see them. The first is the store's own: lists and watches leave it out.
 constexpr std::string_view kIdKey = "/krake/store_id";
 constexpr std::string_view kTickKey = "/krake/tick";
 constexpr std::string_view kOursPrefix = "/";
@@ -281,12 +281,12 @@ Awaitable<Result<Listing>> Etcd::list_once(const std::string& prefix, const List
     std::int64_t bytes = 0;
     for (auto& kv : *response.mutable_kvs()) {
       bytes += static_cast<std::int64_t>(kv.key().size() + kv.value().size());
-      listing.entries.push_back(space_.entry(kv));
+      after = kv.key().substr(space_.prefix.size());
+      if (after != kIdKey) listing.entries.push_back(space_.entry(kv));
     }
     listing.more = response.more();
     const bool full = options.limit > 0 && listing.entries.size() >= options.limit;
     if (!listing.more || full || response.kvs_size() == 0) co_return listing;
-    after = listing.entries.back().key;
     page = next_page(response.kvs_size(), bytes);
   }
 }
@@ -329,8 +329,12 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
 
 Awaitable<Result<std::shared_ptr<WatchStream>>> Etcd::open_stream(EtcdRange range, Revision after) {
   CO_RETURN_IF_ERROR(co_await connection_->log_in());
-  auto stream = std::make_shared<WatchStream>(
-      connection_, etcd::WatchRange{std::move(range.first), std::move(range.end), space_.prefix.size()}, after);
+  auto stream = std::make_shared<WatchStream>(connection_,
+                                              etcd::WatchRange{.first = std::move(range.first),
+                                                               .end = std::move(range.end),
+                                                               .strip = space_.prefix.size(),
+                                                               .hidden = space_.to_etcd(kIdKey)},
+                                              after);
   // Ends it also when the caller is cancelled meanwhile.
   auto guard = std::make_unique<EtcdWatch>(stream);
   auto opened = co_await with_timeout(clock_, connection_->options().timeout, "etcd: opening a watch", stream->open());

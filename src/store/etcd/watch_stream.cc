@@ -160,7 +160,7 @@ void WatchStream::take_events(pb::WatchResponse& response) {
   for (auto& event : *response.mutable_events()) {
     auto& kv = *event.mutable_kv();
     const Revision revision = kv.mod_revision();
-    if (revision <= after_) continue;
+    if (revision <= after_ || kv.key() == range_.hidden) continue;
     if (partial_.empty() || partial_.back().revision != revision) partial_.push_back({revision, {}});
     auto& change = partial_.back().changes.emplace_back();
     change.key = std::move(*kv.mutable_key());
