@@ -2,9 +2,13 @@
 import json
 import os
 import pathlib
+import re
+import ssl
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -65,3 +69,22 @@ class Processes:
     def get(self, *args):
         result = self.ctl(*args, "-o", "json", check=False)
         return json.loads(result.stdout) if result.returncode == 0 else None
+
+
+def kube_client(kubeconfig):
+    """call(method, path): asks the simulated cluster of that kubeconfig file itself; the JSON of the answer, None for 404."""
+    text = kubeconfig.read_text()
+    server = re.search(r"server\"?: *\"?(https://[^\s\",}]+)", text).group(1)
+    bearer = re.search(r"token\"?: *\"?([^\s\",}]+)", text).group(1)
+    unverified = ssl._create_unverified_context()  # the test's own cluster on loopback
+
+    def call(method, path="/apis/apps/v1/namespaces/default/deployments/echo-demo"):
+        request = urllib.request.Request(server + path, method=method, headers={"Authorization": f"Bearer {bearer}"})
+        try:
+            with urllib.request.urlopen(request, context=unverified, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            assert error.code == 404, error
+            return None
+
+    return call

@@ -2,13 +2,10 @@
 import json
 import re
 import signal
-import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 
-from harness import ROOT, Processes
+from harness import Processes, ROOT, kube_client
 
 COMMANDS = [["scheduler"], ["controller", "kubernetes-application"], ["controller", "kubernetes-cluster"], ["gc"]]
 APPLICATION = COMMANDS[1]
@@ -53,19 +50,7 @@ log: {{level: WARNING}}
         found = [name for name in processes if name.startswith(LEASE) and mode(name) == "leading"]
         return found[0] if len(found) == 1 else None
 
-    kubeconfig = (p.state / "de.kubeconfig").read_text()
-    cluster = re.search(r"server\"?: *\"?(https://[^\s\",}]+)", kubeconfig).group(1)
-    bearer = re.search(r"token\"?: *\"?([^\s\",}]+)", kubeconfig).group(1)
-    unverified = ssl._create_unverified_context()  # the test's own cluster on loopback
-
-    def kube(method, path="/apis/apps/v1/namespaces/default/deployments/echo-demo"):
-        request = urllib.request.Request(cluster + path, method=method, headers={"Authorization": f"Bearer {bearer}"})
-        try:
-            with urllib.request.urlopen(request, context=unverified, timeout=10) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            assert error.code == 404, error
-            return None
+    kube = kube_client(p.state / "de.kubeconfig")
 
     def epoch_on_cluster():
         lease = kube("GET", "/apis/coordination.k8s.io/v1/namespaces/default/leases/krake-kubernetes-application")

@@ -1,12 +1,9 @@
 """P3, P9, P15: every controller a process of its own with its own role; each is killed in turn while somebody breaks the workload."""
 import json
 import re
-import ssl
 import sys
-import urllib.error
-import urllib.request
 
-from harness import ROOT, Processes
+from harness import Processes, ROOT, kube_client
 
 COMPONENTS = {
     "system:scheduler": ["scheduler"],
@@ -44,19 +41,7 @@ log: {{level: WARNING}}
     (p.state / "krakectl.yaml").write_text(f"api_url: http://127.0.0.1:{port}\nuser: system:admin\ntoken: token-of-system:admin\n")
     running = {user: start(user) for user in COMPONENTS}
 
-    kubeconfig = (p.state / "de.kubeconfig").read_text()
-    cluster = re.search(r"server\"?: *\"?(https://[^\s\",}]+)", kubeconfig).group(1)
-    bearer = re.search(r"token\"?: *\"?([^\s\",}]+)", kubeconfig).group(1)
-    unverified = ssl._create_unverified_context()  # the test's own cluster on loopback
-
-    def kube(method, path="/apis/apps/v1/namespaces/default/deployments/echo-demo"):
-        request = urllib.request.Request(cluster + path, method=method, headers={"Authorization": f"Bearer {bearer}"})
-        try:
-            with urllib.request.urlopen(request, context=unverified, timeout=10) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            assert error.code == 404, error
-            return None
+    kube = kube_client(p.state / "de.kubeconfig")
 
     def settled():
         app = p.get("kube", "app", "get", "echo-demo")
