@@ -20,8 +20,9 @@ Entry KeySpace::entry(pb::KeyValue& kv) const {
 EtcdRange range_of(const KeySpace& space, std::string_view prefix, std::string_view after) {
   auto range = key_range(space.to_etcd(prefix), after.empty() ? std::string() : space.to_etcd(after));
   // One zero byte: the first key of all; as an end: no end.
-  static const std::string zero(1, '\0');
-  return {range.first.empty() ? zero : std::move(range.first), range.end ? std::move(*range.end) : zero};
+  if (range.first.empty()) range.first.assign(1, '\0');
+  if (!range.end) range.end.emplace(1, '\0');
+  return {std::move(range.first), std::move(*range.end)};
 }
 
 pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn) {

@@ -97,8 +97,8 @@ EtcdCluster::EtcdCluster(ClusterOptions options) : options_(std::move(options)) 
   }
   const auto ports = free_ports(2 * options_.members);
   for (int i = 0; i < options_.members; ++i) {
-    members_.push_back({.client_port = ports[static_cast<std::size_t>(2 * i)],
-                        .peer_port = ports[static_cast<std::size_t>(2 * i + 1)]});
+    const auto at = static_cast<std::size_t>(i) * 2;
+    members_.push_back({.client_port = ports[at], .peer_port = ports[at + 1]});
   }
   for (int i = 0; i < options_.members; ++i) start(i);
   wait_ready();

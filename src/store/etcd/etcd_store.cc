@@ -387,7 +387,7 @@ Awaitable<Status> Etcd::follow_main(std::shared_ptr<WatchStream> stream, EtcdRan
   if (after > 0) keys = co_await count_at(range, after);
   if (!keys && keys.error().code == Code::invalid_argument) co_return Status{};  // it begins in the future
   if (!keys) co_return fail(keys.error());
-  main_ = std::move(stream);
+  main_ = stream;
   main_range_ = std::move(range);
   main_keys_ = *keys;
   co_return Status{};
@@ -442,8 +442,7 @@ Awaitable<Result<Revision>> Etcd::current_of_prefix() {
 
 Result<std::unique_ptr<EtcdStore>> open_etcd_store(boost::asio::any_io_executor executor, Clock& clock, Random random,
                                                    Log log, EtcdOptions options) {
-  auto connection =
-      std::make_shared<Connection>(executor, clock, std::move(random), std::move(log), std::move(options));
+  auto connection = std::make_shared<Connection>(executor, clock, random, std::move(log), std::move(options));
   RETURN_IF_ERROR(connection->open());
   return std::make_unique<Etcd>(std::move(connection), clock);
 }
