@@ -24,10 +24,8 @@ Awaitable<void> Witness::run() {
       listed = status.has_value();
     } else {
       status = co_await follow();
-    }
-    if (!status && status.error().code == Code::compacted) {
-      reached_.mark("the API no longer kept what a watch asked for");
-      listed = false;
+      listed = status || status.error().code != Code::compacted;
+      if (!listed) reached_.mark("the API no longer kept what a watch asked for");
     }
     if (!status) co_await sleep_for(env_.clock, std::chrono::seconds(1));
   }
@@ -46,17 +44,19 @@ Awaitable<Status> Witness::list() {
   for (const auto& item : *items->if_array())
     seen_[std::string(item.string_at({"metadata", "name"}))] = number(item.string_at({"metadata", "resource_version"}));
   revision_ = revision;
+  broke_ = false;
   complete(revision);
   co_return Status{};
 }
 
 Awaitable<Status> Witness::follow() {
-  const bool again = events_ > 0;
   auto target =
       fmt::format("{}?watch&bookmarks=true&heartbeat=10&since={}", applications().collection_path(""), revision_);
   if (!store_.empty()) target += "&store=" + percent_encode(store_);
   auto stream = co_await client_.open_watch(std::move(target), env_.clock);
   if (!stream) co_return fail(stream.error());
+  const bool resumed = std::exchange(broke_, true);
+  bool first = true;
   std::string buffer;
   for (;;) {
     auto piece = co_await with_timeout(env_.clock, std::chrono::seconds(35), "the next line", stream->body->read());
@@ -66,11 +66,16 @@ Awaitable<Status> Witness::follow() {
     std::size_t begin = 0;
     for (std::size_t end; (end = buffer.find('\n', begin)) != std::string::npos; begin = end + 1) {
       if (end == begin) continue;
+      if (std::exchange(first, false)) began(resumed);
       CO_RETURN_IF_ERROR(take(std::string_view(buffer).substr(begin, end - begin)));
-      if (again) reached_.mark("a watch was taken up where it broke");
     }
     buffer.erase(0, begin);
   }
+}
+
+void Witness::began(bool resumed) {
+  if (resumed) reached_.mark("a watch was taken up where it broke");
+  if (on_stream_) on_stream_(resumed);
 }
 
 Status Witness::take(std::string_view line) {
@@ -91,7 +96,10 @@ Status Witness::take(std::string_view line) {
   revision_ = std::max(revision_, revision);
   ++events_;
   // Versions in between may be left out, so the first that comes need not be ADDED.
-  const bool known = seen_.contains(name);
+  const auto seen = seen_.find(name);
+  const bool known = seen != seen_.end();
+  if (known && revision == seen->second)
+    complaints_.push_back(fmt::format("a watch tells of {} at {} once more: {}", name, revision, type));
   if (type == "ADDED" ? known : type == "DELETED" && !known)
     complaints_.push_back(
         fmt::format("a watch says {} of {}, which {}", type, name, known ? "is there already" : "it has not told of"));
