@@ -23,6 +23,9 @@ inline constexpr Situation kSituations[] = {
     {"a connection died in silence"},
     {"a reader gave up a dead stream"},
     {"nobody answered behind a partition"},
+    {"a process that was asked was down"},
+    {"an answer was garbled"},
+    {"a watch repeated itself"},
     {"two parties were partitioned"},
     {"messages passed in one direction only"},
     {"the store misbehaved"},
@@ -43,7 +46,9 @@ inline constexpr Situation kSituations[] = {
     {"a controller was asleep for a while"},
     {"a crash while a process was stopping", false},
     // leadership
-    {"another one took over"},
+    {"another one took over when the lease had run out"},
+    {"another one took over when the lease was given back"},
+    {"a controller led again after it was restarted"},
     {"a lease was given back"},
     {"a leader changed a cluster in its term"},
     {"a cluster told a stale holder of a later term", false},
@@ -59,6 +64,7 @@ inline constexpr Situation kSituations[] = {
     {"an answer was missing and the write had not been carried out"},
     // applications
     {"an application moved"},
+    {"an application was on two clusters for a while"},
     {"a migration was given up", false},
     {"no place for an application"},
     {"no place at first, one later"},
@@ -75,6 +81,7 @@ inline constexpr Situation kSituations[] = {
     {"a cluster was FAILING_METRICS"},
     {"a cluster forgot its history"},
     {"a cluster answered with errors"},
+    {"a cluster answered with a page"},
     {"a cluster was gone for a while"},
     {"a roll-out was slow"},
 };

@@ -73,6 +73,8 @@ double* rate_of(Scenario& scenario, std::string_view name) {
       {"cut-stream", &scenario.net.cut_stream},
       {"half-open", &scenario.net.half_open},
       {"duplicate", &scenario.net.duplicate},
+      {"garble", &scenario.net.garble},
+      {"repeat", &scenario.net.repeat},
       {"store.conflict", &scenario.store.conflict},
       {"store.unavailable", &scenario.store.unavailable},
       {"store.lost-answer", &scenario.store.lost_answer},
@@ -220,6 +222,8 @@ Scenario draw_scenario(Random random) {
   scenario.topology.skewed = random.chance(0.5);
   scenario.net = ordinary_net_faults();
   scenario.store = ordinary_store_faults();
+  if (random.chance(0.3)) scenario.net.garble = 0.005;
+  if (random.chance(0.3)) scenario.net.repeat = 0.02;
   return scenario;
 }
 
