@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -20,8 +21,11 @@ std::string explain(const Verdict& verdict) {
 }
 
 // Few: the scenarios and the regressions are what must not be missed here, under the sanitizers. Breadth has the
-// release build (tools/run-tests).
-constexpr int kFixedSeeds = 3;
+// release build (tools/run-tests). KRAKE_SIM_SEEDS asks for more.
+int fixed_seed_count() {
+  const char* wanted = std::getenv("KRAKE_SIM_SEEDS");
+  return wanted ? std::stoi(wanted) : 3;
+}
 
 std::vector<std::string> fixed_seeds();
 std::vector<std::string> scenarios();
@@ -75,7 +79,7 @@ TEST_P(Seeds, ConvergeAndFallSilent) {
 
 std::vector<std::string> fixed_seeds() {
   std::vector<std::string> seeds;
-  for (int seed = 1; seed <= kFixedSeeds; ++seed) seeds.push_back(std::to_string(seed));
+  for (int seed = 1; seed <= fixed_seed_count(); ++seed) seeds.push_back(std::to_string(seed));
   return seeds;
 }
 INSTANTIATE_TEST_SUITE_P(Fixed, Seeds, ::testing::ValuesIn(fixed_seeds()));
