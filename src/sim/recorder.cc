@@ -234,8 +234,10 @@ Awaitable<ServerReply> Recorder::pass(Recorder& recorder, Handler inner, std::st
 
 void Recorder::force_deletion_answered(Removal& removal, const std::string& key, const ServerReply& reply,
                                        Asked asked) {
-  if (reply.status >= 500) return removal.unanswered(history_.newest());
-  const auto removed = reply.status < 300 ? history_.removed_after(key, asked.newest) : std::nullopt;
+  const auto removed = history_.removed_after(key, asked.newest);
+  // Refused because it was gone: by the first attempt of this one, whose outcome the server never learnt, or by
+  // another.
+  if (reply.status >= 500 || (reply.status >= 300 && removed)) return removal.unanswered(history_.newest());
   if (!removed) return removal.refused();
   removal.carried_out(*removed);
   if (key.starts_with(krake_registry().of<Application>().storage_prefix()))
