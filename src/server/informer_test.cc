@@ -153,7 +153,7 @@ TEST(Informer, WaitsForItsOwnWrites) {
   InformerRig rig;
   auto created = rig.server.world.run(rig.client.create<Role>("", Role{.metadata = {.name = "mine"}}));
   ASSERT_TRUE(created.has_value());
-  rig.server.world.run(rig.informer.wait_for(created->revision));
+  rig.server.world.run(rig.informer.wait_for({"", "mine"}, created->revision));
   ASSERT_NE(rig.informer.find({"", "mine"}), nullptr);
   EXPECT_EQ(rig.informer.find({"", "mine"})->revision, created->revision);
 }
