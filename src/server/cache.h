@@ -143,7 +143,8 @@ class Cache {
   const std::string& id() const { return id_; }
   // Grows when the store's history was replaced: what was told of before holds no more.
   std::uint64_t generation() const { return generation_; }
-  // Whether every event after revision `since` is kept, each exactly as who saw all up to there must be told.
+  // Whether every event after revision `since` is kept, each exactly as must be told who saw all up to there, and
+  // perhaps something of the next one.
   bool resumable(const KindCache& kind, Revision since) const;
   // How long ago the store was asked for the revision it last confirmed to us. It is asked a few times within the
   // limit, also when no request needs it.

@@ -355,6 +355,49 @@ TEST(SharedStore, WhoLeavesAServerInTheMiddleOfItsGapGoesOnFromWhereTheGapBegan)
   EXPECT_EQ(a.watch(fmt::format("&since={}", to)).status, 200);
 }
 
+Awaitable<void> send(std::shared_ptr<Transport> transport, HttpRequest request, std::vector<HttpResponse>* answers) {
+  auto answer = co_await transport->send(std::move(request), {});
+  if (answer) answers->push_back(std::move(*answer));
+}
+
+TEST(SharedStore, TwoWritesOfOneRevisionAreEachTheirOwn) {
+  std::vector<HttpResponse> answers;
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("old")).status, 200);
+  auto stream = a.watch();
+  store.gather();
+  const std::string labels = R"({"metadata":{"labels":{"a":"b"}}})";
+  TaskGroup sending(t.world.env.executor);
+  sending.spawn("create", send(a.transport, {"POST", "/core/roles", {}, role("new")}, &answers));
+  sending.spawn("change", send(a.transport, {"PATCH", "/core/roles/old", {}, labels}, &answers));
+  t.world.settle();
+  EXPECT_TRUE(answers.empty());
+  const auto result = t.world.run(store.commit_together());
+  ASSERT_TRUE(result && std::holds_alternative<store::Committed>(*result));
+  const auto revision = std::to_string(std::get<store::Committed>(*result).revision);
+  ASSERT_TRUE(t.world.run_until([&] { return answers.size() == 2; }));
+  std::map<std::string, std::string> told;
+  for (const auto& event : events_in(*t.world.run(stream.body->read()))) {
+    EXPECT_EQ(event.string_at({"revision"}), revision);
+    told[std::string(event.string_at({"object", "metadata", "name"}))] = event.string_at({"type"});
+  }
+  EXPECT_EQ(told, (std::map<std::string, std::string>{{"new", "ADDED"}, {"old", "MODIFIED"}}));
+  for (const auto& answer : answers) {
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.headers.get("ETag"), "\"" + revision + "\"");
+    const auto object = testing::TestServer::body_of(answer);
+    const auto path = fmt::format("/core/roles/{}", object.string_at({"metadata", "name"}));
+    EXPECT_EQ(a.call("GET", path).body, answer.body);
+    // What happened to the other one at that revision is none of its business.
+    const auto change = R"({"metadata":{"labels":{"c":"d"}}})";
+    EXPECT_EQ(a.call("PATCH", path, change, {{"If-Match", "\"" + revision + "\""}}).status, 200);
+    EXPECT_EQ(a.call("PATCH", path, change, {{"If-Match", "\"" + revision + "\""}}).status, 412);
+  }
+}
+
 // Each leaves in a piece of its own.
 TEST(SharedStore, ABookmarkCountsNoRevisionOfWhichSomethingIsStillToBeSent) {
   Shared t;
