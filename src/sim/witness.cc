@@ -19,6 +19,7 @@ Awaitable<void> Witness::run() {
   bool listed = false;
   for (;;) {
     Status status;
+    listed = listed && resume_ >= mixed_until_;
     if (!listed) {
       status = co_await list();
       listed = status.has_value();
@@ -45,12 +46,15 @@ Awaitable<Status> Witness::list() {
   seen_.clear();
   for (const auto& item : *items->if_array())
     seen_[std::string(item.string_at({"metadata", "name"}))] = number(item.string_at({"metadata", "resource_version"}));
-  revision_ = revision;
+  revision_ = resume_ = revision;
+  mixed_until_ = 0;
+  undo_.clear();
   complete(revision);
   co_return Status{};
 }
 
 Awaitable<Status> Witness::follow() {
+  go_back();
   const bool again = events_ > 0;
   auto target =
       fmt::format("{}?watch&bookmarks=true&heartbeat=10&since={}", applications().collection_path(""), revision_);
@@ -81,26 +85,43 @@ Status Witness::take(std::string_view line) {
   const std::string name(event->string_at({"object", "metadata", "name"}));
   if (type == "BOOKMARK") {
     if (revision < revision_) return {};  // promises less than what has come already
-    revision_ = revision;
+    revision_ = resume_ = revision;
+    undo_.clear();
     complete(revision);
     return {};
   }
   if (revision < revision_)
     complaints_.push_back(
         fmt::format("a watch at revision {} goes back to {}: {} {}", revision_, revision, type, name));
+  if (revision > revision_) undo_.clear();
   revision_ = std::max(revision_, revision);
+  resume_ = std::max(resume_, revision - 1);
+  mixed_until_ = std::max(mixed_until_, number(event->string_at({"gap"})));
   ++events_;
   // Versions in between may be left out, so the first that comes need not be ADDED.
   const bool known = seen_.contains(name);
   if (type == "ADDED" ? known : type == "DELETED" && !known)
     complaints_.push_back(
         fmt::format("a watch says {} of {}, which {}", type, name, known ? "is there already" : "it has not told of"));
+  undo_.try_emplace(name, known ? std::optional(seen_[name]) : std::nullopt);
   if (type == "DELETED") {
     seen_.erase(name);
   } else {
-    seen_[name] = revision;
+    seen_[name] = number(event->string_at({"object", "metadata", "resource_version"}));
   }
   return {};
+}
+
+// To where everything had come: of the last revision's lines some may be missing.
+void Witness::go_back() {
+  for (const auto& [name, before] : std::exchange(undo_, {})) {
+    if (before) {
+      seen_[name] = *before;
+    } else {
+      seen_.erase(name);
+    }
+  }
+  revision_ = resume_;
 }
 
 void Witness::complete(store::Revision revision) {

@@ -337,7 +337,7 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
     break;
   }
   // No acting on what was there before our own writes.
-  if (turn.revision != application->revision) co_await applications_.wait_for(turn.revision);
+  if (turn.revision != application->revision) co_await applications_.wait_for(key, turn.revision);
   co_return outcome_of(turn, local_[key]);
 }
 
@@ -559,7 +559,7 @@ void ApplicationController::note_refused(const ObjectKey& key, const Application
 Awaitable<void> ApplicationController::report_failure(ObjectKey key, ApplicationPtr application, Reason reason,
                                                       std::int64_t* revision) {
   if (mode() != Mode::leading) co_return;
-  co_await applications_.wait_for(*revision);
+  co_await applications_.wait_for(key, *revision);
   Local& local = local_[key];
   // One reading of the clock: compared with a later one, a budget that is not used up would always lie ahead.
   const Mono now = env_.clock.now();

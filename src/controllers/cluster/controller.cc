@@ -152,14 +152,14 @@ class ClusterController final : public Controller {
     if (!written && written.error().code == Code::precondition_failed) {
       // Somebody was faster: what they wrote wakes us. Not at once all the same: where our stream is dead and nobody
       // has noticed yet, the copy stays as old as it is.
-      co_await clusters_.wait_for(patch.revision + 1, std::chrono::seconds(1));
+      co_await clusters_.wait_for(key, patch.revision + 1, std::chrono::seconds(1));
       loop_.add_after(key, std::chrono::milliseconds(100));
       co_return Status{};
     }
     if (!written && written.error().code == Code::not_found) co_return Status{};
     if (!written) co_return fail(std::move(written).error());
     known_[key].refresh_allowed_at = env_.clock.now() + options_.refresh_interval;
-    co_await clusters_.wait_for(written->revision);
+    co_await clusters_.wait_for(key, written->revision);
     co_return Status{};
   }
 
