@@ -166,7 +166,7 @@ Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptio
       urged_(env.executor),
       replaced_changed_(env.executor),
       confirmed_changed_(env.executor),
-      answered_changed_(env.executor),
+      asker_(env, store, [this] { return RevisionAsker::Known{revision_, generation_}; }),
       tasks_(env.executor) {
   for (const auto& kind : registry.kinds()) {
     auto& cache = kinds_[kind.get()];
@@ -474,6 +474,7 @@ Awaitable<Status> Cache::start() {
 
 Awaitable<void> Cache::stop() {
   co_await tasks_.stop();
+  co_await asker_.stop();
   if (reader_) co_await reader_->stop();
 }
 
@@ -640,46 +641,20 @@ Awaitable<Status> Cache::wait_until(Revision revision, Mono deadline) {
   co_return Status{};
 }
 
-// Settles the question it stands for however the asking coroutine ends: the others must not wait for one that was
-// cancelled.
-struct Cache::Question {
-  Cache& cache;
-  std::uint64_t number;
-  Answer answer;
-  bool asked = false;
-  ~Question() {
-    cache.answer_ = std::move(answer);
-    cache.abandoned_ = !asked;  // then the next one asks
-    cache.answered_ = number;
-    cache.answered_changed_.notify_all();
-  }
-};
-
 Awaitable<Status> Cache::fresh() {
   if (!ready_) co_return fail(Code::unavailable, "the server has not loaded its data yet");
   const Mono deadline = env_.clock.now() + options_.wait_limit;
-  // The answer to a question already in flight may predate this call: ours is the next one.
-  const std::uint64_t mine = asking_ + 1;
-  while (answered_ < mine || abandoned_) {
-    if (asking_ != answered_) {
-      co_await answered_changed_.wait();  // every question is answered in time, if only with an error
-      continue;
-    }
-    Question question{*this, ++asking_, {.asked = env_.clock.now(), .shown = revision_, .generation = generation_}};
-    question.answer.newest = co_await store_.current();
-    question.asked = true;
-  }
-  const Answer answer = answer_;
+  const auto answer = co_await asker_.ask();
   if (!answer.newest) co_return fail(with_context(answer.newest.error(), "the store cannot confirm its revision"));
-  const bool same = answer.generation == generation_ && store_.id() == id_;
+  const bool same = answer.known.generation == generation_ && store_.id() == id_;
   // What was shown when we asked had been committed: a store that knows less has another history.
-  if (!same || *answer.newest < answer.shown) {
-    if (answer.generation == generation_) replaced_ = true;
+  if (!same || *answer.newest < answer.known.revision) {
+    if (answer.known.generation == generation_) replaced_ = true;
     replaced_changed_.notify_all();
     co_return fail(Code::unavailable, "the store's history was replaced by another; the server reads it anew");
   }
   CO_RETURN_IF_ERROR(co_await wait_until(*answer.newest, deadline));
-  if (generation_ != answer.generation)
+  if (generation_ != answer.known.generation)
     co_return fail(Code::unavailable, "the store's history was replaced by another meanwhile; try again");
   if (answer.asked > confirmed_) {
     const bool was_cut_off = cut_off();

@@ -17,6 +17,7 @@
 #include "base/task_group.h"
 #include "meta/kind.h"
 #include "net/http.h"
+#include "server/revision_asker.h"
 #include "server/revision_gate.h"
 #include "store/store.h"
 
@@ -131,8 +132,8 @@ class Cache {
   Awaitable<void> stop();
 
   // Linearizable: returns when the cache shows everything committed before the call; unavailable when that cannot be
-  // had within the limit. Concurrent calls share one question to the store: a call that arrives while one is in flight
-  // joins the next.
+  // had within the limit. Calls share questions to the store: one that arrives while a question is in flight joins the
+  // next, which does not wait for the answer to the first for long.
   Awaitable<Status> fresh();
   // Waits until the cache has reached `revision`, as long as fresh() would.
   Awaitable<Status> wait_for(Revision revision) { return wait_until(revision, env_.clock.now() + options_.wait_limit); }
@@ -184,7 +185,6 @@ class Cache {
   };
 
  private:
-  struct Question;
   // Objects as commits before the start left them, by key.
   using Recalled = std::map<std::string, CachedPtr, std::less<>>;
   Awaitable<void> run();
@@ -235,18 +235,7 @@ class Cache {
   Notifier replaced_changed_;
   Mono confirmed_;
   Notifier confirmed_changed_;
-  // fresh(): number of the question now asked of the store, and of the last answered one.
-  std::uint64_t asking_ = 0;
-  std::uint64_t answered_ = 0;
-  bool abandoned_ = false;  // whoever asked last was cancelled
-  struct Answer {
-    Result<Revision> newest = Revision{0};
-    Mono asked;          // when
-    Revision shown = 0;  // what the cache had then
-    std::uint64_t generation = 0;
-  };
-  Answer answer_;
-  Notifier answered_changed_;
+  RevisionAsker asker_;
   std::unique_ptr<TaskGroup> reader_;  // follow()
   TaskGroup tasks_;
 };
