@@ -144,8 +144,9 @@ Awaitable<Outcome<std::unique_ptr<ByteStream>>> Session::watch(std::string targe
   if (stream->status < 400) co_return std::move(stream->body);
   HttpResponse response{.status = stream->status, .headers = stream->headers, .body = {}};
   // What more it says must not be waited for without end.
-  while (response.body.size() < 65536) {
-    auto piece = co_await with_timeout(*io_.clock, config_.timeout, "the body of an error", stream->body->read());
+  const Mono end = io_.clock->now() + config_.timeout;
+  while (response.body.size() < 65536 && io_.clock->now() < end) {
+    auto piece = co_await with_timeout(*io_.clock, end - io_.clock->now(), "the rest", stream->body->read());
     if (!piece || piece->empty()) break;
     response.body += *piece;
   }
