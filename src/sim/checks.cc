@@ -82,6 +82,13 @@ void Checks::advance() {
   }
 }
 
+std::optional<ApplicationState> Checks::state_at(const std::string& app, store::Revision revision) const {
+  const auto versions = versions_.find(app);
+  if (versions == versions_.end()) return std::nullopt;
+  const auto it = std::ranges::find(versions->second, revision, &Version::revision);
+  return it == versions->second.end() || it->removed ? std::nullopt : std::optional(it->state);
+}
+
 // A term has one holder, and every other term is another.
 void Checks::lease_changed(const store::Change& change) {
   auto& [began, holder] = terms_[change.key];
@@ -109,6 +116,7 @@ void Checks::application_stored(const std::string& name, Application app) {
   // Bound by somebody who did not know yet that the cluster is gone.
   if (const auto& place = app.status.scheduled_to; place && !exists(place->name)) excused_.insert({place->name, name});
   note_situations(name, app, before);
+  versions_[name].back().state = app.status.state;
   applications_.insert_or_assign(name, std::move(app));
 }
 
