@@ -84,8 +84,8 @@ Awaitable<Result<T>> Deadlines::run(std::shared_ptr<Calls> calls, Duration limit
         asio::co_spawn(
             executor, std::move(operation),
             asio::bind_cancellation_slot(call.signal.slot(), [&thrown, &result, resume = std::move(resume)](
-                                                                 std::exception_ptr what, Result<T> answer) mutable {
-              thrown = std::move(what);
+                                                                 std::exception_ptr error, Result<T> answer) mutable {
+              thrown = std::move(error);
               result = std::move(answer);
               std::move(resume)();
             }));
