@@ -129,7 +129,7 @@ class Store {
   virtual Awaitable<Result<std::unique_ptr<Watch>>> watch(std::string prefix, Revision after) = 0;
   // Linearizable: not older than any commit acknowledged before the call.
   virtual Awaitable<Result<Revision>> current() = 0;
-  // True: current() never suspends, so that nobody needs to limit its time.
+  // True: current() would not suspend now, so that nobody needs to limit its time.
   virtual bool current_is_local() const { return false; }
   // Forgets history up to and including `revision` (never the live values). Nothing to do is no error; invalid_argument
   // when it is newer than the newest.
