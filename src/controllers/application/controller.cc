@@ -114,9 +114,9 @@ class ApplicationController final : public Controller {
   Awaitable<Status> patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision);
   Awaitable<Status> patch_status(ObjectKey key, json::Object fields, std::int64_t* revision);
   Awaitable<Status> write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision);
-  Awaitable<Status> apply(ObjectKey key, Apply action);
+  Awaitable<Status> apply(ObjectKey key, Apply action, std::int64_t revision);
   Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
-  Awaitable<Status> remove(ObjectKey key, Remove action);
+  Awaitable<Status> remove(ObjectKey key, Remove action, std::int64_t revision);
   Awaitable<Status> try_out(ObjectKey key, TryOut action);
   void note_refused(const ObjectKey& key, const Application& application, const Action& action, const Error& error);
   Awaitable<void> report_failure(ObjectKey key, ApplicationPtr application, Reason reason, std::int64_t* revision);
@@ -253,6 +253,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const Application& app = application->object;
   Observed observed;
   observed.application = std::shared_ptr<const Application>(application, &app);
+  observed.revision = application->revision;
   observed.options = plan_options();
   observed.mode = mode();
   if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
@@ -262,7 +263,6 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
   for (const auto& cluster : clusters) {
-    const bool at_home = cluster == app.status.scheduled_to || cluster == app.status.running_on;
     const CleanUp* entry = cleanup_at(app, cluster);
     const json::Array left = entry ? as_array(entry->objects) : json::Array();
     observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
@@ -270,8 +270,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
                                                                    .desired = &observed.desired.objects,
                                                                    .applied = &applied,
                                                                    .recorded = &recorded,
-                                                                   .left = &left,
-                                                                   .by_name = at_home}));
+                                                                   .left = &left}));
   }
   Local& local = local_[key];
   if (local.clusters != clusters) {
@@ -279,6 +278,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
     clusters_.keep_only(key, clusters);
   }
   prune(local);
+  forget_removals(local.memory, application->revision);
   observed.memory = local.memory;
   observed.memory.status_allowed_at = next_report(local, env_.clock.now());
   co_return observed;
@@ -359,8 +359,8 @@ Awaitable<Status> ApplicationController::carry_out(ObjectKey key, Action action,
     if (status->limited) spend_report(local_[key]);
     co_return co_await patch_status(key, std::move(status->fields), &turn->revision);
   }
-  if (auto* object = std::get_if<Apply>(&action)) co_return co_await apply(key, std::move(*object));
-  if (auto* gone = std::get_if<Remove>(&action)) co_return co_await remove(key, std::move(*gone));
+  if (auto* object = std::get_if<Apply>(&action)) co_return co_await apply(key, std::move(*object), turn->revision);
+  if (auto* gone = std::get_if<Remove>(&action)) co_return co_await remove(key, std::move(*gone), turn->revision);
   if (auto* trial = std::get_if<TryOut>(&action)) co_return co_await try_out(key, std::move(*trial));
   if (std::holds_alternative<Again>(action)) {
     turn->at_once = true;
@@ -432,7 +432,7 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   co_return fail(patched.error());
 }
 
-Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
+Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action, std::int64_t revision) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
@@ -441,6 +441,7 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
     CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
   }
   const auto answers = connection->client.answers();
+  note_sending(local_[key].memory, action.key, action.fingerprint, revision, action.difference != 0);
   auto applied = co_await connection->client.apply(action.ref, action.body);
   json::Value reply;
   if (applied) {
@@ -469,7 +470,7 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   }
   connection->objects.note(action.ref, reply);
   Memory& memory = local_[key].memory;
-  memory.applied[action.key] = action.fingerprint;
+  note_taken(memory, action.key, action.fingerprint);
   memory.refusals.erase(action.key);
   const auto left = manifest::diff(action.desired, reply, action.entry);
   if (action.difference != 0) {
@@ -482,11 +483,12 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   co_return Status();
 }
 
-Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
+Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action, std::int64_t revision) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, true));
   const auto answers = connection->client.answers();
+  note_sending(local_[key].memory, action.key, 0, revision, false);
   const kube::RemoveOptions as_seen{.uid = action.uid, .resource_version = action.resource_version};
   auto removed = co_await connection->client.remove(action.ref, as_seen);
   if (!removed) {
@@ -514,8 +516,7 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
     co_return fail(with_context(std::move(live).error(), krake::to_string(action.cluster)));
   }
   local_[key].memory.refusals.erase(action.key);
-  std::erase_if(local_[key].memory.applied,
-                [&](const auto& entry) { return entry.first.ends_with('|' + kube::to_string(action.ref)); });
+  note_taken(local_[key].memory, action.key, 0);
   co_return Status();
 }
 
@@ -603,7 +604,7 @@ void ApplicationController::prune(Local& local) const {
   std::erase_if(local.memory.repairs, [&](const auto& entry) { return entry.second.last < old; });
   std::erase_if(local.memory.refusals, [&](const auto& entry) { return entry.second.last < old; });
   constexpr std::size_t kMaxRemembered = 10'000;
-  if (local.memory.applied.size() > kMaxRemembered) local.memory.applied.clear();
+  if (local.memory.sent.size() > kMaxRemembered) local.memory.sent.clear();
 }
 
 }  // namespace

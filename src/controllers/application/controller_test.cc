@@ -138,6 +138,26 @@ TEST(ApplicationController, MigratesAndCleansTheSource) {
   bench.expect_silence();
 }
 
+// Put right, and the answer was lost; of the watch that should have shown it nothing is heard any more.
+TEST(ApplicationController, LeavesNothingBehindThatItsWatchHasNotShown) {
+  Bench bench;
+  auto& one = bench.sim("one");
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one"));
+  bool lost = false;
+  bench.dialer.loses = [&](const HttpRequest& request) {
+    if (request.method != "PATCH" || lost) return false;
+    one.faults.silent_watches = true;
+    return lost = true;
+  };
+  ASSERT_TRUE(one.erase("configmaps", "default", "settings"));
+  ASSERT_TRUE(bench.wait([&] { return lost && one.find("configmaps", "default", "settings"); }, seconds(10)));
+  bench.bind("web", "two");
+  EXPECT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  EXPECT_FALSE(one.find("configmaps", "default", "settings"));
+}
+
 TEST(ApplicationController, StaysWhenTheTargetDoesNotGetHealthy) {
   Bench bench;
   bench.options.migration_retry = minutes(10);
