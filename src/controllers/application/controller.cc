@@ -115,7 +115,8 @@ class ApplicationController final : public Controller {
   Awaitable<Status> patch_status(ObjectKey key, json::Object fields, std::int64_t* revision);
   Awaitable<Status> write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision);
   Awaitable<Status> apply(ObjectKey key, Apply action, std::int64_t revision);
-  Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
+  Awaitable<Status> replace_lists(ObjectKey key, Apply action, std::shared_ptr<Connection> connection);
+  Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref, std::string from);
   Awaitable<Status> remove(ObjectKey key, Remove action, std::int64_t revision);
   Awaitable<Status> try_out(ObjectKey key, TryOut action);
   void note_refused(const ObjectKey& key, const Application& application, const Action& action, const Error& error);
@@ -409,8 +410,9 @@ Awaitable<Status> ApplicationController::patch_status(ObjectKey key, json::Objec
                            revision);
 }
 
-// What upstream wrote by plain updates becomes ours, so that applying without a field removes it.
-Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref) {
+// What `from` wrote by plain updates becomes ours, so that applying without a field removes it.
+Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref,
+                                               std::string from) {
   auto live = co_await connection->client.get(ref);
   if (!live) {
     if (live.error().code == Code::not_found) co_return Status();
@@ -419,7 +421,7 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   const json::Value* fields = live->at_path({"metadata", "managedFields"});
   const json::Value* version = live->at_path({"metadata", "resourceVersion"});
   if (!fields || !fields->is_array() || !version) co_return Status();
-  auto adopted = manifest::adopt_updates(*fields->if_array(), kUpstreamManager, kManager);
+  auto adopted = manifest::adopt_updates(*fields->if_array(), from, kManager);
   if (adopted == *fields->if_array()) co_return Status();
   json::Array operations{
       json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}},
@@ -432,12 +434,31 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   co_return fail(patched.error());
 }
 
+// Where applying sets our items beside those of others, and the server takes only the ones or the others: in one write
+// ours take their place. It is a plain update, so it is adopted afterwards. invalid_object: the server does not take
+// that either, or somebody was faster.
+Awaitable<Status> ApplicationController::replace_lists(ObjectKey key, Apply action,
+                                                       std::shared_ptr<Connection> connection) {
+  CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
+  auto replaced = co_await connection->client.json_patch(action.ref, std::move(action.lists));
+  if (!replaced) co_return fail(std::move(replaced).error());
+  connection->objects.note(action.ref, *replaced);
+  if (action.difference != 0) {
+    note_repair(local_[key].memory, action.key, action.difference, false, env_.clock.now());
+    log_.info("lists put right", {{"application", krake::to_string(key)},
+                                  {"cluster", krake::to_string(action.cluster)},
+                                  {"object", kube::to_string(action.ref)}});
+  }
+  CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
+  co_return co_await adopt(connection, action.ref, std::string(kManager));
+}
+
 Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action, std::int64_t revision) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
   if (action.adopt) {
-    CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
+    CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref, std::string(kUpstreamManager)));
     CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
   }
   const auto answers = connection->client.answers();
@@ -458,6 +479,12 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action, std:
       }
     }
   } else {
+    if (applied.error().code == Code::invalid_object && !action.lists.empty()) {
+      const Status replaced = co_await replace_lists(key, action, connection);
+      if (replaced) co_return fail(Code::conflict, "its lists have been replaced; the rest follows from what is there");
+      if (replaced.error().code != Code::invalid_object)
+        co_return fail(with_context(replaced.error(), krake::to_string(action.cluster)));
+    }
     if (is_stale(applied.error())) {
       // Our copy is old: read it, so that the next plan is made on the present one.
       if (auto live = co_await connection->client.get(action.ref)) connection->objects.note(action.ref, *live);

@@ -259,6 +259,7 @@ class Planner {
         return;
       }
       apply.adopt = whose == Ownership::unlabelled;
+      if (!apply.adopt) apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry);
     }
     if (changed || apply.adopt) {
       if (held_back(apply, out)) return;
