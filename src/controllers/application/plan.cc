@@ -259,7 +259,6 @@ class Planner {
         return;
       }
       apply.adopt = whose == Ownership::unlabelled;
-      if (!apply.adopt) apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry);
     }
     if (changed || apply.adopt) {
       if (held_back(apply, out)) return;
@@ -268,8 +267,7 @@ class Planner {
       // Whose it is was seen on this very object. (Adoption writes to it first.)
       if (item.live && !apply.adopt && !version_of(*item.live).empty())
         apply.body.make_object()["metadata"].make_object().set("resourceVersion", version_of(*item.live));
-      out.applies.push_back(std::move(apply));
-      return;
+      return push(std::move(apply), item, out);
     }
     const auto differences =
         item.live ? manifest::diff(apply.desired, *item.live, apply.entry) : std::vector<manifest::Difference>();
@@ -278,6 +276,10 @@ class Planner {
     if (!may_repair(at, item, apply, differences, out) || held_back(apply, out)) return;
     apply.body =
         item.live ? manifest::repair_body(apply.desired, *item.live, apply.entry) : manifest::apply_body(apply.desired);
+    push(std::move(apply), item, out);
+  }
+  static void push(Apply apply, const Item& item, Settlement& out) {
+    if (item.live && !apply.adopt) apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry);
     out.applies.push_back(std::move(apply));
   }
 
@@ -621,21 +623,19 @@ class Planner {
   // What may be there and only the manifest so far tells of: its name must not get lost with that.
   json::Array unnamed_from_now_on(const Place& at) const {
     json::Array kept;
-    const auto is_in = [](const json::Array& objects, const json::Value& name) {
-      return std::ranges::any_of(objects, [&](const json::Value& object) {
-        return json::Value(identity_fields(*object.if_object())) == name;
-      });
+    for (const auto& [ref, live] : dropped(at)) {
+      const auto is_it = [&](const Item& item) { return !item.problem && same_object(item.ref, ref); };
+      if (std::ranges::none_of(at.recorded, is_it)) kept.emplace_back(identity_fields(ref));
+    }
+    const auto is_named = [](const json::Array& objects, const json::Object& name) {
+      return std::ranges::any_of(objects, [&](const auto& o) { return identity_fields(*o.if_object()) == name; });
     };
     const auto recorded = as_array(status_.last_observed_manifest);
-    const auto keep = [&](json::Value name) {
-      if (!is_in(recorded, name) && !is_in(kept, name)) kept.push_back(std::move(name));
-    };
-    for (const auto& [ref, live] : dropped(at)) keep(identity_fields(ref));
     for (std::size_t i = 0; i < std::min(applied_.size(), at.applied.size()); ++i) {
       const auto& problem = at.applied[i].problem;
-      json::Value name = identity_fields(*applied_[i].if_object());
-      const bool hidden = problem && problem->code == ReasonCode::KUBERNETES_ERROR;
-      if (hidden && !is_in(observed_.desired.objects, name)) keep(std::move(name));
+      if (!problem || problem->code != ReasonCode::KUBERNETES_ERROR) continue;
+      auto name = identity_fields(*applied_[i].if_object());
+      if (!is_named(recorded, name) && !is_named(observed_.desired.objects, name)) kept.emplace_back(std::move(name));
     }
     return kept;
   }
