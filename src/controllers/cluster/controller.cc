@@ -36,14 +36,15 @@ class ClusterController final : public Controller {
   std::string_view name() const override { return "kubernetes-cluster"; }
   void start() override {
     clusters_.start();
+    if (context_.elector) listening_ = context_.elector->on_change([this] { drop_links_on_standby(); });
     tasks_.spawn("kubernetes-cluster", run());
   }
   Awaitable<void> stop() override {
+    listening_.reset();
     co_await tasks_.stop();
     co_await loop_.stop();
     co_await clusters_.stop();
-    for (auto& [key, entry] : known_) disconnect(entry);
-    known_.clear();
+    drop_links();
     co_await closing_.join();
   }
   bool ready() const override { return ready_; }
@@ -87,6 +88,16 @@ class ClusterController final : public Controller {
   void look_at_everything() {
     for (const auto& [key, cluster] : clusters_.objects()) loop_.add(key);
     for (const auto& [key, entry] : known_) loop_.add(key);
+  }
+
+  void drop_links() {
+    for (auto& [key, entry] : known_) disconnect(entry);
+    known_.clear();
+  }
+  // Somebody else leads and looks after the clusters; which of them are gone is not heard here any more. Who only
+  // doubts keeps his links, they are needed again in a moment.
+  void drop_links_on_standby() {
+    if (context_.elector->mode() == Mode::standby) drop_links();
   }
 
   Observed observe(const ObjectKey& key) const {
@@ -173,6 +184,7 @@ class ClusterController final : public Controller {
   ControllerLoop loop_;
   TaskGroup closing_;  // links on their way out
   TaskGroup tasks_;
+  std::shared_ptr<void> listening_;  // to the elector
 };
 
 }  // namespace
