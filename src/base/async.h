@@ -48,6 +48,8 @@ inline Awaitable<void> sleep_for(Clock& clock, Duration time) { return sleep_unt
 // Lets everything that is ready run first.
 Awaitable<void> yield();
 
+inline Error unexpected_exception(const std::string& what) { return {Code::internal, "unexpected exception: " + what}; }
+
 // The result of `operation`; an exception becomes Code::internal. Cancellation passes.
 template <class T>
 Awaitable<Result<T>> caught(Awaitable<Result<T>> operation) {
@@ -60,11 +62,17 @@ Awaitable<Result<T>> caught(Awaitable<Result<T>> operation) {
   } catch (const std::exception& error) {
     what = error.what();
   }
-  co_return fail(Code::internal, "unexpected exception: " + what);
+  co_return fail(unexpected_exception(what));
+}
+
+inline Error late_error(const std::string& what, Duration limit) {
+  return {Code::timeout, what + " did not finish within " +
+                             std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) +
+                             " ms"};
 }
 
 // The result of `operation`, or Code::timeout after `limit`; then the operation is cancelled (terminal) and waited for.
-// `what` completes the sentence "... did not finish within 5s".
+// `what` completes the sentence "... did not finish within 5s". For calls that are many: Deadlines.
 template <class T>
 Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what, Awaitable<Result<T>> operation) {
   using namespace boost::asio::experimental::awaitable_operators;
@@ -76,9 +84,7 @@ Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what
     std::rethrow_exception(both.first_exception());
   }
   if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
-  co_return fail(Code::timeout,
-                 what + " did not finish within " +
-                     std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count()) + " ms");
+  co_return fail(late_error(what, limit));
 }
 
 // Mutual exclusion between coroutines of one loop, first come first served.

@@ -19,6 +19,8 @@ struct CliIo {
   std::function<void(std::string_view)> out;
   std::function<void(std::string_view)> err;
   std::function<Result<std::string>()> read_stdin;  // all of it
+  // All of a file, by its absolute path. not_found: there is none; the message is the reason alone.
+  std::function<Result<std::string>(const std::string& path)> read_file;
   std::function<std::optional<std::string>(const std::string&)> env;
   // The standard output of a shell command (token_command). Null: token commands are refused.
   std::function<Result<std::string>(const std::string&)> run_command;
@@ -33,7 +35,9 @@ struct CliIo {
 // Must run on the loop of the dialer and the clock; cancellable.
 Awaitable<int> run_krakectl(std::vector<std::string> args, CliIo io);
 
-// The CliIo of this process: its streams, environment, directory and terminal, HTTP over TCP and TLS.
+// read_file of this machine.
+Result<std::string> read_local_file(const std::string& path);
+// The CliIo of this process: its streams, files, environment, directory and terminal, HTTP over TCP and TLS.
 CliIo process_io(boost::asio::any_io_executor executor, Clock& clock);
 // All of main(): a loop of its own, this process's streams.
 int krakectl_main(int argc, char** argv);

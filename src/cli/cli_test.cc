@@ -602,6 +602,14 @@ TEST(Krakectl, TellsWhatIsWrongWithTheApi) {
   }
 }
 
+TEST(Krakectl, DoesNotCallAChangeUndoneThatMayHaveBeenCarriedOut) {
+  Cli cli;
+  cli.dialer = std::make_shared<testing::FakeDialer>(
+      std::make_shared<Broken>(fail(Code::unavailable, "the connection was cut")));
+  EXPECT_THAT(cli.run("kube app delete web").err, HasSubstr("the change may have been carried out"));
+  EXPECT_THAT(cli.run("kube app list").err, Not(HasSubstr("may have been carried out")));
+}
+
 TEST(Krakectl, WarnsOfMigrationsThatLoseWork) {
   Cli cli;
   cli.dir.write("job.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n");

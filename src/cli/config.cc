@@ -2,10 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "cli/args.h"
 #include "cli/yaml.h"
@@ -17,8 +14,6 @@ namespace krake::cli {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr std::size_t kMaxInput = std::size_t{64} << 20;
 
 std::string env_or(const CliIo& io, const std::string& name, std::string otherwise = {}) {
   auto value = io.env(name);
@@ -191,9 +186,8 @@ Outcome<json::Value> choose_context(const CliIo& io, json::Value document, const
   return merged;
 }
 
-Outcome<Config> read_file(const CliIo& io, const Location& place) {
+Outcome<Config> read_document(const CliIo& io, const Location& place, const Result<std::string>& text) {
   const std::string& path = place.path;
-  auto text = read_input(io, path);
   if (!text) return stop(fmt::format("{}: {}", path, text.error().message));
   auto documents = parse_yaml(*text, path);
   if (!documents) return stop(documents.error().message, "the configuration must be a YAML mapping");
@@ -207,16 +201,17 @@ Outcome<Config> find_and_read(const CliIo& io, const std::optional<std::string>&
   std::string path = explicit_path.value_or(env_or(io, "KRAKECTL_CONFIG"));
   if (!path.empty()) {
     path = absolute_path(io, path);
-    std::error_code ec;
-    if (!fs::exists(path, ec)) {
+    const auto text = io.read_file(path);
+    if (!text && text.error().code == Code::not_found) {
       return stop(fmt::format("the configuration file '{}' does not exist", path),
                   explicit_path ? "check --config" : "check KRAKECTL_CONFIG");
     }
-    return read_file(io, {path});
+    return read_document(io, {path}, text);
   }
   for (const auto& place : places(io)) {
-    std::error_code ec;
-    if (fs::is_regular_file(place.path, ec)) return read_file(io, place);
+    const auto text = io.read_file(place.path);
+    if (text || (text.error().code != Code::not_found && text.error().code != Code::invalid_argument))
+      return read_document(io, place, text);
   }
   Config config;
   if (auto url = env_or(io, "KRAKE_API_URL"); !url.empty()) config.endpoint.url = url;
@@ -233,18 +228,7 @@ std::string absolute_path(const CliIo& io, const std::string& path) {
 
 Result<std::string> read_input(const CliIo& io, const std::string& path) {
   if (path == "-") return io.read_stdin();
-  const std::string place = absolute_path(io, path);
-  std::error_code ec;
-  if (fs::is_directory(place, ec)) return fail(Code::invalid_argument, "Is a directory");
-  std::ifstream in(place, std::ios::binary);
-  if (!in) return fail(Code::not_found, std::strerror(errno));
-  std::string text;
-  char buffer[65536];
-  while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
-    text.append(buffer, static_cast<std::size_t>(in.gcount()));
-    if (text.size() > kMaxInput) return fail(Code::too_large, fmt::format("larger than {} bytes", kMaxInput));
-  }
-  return text;
+  return io.read_file(absolute_path(io, path));
 }
 
 Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& explicit_path) {

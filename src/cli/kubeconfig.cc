@@ -38,8 +38,8 @@ std::string names_in(const json::Value& document, std::string_view key) {
 Result<std::string> read_beside(const CliIo& io, const std::string& directory, const std::string& path) {
   if (!fs::path(path).is_absolute()) {
     const std::string beside = (fs::path(directory) / path).string();
-    std::error_code ec;
-    if (fs::exists(beside, ec)) return read_input(io, beside);
+    auto text = read_input(io, beside);
+    if (text || text.error().code != Code::not_found) return text;
   }
   return read_input(io, absolute_path(io, path));
 }

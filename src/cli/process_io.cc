@@ -2,10 +2,13 @@
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "base/task_group.h"
 #include "cli/cli.h"
@@ -59,6 +62,23 @@ Awaitable<void> run_main(std::vector<std::string> args, CliIo io, std::shared_pt
 
 }  // namespace
 
+Result<std::string> read_local_file(const std::string& path) {
+  std::error_code ec;
+  if (std::filesystem::is_directory(path, ec)) return fail(Code::invalid_argument, "Is a directory");
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    const std::string why = std::strerror(errno);
+    return fail(std::filesystem::exists(path, ec) ? Code::forbidden : Code::not_found, why);
+  }
+  std::string text;
+  char buffer[65536];
+  while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
+    text.append(buffer, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > kMaxInput) return fail(Code::too_large, fmt::format("larger than {} bytes", kMaxInput));
+  }
+  return text;
+}
+
 CliIo process_io(boost::asio::any_io_executor executor, Clock& clock) {
   CliIo io;
   io.dialer = std::make_shared<BeastDialer>(std::move(executor), clock);
@@ -66,6 +86,7 @@ CliIo process_io(boost::asio::any_io_executor executor, Clock& clock) {
   io.out = [](std::string_view text) { write_all(stdout, text); };
   io.err = [](std::string_view text) { write_all(stderr, text); };
   io.read_stdin = [] { return read_stream(stdin, "standard input"); };
+  io.read_file = read_local_file;
   io.env = [](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
     return value ? std::optional<std::string>(value) : std::nullopt;

@@ -69,7 +69,7 @@ Headers Session::headers(const Request& request) const {
   return headers;
 }
 
-Failure Session::unreachable(const Error& error) const {
+Failure Session::unreachable(const Error& error, bool write) const {
   if (error.code == Code::timeout) {
     return {
         .message = fmt::format("no answer from the Krake API at {}: {}", config_.endpoint.url, error.message),
@@ -81,8 +81,11 @@ Failure Session::unreachable(const Error& error) const {
                                 config_.source.empty() ? "krakectl.yaml" : config_.source)};
   }
   return {.message = fmt::format("the Krake API at {} cannot be reached: {}", config_.endpoint.url, error.message),
-          .hint = config_.source.empty() ? "is it running? set api_url in krakectl.yaml, or KRAKE_API_URL"
-                                         : fmt::format("is it running? api_url comes from {}", config_.source)};
+          .hint = fmt::format("is it running? {}{}",
+                              config_.source.empty() ? "set api_url in krakectl.yaml, or KRAKE_API_URL"
+                                                     : fmt::format("api_url comes from {}", config_.source),
+                              // A connection may break when the request has arrived.
+                              write ? "; unless it was refused, the change may have been carried out" : "")};
 }
 
 Failure Session::failure(const Request& request, const HttpResponse& response) const {
@@ -115,7 +118,7 @@ Awaitable<Outcome<HttpResponse>> Session::exchange(Request request) {
   HttpRequest http{.method = request.method, .target = request.target, .headers = headers(request), .body = {}};
   if (request.body) http.body = json::print(*request.body);
   auto response = co_await transport_->send(std::move(http), {.timeout = config_.timeout, .body_limit = kBodyLimit});
-  if (!response) co_return stop(unreachable(response.error()));
+  if (!response) co_return stop(unreachable(response.error(), request.method != "GET"));
   if (response->status >= 400) co_return stop(failure(request, *response));
   co_return *std::move(response);
 }
@@ -140,11 +143,13 @@ Awaitable<Outcome<std::unique_ptr<ByteStream>>> Session::watch(std::string targe
   Request request{.target = std::move(target), .subject = std::move(subject)};
   HttpRequest http{.method = "GET", .target = request.target, .headers = headers(request), .body = {}};
   auto stream = co_await transport_->open(std::move(http), {.timeout = config_.timeout});
-  if (!stream) co_return stop(unreachable(stream.error()));
+  if (!stream) co_return stop(unreachable(stream.error(), false));
   if (stream->status < 400) co_return std::move(stream->body);
   HttpResponse response{.status = stream->status, .headers = stream->headers, .body = {}};
-  while (response.body.size() < 65536) {
-    auto piece = co_await stream->body->read();
+  // What more it says must not be waited for without end.
+  const Mono end = io_.clock->now() + config_.timeout;
+  while (response.body.size() < 65536 && io_.clock->now() < end) {
+    auto piece = co_await with_timeout(*io_.clock, end - io_.clock->now(), "the rest", stream->body->read());
     if (!piece || piece->empty()) break;
     response.body += *piece;
   }

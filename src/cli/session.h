@@ -68,7 +68,7 @@ class Session {
  private:
   Headers headers(const Request& request) const;
   Failure failure(const Request& request, const HttpResponse& response) const;
-  Failure unreachable(const Error& error) const;
+  Failure unreachable(const Error& error, bool write) const;
   TableOptions table_options() const;
 
   CliIo io_;

@@ -97,6 +97,7 @@ struct TestCli {
     io.out = [&ran](std::string_view text) { ran.out += text; };
     io.err = [&ran](std::string_view text) { ran.err += text; };
     io.read_stdin = [this]() -> Result<std::string> { return input; };
+    io.read_file = read_local_file;
     io.env = [this](const std::string& name) -> std::optional<std::string> {
       const auto it = env.find(name);
       return it == env.end() ? std::nullopt : std::optional(it->second);

@@ -149,12 +149,12 @@ class Waiter {
     }
     const std::string reason = reason_of(last_);
     return stop(fmt::format("{} is {}{}", title(), state_of(last_), reason.empty() ? "" : fmt::format(" ({})", reason)),
-                "the get verb shows the details");
+                "the change itself was accepted; the get verb shows the details");
   }
 
   Outcome<json::Value> gone() {
     if (goal_.after == WaitGoal::After::remove) return last_;
-    return stop(fmt::format("{} was deleted while waiting for it", title()));
+    return stop(fmt::format("{} was deleted while waiting for it", title()), "the change itself was accepted");
   }
 
   // FAILED or DEGRADED counts when it came after our change, not when it is what the change is to mend.

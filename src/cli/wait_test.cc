@@ -106,7 +106,7 @@ TEST(Wait, FailsWithTheReason) {
     EXPECT_EQ(ran.out, "");
     EXPECT_EQ(ran.err, fmt::format("Error: Application \"web\" in namespace \"system:admin\" is {} "
                                    "(NO_SUITABLE_RESOURCE: no cluster matches)\n"
-                                   "Hint: the get verb shows the details\n",
+                                   "Hint: the change itself was accepted; the get verb shows the details\n",
                                    state));
   }
 }
@@ -133,6 +133,7 @@ TEST(Wait, AnObjectThatVanishesIsAnError) {
   const auto ran = cli.run("kube app create -f app.yaml web --wait");
   EXPECT_EQ(ran.exit, 1);
   EXPECT_THAT(ran.err, HasSubstr("was deleted while waiting"));
+  EXPECT_THAT(ran.err, HasSubstr("the change itself was accepted"));
 }
 
 TEST(Wait, DeleteReturnsWhenTheObjectIsGone) {
@@ -255,6 +256,36 @@ TEST(Wait, SurvivesStreamsThatBreak) {
   EXPECT_NEAR(cli.took("kube app create -f app.yaml web --wait", ran), 33, 1.1);
   EXPECT_EQ(ran.exit, 0) << ran.all();
   EXPECT_LT(transport->opened, 40);
+}
+
+// A server that dies in the middle of a refusal.
+TEST(Wait, DoesNotWaitForTheRestOfARefusal) {
+  Waiting cli;
+  struct Silent final : ByteStream {
+    explicit Silent(Clock& c) : clock(c) {}
+    Awaitable<Result<std::string>> read() override {
+      co_await sleep_for(clock, 1h);
+      co_return std::string();
+    }
+    Clock& clock;
+  };
+  struct Refusing final : Transport {
+    Refusing(std::shared_ptr<Transport> t, Clock& c) : inner(std::move(t)), clock(c) {}
+    Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+      return inner->send(std::move(request), options);
+    }
+    Awaitable<Result<HttpStream>> open(HttpRequest, CallOptions) override {
+      co_return HttpStream{.status = 503, .headers = {}, .body = std::make_unique<Silent>(clock)};
+    }
+    std::shared_ptr<Transport> inner;
+    Clock& clock;
+  };
+  cli.dialer =
+      std::make_shared<testing::FakeDialer>(std::make_shared<Refusing>(cli.server.transport, cli.server.world.clock));
+  Ran ran;
+  EXPECT_NEAR(cli.took("kube app create -f app.yaml web --wait --timeout 20s", ran), 30, 0.1);
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_THAT(ran.err, HasSubstr("the change itself was accepted"));
 }
 
 TEST(Wait, ReadsDurations) {

@@ -31,14 +31,12 @@ class CompactInformer final : public InformerBase {
   const std::map<ObjectKey, Text>& texts() const { return texts_; }
 
  private:
-  bool put(const json::Value& value, std::int64_t& revision, Source source) override {
+  bool put(const json::Value& value) override {
     auto decoded = Client::decode_versioned<T>(value);
     if (!decoded) return leave_out(value, decoded.error());
-    revision = decoded->revision;
+    const auto revision = decoded->revision;
     const auto key = key_of(decoded->object.metadata);
     auto& slot = texts_[key];
-    // An event may be older than what we have; a list is what is, whatever we have.
-    if (source == Source::event && revision != 0 && slot.revision > revision) return false;
     if (project_) project_(decoded->object);
     std::string text = project_ ? encode_json(decoded->object) : json::print(value);
     if (slot.text == text && slot.revision == revision) return false;
@@ -51,6 +49,10 @@ class CompactInformer final : public InformerBase {
     if (texts_.erase(key) == 0) return false;
     changed(key);
     return true;
+  }
+  std::int64_t revision_of(const ObjectKey& key) const override {
+    const auto it = texts_.find(key);
+    return it == texts_.end() ? 0 : it->second.revision;
   }
   std::vector<ObjectKey> keys() const override {
     std::vector<ObjectKey> all;

@@ -8,6 +8,17 @@ namespace {
 constexpr int kPage = 500;
 constexpr Duration kFirstBookmark = std::chrono::milliseconds(200);
 constexpr std::size_t kMaxLine = std::size_t{64} << 20;
+
+std::int64_t number(std::string_view text) {
+  std::int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+ObjectKey key_in(const json::Value& object) {
+  return {std::string(object.string_at({"metadata", "namespace"})),
+          std::string(object.string_at({"metadata", "name"}))};
+}
 }  // namespace
 
 InformerBase::InformerBase(Env& env, Client& client, const Kind& kind, InformerOptions options)
@@ -21,8 +32,7 @@ InformerBase::InformerBase(Env& env, Client& client, const Kind& kind, InformerO
       tasks_(env.executor) {}
 
 bool InformerBase::leave_out(const json::Value& object, const Error& why) {
-  const ObjectKey key{std::string(object.string_at({"metadata", "namespace"})),
-                      std::string(object.string_at({"metadata", "name"}))};
+  const ObjectKey key = key_in(object);
   env_.log.warning("an object cannot be decoded and is left out",
                    {{"kind", kind_.plural}, {"key", to_string(key)}, {"why", why.message}});
   return erase(key);
@@ -32,9 +42,14 @@ Awaitable<void> InformerBase::wait_synced() {
   while (!synced_) co_await progress_.wait();
 }
 
-Awaitable<void> InformerBase::wait_for(std::int64_t revision, Duration limit) {
+// Whether what happened to `key` up to `revision` has been seen.
+bool InformerBase::has_heard(const ObjectKey& key, std::int64_t revision) const {
+  return complete_ >= revision || (revision_ == revision && at_newest_.contains(key));
+}
+
+Awaitable<void> InformerBase::wait_for(ObjectKey key, std::int64_t revision, Duration limit) {
   const Mono deadline = env_.clock.now() + limit;
-  while (revision_ < revision && env_.clock.now() < deadline) co_await progress_.wait_until(env_.clock, deadline);
+  while (!has_heard(key, revision) && env_.clock.now() < deadline) co_await progress_.wait_until(env_.clock, deadline);
 }
 
 Awaitable<void> InformerBase::catch_up(Epoch epoch) {
@@ -85,6 +100,7 @@ Awaitable<void> InformerBase::run() {
   Mono next_list{};
   for (;;) {
     Status status;
+    need_list = need_list || complete_ < mixed_until_;
     if (need_list || granted_ < wishes_ || env_.clock.now() >= next_list) {
       const auto wishes = wishes_;
       status = co_await list();
@@ -111,7 +127,7 @@ Awaitable<void> InformerBase::run() {
     if (status) continue;  // the period is over: compare again
     const bool compacted = status.error().code == Code::compacted;
     env_.log.info(compacted ? "events are missing; listing again" : "watch broken; resuming",
-                  {{"kind", kind_.plural}, {"revision", revision_}, {"why", status.error().message}});
+                  {{"kind", kind_.plural}, {"revision", complete_}, {"why", status.error().message}});
     need_list = need_list || compacted;
     if (compacted && failures++ == 0) continue;  // at once the first time
     co_await wished_.wait_until(env_.clock, env_.clock.now() + backoff.delay(failures++, random_));
@@ -135,14 +151,12 @@ Awaitable<Status> InformerBase::list() {
       co_return fail(Code::unavailable, fmt::format("list of {}: no items in the answer", kind_.plural));
     const auto text = answer->string_at({"metadata", "resource_version"});
     resumable_ = !text.empty();
-    std::from_chars(text.data(), text.data() + text.size(), revision);
+    revision = number(text);
     store = answer->string_at({"metadata", "store"});
     token = answer->string_at({"metadata", "continue"});
     for (const auto& item : *items->if_array()) {
-      listed.insert(
-          {std::string(item.string_at({"metadata", "namespace"})), std::string(item.string_at({"metadata", "name"}))});
-      std::int64_t ignored = 0;
-      put(item, ignored, Source::list);
+      listed.insert(key_in(item));
+      put(item);  // it is what is, whatever we have
     }
   } while (!token.empty());
   ++relists_;
@@ -151,7 +165,9 @@ Awaitable<Status> InformerBase::list() {
   }
   // Together, and only now: a revision counts in its own store alone.
   store_ = std::move(store);
-  revision_ = revision;
+  revision_ = complete_ = revision;
+  at_newest_.clear();
+  mixed_until_ = 0;
   synced_ = true;
   progress_.notify_all();
   co_return Status{};
@@ -161,7 +177,7 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   const auto reopens = reopens_;
   std::string target = fmt::format("{}?watch&heartbeat={}", kind_.collection_path(options_.ns),
                                    std::chrono::duration_cast<std::chrono::seconds>(options_.heartbeat).count());
-  if (resumable_) target += fmt::format("&since={}&bookmarks=true", revision_);
+  if (resumable_) target += fmt::format("&since={}&bookmarks=true", complete_);
   if (resumable_ && !store_.empty()) target += "&store=" + percent_encode(store_);
   auto stream = co_await client_.open_watch(std::move(target), env_.clock);
   if (!stream) co_return fail(stream.error());
@@ -207,18 +223,33 @@ Status InformerBase::handle_line(std::string_view line) {
   const auto type = event->string_at({"type"});
   const auto* object = event->at_path({"object"});
   if (type.empty() || !object) return fail(Code::unavailable, "a line of the watch is no event");
-  std::int64_t revision = 0;
-  const auto text = event->string_at({"revision"});
-  std::from_chars(text.data(), text.data() + text.size(), revision);
-  if (type == "ADDED" || type == "MODIFIED") {
-    std::int64_t of_object = 0;
-    put(*object, of_object, Source::event);
-  } else if (type == "DELETED") {
-    erase({std::string(object->string_at({"metadata", "namespace"})),
-           std::string(object->string_at({"metadata", "name"}))});
+  const auto revision = number(event->string_at({"revision"}));
+  if (revision > revision_) {
+    revision_ = revision;
+    at_newest_.clear();
   }
-  revision_ = std::max(revision_, revision);
+  if (type == "BOOKMARK") {
+    complete_ = std::max(complete_, revision);
+    return {};
+  }
+  mixed_until_ = std::max(mixed_until_, number(event->string_at({"gap"})));
+  handle_event(type, *object, revision);
+  // Of what else happened at it there may be more to come.
+  complete_ = std::max(complete_, revision - 1);
   return {};
+}
+
+// What comes again after a resume is no news, and may be older than what is here.
+void InformerBase::handle_event(std::string_view type, const json::Value& object, std::int64_t revision) {
+  const ObjectKey key = key_in(object);
+  const auto known = revision_of(key);
+  if (type == "ADDED" || type == "MODIFIED") {
+    const auto of_object = number(object.string_at({"metadata", "resource_version"}));
+    if (of_object == 0 || of_object > known) put(object);
+  } else if (type == "DELETED") {
+    if (revision == 0 || revision >= known) erase(key);
+  }
+  if (revision != 0 && revision == revision_) at_newest_.insert(key);
 }
 
 }  // namespace krake

@@ -1,8 +1,11 @@
 // An informer keeps a copy of all objects of one kind (in one namespace, or in all): list, then watch from the list's
 // revision. What it promises:
 //  - changes of one object are reported in order; states in between may be skipped; nothing holds across objects;
-//  - a stream that breaks is resumed at the last revision; when the server no longer keeps that, the list is read again
-//    and what is missing from it is reported as removed;
+//  - a stream that breaks is resumed where everything before was seen: several objects may change at one revision, so
+//  the
+//    last line tells only of all that was before its own; what comes again is dropped: nothing is reported twice, and
+//    nothing goes back. When the server no longer keeps that, or the stream broke in the middle of what the server
+//    itself had missed (a gap), the list is read again and what is missing from it is reported as removed;
 //  - every `resync` the list is read again and compared, so that a wrong entry heals;
 //  - synced() once the first list is in.
 // Callbacks only wake: they name a key; read the present state from the informer. Thread: the loop.
@@ -40,16 +43,18 @@ class InformerBase {
 
   bool synced() const { return synced_; }
   Awaitable<void> wait_synced();
-  // The newest revision seen.
+  // The newest revision heard of: of what else changed at it something may still be to come.
   std::int64_t revision() const { return revision_; }
-  // Returns when everything up to `revision` has been seen, or after `limit`: no acting on stale reads after an own
-  // write.
-  Awaitable<void> wait_for(std::int64_t revision, Duration limit = std::chrono::seconds(5));
+  // Everything up to here has been seen.
+  std::int64_t complete() const { return complete_; }
+  // Returns when what happened to `key` up to `revision` has been seen, or after `limit`: no acting on stale reads
+  // after an own write.
+  Awaitable<void> wait_for(ObjectKey key, std::int64_t revision, Duration limit = std::chrono::seconds(5));
   // Returns when everything that was committed before that term of leadership has been seen: who takes over knows what
   // the one before has done. The stream is opened anew; where it does not say soon how far it is, the list is read.
   Awaitable<void> catch_up(Epoch epoch);
   // Whether everything up to that revision of that store has been seen.
-  bool has_seen(const Epoch& point) const { return store_ == point.store && revision_ >= point.revision; }
+  bool has_seen(const Epoch& point) const { return store_ == point.store && complete_ >= point.revision; }
   // Returns when it has, or false after `limit`. Many that wait share what it costs.
   Awaitable<bool> reach(Epoch point, Duration limit);
   // Asks how far the stream is, without waiting: it is opened anew, but not more often than every 200 ms.
@@ -61,10 +66,11 @@ class InformerBase {
   int relists() const { return relists_; }
 
  protected:
-  // True when the stored copy changed.
-  enum class Source : std::uint8_t { list, event };
-  virtual bool put(const json::Value& object, std::int64_t& revision, Source source) = 0;
+  // Both: true when the stored copy changed. What is put is newer than what is stored, or of a list.
+  virtual bool put(const json::Value& object) = 0;
   virtual bool erase(const ObjectKey& key) = 0;
+  // Of the stored copy; 0 when there is none.
+  virtual std::int64_t revision_of(const ObjectKey& key) const = 0;
   virtual std::vector<ObjectKey> keys() const = 0;
   // What cannot be decoded here is as if it were not there.
   bool leave_out(const json::Value& object, const Error& why);
@@ -78,6 +84,8 @@ class InformerBase {
   Awaitable<Status> follow(Mono until);
   Awaitable<Result<std::string>> next_piece(ByteStream& body);
   Status handle_line(std::string_view line);
+  void handle_event(std::string_view type, const json::Value& object, std::int64_t revision);
+  bool has_heard(const ObjectKey& key, std::int64_t revision) const;
 
   Env& env_;
   Client& client_;
@@ -86,6 +94,9 @@ class InformerBase {
   Random random_;
   std::vector<std::function<void(const ObjectKey&)>> listeners_;
   std::int64_t revision_ = 0;
+  std::set<ObjectKey> at_newest_;  // of what is told to have happened at revision_
+  std::int64_t complete_ = 0;
+  std::int64_t mixed_until_ = 0;  // what is here is of different moments until everything up to there has been seen
   bool synced_ = false;
   bool resumable_ = false;      // the server gives revisions
   std::string store_;           // whose revisions these are
@@ -118,16 +129,13 @@ class Informer final : public InformerBase {
   void plant_for_test(const ObjectKey& key, Ptr object) { objects_[key] = std::move(object); }
 
  private:
-  bool put(const json::Value& value, std::int64_t& revision, Source source) override {
+  bool put(const json::Value& value) override {
     auto decoded = Client::decode_versioned<T>(value);
     if (!decoded) return leave_out(value, decoded.error());
-    revision = decoded->revision;
     if (project_) project_(decoded->object);
     const auto key = key_of(decoded->object.metadata);
     auto& slot = objects_[key];
     if (slot && slot->object == decoded->object && slot->revision == decoded->revision) return false;
-    // An event may be older than what we have; a list is what is, whatever we have.
-    if (source == Source::event && slot && decoded->revision != 0 && slot->revision > decoded->revision) return false;
     slot = std::make_shared<const Versioned<T>>(std::move(*decoded));
     changed(key);
     return true;
@@ -136,6 +144,10 @@ class Informer final : public InformerBase {
     if (objects_.erase(key) == 0) return false;
     changed(key);
     return true;
+  }
+  std::int64_t revision_of(const ObjectKey& key) const override {
+    const auto object = find(key);
+    return object ? object->revision : 0;
   }
   std::vector<ObjectKey> keys() const override {
     std::vector<ObjectKey> all;

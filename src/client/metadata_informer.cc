@@ -25,19 +25,18 @@ std::optional<ObjectMeta> salvaged(const json::Value& metadata) {
 
 }  // namespace
 
-bool MetadataInformer::put(const json::Value& object, std::int64_t& revision, Source source) {
+bool MetadataInformer::put(const json::Value& object) {
   const auto* metadata = object.at_path({"metadata"});
   if (!metadata) return false;
   auto decoded = decode_json<ObjectMeta>(*metadata, Form::stored);
   auto meta = decoded ? std::optional(std::move(*decoded)) : salvaged(*metadata);
   if (!meta) return false;
   const auto text = metadata->string_at({"resource_version"});
-  revision = 0;
+  std::int64_t revision = 0;
   std::from_chars(text.data(), text.data() + text.size(), revision);
   const auto key = key_of(*meta);
   auto& slot = objects_[key];
   if (slot && slot->object == *meta && slot->revision == revision) return false;
-  if (source == Source::event && slot && revision != 0 && slot->revision > revision) return false;
   decoded ? (void)unreadable_.erase(key) : (void)unreadable_.insert(key);
   slot = std::make_shared<const Versioned<ObjectMeta>>(Versioned<ObjectMeta>{std::move(*meta), revision});
   changed(key);
@@ -49,6 +48,11 @@ bool MetadataInformer::erase(const ObjectKey& key) {
   if (objects_.erase(key) == 0) return false;
   changed(key);
   return true;
+}
+
+std::int64_t MetadataInformer::revision_of(const ObjectKey& key) const {
+  const auto object = find(key);
+  return object ? object->revision : 0;
 }
 
 std::vector<ObjectKey> MetadataInformer::keys() const {

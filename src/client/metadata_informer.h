@@ -28,8 +28,9 @@ class MetadataInformer final : public InformerBase {
   const std::set<ObjectKey>& unreadable() const { return unreadable_; }
 
  private:
-  bool put(const json::Value& object, std::int64_t& revision, Source source) override;
+  bool put(const json::Value& object) override;
   bool erase(const ObjectKey& key) override;
+  std::int64_t revision_of(const ObjectKey& key) const override;
   std::vector<ObjectKey> keys() const override;
 
   std::map<ObjectKey, Ptr> objects_;

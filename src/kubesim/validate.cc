@@ -182,10 +182,16 @@ void check_service(const Value& spec, Causes& causes) {
   if (!some && type != "ExternalName" && spec.string_at({"clusterIP"}) != "None") return required(causes, "spec.ports");
   if (!some) return;
   int index = 0;
+  std::set<std::string_view> names;
   for (const Value& port : *ports->if_array()) {
     const std::string at = fmt::format("spec.ports[{}]", index++);
+    const std::string_view name = port.string_at({"name"});
     check_port(port, "port", at, causes);
-    if (ports->if_array()->size() > 1 && port.string_at({"name"}).empty()) required(causes, at + ".name");
+    if (ports->if_array()->size() > 1 && name.empty()) required(causes, at + ".name");
+    if (!name.empty() && !names.insert(name).second) {
+      causes.push_back(
+          {"FieldValueDuplicate", fmt::format("Duplicate value: {}", json::print(Value(name))), at + ".name"});
+    }
   }
 }
 

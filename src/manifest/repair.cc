@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 
 #include "manifest/diff.h"
@@ -84,6 +85,12 @@ json::Value repaired(const Place& place, const json::Value* entry, const json::V
   return desired;
 }
 
+// The entry of a member; below a null leaf there are no limits, so nothing to look up.
+const json::Value* member_entry(const json::Value* entry, std::string_view key) {
+  const json::Object* object = entry ? entry->if_object() : nullptr;
+  return object ? object->find(key) : nullptr;
+}
+
 // ---- surplus
 
 // Maps whose keys are independent of each other; elsewhere a dropped member goes as a whole or not at all.
@@ -109,12 +116,6 @@ class Surplus {
   }
 
  private:
-  // The entry of a member; below a null leaf there are no limits, so nothing to look up.
-  static const json::Value* member_entry(const json::Value* entry, std::string_view key) {
-    const json::Object* object = entry ? entry->if_object() : nullptr;
-    return object ? object->find(key) : nullptr;
-  }
-
   void visit_object(const std::string& path, const Place& place, const json::Value* entry, const json::Object* previous,
                     const json::Object& desired, const json::Object& live) {
     const bool root = place.field.empty();
@@ -180,6 +181,75 @@ class Surplus {
   json::Array operations_;
 };
 
+// ---- lists that are replaced
+
+class Replacements {
+ public:
+  json::Array take() { return std::move(operations_); }
+
+  void visit(const std::string& path, const Place& place, const json::Value* entry, const json::Value& desired,
+             const json::Value& live) {
+    if (desired.is_object() && live.is_object()) {
+      for (const auto& [key, wanted] : *desired.if_object()) {
+        const json::Value* seen = live.if_object()->find(key);
+        if (seen) visit(pointer_of(path, key), place.child(key), member_entry(entry, key), wanted, *seen);
+      }
+    } else if (entry && entry->is_array() && desired.is_array() && live.is_array()) {
+      visit_list(path, place, *entry->if_array(), *desired.if_array(), *live.if_array());
+    }
+  }
+
+ private:
+  void visit_list(const std::string& path, const Place& place, const json::Array& entry, const json::Array& desired,
+                  const json::Array& live) {
+    const auto items = list_items(entry);
+    const ListKind kind = list_kind(place);
+    const auto in_live = counterparts(kind, desired, live);
+    if (kind.type == ListType::map && item_keys(kind, desired) && item_keys(kind, live)) {
+      if (auto list = replaced(place, entry, desired, live))
+        return operations_.push_back(json::Object{{"op", "replace"}, {"path", path}, {"value", std::move(*list)}});
+    }
+    for (std::size_t i = 0; i < std::min(desired.size(), items.size()); ++i) {
+      if (in_live[i] != kNoItem) visit(pointer_of(path, in_live[i]), place, &items[i], desired[i], live[in_live[i]]);
+    }
+  }
+
+  // Nothing: it has no items missing, or room for all.
+  static std::optional<json::Array> replaced(const Place& place, const json::Array& entry, const json::Array& desired,
+                                             const json::Array& live) {
+    const auto items = list_items(entry);
+    const ListLimits limits = list_limits(entry);
+    const auto in_live = counterparts(list_kind(place), desired, live);
+    const auto in_desired = counterparts(list_kind(place), live, desired);
+    json::Array list;
+    bool missing = false;
+    for (std::size_t i = 0; i < desired.size(); ++i) {
+      if (in_live[i] != kNoItem) {
+        list.push_back(live[in_live[i]]);
+      } else if (i < items.size()) {
+        missing = true;
+        list.push_back(desired[i]);
+      }
+    }
+    bool dropped = false;
+    auto length = static_cast<std::int64_t>(list.size());
+    for (std::size_t i = 0; i < live.size(); ++i) {
+      if (in_desired[i] != kNoItem) continue;
+      const bool injected = injected_by_cluster(place, live[i]);
+      if (injected || limits.max == 0 || length < limits.max) {
+        list.push_back(live[i]);
+        length += injected ? 0 : 1;
+      } else {
+        dropped = true;
+      }
+    }
+    if (!missing || !dropped) return std::nullopt;
+    return list;
+  }
+
+  json::Array operations_;
+};
+
 }  // namespace
 
 json::Value apply_body(const json::Value& desired) { return normalised(desired); }
@@ -212,6 +282,21 @@ json::Array surplus_patch(const json::Value& desired, const json::Value& live, c
   Surplus surplus;
   surplus.visit("", Place{kind, "", ""}, &schema, previous ? &before : nullptr, wanted, live);
   return surplus.take();
+}
+
+json::Array replace_lists_patch(const json::Value& desired, const json::Value& live, const json::Value& entry) {
+  const json::Value* version = live.at_path({"metadata", "resourceVersion"});
+  if (!version) return {};
+  const json::Value wanted = normalised(desired);
+  const json::Value schema = normalised_entry(entry);
+  const std::string kind(wanted.string_at({"kind"}));
+  Replacements replacements;
+  replacements.visit("", Place{kind, "", ""}, &schema, wanted, live);
+  json::Array operations = replacements.take();
+  if (operations.empty()) return {};
+  operations.insert(operations.begin(),
+                    json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}});
+  return operations;
 }
 
 }  // namespace krake::manifest

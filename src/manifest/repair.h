@@ -2,6 +2,7 @@
 //
 //   first apply, or the manifest changed:  apply_body(desired)
 //   drift:                                 repair_body(desired, live, entry), then surplus_patch(..) on what came back
+//   refused as invalid:                    replace_lists_patch(desired, live, entry) first
 #pragma once
 
 #include "base/json.h"
@@ -22,5 +23,11 @@ json::Value repair_body(const json::Value& desired, const json::Value& live, con
 // given, what vanished from it and has not been changed by anybody since. Empty when there is nothing to remove.
 json::Array surplus_patch(const json::Value& desired, const json::Value& live, const json::Value& entry,
                           const json::Value* previous = nullptr);
+
+// The keyed lists in which items of `desired` are missing while those of others take their place, as an RFC 6902 patch
+// against exactly this live object that replaces each in one go; items of others stay as far as the limits have room.
+// For servers that refuse both side by side, as a Service's ports. Empty when there is no such list, or no
+// resourceVersion on `live` to go by.
+json::Array replace_lists_patch(const json::Value& desired, const json::Value& live, const json::Value& entry);
 
 }  // namespace krake::manifest

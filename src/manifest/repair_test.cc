@@ -106,6 +106,63 @@ TEST(SurplusPatch, RemovesWhatVanishedAndNobodyChanged) {
                "'spec':{'changed':6,'containers':[{'name':'a','env':[{'name':'Y'}]},{'name':'mine'}]}}"));
 }
 
+TEST(ReplaceListsPatch, PutsItemsInThePlaceOfThoseOfOthers) {
+  const auto service = [](const std::string& ports, const std::string& version = "") {
+    return value_of("{'apiVersion':'v1','kind':'Service','metadata':{'name':'s'" + version + "},'spec':{'ports':[" +
+                    ports + "]}}");
+  };
+  const struct {
+    const char* what;
+    std::string desired;
+    std::string live;
+    std::string limits;
+    std::string becomes;  // "" when nothing is replaced
+  } rows[] = {
+      {"the one port was changed", "{'port':80}", "{'port':81,'protocol':'TCP'}", limits(1, 1), "{'port':80}"},
+      {"one of two", "{'port':80},{'port':443}", "{'port':80,'protocol':'TCP','nodePort':30000},{'port':444}",
+       limits(2, 2), "{'port':80,'protocol':'TCP','nodePort':30000},{'port':443}"},
+      {"there is room for one of the others", "{'port':80}", "{'port':81},{'port':82}", limits(1, 2),
+       "{'port':80},{'port':81}"},
+      {"there is room for all", "{'port':80}", "{'port':81}", limits(1, 0), ""},
+      {"only surplus", "{'port':80}", "{'port':80},{'port':81}", limits(1, 1), ""},
+      {"only missing", "{'port':80},{'port':81}", "{'port':80}", limits(2, 2), ""},
+      {"the same port of another protocol", "{'port':53,'protocol':'UDP'}", "{'port':53}", limits(1, 1),
+       "{'port':53,'protocol':'UDP'}"},
+      {"no keys to go by", "{'port':80}", "{'targetPort':1}", limits(1, 1), ""},
+  };
+  for (const auto& row : rows) {
+    const json::Value desired = service(row.desired);
+    const json::Value live = service(row.live, ",'resourceVersion':'7'");
+    const std::string second = std::string(row.what).starts_with("one of two") ? ",{'port':null}" : "";
+    const json::Value entry = service("{'port':null}" + second + "," + row.limits);
+    const json::Array patch = replace_lists_patch(desired, live, entry);
+    if (row.becomes.empty()) {
+      EXPECT_THAT(patch, IsEmpty()) << row.what;
+      continue;
+    }
+    ASSERT_EQ(patch.size(), 2u) << row.what;
+    EXPECT_EQ(patch[0], value_of("{'op':'test','path':'/metadata/resourceVersion','value':'7'}"));
+    EXPECT_EQ(patched(live, patch), service(row.becomes, ",'resourceVersion':'7'")) << row.what;
+    EXPECT_THAT(replace_lists_patch(desired, service(row.live), entry), IsEmpty()) << "nothing to guard it by";
+    EXPECT_THAT(replace_lists_patch(desired, patched(live, patch), entry), IsEmpty()) << row.what;
+  }
+}
+
+TEST(ReplaceListsPatch, FindsListsInsideTheItemsOfOthers) {
+  const auto pod = [](const std::string& ports) {
+    return value_of(
+        "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','resourceVersion':'7'},'spec':{'containers':[" + ports +
+        "]}}");
+  };
+  const json::Value desired = pod("{'name':'a','ports':[{'containerPort':1}]}");
+  const json::Value live = pod("{'name':'side'},{'name':'a','ports':[{'containerPort':2}]}");
+  EXPECT_THAT(replace_lists_patch(desired, live, pod("{'name':null,'ports':null}," + limits(1, 0))), IsEmpty())
+      << "what is observed as a whole has no limits";
+  const json::Value entry = pod("{'name':null,'ports':[{'containerPort':null}," + limits(1, 1) + "]}," + limits(1, 0));
+  EXPECT_EQ(patched(live, replace_lists_patch(desired, live, entry)),
+            pod("{'name':'side'},{'name':'a','ports':[{'containerPort':1}]}"));
+}
+
 // ---- properties: objects of the shapes that occur, changed at random
 
 constexpr std::string_view kShapes[] = {
@@ -242,6 +299,7 @@ TEST(Repair, RandomJsonNeverBreaksIt) {
     const json::Value c = random_value(random, 5);
     repair_body(a, b, c);
     json_patch(b, surplus_patch(a, b, c, &c)).value_or(nullptr);
+    json_patch(b, replace_lists_patch(a, b, c)).value_or(nullptr);
     apply(b, a, {"m", "", true, ""});
   }
 }

@@ -65,12 +65,14 @@ void set_bytes(CachedObject& target, const Kind& kind, std::string_view encoded,
 
 }  // namespace
 
-SharedBytes event_line(std::string_view type, const CachedObject& object, Revision revision) {
+SharedBytes event_line(std::string_view type, const CachedObject& object, Told told) {
   std::string line;
   line.reserve(object.bytes->size() + 64);
   fmt::format_to(std::back_inserter(line), R"({{"type":"{}","object":)", type);
   line += *object.bytes;
-  fmt::format_to(std::back_inserter(line), ",\"revision\":\"{}\"}}\n", revision);
+  fmt::format_to(std::back_inserter(line), R"(,"revision":"{}")", told.revision);
+  if (told.gap != 0) fmt::format_to(std::back_inserter(line), R"(,"gap":"{}")", told.gap);
+  line += "}\n";
   return share_bytes(std::move(line));
 }
 
@@ -164,7 +166,7 @@ Cache::Cache(Env& env, store::Store& store, const Registry& registry, CacheOptio
       urged_(env.executor),
       replaced_changed_(env.executor),
       confirmed_changed_(env.executor),
-      answered_changed_(env.executor),
+      asker_(env, store, [this] { return RevisionAsker::Known{revision_, generation_}; }),
       tasks_(env.executor) {
   for (const auto& kind : registry.kinds()) {
     auto& cache = kinds_[kind.get()];
@@ -325,14 +327,14 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
         forget_events(cache, event.revision);
         continue;
       }
-      push_event(cache, "DELETED", before, event.revision);
+      push_event(cache, "DELETED", before, {event.revision});
       recalled.erase(it);
       continue;
     }
     auto object = admit(*kind, change.key, change.value, change.created, event.revision, change.lease);
     if (!object) {  // to clients it is gone
       if (before) {
-        push_event(cache, "DELETED", before, event.revision);
+        push_event(cache, "DELETED", before, {event.revision});
         recalled.erase(it);
       } else {
         forget_events(cache, event.revision);
@@ -341,26 +343,23 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
     }
     recalled.insert_or_assign(change.key, object);
     const bool added = object->created == object->modified;
-    push_event(cache, added ? "ADDED" : "MODIFIED", object, event.revision, before);
+    push_event(cache, added ? "ADDED" : "MODIFIED", object, {event.revision}, before);
     cache.events.back().before_unknown = !added && !before;
   }
 }
 
-constexpr std::size_t kMaxGaps = 64;
-
 bool Cache::resumable(const KindCache& kind, Revision since) const {
-  if (since < kind.complete_after || since > revision_) return false;
-  return std::ranges::none_of(gaps_, [&](const Gap& gap) { return gap.from < since && since < gap.to; });
+  return since >= kind.complete_after && since >= gap_end_ && since <= revision_;
 }
 
 // After a gap the difference between old and new content becomes events, in the order of revisions; removals, whose
-// revision nobody knows, come last.
+// revision nobody knows, come last. They are right for who follows us and for nobody else: another server may have told
+// of what is no difference any more. So nobody takes up a watch here before the end of the gap; and since these events
+// have no place among the revisions of other servers, all are told at the first one of the gap: who has seen some of
+// them is sure of nothing after its beginning.
 void Cache::apply_difference(const store::Listing& listing) {
-  gaps_.push_back({revision_, listing.revision});
-  if (gaps_.size() > kMaxGaps) {
-    gaps_[1].from = gaps_[0].from;
-    gaps_.pop_front();
-  }
+  const Told told{.revision = revision_ + 1, .gap = listing.revision};
+  if (listing.revision > revision_) gap_end_ = listing.revision;
   std::set<std::string_view> present;
   std::vector<const store::Entry*> changed;
   for (const auto& entry : listing.entries) {
@@ -377,8 +376,8 @@ void Cache::apply_difference(const store::Listing& listing) {
   }
   std::ranges::sort(changed, {}, [](const store::Entry* entry) { return entry->modified; });
   for (const auto* entry : changed) {
-    apply({.key = entry->key, .value = entry->value, .created = entry->created, .lease = entry->lease},
-          entry->modified);
+    apply({.key = entry->key, .value = entry->value, .created = entry->created, .lease = entry->lease}, entry->modified,
+          told);
   }
   for (auto& [kind, cache] : kinds_) {
     std::vector<std::string> gone;
@@ -388,7 +387,7 @@ void Cache::apply_difference(const store::Listing& listing) {
     for (const auto& [key, revision] : cache->unreadable) {
       if (!present.contains(key)) gone.push_back(key);
     }
-    for (const auto& key : gone) apply({.key = key, .value = nullptr}, listing.revision);
+    for (const auto& key : gone) apply({.key = key, .value = nullptr}, listing.revision, told);
   }
 }
 
@@ -445,7 +444,7 @@ Awaitable<Status> Cache::load() {
                      {{"store", id_}, {"revision", revision_}, {"now", id}, {"now_at", listing->revision}});
     note_break("replaced");
     forget_everything(listing->revision);
-    gaps_.clear();
+    gap_end_ = 0;
     id_ = id;
     ++generation_;
     revision_ = listing->revision;
@@ -475,6 +474,7 @@ Awaitable<Status> Cache::start() {
 
 Awaitable<void> Cache::stop() {
   co_await tasks_.stop();
+  co_await asker_.stop();
   if (reader_) co_await reader_->stop();
 }
 
@@ -573,11 +573,11 @@ Awaitable<void> Cache::watch_confirmation() {
 
 void Cache::apply(const store::CommitEvent& event) {
   if (event.revision <= revision_) return;  // the overlap of a list and a watch
-  for (const auto& change : event.changes) apply(change, event.revision);
+  for (const auto& change : event.changes) apply(change, event.revision, {event.revision});
   revision_ = event.revision;
 }
 
-void Cache::apply(const store::Change& change, Revision revision) {
+void Cache::apply(const store::Change& change, Revision revision, Told told) {
   const auto* kind = kind_of_key(change.key);
   if (!kind) return;
   auto& cache = of(*kind);
@@ -588,32 +588,33 @@ void Cache::apply(const store::Change& change, Revision revision) {
     if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
   }
   if (object || !change.value) cache.unreadable.erase(change.key);
-  if (!object) return lose(cache, change.key, revision);  // to clients it is gone
+  if (!object) return lose(cache, change.key, told);  // to clients it is gone
   // Removed and made again while we did not look: that is told as such.
-  if (it != cache.objects.end() && it->second->created != object->created) lose(cache, change.key, revision);
+  if (it != cache.objects.end() && it->second->created != object->created) lose(cache, change.key, told);
   const auto known = cache.objects.find(change.key);
   CachedPtr before = known == cache.objects.end() ? nullptr : known->second;
   cache.objects.insert_or_assign(change.key, object);
   // What was made and changed while we did not look is new all the same.
-  push_event(cache, before ? "MODIFIED" : "ADDED", object, revision, std::move(before));
+  push_event(cache, before ? "MODIFIED" : "ADDED", object, told, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
 }
 
-void Cache::lose(KindCache& cache, const std::string& key, Revision revision) {
+void Cache::lose(KindCache& cache, const std::string& key, Told told) {
   const auto it = cache.objects.find(key);
   if (it == cache.objects.end()) return;
   const CachedPtr last = it->second;
   cache.objects.erase(it);
-  push_event(cache, "DELETED", last, revision);
+  push_event(cache, "DELETED", last, told);
   for (const auto& listener : listeners_) listener(cache.kind, last->name, nullptr);
 }
 
-void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Revision revision, CachedPtr before) {
+void Cache::push_event(KindCache& cache, std::string_view type, CachedPtr object, Told told, CachedPtr before) {
   const std::string_view usual = object->created == object->modified ? "ADDED" : "MODIFIED";
-  auto line = type == usual ? object->line : event_line(type, *object, revision);
+  auto line = type == usual && told.gap == 0 ? object->line : event_line(type, *object, told);
   if (before && before->labels == object->labels && before->state == object->state) before.reset();
   cache.event_bytes += line->size();
-  cache.events.push_back({revision, object->ns, object, std::move(line), type == "DELETED", std::move(before)});
+  cache.events.push_back(
+      {told.revision, told.gap, object->ns, object, std::move(line), type == "DELETED", std::move(before)});
   while (cache.events.size() > options_.ring_events ||
          (cache.event_bytes > options_.ring_bytes && cache.events.size() > 1)) {
     cache.drop_oldest();
@@ -640,46 +641,20 @@ Awaitable<Status> Cache::wait_until(Revision revision, Mono deadline) {
   co_return Status{};
 }
 
-// Settles the question it stands for however the asking coroutine ends: the others must not wait for one that was
-// cancelled.
-struct Cache::Question {
-  Cache& cache;
-  std::uint64_t number;
-  Answer answer;
-  bool asked = false;
-  ~Question() {
-    cache.answer_ = std::move(answer);
-    cache.abandoned_ = !asked;  // then the next one asks
-    cache.answered_ = number;
-    cache.answered_changed_.notify_all();
-  }
-};
-
 Awaitable<Status> Cache::fresh() {
   if (!ready_) co_return fail(Code::unavailable, "the server has not loaded its data yet");
   const Mono deadline = env_.clock.now() + options_.wait_limit;
-  // The answer to a question already in flight may predate this call: ours is the next one.
-  const std::uint64_t mine = asking_ + 1;
-  while (answered_ < mine || abandoned_) {
-    if (asking_ != answered_) {
-      co_await answered_changed_.wait();  // every question is answered in time, if only with an error
-      continue;
-    }
-    Question question{*this, ++asking_, {.asked = env_.clock.now(), .shown = revision_, .generation = generation_}};
-    question.answer.newest = co_await store_.current();
-    question.asked = true;
-  }
-  const Answer answer = answer_;
+  const auto answer = co_await asker_.ask();
   if (!answer.newest) co_return fail(with_context(answer.newest.error(), "the store cannot confirm its revision"));
-  const bool same = answer.generation == generation_ && store_.id() == id_;
+  const bool same = answer.known.generation == generation_ && store_.id() == id_;
   // What was shown when we asked had been committed: a store that knows less has another history.
-  if (!same || *answer.newest < answer.shown) {
-    if (answer.generation == generation_) replaced_ = true;
+  if (!same || *answer.newest < answer.known.revision) {
+    if (answer.known.generation == generation_) replaced_ = true;
     replaced_changed_.notify_all();
     co_return fail(Code::unavailable, "the store's history was replaced by another; the server reads it anew");
   }
   CO_RETURN_IF_ERROR(co_await wait_until(*answer.newest, deadline));
-  if (generation_ != answer.generation)
+  if (generation_ != answer.known.generation)
     co_return fail(Code::unavailable, "the store's history was replaced by another meanwhile; try again");
   if (answer.asked > confirmed_) {
     const bool was_cut_off = cut_off();

@@ -17,6 +17,7 @@
 #include "base/task_group.h"
 #include "meta/kind.h"
 #include "net/http.h"
+#include "server/revision_asker.h"
 #include "server/revision_gate.h"
 #include "store/store.h"
 
@@ -45,8 +46,15 @@ using CachedPtr = std::shared_ptr<const CachedObject>;
 // that ever fail.
 json::Value stored_document(const CachedObject& object);
 
+// When a watcher is told, and at which revision: events are in its order.
+struct Told {
+  Revision revision = 0;
+  Revision gap = 0;  // of what happened up to there this server knows the difference alone; 0: all of it
+};
+
 struct WatchLine {
   Revision revision = 0;
+  Revision gap = 0;  // see Told
   std::string ns;
   CachedPtr object;
   SharedBytes line;  // the object's own, or another for DELETED
@@ -112,8 +120,8 @@ struct CacheOptions {
   Duration unconfirmed_limit = std::chrono::seconds(10);  // see cut_off()
 };
 
-// {"type":TYPE,"object":…,"revision":"N"}\n
-SharedBytes event_line(std::string_view type, const CachedObject& object, Revision revision);
+// {"type":TYPE,"object":…,"revision":"N"}\n, and in a gap "gap":"M" behind.
+SharedBytes event_line(std::string_view type, const CachedObject& object, Told told);
 
 class Cache {
  public:
@@ -124,8 +132,8 @@ class Cache {
   Awaitable<void> stop();
 
   // Linearizable: returns when the cache shows everything committed before the call; unavailable when that cannot be
-  // had within the limit. Concurrent calls share one question to the store: a call that arrives while one is in flight
-  // joins the next.
+  // had within the limit. Calls share questions to the store: one that arrives while a question is in flight joins the
+  // next, which does not wait for the answer to the first for long.
   Awaitable<Status> fresh();
   // Waits until the cache has reached `revision`, as long as fresh() would.
   Awaitable<Status> wait_for(Revision revision) { return wait_until(revision, env_.clock.now() + options_.wait_limit); }
@@ -136,7 +144,8 @@ class Cache {
   const std::string& id() const { return id_; }
   // Grows when the store's history was replaced: what was told of before holds no more.
   std::uint64_t generation() const { return generation_; }
-  // Whether every event after revision `since` is kept, each exactly as who saw all up to there must be told.
+  // Whether every event after revision `since` is kept, each exactly as must be told who saw all up to there, and
+  // perhaps something of the next one.
   bool resumable(const KindCache& kind, Revision since) const;
   // How long ago the store was asked for the revision it last confirmed to us. It is asked a few times within the
   // limit, also when no request needs it.
@@ -176,7 +185,6 @@ class Cache {
   };
 
  private:
-  struct Question;
   // Objects as commits before the start left them, by key.
   using Recalled = std::map<std::string, CachedPtr, std::less<>>;
   Awaitable<void> run();
@@ -192,15 +200,14 @@ class Cache {
   void wake_watchers();
   void note_break(std::string_view reason);
   void apply(const store::CommitEvent& event);
-  void apply(const store::Change& change, Revision revision);
-  void push_event(KindCache& kind, std::string_view type, CachedPtr object, Revision revision,
-                  CachedPtr before = nullptr);
+  void apply(const store::Change& change, Revision revision, Told told);
+  void push_event(KindCache& kind, std::string_view type, CachedPtr object, Told told, CachedPtr before = nullptr);
   void forget_events(KindCache& kind, Revision until);
   Awaitable<Result<Revision>> open_watch(Revision newest);
   Awaitable<Status> recall_history(const store::Listing& listing, Recalled& recalled);
   void recall(const store::CommitEvent& event, Recalled& recalled);
   void apply_difference(const store::Listing& listing);
-  void lose(KindCache& kind, const std::string& key, Revision revision);
+  void lose(KindCache& kind, const std::string& key, Told told);
   const Kind* kind_of_key(std::string_view key) const;
   // How a stored value looks to clients; null when it cannot be decoded.
   CachedPtr admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
@@ -215,12 +222,7 @@ class Cache {
   std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;
-  // Between two revisions of a gap only the difference is known: its events are right for who saw all up to `from`.
-  struct Gap {
-    Revision from = 0;
-    Revision to = 0;
-  };
-  std::deque<Gap> gaps_;
+  Revision gap_end_ = 0;                   // where the last gap ended: of it only the difference is known
   std::vector<store::CommitEvent> later_;  // came while the history before the start was read
   Revision revision_ = 0;
   std::string id_;
@@ -233,18 +235,7 @@ class Cache {
   Notifier replaced_changed_;
   Mono confirmed_;
   Notifier confirmed_changed_;
-  // fresh(): number of the question now asked of the store, and of the last answered one.
-  std::uint64_t asking_ = 0;
-  std::uint64_t answered_ = 0;
-  bool abandoned_ = false;  // whoever asked last was cancelled
-  struct Answer {
-    Result<Revision> newest = Revision{0};
-    Mono asked;          // when
-    Revision shown = 0;  // what the cache had then
-    std::uint64_t generation = 0;
-  };
-  Answer answer_;
-  Notifier answered_changed_;
+  RevisionAsker asker_;
   std::unique_ptr<TaskGroup> reader_;  // follow()
   TaskGroup tasks_;
 };

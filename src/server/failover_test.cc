@@ -5,7 +5,9 @@
 
 #include "api/core/role.h"
 #include "client/informer.h"
+#include "server/breaking_transport.h"
 #include "server/testing.h"
+#include "store/faulty_store.h"
 
 namespace krake {
 namespace {
@@ -74,12 +76,14 @@ struct TwoServers {
   TwoServers() {
     for (int i = 0; i < 2; ++i) {
       stores[i] = store::make_memory_store(world.env.executor, world.clock, disk);
-      servers[i] = std::make_unique<server::ApiServer>(world.env, *stores[i], krake_registry(),
+      faults[i] = std::make_unique<store::FaultyStore>(*stores[i], world.env.executor, world.clock, Random(1));
+      servers[i] = std::make_unique<server::ApiServer>(world.env, *faults[i], krake_registry(),
                                                        testing::TestServer::open_to_all());
       if (!world.run(servers[i]->start())) throw std::runtime_error("no start");
       ways[i] = std::make_shared<Way>(servers[i]->handler(), world);
     }
-    transport = make_failover_transport(world.clock, {ways[0], ways[1]});
+    lines = std::make_shared<testing::BreakingTransport>(ways[0]);
+    transport = make_failover_transport(world.clock, {lines, ways[1]});
   }
   ~TwoServers() {
     for (auto& server : servers) world.run(server->stop());
@@ -94,8 +98,10 @@ struct TwoServers {
   testing::World world;
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>("s1", store::MemoryOptions{});
   std::unique_ptr<store::Store> stores[2];
+  std::unique_ptr<store::FaultyStore> faults[2];
   std::unique_ptr<server::ApiServer> servers[2];
   std::shared_ptr<Way> ways[2];
+  std::shared_ptr<testing::BreakingTransport> lines;  // of the first
   std::shared_ptr<Transport> transport;
 };
 
@@ -123,6 +129,48 @@ TEST(FailoverOfClients, AnInformerGoesOnAtTheOtherServerWhereItWas) {
   EXPECT_EQ(informer.relists(), lists) << "resumed, not listed again";
   EXPECT_NE(t.ways[1]->targets.back().find("&store=s1"), std::string::npos);
   t.world.run(informer.stop());
+}
+
+// The first server has missed something and tells the difference; it dies after each line of that in turn. The other
+// one has all of it, also what was there in between: what the informer knows to be gone must not come back for a
+// moment.
+TEST(FailoverOfClients, AServerThatDiesWhileItTellsWhatItHadMissedLeavesNothingOut) {
+  for (const int lines_told : {1, 2}) {
+    SCOPED_TRACE(lines_told);
+    std::vector<std::string> told;
+    TwoServers t;
+    Client client(t.transport);
+    Informer<Role> informer(t.world.env, client);
+    informer.start();
+    t.world.run(informer.wait_synced());
+    EXPECT_EQ(t.create("gone"), 200);
+    ASSERT_TRUE(t.world.run_until([&] { return informer.find({"", "gone"}) != nullptr; }));
+    ASSERT_FALSE(t.ways[0]->targets.empty());
+    ASSERT_TRUE(t.ways[1]->targets.empty()) << "it follows the first";
+    informer.on_change([&](const ObjectKey& key) { told.push_back((informer.find(key) ? "+" : "-") + key.name); });
+    t.lines->set_breaks([&, left = lines_told](std::string_view) mutable {
+      if (--left > 0) return false;
+      t.ways[0]->kill();
+      return true;
+    });
+    t.faults[0]->set_away(true);
+    const auto other = [&](std::string method, std::string target, std::string body) {
+      auto answer = t.world.run(t.ways[1]->send({std::move(method), std::move(target), {}, std::move(body)}, {}));
+      return answer ? answer->status : 0;
+    };
+    EXPECT_EQ(other("PATCH", "/core/roles/gone", R"({"metadata":{"labels":{"a":"b"}}})"), 200);
+    EXPECT_EQ(other("DELETE", "/core/roles/gone", ""), 200);
+    EXPECT_EQ(other("PATCH", "/core/roles/gone", R"({"metadata":{"finalizers":[]}})"), 200);
+    EXPECT_EQ(other("POST", "/core/roles", R"({"metadata":{"name":"new"},"rules":[]})"), 200);
+    ASSERT_TRUE(t.disk->compact(t.disk->revision()));
+    EXPECT_TRUE(told.empty()) << "the first does not know";
+    t.faults[0]->set_away(false);
+    EXPECT_TRUE(
+        t.world.run_until([&] { return !t.ways[1]->targets.empty() && told.size() >= 2; }, std::chrono::minutes(1)));
+    EXPECT_EQ(told, (std::vector<std::string>{"+new", "-gone"}));
+    EXPECT_EQ(informer.find({"", "gone"}), nullptr);
+    t.world.run(informer.stop());
+  }
 }
 
 TEST(FailoverOfClients, AllServersGoneIsToldAndRecoveredFrom) {

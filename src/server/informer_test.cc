@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "api/core/role.h"
+#include "server/breaking_transport.h"
 #include "server/testing.h"
 
 namespace krake {
@@ -48,11 +49,21 @@ class CuttingTransport final : public Transport {
   std::shared_ptr<bool> spoiled = std::make_shared<bool>(false);
 };
 
+constexpr Duration kLong = std::chrono::hours(10);  // enough for many a pause before a stream is opened again
+
+// As another program would put it into the store.
+store::Bytes stored(std::string_view name) {
+  return std::make_shared<const std::string>(fmt::format(
+      R"({{"metadata":{{"name":"{}","uid":"u-{}","created":"2026-01-01T00:00:00","modified":"2026-01-01T00:00:00"}},"rules":[]}})",
+      name, name));
+}
+
 struct InformerRig {
-  InformerRig()
-      : transport(std::make_shared<CuttingTransport>(server.transport)),
+  explicit InformerRig(InformerOptions options = {})
+      : lines(std::make_shared<testing::BreakingTransport>(server.transport)),
+        transport(std::make_shared<CuttingTransport>(lines)),
         client(transport),
-        informer(server.world.env, client) {
+        informer(server.world.env, client, std::move(options)) {
     informer.start();
     server.world.run(informer.wait_synced());
   }
@@ -64,6 +75,14 @@ struct InformerRig {
     server.call("DELETE", fmt::format("/core/roles/{}", name));
     server.call("PATCH", fmt::format("/core/roles/{}", name), R"({"metadata":{"finalizers":[]}})");
   }
+  // At one revision.
+  store::Revision commit(const std::set<std::string>& put, const std::set<std::string>& removed = {}) {
+    store::Txn txn;
+    for (const auto& name : put) txn.puts.push_back({"/core/roles/" + name, stored(name)});
+    for (const auto& name : removed) txn.removes.push_back({"/core/roles/" + name});
+    const auto result = server.world.run(server.store->commit(std::move(txn)));
+    return std::get<store::Committed>(*result).revision;
+  }
   bool sees(std::set<std::string> names) {
     return server.world.run_until(
         [&] {
@@ -74,6 +93,7 @@ struct InformerRig {
         std::chrono::minutes(2));
   }
   testing::TestServer server;
+  std::shared_ptr<testing::BreakingTransport> lines;
   std::shared_ptr<CuttingTransport> transport;
   Client client;
   Informer<Role> informer;
@@ -99,6 +119,75 @@ TEST(Informer, ResumesWithoutListingAgain) {
   EXPECT_TRUE(rig.sees({"b"}));
   EXPECT_EQ(rig.informer.relists(), lists);
   EXPECT_NE(rig.transport->targets.back().find("since="), std::string::npos);
+}
+
+// Two objects of one commit are two lines of one revision.
+TEST(Informer, MissesNothingWhenItsStreamBreaksBetweenTwoLinesOfOneRevision) {
+  std::map<std::string, int> told;
+  std::set<std::string, std::less<>> broke_after;
+  InformerRig rig;
+  rig.informer.on_change([&](const ObjectKey& key) { ++told[key.name]; });
+  const int lists = rig.informer.relists();
+  rig.lines->set_breaks([&](std::string_view line) {
+    return line.find(R"("name":"x")") != std::string_view::npos && broke_after.emplace(line).second;
+  });
+  rig.commit({"x", "y"});
+  EXPECT_TRUE(rig.sees({"x", "y"}));
+  rig.commit({}, {"x", "y"});
+  EXPECT_TRUE(rig.sees({}));
+  EXPECT_EQ(broke_after.size(), 2U);
+  EXPECT_EQ(told, (std::map<std::string, int>{{"x", 2}, {"y", 2}})) << "what comes again is no news";
+  EXPECT_EQ(rig.informer.relists(), lists);
+}
+
+// What an informer shows of each object when it reports a change of it.
+struct Shown {
+  void note(const std::string& name, std::int64_t revision) {  // 0: gone
+    EXPECT_NE(now[name], revision) << name << " is told twice";
+    if (revision != 0) EXPECT_GT(revision, newest[name]) << name << " goes back";
+    now[name] = revision;
+    newest[name] = std::max(newest[name], revision);
+  }
+  std::map<std::string, std::int64_t> now;
+  std::map<std::string, std::int64_t> newest;
+};
+
+TEST(Informer, TellsNothingTwiceAndNothingBackwardsHoweverOftenItsStreamBreaks) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    Shown shown;
+    int breaks = 0;
+    InformerRig rig({.resync = std::chrono::hours(1000)});
+    rig.informer.on_change([&](const ObjectKey& key) {
+      const auto object = rig.informer.find(key);
+      shown.note(key.name, object ? object->revision : 0);
+    });
+    const int lists = rig.informer.relists();
+    rig.lines->set_breaks([&](std::string_view) { return random.chance(0.3) && ++breaks > 0; });
+    std::set<std::string> present;
+    for (int i = 0; i < 40; ++i) {
+      std::set<std::string> put;
+      std::set<std::string> removed;
+      for (const auto* name : {"a", "b", "c", "d", "e"}) {
+        if (present.contains(name) && random.chance(0.3)) {
+          removed.insert(name);
+        } else if (random.chance(0.4)) {
+          put.insert(name);
+        }
+      }
+      if (put.empty() && removed.empty()) continue;
+      const auto revision = rig.commit(put, removed);
+      present.insert(put.begin(), put.end());
+      for (const auto& name : removed) present.erase(name);
+      if (random.chance(0.3))
+        EXPECT_TRUE(rig.server.world.run_until([&] { return rig.informer.complete() >= revision; }, kLong));
+    }
+    rig.lines->set_breaks({});
+    EXPECT_TRUE(rig.sees(present));
+    EXPECT_GT(breaks, 10);
+    EXPECT_EQ(rig.informer.relists(), lists);
+  }
 }
 
 TEST(Informer, AWrongEntryHealsWithinTheResyncInterval) {
@@ -153,9 +242,22 @@ TEST(Informer, WaitsForItsOwnWrites) {
   InformerRig rig;
   auto created = rig.server.world.run(rig.client.create<Role>("", Role{.metadata = {.name = "mine"}}));
   ASSERT_TRUE(created.has_value());
-  rig.server.world.run(rig.informer.wait_for(created->revision));
+  rig.server.world.run(rig.informer.wait_for({"", "mine"}, created->revision));
   ASSERT_NE(rig.informer.find({"", "mine"}), nullptr);
   EXPECT_EQ(rig.informer.find({"", "mine"})->revision, created->revision);
+}
+
+TEST(Informer, WaitsForItsOwnObjectAndNotForAnotherOfTheSameRevision) {
+  InformerRig rig;
+  rig.lines->set_breaks([broke = false](std::string_view) mutable { return !std::exchange(broke, true); });
+  const auto revision = rig.commit({"x", "y"});
+  rig.server.world.run(rig.informer.wait_for({"", "x"}, revision));
+  EXPECT_NE(rig.informer.find({"", "x"}), nullptr);
+  EXPECT_EQ(rig.informer.find({"", "y"}), nullptr) << "the stream has broken in between";
+  EXPECT_EQ(rig.informer.revision(), revision);
+  EXPECT_EQ(rig.informer.complete(), revision - 1);
+  rig.server.world.run(rig.informer.wait_for({"", "y"}, revision));
+  EXPECT_NE(rig.informer.find({"", "y"}), nullptr);
 }
 
 }  // namespace

@@ -225,7 +225,7 @@ class WatchSource final : public ReplySource {
   SharedBytes heartbeat_line() const {
     static const SharedBytes empty = share_bytes("\n");
     if (!options_.bookmarks) return empty;
-    // Everything up to here has been sent.
+    // Everything up to here has been sent: of the next event's revision something may have been, but not all.
     const auto sent =
         position_ < kind_.end_event() ? kind_.events[position_ - kind_.first_event].revision - 1 : cache_.revision();
     return share_bytes(fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", sent));
@@ -233,11 +233,12 @@ class WatchSource final : public ReplySource {
   // To a watcher with a selection, an object that leaves it is deleted and one that enters it is added.
   SharedBytes shown(const WatchLine& event) const {
     const bool now = options_.selection.admits(*event.object);
-    if (event.before_unknown) return now ? event.line : event_line("DELETED", *event.object, event.revision);
+    if (event.before_unknown)
+      return now ? event.line : event_line("DELETED", *event.object, {event.revision, event.gap});
     if (event.removed || !event.before) return now ? event.line : nullptr;
     const bool before = options_.selection.admits(*event.before);
     if (now == before) return now ? event.line : nullptr;
-    return event_line(now ? "ADDED" : "DELETED", *event.object, event.revision);
+    return event_line(now ? "ADDED" : "DELETED", *event.object, {event.revision, event.gap});
   }
   // In slices, like a list.
   void send_initial(std::vector<SharedBytes>& batch) {

@@ -306,10 +306,123 @@ TEST(SharedStore, WhatWasMadeAndChangedInAGapIsAdded) {
   ASSERT_TRUE(t.disk->compact(t.disk->revision()));
   store.set_away(false);
   EXPECT_THAT(*t.world.run(stream.body->read()), HasSubstr(R"({"type":"ADDED")"));
-  // Who saw the first half of the gap at another server knows it already: what he must be told nobody knows.
-  EXPECT_EQ(a.watch("&since=0").status, 200);
-  EXPECT_EQ(a.watch("&since=1").status, 410);
-  EXPECT_EQ(a.watch("&since=2").status, 200);
+}
+
+std::vector<json::Value> events_in(const std::string& text) {
+  std::vector<json::Value> events;
+  for (std::size_t begin = 0, end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    events.push_back(*json::parse(std::string_view(text).substr(begin, end - begin)));
+  return events;
+}
+
+// The server that missed something tells the difference to who follows it. Elsewhere each change has a revision of its
+// own: who leaves in the middle goes on from where the gap began, and is told all of it.
+TEST(SharedStore, WhoLeavesAServerInTheMiddleOfItsGapGoesOnFromWhereTheGapBegan) {
+  Shared t;
+  const auto first = t.open();
+  const auto second = t.open();
+  store::FaultyStore gappy(*first, t.world.env.executor, t.world.clock, Random(1));
+  Server a(t.world, gappy);
+  Server b(t.world, *second);
+  t.put("/core/roles/gone", stored("gone"));
+  const auto from = t.put("/core/roles/changed", stored("changed"));
+  EXPECT_EQ(a.get("/core/roles/changed"), 200);
+  auto stream = a.watch();
+  gappy.set_away(true);
+  t.put("/core/roles/changed", stored("changed", R"("rules":[],"x":1)"));
+  store::Txn txn;
+  txn.removes.push_back({"/core/roles/gone"});
+  ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  const auto to = t.put("/core/roles/new", stored("new"));
+  EXPECT_EQ(b.get("/core/roles/new"), 200);
+  ASSERT_TRUE(t.disk->compact(to));
+  gappy.set_away(false);
+  const auto difference = events_in(*t.world.run(stream.body->read()));
+  ASSERT_EQ(difference.size(), 3U);
+  for (const auto& event : difference) {
+    EXPECT_EQ(event.string_at({"revision"}), std::to_string(from + 1));
+    EXPECT_EQ(event.string_at({"gap"}), std::to_string(to));
+  }
+  auto elsewhere = b.watch(fmt::format("&store=s1&since={}", from));
+  ASSERT_EQ(elsewhere.status, 200);
+  const auto whole = events_in(*t.world.run(elsewhere.body->read()));
+  ASSERT_EQ(whole.size(), 3U);
+  EXPECT_EQ(whole[1].string_at({"type"}), "DELETED");
+  EXPECT_EQ(whole[1].string_at({"revision"}), std::to_string(from + 2));
+  EXPECT_EQ(whole[1].at_path({"gap"}), nullptr);
+  // Who heard something of the gap elsewhere must be told what is no difference any more: here nobody knows that.
+  for (auto since = from; since < to; ++since) EXPECT_EQ(a.watch(fmt::format("&since={}", since)).status, 410) << since;
+  EXPECT_EQ(a.watch(fmt::format("&since={}", to)).status, 200);
+}
+
+Awaitable<void> send(std::shared_ptr<Transport> transport, HttpRequest request, std::vector<HttpResponse>* answers) {
+  auto answer = co_await transport->send(std::move(request), {});
+  if (answer) answers->push_back(std::move(*answer));
+}
+
+TEST(SharedStore, TwoWritesOfOneRevisionAreEachTheirOwn) {
+  std::vector<HttpResponse> answers;
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("old")).status, 200);
+  auto stream = a.watch();
+  store.gather();
+  const std::string labels = R"({"metadata":{"labels":{"a":"b"}}})";
+  TaskGroup sending(t.world.env.executor);
+  sending.spawn("create", send(a.transport, {"POST", "/core/roles", {}, role("new")}, &answers));
+  sending.spawn("change", send(a.transport, {"PATCH", "/core/roles/old", {}, labels}, &answers));
+  t.world.settle();
+  EXPECT_TRUE(answers.empty());
+  const auto result = t.world.run(store.commit_together());
+  ASSERT_TRUE(result && std::holds_alternative<store::Committed>(*result));
+  const auto revision = std::to_string(std::get<store::Committed>(*result).revision);
+  ASSERT_TRUE(t.world.run_until([&] { return answers.size() == 2; }));
+  std::map<std::string, std::string> told;
+  for (const auto& event : events_in(*t.world.run(stream.body->read()))) {
+    EXPECT_EQ(event.string_at({"revision"}), revision);
+    told[std::string(event.string_at({"object", "metadata", "name"}))] = event.string_at({"type"});
+  }
+  EXPECT_EQ(told, (std::map<std::string, std::string>{{"new", "ADDED"}, {"old", "MODIFIED"}}));
+  for (const auto& answer : answers) {
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.headers.get("ETag"), "\"" + revision + "\"");
+    const auto object = testing::TestServer::body_of(answer);
+    const auto path = fmt::format("/core/roles/{}", object.string_at({"metadata", "name"}));
+    EXPECT_EQ(a.call("GET", path).body, answer.body);
+    // What happened to the other one at that revision is none of its business.
+    const auto change = R"({"metadata":{"labels":{"c":"d"}}})";
+    EXPECT_EQ(a.call("PATCH", path, change, {{"If-Match", "\"" + revision + "\""}}).status, 200);
+    EXPECT_EQ(a.call("PATCH", path, change, {{"If-Match", "\"" + revision + "\""}}).status, 412);
+  }
+}
+
+// Each leaves in a piece of its own.
+TEST(SharedStore, ABookmarkCountsNoRevisionOfWhichSomethingIsStillToBeSent) {
+  Shared t;
+  const auto inner = t.open();
+  Server a(t.world, *inner);
+  const auto before = t.put("/core/roles/first", stored("first"));
+  const auto large = fmt::format(R"("rules":[],"x":"{}")", std::string(300'000, 'x'));
+  store::Txn txn;
+  for (const auto* name : {"p", "q"}) txn.puts.push_back({fmt::format("/core/roles/{}", name), stored(name, large)});
+  ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  EXPECT_EQ(a.get("/core/roles/q"), 200);
+  const auto since = fmt::format("&bookmarks=true&since={}", before);
+  auto stream = a.watch(since);
+  const auto half = events_in(*t.world.run(stream.body->read()));
+  ASSERT_EQ(half.size(), 2U);
+  EXPECT_EQ(half[0].string_at({"object", "metadata", "name"}), "p");
+  EXPECT_EQ(half[0].string_at({"revision"}), std::to_string(before + 1));
+  EXPECT_EQ(half[1].string_at({"type"}), "BOOKMARK");
+  EXPECT_EQ(half[1].string_at({"revision"}), std::to_string(before));
+  auto again = a.watch(since);
+  for (const auto* name : {"p", "q"}) {
+    const auto events = events_in(*t.world.run(again.body->read()));
+    ASSERT_FALSE(events.empty());
+    EXPECT_EQ(events[0].string_at({"object", "metadata", "name"}), name);
+  }
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 // For tests: a store in front of others that can fall silent and change its history, as a replicated one does when its
-// quorum is lost or when it is restored from a snapshot. Thread: the loop.
+// quorum is lost or when it is restored from a snapshot; and that can give commits of one moment one revision. Thread:
+// the loop.
 #pragma once
+
+#include <deque>
 
 #include "store/store.h"
 
@@ -23,6 +26,24 @@ class StoreDouble final : public store::Store {
     changed_->notifier.notify_all();
   }
 
+  // From now on commits wait for commit_together(), which makes one of all that do. They must have nothing to do with
+  // one another, and their guards hold.
+  void gather() { gathers_ = true; }
+  Awaitable<Result<store::CommitResult>> commit_together() {
+    gathers_ = false;
+    const auto waiting = std::exchange(waiting_, {});
+    store::Txn all;
+    for (const auto& each : waiting) {
+      std::ranges::copy(each->txn.guards, std::back_inserter(all.guards));
+      std::ranges::copy(each->txn.puts, std::back_inserter(all.puts));
+      std::ranges::copy(each->txn.removes, std::back_inserter(all.removes));
+    }
+    const auto result = co_await inner_->commit(std::move(all));
+    for (const auto& each : waiting) each->result = result;
+    changed_->notifier.notify_all();
+    co_return result;
+  }
+
   Awaitable<Result<std::optional<store::Entry>>> get(std::string key) override {
     co_await changed_->spoken();
     co_return co_await inner_->get(std::move(key));
@@ -34,6 +55,12 @@ class StoreDouble final : public store::Store {
   Awaitable<Result<store::CommitResult>> commit(store::Txn txn) override {
     co_await changed_->spoken();
     if (before_commit) std::exchange(before_commit, nullptr)();
+    if (gathers_) {
+      const auto mine = std::make_shared<Waiting>(std::move(txn));
+      waiting_.push_back(mine);
+      while (!mine->result) co_await changed_->notifier.wait();
+      co_return *mine->result;
+    }
     co_return co_await inner_->commit(std::move(txn));
   }
   Awaitable<Result<std::unique_ptr<store::Watch>>> watch(std::string prefix, store::Revision after) override {
@@ -99,8 +126,16 @@ class StoreDouble final : public store::Store {
     int replaced_;
   };
 
+  struct Waiting {
+    explicit Waiting(store::Txn the_txn) : txn(std::move(the_txn)) {}
+    store::Txn txn;
+    std::optional<Result<store::CommitResult>> result;
+  };
+
   store::Store* inner_;
   std::shared_ptr<Changes> changed_;
+  bool gathers_ = false;
+  std::deque<std::shared_ptr<Waiting>> waiting_;
 };
 
 }  // namespace krake::testing

@@ -90,6 +90,13 @@ void Checks::advance() {
   removals_.seen(cursor_);
 }
 
+std::optional<ApplicationState> Checks::state_at(const std::string& app, store::Revision revision) const {
+  const auto versions = versions_.find(app);
+  if (versions == versions_.end()) return std::nullopt;
+  const auto it = std::ranges::find(versions->second, revision, &Version::revision);
+  return it == versions->second.end() || it->removed ? std::nullopt : std::optional(it->state);
+}
+
 // A term has one holder, and every other term is another.
 void Checks::lease_changed(const store::Change& change, store::Revision revision) {
   auto& term = terms_[change.key];
@@ -153,6 +160,7 @@ void Checks::application_stored(const std::string& name, Application app) {
   if (arrived && exists(home->name) && !deleting(home->name)) excuses_.erase({home->name, name});
   touched_.insert(name);
   note_situations(name, app, before);
+  versions_[name].back().state = app.status.state;
   applications_.insert_or_assign(name, std::move(app));
 }
 

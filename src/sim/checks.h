@@ -57,6 +57,8 @@ class Checks {
   void force_asked(const std::string& cluster) { forced_clusters_.insert(cluster); }
 
   const std::map<std::string, Application>& applications() const { return applications_; }
+  // The state of that version of it, if it is one.
+  std::optional<ApplicationState> state_at(const std::string& app, store::Revision revision) const;
   bool exists(const std::string& cluster) const { return known_.contains(cluster); }
   bool deleting(const std::string& cluster) const;
   bool any_deletion() const;
@@ -66,6 +68,7 @@ class Checks {
   struct Version {
     store::Revision revision = 0;
     bool removed = false;
+    ApplicationState state = ApplicationState::PENDING;
   };
   void application_stored(const std::string& name, Application app);
   void application_gone(const std::string& name, const store::Change& change, store::Revision revision);

@@ -76,6 +76,18 @@ TEST_F(Histories, AWatchLeavesNothingOutAndInventsNothing) {
   EXPECT_TRUE(history.next("/k/", 6, 7));
 }
 
+TEST_F(Histories, CommitsOfOneRevisionAreOneStepOfAWatch) {
+  history.committed(
+      {.revision = 7,
+       .changes = {{.key = "/k/a", .value = kValue, .created = 7}, {.key = "/k/b"}, {.key = "/other/c"}}});
+  EXPECT_FALSE(history.wrote("/k/a", 7));
+  EXPECT_FALSE(history.wrote("/k/b", 7));
+  EXPECT_FALSE(history.next("/k/", 6, 7));
+  EXPECT_FALSE(history.next("/other/", 4, 7));
+  EXPECT_TRUE(history.next("/k/", 7, 7)) << "it comes once";
+  EXPECT_FALSE(history.listed("/k/", 7, 7, {{"/k/a", 7}}, false));
+}
+
 TEST_F(Histories, AWriteHasItsCommit) {
   EXPECT_FALSE(history.wrote("/k/a", 3));
   EXPECT_FALSE(history.wrote("/k/a", 5));

@@ -74,6 +74,15 @@ class Conductor {
     while (clock_.advance_to_next(end));
     settle();
   }
+  // False when `end` came before `done()`, which is asked whenever all has come to rest.
+  template <class Done>
+  bool pass_until(const Done& done, Mono end) {
+    for (;;) {
+      settle();
+      if (done()) return true;
+      if (!clock_.advance_to_next(end)) return false;
+    }
+  }
   // The result of `task`, run on `executor`; nothing when it takes longer than `limit`.
   template <class T>
   std::optional<T> wait(const boost::asio::any_io_executor& executor, Awaitable<T> task,
@@ -81,12 +90,7 @@ class Conductor {
     auto result = std::make_shared<std::optional<T>>();
     TaskGroup group(executor);
     group.spawn("world", keep(std::move(task), result));
-    const Mono end = clock_.now() + limit;
-    for (;;) {
-      settle();
-      if (*result) return std::move(*result);
-      if (!clock_.advance_to_next(end)) break;
-    }
+    if (pass_until([&] { return result->has_value(); }, clock_.now() + limit)) return std::move(*result);
     group.cancel();
     settle();
     return std::nullopt;

@@ -424,7 +424,7 @@ std::shared_ptr<Transport> Network::transport(std::string from, std::string to, 
 Result<std::shared_ptr<Transport>> SimDialer::dial(const Endpoint& endpoint) {
   auto url = parse_url(endpoint.url);
   if (!url) return fail(url.error());
-  return network_.transport(from_, url->host, Peer{});
+  return network_.transport(from_, url->host, peer_);
 }
 
 namespace {

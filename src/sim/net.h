@@ -133,15 +133,17 @@ class Network {
   bool crashing_ = false;
 };
 
-// https://NAME reaches the host NAME.
+// https://NAME reaches the host NAME, which takes whoever asks for `peer`.
 class SimDialer final : public Dialer {
  public:
-  SimDialer(Network& network, std::string from) : network_(network), from_(std::move(from)) {}
+  SimDialer(Network& network, std::string from, Peer peer = {})
+      : network_(network), from_(std::move(from)), peer_(std::move(peer)) {}
   Result<std::shared_ptr<Transport>> dial(const Endpoint& endpoint) override;
 
  private:
   Network& network_;
   std::string from_;
+  Peer peer_;
 };
 
 // Goes to any of several servers, another one each time.

@@ -63,6 +63,11 @@ inline constexpr Situation kSituations[] = {
     {"a write lost the race and was made again"},
     {"an answer was missing and the write had been carried out"},
     {"an answer was missing and the write had not been carried out"},
+    // krakectl
+    {"the outcome of a write by krakectl was unknown"},
+    {"krakectl was killed"},
+    {"krakectl failed over to another server"},
+    {"krakectl saw what it waited for"},
     // applications
     {"an application moved"},
     {"an application was on two clusters for a while"},

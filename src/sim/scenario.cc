@@ -67,6 +67,8 @@ std::unexpected<Error> wrong(std::string message) { return fail(Code::invalid_ar
 
 double* rate_of(Scenario& scenario, std::string_view name) {
   const std::pair<std::string_view, double*> rates[] = {
+      {"krakectl", &scenario.krakectl},
+      {"krakectl.killed", &scenario.killed},
       {"delay", &scenario.net.delay},
       {"lose", &scenario.net.lose},
       {"lose-answer", &scenario.net.lose_answer},
@@ -105,6 +107,7 @@ Status set_faults(Scenario& scenario, std::string_view how) {
   if (how == "none") {
     scenario.net = {};
     scenario.store = {};
+    scenario.killed = 0;
   }
   return {};
 }
@@ -212,25 +215,33 @@ store::FaultRates ordinary_store_faults() {
   return rates;
 }
 
-Scenario draw_scenario(Random random) {
+namespace {
+
+Scenario with_ordinary_faults() {
   Scenario scenario;
+  scenario.net = ordinary_net_faults();
+  scenario.store = ordinary_store_faults();
+  scenario.killed = 0.1;
+  return scenario;
+}
+
+}  // namespace
+
+Scenario draw_scenario(Random random) {
+  Scenario scenario = with_ordinary_faults();
   constexpr int kServers[] = {1, 1, 2, 2, 3};
   constexpr int kClusters[] = {1, 2, 3, 3, 3, 3, 3, 5};
   scenario.topology.servers = kServers[random.below(std::size(kServers))];
   scenario.topology.clusters = kClusters[random.below(std::size(kClusters))];
   scenario.topology.replicas = random.chance(0.4) ? 2 : 1;
   scenario.topology.skewed = random.chance(0.5);
-  scenario.net = ordinary_net_faults();
-  scenario.store = ordinary_store_faults();
   if (random.chance(0.3)) scenario.net.garble = 0.005;
   if (random.chance(0.3)) scenario.net.repeat = 0.02;
   return scenario;
 }
 
 Result<Scenario> parse_scenario(std::string_view text) {
-  Scenario scenario;
-  scenario.net = ordinary_net_faults();
-  scenario.store = ordinary_store_faults();
+  Scenario scenario = with_ordinary_faults();
   std::size_t begin = 0;
   for (int line = 1; begin < text.size(); ++line) {
     const auto end = std::min(text.find('\n', begin), text.size());

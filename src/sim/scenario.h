@@ -56,6 +56,7 @@ enum class Deed : std::uint8_t {
   register_cluster,
   label_cluster,
   change_load,
+  look,  // with krakectl
   vandalise,
 };
 inline constexpr std::string_view kDeeds[] = {"create",
@@ -68,15 +69,18 @@ inline constexpr std::string_view kDeeds[] = {"create",
                                               "register-cluster",
                                               "label-cluster",
                                               "change-load",
+                                              "look",
                                               "vandalise"};
 using Workload = std::array<int, std::size(kDeeds)>;
-inline constexpr Workload kOrdinaryWork = {26, 14, 12, 8, 2, 3, 3, 6, 6, 6, 14};
+inline constexpr Workload kOrdinaryWork = {26, 14, 12, 8, 2, 3, 3, 6, 6, 6, 5, 14};
 
 struct Scenario {
   Topology topology;
   int steps = 40;             // of the workload, two seconds each on average
   int applications = 8;       // at most
   bool random_faults = true;  // besides the script
+  double krakectl = 0.2;      // of the user's changes of applications, those he makes with it
+  double killed = 0;          // of the runs of krakectl
   NetFaults net;
   store::FaultRates store;
   Workload work = kOrdinaryWork;
@@ -94,7 +98,7 @@ Scenario draw_scenario(Random random);
 // A line each, "#" begins a comment:
 //   servers N | replicas N | clusters N | steps N | applications N | skewed yes
 //   faults random|script|none      (none: rates too)
-//   rate NAME CHANCE               of the network or the store: "lose", "store.conflict"
+//   rate NAME CHANCE               of the network or the store: "lose", "store.conflict"; "krakectl", "krakectl.killed"
 //   work DEED WEIGHT
 //   at TIME FAULT
 // What is not said is as in a world with one of everything. invalid_argument names the line.

@@ -41,6 +41,9 @@ TEST(Scenarios, SayWhatIsOtherThanUsual) {
       "skewed yes\n"
       "faults script\n"
       "rate lose 0.5\n"
+      "rate krakectl 1\n"
+      "rate krakectl.killed 0.25\n"
+      "work look 20\n"
       "rate store.watch-lag 0\n"
       "rate garble 0.25\n"
       "rate repeat 0.125\n"
@@ -53,6 +56,9 @@ TEST(Scenarios, SayWhatIsOtherThanUsual) {
   EXPECT_TRUE(scenario->topology.skewed);
   EXPECT_FALSE(scenario->random_faults);
   EXPECT_EQ(scenario->net.lose, 0.5);
+  EXPECT_EQ(scenario->krakectl, 1);
+  EXPECT_EQ(scenario->killed, 0.25);
+  EXPECT_EQ(scenario->work.at(static_cast<std::size_t>(Deed::look)), 20);
   EXPECT_EQ(scenario->net.delay, ordinary_net_faults().delay);
   EXPECT_EQ(scenario->store.watch_lag, 0);
   EXPECT_EQ(scenario->net.garble, 0.25);

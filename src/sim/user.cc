@@ -215,6 +215,7 @@ void User::create_application() {
   if (random_.chance(0.5)) app.spec.manifest.push_back(config(app.metadata.name, version));
   place(app.spec);
   const std::string name = app.metadata.name;
+  if (by_krakectl()) return krakectl_.create(name, std::move(app.spec));
   model_.create(name, app.spec);
   learn("creates " + name, ask(client_.create<Application>(std::string(kNamespace), std::move(app))));
 }
@@ -238,10 +239,21 @@ void User::update(const std::string& what, const std::function<void(ApplicationS
 void User::update_content() {
   const int version = next_++;
   const bool with_config = random_.chance(0.5);
+  if (by_krakectl()) return update_all(version, with_config);
   update("updates", [&](ApplicationSpec& spec, const std::string& name) {
     spec.manifest = {deployment(name, version)};
     if (with_config) spec.manifest.push_back(config(name, version));
   });
+}
+// With krakectl: the content, and another place.
+void User::update_all(int version, bool with_config) {
+  const auto name = some_application();
+  if (!name) return;
+  ApplicationSpec spec;
+  spec.manifest = {deployment(*name, version)};
+  if (with_config) spec.manifest.push_back(config(*name, version));
+  place(spec);
+  krakectl_.update(*name, std::move(spec));
 }
 void User::update_place() {
   ApplicationSpec elsewhere;
@@ -252,12 +264,14 @@ void User::update_place() {
 void User::delete_application() {
   const auto name = some_application();
   if (!name) return;
+  if (by_krakectl()) return krakectl_.remove(*name, false);
   model_.remove(*name);
   learn("deletes " + *name, ask(client_.remove<Application>(application_key(*name))));
 }
 void User::force_delete_application() {
   const auto name = some_application();
   if (!name) return;
+  if (by_krakectl()) return krakectl_.remove(*name, true);
   model_.force_remove(*name);
   learn("force-deletes " + *name,
         ask(client_.call("DELETE", Client::item<Application>(application_key(*name)) + "?force=True")));
@@ -317,6 +331,8 @@ void User::do_deed(Deed deed) {
       return;
     case Deed::change_load:
       return change_load();
+    case Deed::look:
+      return krakectl_.look();
     case Deed::vandalise:
       return vandalise();
   }

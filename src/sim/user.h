@@ -9,21 +9,21 @@
 #include "base/env.h"
 #include "client/client.h"
 #include "sim/checks.h"
+#include "sim/command_user.h"
 #include "sim/loop.h"
 #include "sim/scenario.h"
 
 namespace krake::sim {
 
-inline constexpr std::string_view kNamespace = "demo";
-
 class User {
  public:
   // All outlive it.
-  User(Env& env, Conductor& conductor, Client& client, Clusters& clusters, Checks& checks, Model& model,
-       Reached& reached, Trace& trace, const Scenario& scenario)
+  User(Env& env, Conductor& conductor, Client& client, CommandUser& krakectl, Clusters& clusters, Checks& checks,
+       Model& model, Reached& reached, Trace& trace, const Scenario& scenario)
       : env_(env),
         conductor_(conductor),
         client_(client),
+        krakectl_(krakectl),
         clusters_(clusters),
         checks_(checks),
         model_(model),
@@ -55,6 +55,7 @@ class User {
   void create_application();
   void update(const std::string& what, const std::function<void(ApplicationSpec&, const std::string&)>& change);
   void update_content();
+  void update_all(int version, bool with_config);
   void update_place();
   void delete_application();
   void force_delete_application();
@@ -69,10 +70,12 @@ class User {
   std::optional<std::string> some_application();
   std::string some_cluster();
   void place(ApplicationSpec& spec);
+  bool by_krakectl() { return random_.chance(scenario_.krakectl); }
 
   Env& env_;
   Conductor& conductor_;
   Client& client_;
+  CommandUser& krakectl_;
   Clusters& clusters_;
   Checks& checks_;
   Model& model_;

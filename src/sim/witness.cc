@@ -19,6 +19,7 @@ Awaitable<void> Witness::run() {
   bool listed = false;
   for (;;) {
     Status status;
+    listed = listed && resume_ >= mixed_until_;
     if (!listed) {
       status = co_await list();
       listed = status.has_value();
@@ -43,13 +44,16 @@ Awaitable<Status> Witness::list() {
   seen_.clear();
   for (const auto& item : *items->if_array())
     seen_[std::string(item.string_at({"metadata", "name"}))] = number(item.string_at({"metadata", "resource_version"}));
-  revision_ = revision;
+  revision_ = resume_ = revision;
+  mixed_until_ = 0;
+  undo_.clear();
   broke_ = false;
   complete(revision);
   co_return Status{};
 }
 
 Awaitable<Status> Witness::follow() {
+  go_back();
   auto target =
       fmt::format("{}?watch&bookmarks=true&heartbeat=10&since={}", applications().collection_path(""), revision_);
   if (!store_.empty()) target += "&store=" + percent_encode(store_);
@@ -86,29 +90,47 @@ Status Witness::take(std::string_view line) {
   const std::string name(event->string_at({"object", "metadata", "name"}));
   if (type == "BOOKMARK") {
     if (revision < revision_) return {};  // promises less than what has come already
-    revision_ = revision;
+    revision_ = resume_ = revision;
+    undo_.clear();
     complete(revision);
     return {};
   }
   if (revision < revision_)
     complaints_.push_back(
         fmt::format("a watch at revision {} goes back to {}: {} {}", revision_, revision, type, name));
+  if (revision > revision_) undo_.clear();
   revision_ = std::max(revision_, revision);
+  resume_ = std::max(resume_, revision - 1);
+  mixed_until_ = std::max(mixed_until_, number(event->string_at({"gap"})));
   ++events_;
   // Versions in between may be left out, so the first that comes need not be ADDED.
   const auto seen = seen_.find(name);
   const bool known = seen != seen_.end();
-  if (known && revision == seen->second)
-    complaints_.push_back(fmt::format("a watch tells of {} at {} once more: {}", name, revision, type));
+  const auto version = number(event->string_at({"object", "metadata", "resource_version"}));
+  if (known && type != "DELETED" && version == seen->second)
+    complaints_.push_back(fmt::format("a watch tells of {} at {} once more: {}", name, version, type));
   if (type == "ADDED" ? known : type == "DELETED" && !known)
     complaints_.push_back(
         fmt::format("a watch says {} of {}, which {}", type, name, known ? "is there already" : "it has not told of"));
+  undo_.try_emplace(name, known ? std::optional(seen->second) : std::nullopt);
   if (type == "DELETED") {
     seen_.erase(name);
   } else {
-    seen_[name] = revision;
+    seen_[name] = version;
   }
   return {};
+}
+
+// To where everything had come: of the last revision's lines some may be missing.
+void Witness::go_back() {
+  for (const auto& [name, before] : std::exchange(undo_, {})) {
+    if (before) {
+      seen_[name] = *before;
+    } else {
+      seen_.erase(name);
+    }
+  }
+  revision_ = resume_;
 }
 
 void Witness::complete(store::Revision revision) {

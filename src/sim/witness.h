@@ -1,10 +1,12 @@
 // Follows the API's watch of applications from the start to the end of a run, as any client may, and checks what it
 // promises: revisions never go back, each event fits what came before, and what it has when it is told "everything up
-// to here" is what the store had. A stream that breaks it takes up at the last revision. Thread: the loop.
+// to here" is what the store had. A stream that breaks it takes up where everything before had come: what it was told
+// at the last revision it forgets, and hears again. Where it broke in the middle of a gap it lists. Thread: the loop.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,14 +41,18 @@ class Witness {
   void began(bool resumed);
   Status take(std::string_view line);
   void complete(store::Revision revision);
+  void go_back();
 
   Env& env_;
   Client& client_;
   Checks& checks_;
   Reached& reached_;
   Seen seen_;
-  store::Revision revision_ = 0;  // of the last line
-  store::Revision complete_ = 0;
+  store::Revision revision_ = 0;                                // of the last line
+  store::Revision resume_ = 0;                                  // everything up to here has come
+  store::Revision mixed_until_ = 0;                             // from the first line of a gap on: where it ends
+  std::map<std::string, std::optional<store::Revision>> undo_;  // what was seen of those told of at revision_ before
+  store::Revision complete_ = 0;                                // the newest it was promised
   std::string store_;
   std::vector<std::pair<store::Revision, Seen>> points_;
   std::vector<std::string> complaints_;

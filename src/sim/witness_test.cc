@@ -53,7 +53,9 @@ struct Witnessed : ::testing::Test {
     co_return reply;
   }
   static std::string event(std::string_view type, int revision) {
-    return fmt::format(R"({{"type":"{}","revision":"{}","object":{{"metadata":{{"name":"web"}}}}}})", type, revision);
+    return fmt::format(
+        R"({{"type":"{}","revision":"{}","object":{{"metadata":{{"name":"web","resource_version":"{}"}}}}}})", type,
+        revision, revision);
   }
   const std::vector<std::string>& follow() {
     witness.start();
@@ -95,8 +97,13 @@ TEST_F(Witnessed, AWatchDoesNotRepeatItself) {
   EXPECT_THAT(follow(), ElementsAre(HasSubstr("once more")));
 }
 
-TEST_F(Witnessed, NorWhenItIsTakenUp) {
-  streams = {{event("ADDED", 6)}, {event("MODIFIED", 6)}};
+TEST_F(Witnessed, TakenUpItTellsOfTheLastRevisionAgain) {
+  streams = {{event("ADDED", 6), event("MODIFIED", 7)}, {event("MODIFIED", 7), event("MODIFIED", 8)}};
+  EXPECT_THAT(follow(), IsEmpty());
+}
+
+TEST_F(Witnessed, AndOfNothingBeforeIt) {
+  streams = {{event("ADDED", 6), event("MODIFIED", 7)}, {event("MODIFIED", 6)}};
   EXPECT_THAT(follow(), ElementsAre(HasSubstr("once more")));
 }
 

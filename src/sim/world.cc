@@ -44,10 +44,12 @@ class World {
             [this](const Complaint& complaint) { checks_.complain(complaint); }),
         fleet_(surroundings(), disk_, scenario_.topology, trace_, reached_),
         nemesis_(surroundings(), fleet_, clusters_, *disk_, checks_, trace_, reached_),
-        client_(make_roaming_transport(to_servers(network_, fleet_.servers(), "user", std::string(kUser)),
-                                       env_.random.fork("roaming")),
+        client_(make_roaming_transport(
+                    to_servers(network_, fleet_.servers(), std::string(kUserMachine), std::string(kUser)),
+                    env_.random.fork("roaming")),
                 {.timeout = std::chrono::seconds(20)}),
-        user_(env_, conductor_, client_, clusters_, checks_, model_, reached_, trace_, scenario_) {
+        krakectl_(surroundings(), fleet_.servers(), checks_, model_, reached_, trace_, scenario_),
+        user_(env_, conductor_, client_, krakectl_, clusters_, checks_, model_, reached_, trace_, scenario_) {
     trace_.keep_all(options.trace);
     conductor_.add(loop_);
     conductor_.at_rest([this] { look(); });
@@ -202,6 +204,7 @@ class World {
                                  elector.epoch(), lease ? lease->created : 0));
   }
   void note_sent(const std::string& from, const std::string& to, const HttpRequest& request) {
+    if (from == kUserMachine) krakectl_.sent(to);
     const bool lease = request.target.find("/leases/") != std::string::npos;
     if (lease && clusters_.contains(to) && outrun(from, *clusters_.at(to)))
       outrun_.insert({from, to, request.method, request.target});
@@ -332,6 +335,7 @@ class World {
   Fleet fleet_;
   Nemesis nemesis_;
   Client client_;
+  CommandUser krakectl_;
   User user_;
   std::vector<std::unique_ptr<Observer>> witnesses_;
   // Of the witness that goes to any server: where its last stream came from, and where it has asked for the next.

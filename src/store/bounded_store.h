@@ -1,9 +1,10 @@
 // No call waits longer than its limit, whatever the store behind it does: a caller that serves others must not hang
-// with it. Over it: unavailable, and timeout for a commit, whose outcome is then unknown. The call is cancelled.
+// with it. Over it the call is cancelled and answers unavailable, or timeout when it is a commit, whose outcome is then
+// unknown - unless the store knows it after all by then.
 // Watches wait as long as they like: nothing may happen for days. Thread: the loop.
 #pragma once
 
-#include "base/clock.h"
+#include "base/deadlines.h"
 #include "store/store.h"
 
 namespace krake::store {
@@ -33,7 +34,7 @@ class BoundedStore final : public Store {
 
  private:
   Store& inner_;
-  Clock& clock_;
+  Deadlines deadlines_;
   BoundedOptions options_;
 };
 

@@ -218,6 +218,42 @@ TEST(BoundedStore, NoCallWaitsLongerThanItsLimit) {
   EXPECT_THAT(unknown.message, HasSubstr("the outcome is unknown"));
 }
 
+TEST(BoundedStore, TheStoresOwnTimeoutsAreToldAsItsOwn) {
+  Rig rig(make_backend);
+  auto& backend = backend_of(rig);
+  BoundedStore bounded(*backend.faulty, backend.clock);
+  backend.faulty->script(CommitFault::timeout);
+  const auto lost = rig.run(bounded.commit({.puts = {{"k", bytes("1")}}}));
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, Code::timeout);
+  EXPECT_THAT(lost.error().message, HasSubstr("read to find out: no answer to the commit"));
+  backend.faulty->script(CommitFault::unavailable);
+  const auto refused = rig.run(bounded.commit({.puts = {{"k", bytes("1")}}}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable) << "known: not applied";
+  backend.faulty->script(ReadFault::unavailable);
+  EXPECT_EQ(rig.run(bounded.get("k")).error().code, Code::unavailable);
+}
+
+TEST(BoundedStore, ACancelledCallerCancelsItsCall) {
+  Rig rig(make_backend);
+  auto& backend = backend_of(rig);
+  BoundedStore bounded(*backend.faulty, backend.clock);
+  backend.faulty->set_rates({.delay = 1, .max_delay = std::chrono::hours(1000)});
+  TaskGroup callers(backend.loop().get_executor());
+  const auto commit = [](Store* store) -> Awaitable<void> {
+    (void)co_await store->commit({.puts = {{"k", bytes("1")}}});
+    ADD_FAILURE() << "cancellation unwinds";
+  };
+  callers.spawn("caller", commit(&bounded));
+  rig.pump([&] { return backend.clock.pending() > 1; });
+  callers.cancel();
+  rig.pump([&] { return callers.size() == 0; });
+  EXPECT_EQ(backend.clock.pending(), 1u) << "of the call only the timer of all calls is left";
+  backend.faulty->set_rates({});
+  EXPECT_FALSE(rig.get("k"));
+}
+
 TEST(MeteredStore, CallsAreCountedByResult) {
   Rig rig(make_backend);
   auto& backend = backend_of(rig);

@@ -17,7 +17,10 @@
 
 namespace krake::store {
 
-// The number of a commit. 0 is before the first one.
+// When something was committed. 0 is before the first commit. Who sends a commit after another one was acknowledged
+// gets a greater one. Commits of the same moment may share one: not when one of them writes a key that another one
+// names (in a guard, a put or a remove), so that it makes no difference which came first. One key changes at most once
+// at a revision.
 using Revision = std::int64_t;
 // Identifies a lease the store keeps; 0: none.
 using LeaseId = std::int64_t;
@@ -64,7 +67,8 @@ struct Remove {
   std::string key;
 };
 
-// All guards hold and all operations are applied at one revision, or nothing happens. One key at most once.
+// All guards hold and all operations are applied at one revision, or nothing happens, whatever becomes of other commits
+// of that revision. One key at most once.
 struct Txn {
   std::vector<Guard> guards;
   std::vector<Put> puts;
@@ -91,13 +95,14 @@ struct Change {
   Revision created = 0;  // for puts
   LeaseId lease = 0;
 };
-// Everything one commit changed below the watched prefix, in operation order (puts, then removes).
+// Everything that changed at one revision below the watched prefix: of one commit after the other what it did, in
+// operation order (puts, then removes).
 struct CommitEvent {
   Revision revision = 0;
   std::vector<Change> changes;
 };
 
-// Delivers whole commits in revision order without gaps, from `after`+1 on. Buffers are bounded: a reader that lags
+// Delivers whole revisions in order without gaps, from `after`+1 on. Buffers are bounded: a reader that lags
 // too far gets Code::compacted. Destroying it ends the watch. One next() at a time; the watch may outlive its store and
 // then answers unavailable.
 class Watch {
@@ -124,7 +129,7 @@ class Store {
   virtual Awaitable<Result<std::unique_ptr<Watch>>> watch(std::string prefix, Revision after) = 0;
   // Linearizable: not older than any commit acknowledged before the call.
   virtual Awaitable<Result<Revision>> current() = 0;
-  // True: current() never suspends, so that nobody needs to limit its time.
+  // True: current() would not suspend now, so that nobody needs to limit its time.
   virtual bool current_is_local() const { return false; }
   // Forgets history up to and including `revision` (never the live values). Nothing to do is no error; invalid_argument
   // when it is newer than the newest.

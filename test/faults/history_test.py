@@ -111,6 +111,12 @@ class RevisionTest(unittest.TestCase):
             check_revisions(history((0, 1, 2, "create", "a", "ok", "a", 7), (1, 3, 4, "get", "", "ok", "b", 7)).operations)
 
 
+    def test_two_keys_at_one_revision(self):
+        one = history((0, 1, 3, "create", "a", "ok", "a", 7)).operations
+        check_revisions(one + [one[0] | {"key": "reg-1"}])
+        with self.assertRaisesRegex(Failed, "backwards"):  # not of the same moment
+            check_revisions(one + [one[0] | {"key": "reg-1", "call": 4, "return": 5}])
+
     def test_a_value_at_two_revisions(self):
         create, patch = (0, 1, 2, "create", "a", "ok", "a", 1), (1, 3, 4, "patch", "b", "ok", "b", 2)
         with self.assertRaisesRegex(Failed, "written twice"):  # the write was repeated after it had been acknowledged
@@ -146,6 +152,26 @@ class StreamTest(unittest.TestCase):
     def test_a_repeat_or_disorder(self):
         self.refused("repeated", [[segment(0, 5, A, B, C)], [segment(0, 5, A, B, B, C)]])
         self.refused("order", [[segment(0, 5, A, B, C)], [segment(0, 5, A, C, B)]])
+
+    def test_several_at_one_revision_in_any_order(self):
+        asked = ASKED + [ASKED[0] | {"key": "reg-1", "revision": 2}]
+        beside = (2, "ADDED", "reg-1", "a")
+        check_streams([[segment(0, 5, A, B, beside, C)], [segment(0, 5, A, beside, B, C)]], asked)
+        self.refused("missing", [[segment(0, 5, A, B, beside, C)], [segment(0, 5, A, B, C)]], asked)
+        self.refused("repeated", [[segment(0, 5, A, B, beside, C)], [segment(0, 5, A, B, beside, B, C)]], asked)
+
+    def test_a_stream_that_breaks_between_two_lines_of_a_revision(self):
+        told, beside = Segment(0), (2, "ADDED", "reg-1", "a", False)
+        a, b, c = ((*event, False) for event in (A, B, C))
+        self.assertEqual([told.line(a), told.line(b), told.upto], [None, None, 1])
+        self.assertRegex(told.line(b), "repeated")
+        told.broken()
+        self.assertEqual([told.line(b), told.line(beside), told.bookmark(1), told.bookmark(2)], [None] * 4)
+        told.broken()
+        self.assertEqual((told.events, told.upto), ([a, b, beside], 2))
+        self.assertRegex(told.line(beside), "out of order")
+        self.assertIsNone(told.line(c))
+        self.assertRegex(told.bookmark(2), "after 3")
 
     def test_two_stories(self):
         self.refused("different", [[segment(0, 5, A, B, C)], [segment(0, 5, A, (2, "MODIFIED", "reg-0", "x"), C)]])

@@ -209,14 +209,14 @@ def check_linearizable(history, collected, html="", timeout="60s"):
 
 def check_revisions(operations):
     """Revisions are one total order that agrees with real time, over all keys and servers: a write that began after another had returned has the
-    greater one; a revision belongs to one key and value, and a value to one revision: a write is done once. Returns how many writes were compared."""
+    greater one; a revision of a key belongs to one value, and a value to one revision: a write is done once. Returns how many writes were compared."""
     owner = {}
     for o in operations:
         if o["status"] == "ok" and o["revision"]:
-            here = (o["key"], o["seen"], o["deleting"])
-            other = owner.setdefault(o["revision"], here)
+            here = (o["seen"], o["deleting"])
+            other = owner.setdefault((o["key"], o["revision"]), here)  # others of the same moment may have it too
             if other != here:
-                raise Failed(f"revision {o['revision']} was shown as {other} and as {here}")
+                raise Failed(f"{o['key']} at revision {o['revision']} was shown as {other} and as {here}")
     # A deletion and a purge leave the value, and write it again.
     written = {}
     for o in operations:

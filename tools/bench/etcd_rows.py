@@ -85,7 +85,7 @@ def start(bench):
         with Server(bench, store.store, cpu=ALL_CPUS) as server:
             command = pinned(ALL_CPUS, "wrk", "-t1", f"-c{CLIENTS}", "-d300s", "-s", script, server.url)
             with running(command, stdout=subprocess.DEVNULL) as load:
-                wait("the objects to be written", lambda: json.loads(server.page("/debug/cache")[1])["revision"] >= OBJECTS + 10, load, 120, 0.1)
+                wait("the objects to be written", lambda: json.loads(server.page("/debug/cache")[1])["kinds"]["applications"]["objects"] >= OBJECTS, load, 120, 0.1)
         with Server(bench, store.store, cpu=ALL_CPUS, wait_until_ready=False) as server:
             seconds = server.wait_ready()
             kinds = json.loads(server.page("/debug/cache")[1])

@@ -238,15 +238,15 @@ Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> conn
   co_return items;
 }
 
-// What lives there under these names: from the watch, or by asking.
+// What lives there under these names: from the watch, or by asking. That a watch does not show an object is no proof:
+// it may be late or dead, and unlabelled ones it never shows.
 Awaitable<Status> look_up(std::shared_ptr<Connection> connection, const Clock* clock, ResourceRef cluster,
-                          std::vector<Item>* items, bool by_name, std::map<kube::ObjectRef, kube::LiveObject>* asked) {
+                          std::vector<Item>* items, std::map<kube::ObjectRef, kube::LiveObject>* asked) {
   for (Item& item : *items) {
     if (item.problem) continue;
     // Where listing is forbidden only asking tells; what an earlier answer left in the cache may be long gone.
-    const bool visible = connection->objects.sees(item.ref);
-    item.live = visible ? connection->objects.find(item.ref) : nullptr;
-    if (item.live || (visible && !by_name)) continue;
+    item.live = connection->objects.sees(item.ref) ? connection->objects.find(item.ref) : nullptr;
+    if (item.live) continue;
     if (const auto it = asked->find(item.ref); it != asked->end()) {
       item.live = it->second;
       continue;
@@ -323,7 +323,7 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
   }
   std::map<kube::ObjectRef, kube::LiveObject> asked;
   for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
-    CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place->cluster, items, wanted.by_name, &asked));
+    CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place->cluster, items, &asked));
   }
   for (auto& [ref, live] : objects.by_application(wanted.uid)) {
     if (objects.sees(ref)) place->ours.emplace_back(ref, live);

@@ -96,8 +96,6 @@ class Clusters {
     const json::Array* applied;
     const json::Array* recorded;
     const json::Array* left;
-    // Unlabelled objects are looked for by name; only for clusters where some may be.
-    bool by_name = true;
   };
   // All that make_plan needs to know of one cluster. Failures are part of the answer.
   Awaitable<Place> observe(ResourceRef cluster, Wanted wanted);

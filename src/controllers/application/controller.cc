@@ -114,9 +114,10 @@ class ApplicationController final : public Controller {
   Awaitable<Status> patch_meta(ObjectKey key, PatchMeta action, std::int64_t* revision);
   Awaitable<Status> patch_status(ObjectKey key, json::Object fields, std::int64_t* revision);
   Awaitable<Status> write(Awaitable<Result<Versioned<Application>>> call, std::int64_t* revision);
-  Awaitable<Status> apply(ObjectKey key, Apply action);
-  Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref);
-  Awaitable<Status> remove(ObjectKey key, Remove action);
+  Awaitable<Status> apply(ObjectKey key, Apply action, std::int64_t revision);
+  Awaitable<Status> replace_lists(ObjectKey key, Apply action, std::shared_ptr<Connection> connection);
+  Awaitable<Status> adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref, std::string from);
+  Awaitable<Status> remove(ObjectKey key, Remove action, std::int64_t revision);
   Awaitable<Status> try_out(ObjectKey key, TryOut action);
   void note_refused(const ObjectKey& key, const Application& application, const Action& action, const Error& error);
   Awaitable<void> report_failure(ObjectKey key, ApplicationPtr application, Reason reason, std::int64_t* revision);
@@ -253,6 +254,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const Application& app = application->object;
   Observed observed;
   observed.application = std::shared_ptr<const Application>(application, &app);
+  observed.revision = application->revision;
   observed.options = plan_options();
   observed.mode = mode();
   if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
@@ -262,7 +264,6 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
   for (const auto& cluster : clusters) {
-    const bool at_home = cluster == app.status.scheduled_to || cluster == app.status.running_on;
     const CleanUp* entry = cleanup_at(app, cluster);
     const json::Array left = entry ? as_array(entry->objects) : json::Array();
     observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
@@ -270,8 +271,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
                                                                    .desired = &observed.desired.objects,
                                                                    .applied = &applied,
                                                                    .recorded = &recorded,
-                                                                   .left = &left,
-                                                                   .by_name = at_home}));
+                                                                   .left = &left}));
   }
   Local& local = local_[key];
   if (local.clusters != clusters) {
@@ -279,6 +279,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
     clusters_.keep_only(key, clusters);
   }
   prune(local);
+  forget_removals(local.memory, application->revision);
   observed.memory = local.memory;
   observed.memory.status_allowed_at = next_report(local, env_.clock.now());
   co_return observed;
@@ -337,7 +338,7 @@ Awaitable<Result<Outcome>> ApplicationController::act(ObjectKey key, Application
     break;
   }
   // No acting on what was there before our own writes.
-  if (turn.revision != application->revision) co_await applications_.wait_for(turn.revision);
+  if (turn.revision != application->revision) co_await applications_.wait_for(key, turn.revision);
   co_return outcome_of(turn, local_[key]);
 }
 
@@ -359,8 +360,8 @@ Awaitable<Status> ApplicationController::carry_out(ObjectKey key, Action action,
     if (status->limited) spend_report(local_[key]);
     co_return co_await patch_status(key, std::move(status->fields), &turn->revision);
   }
-  if (auto* object = std::get_if<Apply>(&action)) co_return co_await apply(key, std::move(*object));
-  if (auto* gone = std::get_if<Remove>(&action)) co_return co_await remove(key, std::move(*gone));
+  if (auto* object = std::get_if<Apply>(&action)) co_return co_await apply(key, std::move(*object), turn->revision);
+  if (auto* gone = std::get_if<Remove>(&action)) co_return co_await remove(key, std::move(*gone), turn->revision);
   if (auto* trial = std::get_if<TryOut>(&action)) co_return co_await try_out(key, std::move(*trial));
   if (std::holds_alternative<Again>(action)) {
     turn->at_once = true;
@@ -409,8 +410,9 @@ Awaitable<Status> ApplicationController::patch_status(ObjectKey key, json::Objec
                            revision);
 }
 
-// What upstream wrote by plain updates becomes ours, so that applying without a field removes it.
-Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref) {
+// What `from` wrote by plain updates becomes ours, so that applying without a field removes it.
+Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> connection, kube::ObjectRef ref,
+                                               std::string from) {
   auto live = co_await connection->client.get(ref);
   if (!live) {
     if (live.error().code == Code::not_found) co_return Status();
@@ -419,7 +421,7 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   const json::Value* fields = live->at_path({"metadata", "managedFields"});
   const json::Value* version = live->at_path({"metadata", "resourceVersion"});
   if (!fields || !fields->is_array() || !version) co_return Status();
-  auto adopted = manifest::adopt_updates(*fields->if_array(), kUpstreamManager, kManager);
+  auto adopted = manifest::adopt_updates(*fields->if_array(), from, kManager);
   if (adopted == *fields->if_array()) co_return Status();
   json::Array operations{
       json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}},
@@ -432,15 +434,35 @@ Awaitable<Status> ApplicationController::adopt(std::shared_ptr<Connection> conne
   co_return fail(patched.error());
 }
 
-Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
+// Where applying sets our items beside those of others, and the server takes only the ones or the others: in one write
+// ours take their place. It is a plain update, so it is adopted afterwards. invalid_object: the server does not take
+// that either, or somebody was faster.
+Awaitable<Status> ApplicationController::replace_lists(ObjectKey key, Apply action,
+                                                       std::shared_ptr<Connection> connection) {
+  CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
+  auto replaced = co_await connection->client.json_patch(action.ref, std::move(action.lists));
+  if (!replaced) co_return fail(std::move(replaced).error());
+  connection->objects.note(action.ref, *replaced);
+  if (action.difference != 0) {
+    note_repair(local_[key].memory, action.key, action.difference, false, env_.clock.now());
+    log_.info("lists put right", {{"application", krake::to_string(key)},
+                                  {"cluster", krake::to_string(action.cluster)},
+                                  {"object", kube::to_string(action.ref)}});
+  }
+  CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
+  co_return co_await adopt(connection, action.ref, std::string(kManager));
+}
+
+Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action, std::int64_t revision) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
   if (action.adopt) {
-    CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref));
+    CO_RETURN_IF_ERROR(co_await adopt(connection, action.ref, std::string(kUpstreamManager)));
     CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, false));
   }
   const auto answers = connection->client.answers();
+  note_sending(local_[key].memory, action.key, action.fingerprint, revision, action.difference != 0);
   auto applied = co_await connection->client.apply(action.ref, action.body);
   json::Value reply;
   if (applied) {
@@ -457,6 +479,12 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
       }
     }
   } else {
+    if (applied.error().code == Code::invalid_object && !action.lists.empty()) {
+      const Status replaced = co_await replace_lists(key, action, connection);
+      if (replaced) co_return fail(Code::conflict, "its lists have been replaced; the rest follows from what is there");
+      if (replaced.error().code != Code::invalid_object)
+        co_return fail(with_context(replaced.error(), krake::to_string(action.cluster)));
+    }
     if (is_stale(applied.error())) {
       // Our copy is old: read it, so that the next plan is made on the present one.
       if (auto live = co_await connection->client.get(action.ref)) connection->objects.note(action.ref, *live);
@@ -469,7 +497,7 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   }
   connection->objects.note(action.ref, reply);
   Memory& memory = local_[key].memory;
-  memory.applied[action.key] = action.fingerprint;
+  note_taken(memory, action.key, action.fingerprint);
   memory.refusals.erase(action.key);
   const auto left = manifest::diff(action.desired, reply, action.entry);
   if (action.difference != 0) {
@@ -482,11 +510,12 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action) {
   co_return Status();
 }
 
-Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
+Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action, std::int64_t revision) {
   const auto connection = clusters_.find(action.cluster);
   if (!connection) co_return fail(Code::conflict, "the cluster's connection is being made anew");
   CO_RETURN_IF_ERROR(co_await permit(action.cluster, connection, true));
   const auto answers = connection->client.answers();
+  note_sending(local_[key].memory, action.key, 0, revision, false);
   const kube::RemoveOptions as_seen{.uid = action.uid, .resource_version = action.resource_version};
   auto removed = co_await connection->client.remove(action.ref, as_seen);
   if (!removed) {
@@ -514,8 +543,7 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action) {
     co_return fail(with_context(std::move(live).error(), krake::to_string(action.cluster)));
   }
   local_[key].memory.refusals.erase(action.key);
-  std::erase_if(local_[key].memory.applied,
-                [&](const auto& entry) { return entry.first.ends_with('|' + kube::to_string(action.ref)); });
+  note_taken(local_[key].memory, action.key, 0);
   co_return Status();
 }
 
@@ -559,7 +587,7 @@ void ApplicationController::note_refused(const ObjectKey& key, const Application
 Awaitable<void> ApplicationController::report_failure(ObjectKey key, ApplicationPtr application, Reason reason,
                                                       std::int64_t* revision) {
   if (mode() != Mode::leading) co_return;
-  co_await applications_.wait_for(*revision);
+  co_await applications_.wait_for(key, *revision);
   Local& local = local_[key];
   // One reading of the clock: compared with a later one, a budget that is not used up would always lie ahead.
   const Mono now = env_.clock.now();
@@ -603,7 +631,7 @@ void ApplicationController::prune(Local& local) const {
   std::erase_if(local.memory.repairs, [&](const auto& entry) { return entry.second.last < old; });
   std::erase_if(local.memory.refusals, [&](const auto& entry) { return entry.second.last < old; });
   constexpr std::size_t kMaxRemembered = 10'000;
-  if (local.memory.applied.size() > kMaxRemembered) local.memory.applied.clear();
+  if (local.memory.sent.size() > kMaxRemembered) local.memory.sent.clear();
 }
 
 }  // namespace

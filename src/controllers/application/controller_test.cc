@@ -138,6 +138,58 @@ TEST(ApplicationController, MigratesAndCleansTheSource) {
   bench.expect_silence();
 }
 
+// The port is the key of a Service's ports: ours beside the changed one is refused, for want of names or for the same.
+TEST(ApplicationController, PutsAServicesPortRight) {
+  for (const std::string name : {"", "'name':'http',"}) {
+    SCOPED_TRACE(name);
+    Bench bench;
+    auto& sim = bench.sim("one");
+    const auto service = [&](int port) {
+      return object_of(
+          fmt::format("{{'apiVersion':'v1','kind':'Service','metadata':{{'name':'web'}},'spec':{{"
+                      "'selector':{{'a':'b'}},'ports':[{{{}'port':{},'targetPort':8080}}]}}}}",
+                      name, port));
+    };
+    const auto ports = [&] { return *sim.find("services", "default", "web")->at_path({"spec", "ports"}); };
+    const auto has_port = [&](int port) {
+      return ports().if_array()->size() == 1 && ports().if_array()->front().int_at({"port"}) == port;
+    };
+    bench.create("web", {service(80)});
+    bench.bind("web", "one");
+    ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+    ASSERT_TRUE(sim.merge("services", "default", "web",
+                          value_of("{'spec':{'ports':[{" + name + "'port':81,'targetPort':8080,'protocol':'TCP'}]}}")));
+    EXPECT_TRUE(bench.wait([&] { return has_port(80); }, seconds(10))) << json::print(ports());
+    EXPECT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+    bench.expect_silence(minutes(5));
+    // And it is ours as if it had been applied: another one takes its place.
+    bench.update("web", {service(90)});
+    bench.bind("web", "one");
+    EXPECT_TRUE(bench.wait([&] { return has_port(90); }, seconds(10))) << json::print(ports());
+    EXPECT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  }
+}
+
+// Put right, and the answer was lost; of the watch that should have shown it nothing is heard any more.
+TEST(ApplicationController, LeavesNothingBehindThatItsWatchHasNotShown) {
+  Bench bench;
+  auto& one = bench.sim("one");
+  bench.create("web", {config_map("settings")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one"));
+  bool lost = false;
+  bench.dialer.loses = [&](const HttpRequest& request) {
+    if (request.method != "PATCH" || lost) return false;
+    one.faults.silent_watches = true;
+    return lost = true;
+  };
+  ASSERT_TRUE(one.erase("configmaps", "default", "settings"));
+  ASSERT_TRUE(bench.wait([&] { return lost && one.find("configmaps", "default", "settings"); }, seconds(10)));
+  bench.bind("web", "two");
+  EXPECT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  EXPECT_FALSE(one.find("configmaps", "default", "settings"));
+}
+
 TEST(ApplicationController, StaysWhenTheTargetDoesNotGetHealthy) {
   Bench bench;
   bench.options.migration_retry = minutes(10);

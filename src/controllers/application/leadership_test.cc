@@ -312,11 +312,6 @@ TEST(ApplicationRepairPlan, HoldsUpWhatWasConfirmedAndNothingElse) {
        },
        false},
       {"its status is out of date", [](Plans& m) { m.app.status.last_observed_manifest.clear(); }, false},
-      {"something newer was applied, and it has not heard of it yet",
-       [](Plans& m) {
-         for (auto& [key, fingerprint] : m.memory.applied) ++fingerprint;
-       },
-       false},
   };
   for (const auto& row : rows) {
     Plans model;
@@ -337,6 +332,58 @@ TEST(ApplicationRepairPlan, HoldsUpWhatWasConfirmedAndNothingElse) {
     observed.mode = Mode::standby;
     EXPECT_TRUE(make_plan(observed, model.now).empty()) << row.what;
   }
+}
+
+// An object is gone, and this process has sent something for it before: whether what it knows is the latest word.
+TEST(ApplicationRepairPlan, OrdersWhatItHasSentByTheRevisionItCameFrom) {
+  enum What { same, other, removal };
+  const struct {
+    const char* name;
+    What what;
+    int ahead;  // of the revision that is known
+    bool repairs;
+  } rows[] = {
+      {"what is known", same, 0, true},
+      {"the same, of a state not heard of yet", same, 1, true},
+      {"the same, long ago", same, -1, true},
+      {"something newer", other, 1, false},
+      {"something else of this very state", other, 0, false},
+      {"something older", other, -1, true},
+      {"a newer removal", removal, 1, false},
+      {"a removal at this very state", removal, 0, false},
+      {"an older removal", removal, -1, true},
+  };
+  for (const auto& row : rows) {
+    for (const bool answered : {true, false}) {
+      Plans model;
+      model.bind("one");
+      ASSERT_GE(model.settle(), 0);
+      model.sites["one"].objects.erase(testing::ref_of(testing::config_map("a")));
+      int known = 0;
+      for (auto& [key, sent] : model.memory.sent) {
+        if (!key.ends_with("default/a")) continue;
+        const std::uint64_t what = row.what == removal ? 0 : sent.fingerprint + (row.what == other ? 1 : 0);
+        sent = {.fingerprint = what, .revision = model.revision + row.ahead, .answered = answered};
+        ++known;
+      }
+      ASSERT_EQ(known, 1);
+      auto observed = model.observe();
+      observed.mode = Mode::repair_only;
+      const Plan plan = make_plan(observed, model.now);
+      EXPECT_EQ(std::ranges::count_if(plan, mutates_cluster), row.repairs ? 1 : 0) << row.name << to_string(plan);
+    }
+  }
+}
+
+TEST(ApplicationRepairPlan, ForgetsRemovalsTheApplicationHasGonePast) {
+  Memory memory;
+  note_sending(memory, "gone long ago", 0, 9, false);
+  note_sending(memory, "gone just now", 0, 10, false);
+  note_sending(memory, "there", 7, 1, false);
+  forget_removals(memory, 10);
+  EXPECT_FALSE(memory.sent.contains("gone long ago"));
+  EXPECT_TRUE(memory.sent.contains("gone just now"));
+  EXPECT_TRUE(memory.sent.contains("there"));
 }
 
 // The source is empty because its objects must not run twice.

@@ -1,4 +1,4 @@
-// What is remembered between two reconciles: the pace of repairs and of migrations.
+// What is remembered between two reconciles: what was sent, the pace of repairs and of migrations.
 #include <algorithm>
 
 #include "controllers/application/plan.h"
@@ -22,6 +22,23 @@ Mono RepairRecord::allowed_at() const {
 Mono Refusal::allowed_at() const {
   const int step = std::clamp(count - 1, 0, 6);
   return last + std::min<Duration>(std::chrono::milliseconds(500) * (1 << step), seconds(30));
+}
+
+void note_sending(Memory& memory, const std::string& key, std::uint64_t what, std::int64_t revision, bool repair) {
+  auto& sent = memory.sent[key];
+  const bool answered = repair || (sent.answered && sent.fingerprint == what);
+  sent = {.fingerprint = what, .revision = revision, .answered = answered};
+}
+
+void note_taken(Memory& memory, const std::string& key, std::uint64_t what) {
+  const auto found = memory.sent.find(key);
+  // Forgotten meanwhile: then another term has begun.
+  if (found != memory.sent.end() && found->second.fingerprint == what) found->second.answered = true;
+}
+
+void forget_removals(Memory& memory, std::int64_t revision) {
+  std::erase_if(memory.sent,
+                [&](const auto& entry) { return entry.second.fingerprint == 0 && entry.second.revision < revision; });
 }
 
 void note_refusal(Memory& memory, const std::string& key, std::uint64_t what, Reason reason, Mono now) {

@@ -74,6 +74,7 @@ class Planner {
         app_(*observed.application),
         status_(app_.status),
         applied_(as_array(status_.last_applied_manifest)),
+        recorded_cleanup_(status_.cleanup.value_or(std::vector<CleanUp>())),
         who_{app_.metadata.uid, observed.options.installation},
         now_(now) {}
 
@@ -175,30 +176,45 @@ class Planner {
       plan_.insert(plan_.begin(), PatchMeta{.finalizers = std::move(finalizers)});
     }
     // Last: nothing waits for these, not even while the API is away. A cluster is remembered before it is disowned.
-    if (cleanup_ && *cleanup_ != stored_cleanup()) add(PatchStatus{{{"cleanup", as_value(*cleanup_)}}});
+    json::Object fields;
+    put_cleanup(fields);
+    add_status(std::move(fields));
     if (owners_) add(PatchMeta{.owners = owners_});
   }
 
   // ---- clusters that were left
 
-  std::vector<CleanUp> stored_cleanup() const { return status_.cleanup.value_or(std::vector<CleanUp>()); }
   static json::Value as_value(const std::vector<CleanUp>& entries) {
     json::Array array;
     for (const auto& entry : entries) array.push_back(to_value(entry));
     return array;
+  }
+  // With what is written anyway: who dies after that write has not forgotten what was known before.
+  void put_cleanup(json::Object& fields) {
+    if (!cleanup_ || *cleanup_ == recorded_cleanup_) return;
+    fields.set("cleanup", as_value(*cleanup_));
+    recorded_cleanup_ = *cleanup_;
+  }
+  // What is about to be created where the application does not run so far. Nothing else may ever tell of it: it may be
+  // wanted elsewhere, or look different, before anybody has seen it there.
+  void expect_at(const Place& at) {
+    if (!cleanup_) return;
+    auto entry = std::ranges::find(*cleanup_, at.cluster, &CleanUp::cluster);
+    if (entry == cleanup_->end()) entry = cleanup_->insert(entry, CleanUp{.cluster = at.cluster, .objects = {}});
+    for (const auto& object : observed_.desired.objects) put_name(*entry, identity_fields(*object.if_object()));
+  }
+  static void put_name(CleanUp& entry, json::Object name) {
+    if (std::ranges::find(entry.objects, name) == entry.objects.end()) entry.objects.push_back(std::move(name));
   }
   // What may be there by name: all that was applied or seen. The entry stays as it is until the cluster is clean.
   CleanUp cleanup_of(const Place& at, bool just_left = false) const {
     const CleanUp* known = cleanup_at(app_, at.cluster);
     if (known && !just_left) return *known;
     CleanUp entry = known ? *known : CleanUp{.cluster = at.cluster, .objects = {}};
-    const auto put = [&](json::Object object) {
-      if (std::ranges::find(entry.objects, object) == entry.objects.end()) entry.objects.push_back(std::move(object));
-    };
     for (const auto* objects : {&status_.last_applied_manifest, &status_.last_observed_manifest}) {
-      for (const auto& object : *objects) put(identity_fields(object));
+      for (const auto& object : *objects) put_name(entry, identity_fields(object));
     }
-    for (const auto& [ref, live] : at.ours) put(identity_fields(ref));
+    for (const auto& [ref, live] : at.ours) put_name(entry, identity_fields(ref));
     return entry;
   }
 
@@ -225,10 +241,11 @@ class Planner {
     apply.entry = labelled_entry(entry);
     apply.key = memory_key(at, item.ref);
     apply.fingerprint = fingerprint_of(apply.desired);
-    const auto memory = observed_.memory.applied.find(apply.key);
-    const bool known = memory != observed_.memory.applied.end();
+    const Sent* sent = sent_of(apply.key);
+    const bool known = sent && sent->fingerprint != 0;
     const json::Value* previous = previous_of(at, item.ref);
-    const bool changed = known ? memory->second != apply.fingerprint : !trust || !previous || !(*previous == object);
+    const bool changed = known ? !(sent->answered && sent->fingerprint == apply.fingerprint)
+                               : !trust || !previous || !(*previous == object);
     if (item.live) {
       const auto whose = ownership(*item.live, who_);
       if (whose == Ownership::foreign) {
@@ -250,8 +267,7 @@ class Planner {
       // Whose it is was seen on this very object. (Adoption writes to it first.)
       if (item.live && !apply.adopt && !version_of(*item.live).empty())
         apply.body.make_object()["metadata"].make_object().set("resourceVersion", version_of(*item.live));
-      out.applies.push_back(std::move(apply));
-      return;
+      return push(std::move(apply), item, out);
     }
     const auto differences =
         item.live ? manifest::diff(apply.desired, *item.live, apply.entry) : std::vector<manifest::Difference>();
@@ -260,7 +276,23 @@ class Planner {
     if (!may_repair(at, item, apply, differences, out) || held_back(apply, out)) return;
     apply.body =
         item.live ? manifest::repair_body(apply.desired, *item.live, apply.entry) : manifest::apply_body(apply.desired);
+    push(std::move(apply), item, out);
+  }
+  static void push(Apply apply, const Item& item, Settlement& out) {
+    if (item.live && !apply.adopt) apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry);
     out.applies.push_back(std::move(apply));
+  }
+
+  const Sent* sent_of(const std::string& key) const {
+    const auto found = observed_.memory.sent.find(key);
+    return found == observed_.memory.sent.end() ? nullptr : &found->second;
+  }
+
+  // What this process has sent came of a later state of the application than the one that is known now, or of this one
+  // and said something else: nobody can tell that it is older.
+  bool undoes_newer(const Apply& apply) const {
+    const Sent* sent = sent_of(apply.key);
+    return sent && sent->fingerprint != apply.fingerprint && sent->revision >= observed_.revision;
   }
 
   bool held_back(const Apply& apply, Settlement& out) const {
@@ -471,11 +503,7 @@ class Planner {
       return;
     }
     auto settlement = settle(*home, home->applied, applied_, stored_schema(), true);
-    // What this process has applied since is newer than what it was told of.
-    std::erase_if(settlement.applies, [&](const Apply& apply) {
-      const auto known = observed_.memory.applied.find(apply.key);
-      return known != observed_.memory.applied.end() && known->second != apply.fingerprint;
-    });
+    std::erase_if(settlement.applies, [&](const Apply& apply) { return undoes_newer(apply); });
     const bool anything = !settlement.applies.empty();
     add_all(std::move(settlement.applies));
     if (anything) add(Again{});
@@ -498,7 +526,7 @@ class Planner {
     if (source && !same_place(*source, target)) {
       migrate(*source, target);
     } else {
-      reconcile_at(target);
+      reconcile_at(target, source != nullptr);
     }
     if (removing_ && (plan_.empty() || !std::holds_alternative<Again>(plan_.back()))) add(Again{});
   }
@@ -510,14 +538,15 @@ class Planner {
       if (!other.exists) continue;  // nobody can be asked any more
       const bool home = other.cluster == target.cluster || other.cluster == status_.running_on ||
                         (source && other.cluster == source->cluster);
-      const bool clean = home ? clean_home(other, target) : clean_other(other, source, target);
+      const bool clean = home ? clean_home(other, source, target) : clean_other(other, source, target);
       if (!clean) rest.push_back(cleanup_of(other));
     }
     return rest;
   }
-  // A cluster the application has come back to: what is left there is in its inventory again.
-  bool clean_home(const Place& at, const Place& target) const {
+  // A cluster the application has come back to: what is left there is in its inventory again, once it runs there.
+  bool clean_home(const Place& at, const Place* source, const Place& target) const {
     if (!cleanup_at(app_, at.cluster)) return true;
+    if (source && !same_place(*source, target)) return false;
     return at.cluster == target.cluster && !at.error && !unseen(at) && dropped(at).empty();
   }
   bool clean_other(const Place& other, const Place* source, const Place& target) {
@@ -540,7 +569,8 @@ class Planner {
                         krake::to_string(at.cluster))};
   }
 
-  void reconcile_at(const Place& at) {
+  // `runs`: it is there already.
+  void reconcile_at(const Place& at, bool runs) {
     if (observed_.memory.migration) add(ForgetMigration{});
     if (!at.exists || at.error) {
       const Reason reason = at.exists ? *at.error : unknown_cluster(at);
@@ -549,12 +579,13 @@ class Planner {
       return;
     }
     const auto& desired = observed_.desired;
-    const bool trust = status_.state == State::RUNNING || status_.state == State::DEGRADED ||
-                       status_.state == State::RESTARTING || status_.state == State::COMPLETED ||
-                       scheduler_owns_state(app_);
+    // What the status says was applied was applied where it runs.
+    const bool trust =
+        runs && (status_.state == State::RUNNING || status_.state == State::DEGRADED ||
+                 status_.state == State::RESTARTING || status_.state == State::COMPLETED || scheduler_owns_state(app_));
     auto settlement = settle(at, at.desired, desired.objects, desired.schema, trust);
     const bool intent = !(desired.objects == applied_);
-    if (intent) add_status(intent_fields(status_.running_on ? State::RECONCILING : State::CREATING));
+    if (intent) add_status(intent_fields(at, status_.running_on ? State::RECONCILING : State::CREATING));
     const bool applying = !settlement.applies.empty();
     add_all(std::move(settlement.applies));
     remove_all(at, dropped(at));
@@ -575,11 +606,38 @@ class Planner {
   }
 
   // Written before the first change, so that a crash leaves a record of what may be there.
-  json::Object intent_fields(State state) const {
+  json::Object intent_fields(const Place& at, State state) {
     json::Object fields{{"last_applied_manifest", observed_.desired.objects},
                         {"mangled_observer_schema", observed_.desired.schema}};
+    if (auto kept = unnamed_from_now_on(at); !kept.empty()) {
+      auto recorded = as_array(status_.last_observed_manifest);
+      recorded.insert(recorded.end(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
+      fields.set("last_observed_manifest", std::move(recorded));
+    }
+    if (cleanup_ && std::ranges::find(*cleanup_, at.cluster, &CleanUp::cluster) != cleanup_->end()) expect_at(at);
+    put_cleanup(fields);
     if (!scheduler_owns_state(app_) && status_.state != state) fields.set("state", std::string(enum_name(state)));
     return fields;
+  }
+
+  // What may be there and only the manifest so far tells of: its name must not get lost with that.
+  json::Array unnamed_from_now_on(const Place& at) const {
+    json::Array kept;
+    for (const auto& [ref, live] : dropped(at)) {
+      const auto is_it = [&](const Item& item) { return !item.problem && same_object(item.ref, ref); };
+      if (std::ranges::none_of(at.recorded, is_it)) kept.emplace_back(identity_fields(ref));
+    }
+    const auto is_named = [](const json::Array& objects, const json::Object& name) {
+      return std::ranges::any_of(objects, [&](const auto& o) { return identity_fields(*o.if_object()) == name; });
+    };
+    const auto recorded = as_array(status_.last_observed_manifest);
+    for (std::size_t i = 0; i < std::min(applied_.size(), at.applied.size()); ++i) {
+      const auto& problem = at.applied[i].problem;
+      if (!problem || problem->code != ReasonCode::KUBERNETES_ERROR) continue;
+      auto name = identity_fields(*applied_[i].if_object());
+      if (!is_named(recorded, name) && !is_named(observed_.desired.objects, name)) kept.emplace_back(std::move(name));
+    }
+    return kept;
   }
 
   // Something that may be there and cannot be seen: then nothing follows from not seeing anything.
@@ -699,7 +757,7 @@ class Planner {
   void empty_source(const Move& move, const Objects& left) {
     const auto is_early = [](const Apply& apply) { return apply_rank(apply.ref.type.kind) < kRanks - 1; };
     if (std::ranges::any_of(move.there.applies, is_early)) {
-      begin_migration();
+      begin_migration(&move.target);
       for (const auto& apply : move.there.applies) {
         if (is_early(apply)) add(apply);
       }
@@ -713,7 +771,7 @@ class Planner {
       add(Wait{seconds(10)});
       return;
     }
-    begin_migration();
+    begin_migration(nullptr);
     if (!std::ranges::all_of(left, [](const auto& one) { return being_deleted(*one.second); })) {
       for (const auto& apply : move.there.applies) add(TryOut{apply.cluster, apply.ref, apply.body});
     }
@@ -729,7 +787,7 @@ class Planner {
     if (bounded && !ready && now_ >= end) return give_up(move);
     if (bounded && !ready && !move.begun()) add(BeginHealthWait{move.target.cluster});
     if (!there.applies.empty()) {
-      begin_migration();
+      begin_migration(&move.target);
       if (!move.delete_first && !move.source.error)
         add_all(settle(move.source, move.source.applied, applied_, stored_schema(), true).applies);
       add_all(std::move(there.applies));
@@ -766,7 +824,10 @@ class Planner {
     view.state = State::RUNNING;
     auto fields = status_patch(app_, view);
     // Together with the move: from now on nothing else tells of the source.
-    std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.source.cluster; });
+    const bool all_wanted = dropped(move.target).empty() && !unseen(move.target);
+    std::erase_if(*cleanup_, [&](const CleanUp& entry) {
+      return entry.cluster == move.source.cluster || (all_wanted && entry.cluster == move.target.cluster);
+    });
     cleanup_->push_back(cleanup_of(move.source, true));
     fields.set("cleanup", as_value(*std::exchange(cleanup_, std::nullopt)));
     add_status(std::move(fields));
@@ -774,9 +835,13 @@ class Planner {
     add(Again{});
   }
 
-  void begin_migration() {
-    if (scheduler_owns_state(app_) || status_.state == State::MIGRATING) return;
-    json::Object fields{{"state", std::string(enum_name(State::MIGRATING))}};
+  // `creates_at`: where something is about to be created.
+  void begin_migration(const Place* creates_at) {
+    json::Object fields;
+    if (creates_at) expect_at(*creates_at);
+    if (creates_at) put_cleanup(fields);
+    if (!scheduler_owns_state(app_) && status_.state != State::MIGRATING)
+      fields.set("state", std::string(enum_name(State::MIGRATING)));
     add_status(std::move(fields));
   }
 
@@ -788,6 +853,7 @@ class Planner {
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
             krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
     const bool left = !remove_all(move.target, inventory(move.target)) || unseen(move.target);
+    if (!left) std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.target.cluster; });
     if (left && move.delete_first) {
       report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
     } else {
@@ -839,6 +905,7 @@ class Planner {
   const Application& app_;
   const ApplicationStatus& status_;
   const json::Array applied_;
+  std::vector<CleanUp> recorded_cleanup_;  // what the status says, with the writes of this plan
   const Identity who_;
   const Mono now_;
   Plan plan_;

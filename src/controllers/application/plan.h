@@ -85,13 +85,25 @@ struct Migration {
   std::optional<Mono> retry_at;  // after a failure
   bool operator==(const Migration&) const = default;
 };
+// What this process has sent last for an object.
+struct Sent {
+  std::uint64_t fingerprint = 0;  // of the desired object; 0: its removal
+  std::int64_t revision = 0;      // of the application it came from
+  bool answered = false;          // the cluster has taken it; otherwise it may have
+  bool operator==(const Sent&) const = default;
+};
 struct Memory {
-  std::map<std::string, std::uint64_t> applied;  // memory_key -> fingerprint of what this process has applied
-  std::map<std::string, RepairRecord> repairs;   // by memory_key
-  std::map<std::string, Refusal> refusals;       // by memory_key
+  std::map<std::string, Sent> sent;             // by memory_key
+  std::map<std::string, RepairRecord> repairs;  // by memory_key
+  std::map<std::string, Refusal> refusals;      // by memory_key
   std::optional<Migration> migration;
   Mono status_allowed_at{};  // the rate limit of status writes
 };
+// Before it goes out, since whether it arrives may never be known. `repair`: the same has been taken before.
+void note_sending(Memory& memory, const std::string& key, std::uint64_t what, std::int64_t revision, bool repair);
+void note_taken(Memory& memory, const std::string& key, std::uint64_t what);
+// Removals the application has gone past order nothing any more.
+void forget_removals(Memory& memory, std::int64_t revision);
 // `difference` was put right just now; `stuck`: it is still there.
 void note_refusal(Memory& memory, const std::string& key, std::uint64_t what, Reason reason, Mono now);
 void note_repair(Memory& memory, const std::string& key, std::uint64_t difference, bool stuck, Mono now);
@@ -104,6 +116,7 @@ struct PlanOptions {
 
 struct Observed {
   std::shared_ptr<const Application> application;
+  std::int64_t revision = 0;  // of the application
   Desired desired;
   std::vector<Place> places;  // scheduled_to, running_on, those to clean up, owners of its namespace; each once
   Memory memory;
@@ -132,6 +145,7 @@ struct Apply {
   json::Value desired;  // labelled; for comparing the answer
   json::Value entry;
   json::Value previous;  // what was applied before; null: unknown
+  json::Array lists;     // a patch that replaces lists, for a cluster that refuses `body` as invalid; empty: none
   std::string key;       // into Memory
   std::uint64_t fingerprint = 0;
   std::uint64_t difference = 0;  // 0: not a repair

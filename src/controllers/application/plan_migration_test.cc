@@ -247,6 +247,81 @@ TEST(ApplicationPlan, RemembersAClusterBeforeItDisownsIt) {
   EXPECT_TRUE(model.cleanup().empty());
 }
 
+// What may be at a cluster is written down before it is made: no watch has ever shown it there, and nothing else names
+// it any more.
+TEST(ApplicationPlan, ATargetThatWasGivenUpIsCleanedOfWhatNobodyHasSeenThere) {
+  Model model;
+  model.app.spec.manifest = {config_map("a")};
+  model.bind("one");
+  model.settle();
+  auto& two = model.sites["two"];
+  two.watched = false;
+  two.pods_ready = false;
+  model.app.spec.manifest = {deployment("d"), config_map("new")};
+  model.bind("two");
+  for (int i = 0; i < 5; ++i) {
+    for (const auto& action : model.plan()) {
+      if (mutates_cluster(action)) EXPECT_EQ(model.cleanup(), std::vector{cluster("two")}) << to_string(action);
+      model.carry_out({action});
+    }
+  }
+  ASSERT_EQ(two.objects.size(), 2u);
+  model.app.spec.manifest = {config_map("a")};
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(two.objects.empty());
+  EXPECT_TRUE(model.has("one", config_map("a")));
+  EXPECT_TRUE(model.cleanup().empty());
+  EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("one")});
+}
+
+// It has been created there and never seen; then everything changes at once and the process dies after one write.
+TEST(ApplicationPlan, AnotherManifestElsewhereForgetsNotWhatWasBegun) {
+  Model model;
+  model.app.spec.manifest = {config_map("a")};
+  auto& one = model.sites["one"];
+  one.watched = false;
+  model.bind("one");
+  model.carry_out(model.plan());
+  ASSERT_EQ(one.objects.size(), 1u);
+  ASSERT_FALSE(model.app.status.running_on);
+  one.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  model.app.spec.manifest = {config_map("b")};
+  model.bind("two");
+  const Plan plan = model.plan();
+  const auto intent =
+      std::ranges::find_if(plan, [](const Action& a) { return std::holds_alternative<PatchStatus>(a); });
+  ASSERT_NE(intent, plan.end()) << to_string(plan);
+  model.carry_out({*intent});
+  model.memory = {};
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.cleanup(), std::vector{cluster("one")});
+  one.error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(one.objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+}
+
+// That everything was applied is said of where it runs, and that cluster is gone.
+TEST(ApplicationPlan, WhatRanOnAClusterThatIsGoneIsNotTakenForAppliedElsewhere) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["two"].objects = model.sites["one"].objects;
+  model.sites["one"].exists = false;
+  model.memory = {};
+  model.bind("two");
+  const Plan plan = model.plan();
+  int applied = 0;
+  for (const auto& action : plan) {
+    if (const auto* apply = std::get_if<Apply>(&action)) applied += apply->difference == 0 ? 1 : 0;
+  }
+  EXPECT_EQ(applied, 2) << to_string(plan);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+}
+
 TEST(ApplicationPlan, ForgetsWhatIsToBeCleanedWithTheClusterItself) {
   Model model;
   model.bind("one");

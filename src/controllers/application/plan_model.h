@@ -62,12 +62,15 @@ struct Model {
     std::string forgets;               // a key of `data` that is not kept
     bool exists = true;
     bool pods_ready = true;
+    bool watched = true;  // else objects are found by their names only
+    bool silent = false;  // takes what is applied and does not answer
   };
   Application app;
   std::map<std::string, Site> sites;
   Memory memory;
   PlanOptions options;
   Mono now{seconds(1000)};
+  std::int64_t revision = 1;
   int next_uid = 0;
   bool status_rate_limited = false;
   std::vector<std::string> unknown_kinds;
@@ -84,6 +87,7 @@ struct Model {
   void bind(const std::string& name) {
     app.status.scheduled_to = cluster(name);
     app.status.kube_controller_triggered = app.metadata.modified;
+    ++revision;
     if (std::ranges::find(app.metadata.owners, cluster(name)) == app.metadata.owners.end())
       app.metadata.owners.push_back(cluster(name));
   }
@@ -104,6 +108,7 @@ struct Model {
   Observed observe() const {
     Observed observed;
     observed.application = std::make_shared<const Application>(app);
+    observed.revision = revision;
     observed.desired = desired_of(app, "default");
     observed.memory = memory;
     if (!status_rate_limited) observed.memory.status_allowed_at = now;
@@ -124,7 +129,7 @@ struct Model {
         place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
         if (const CleanUp* entry = cleanup_at(app, ref)) place.left = items(it->second, as_array(entry->objects));
         for (const auto& [key, live] : it->second.objects) {
-          if (live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
+          if (it->second.watched && live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
             place.ours.emplace_back(key, std::make_shared<const json::Value>(live));
         }
       }
@@ -140,15 +145,18 @@ struct Model {
       if (const auto* meta = std::get_if<PatchMeta>(&action)) {
         if (meta->finalizers) app.metadata.finalizers = *meta->finalizers;
         if (meta->owners) app.metadata.owners = *meta->owners;
+        ++revision;
       } else if (const auto* status = std::get_if<PatchStatus>(&action)) {
         auto value = to_value(app.status);
         json::merge_patch(value, status->fields);
         app.status = *decode_json<ApplicationStatus>(value, Form::stored);
+        ++revision;
       } else if (const auto* trial = std::get_if<TryOut>(&action)) {
         if (!refuses(trial->cluster, trial->ref)) continue;
         remember(memory, GiveUpMigration{trial->cluster, "refused"}, options, now);
         return;
       } else if (const auto* object = std::get_if<Apply>(&action)) {
+        note_sending(memory, object->key, object->fingerprint, revision, object->difference != 0);
         if (refuses(object->cluster, object->ref)) {
           note_refusal(memory, object->key, object->fingerprint, {ReasonCode::KUBERNETES_ERROR, "refused"}, now);
           continue;
@@ -156,6 +164,7 @@ struct Model {
         ++mutations;
         apply(*object);
       } else if (const auto* gone = std::get_if<Remove>(&action)) {
+        note_sending(memory, gone->key, 0, revision, false);
         if (refuses(gone->cluster, gone->ref)) {
           note_refusal(memory, gone->key, 0, {ReasonCode::DELETE_FAILED, "not deleted"}, now);
           continue;
@@ -184,9 +193,10 @@ struct Model {
     }
     if (json::Value* data = live.if_object()->find("data"); data && !site.forgets.empty())
       data->make_object().erase(site.forgets);
+    if (site.silent) return;
     const auto left = manifest::diff(action.desired, live, action.entry);
     if (!left.empty()) note_repair(memory, action.key, difference_of(left), true, now);
-    memory.applied[action.key] = action.fingerprint;
+    note_taken(memory, action.key, action.fingerprint);
     if (left.empty() && action.difference != 0) note_repair(memory, action.key, action.difference, false, now);
   }
   // Plans and carries out until there is nothing to do but to wait. The number of rounds, or -1.

@@ -169,6 +169,27 @@ TEST(ApplicationPlan, RemovesWhatFellOutOfTheManifestAfterApplyingTheRest) {
   EXPECT_EQ(model.app.status.state, State::RUNNING);
 }
 
+// It was applied and never reported; its name is kept when the manifest that has it goes.
+TEST(ApplicationPlan, RemovesWhatOnlyTheFormerManifestTellsOf) {
+  Model model;
+  auto& one = model.sites["one"];
+  one.watched = false;
+  model.bind("one");
+  model.carry_out(model.plan());
+  ASSERT_TRUE(model.has("one", config_map("a")));
+  ASSERT_TRUE(model.app.status.last_observed_manifest.empty());
+  one.refused = {"ConfigMap"};
+  model.app.spec.manifest = {deployment("d")};
+  model.carry_out(model.plan());
+  ASSERT_EQ(model.app.status.last_applied_manifest.size(), 1u);
+  ASSERT_TRUE(model.has("one", config_map("a")));
+  one.refused.clear();
+  model.memory = {};
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.has("one", config_map("a")));
+  EXPECT_EQ(model.app.status.last_observed_manifest.size(), 1u);
+}
+
 // A kind watched in two versions is seen twice; it is still one object.
 TEST(ApplicationPlan, AnObjectSeenInTwoVersionsIsOneObject) {
   const auto of = [](const std::string& version) {
@@ -222,6 +243,26 @@ TEST(ApplicationPlan, AppliesAgainWhatACrashMayHaveLeftUnapplied) {
   EXPECT_EQ(std::ranges::count_if(next, mutates_cluster), 2) << to_string(next);
   EXPECT_GE(model.settle(), 0);
   EXPECT_EQ(model.live("one", config_map("a")).string_at({"data", "x"}), "7");
+}
+
+TEST(ApplicationPlan, SendsAgainWhatNobodyHasAnswered) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.spec.manifest = {config_map("a", "7"), deployment("d")};
+  auto& one = model.sites["one"];
+  one.silent = true;
+  model.carry_out(model.plan());
+  one.silent = false;
+  const auto applies = [&] { return std::ranges::count_if(model.plan(), mutates_cluster); };
+  EXPECT_EQ(applies(), 1) << "the deployment is as it was: " << to_string(model.plan());
+  EXPECT_GE(model.settle(), 0);
+  // A repair is the same once more: that it looks right is enough.
+  one.objects.erase(ref_of(config_map("a", "7")));
+  one.silent = true;
+  model.carry_out(model.plan());
+  EXPECT_TRUE(model.has("one", config_map("a")));
+  EXPECT_EQ(applies(), 0) << to_string(model.plan());
 }
 
 TEST(ApplicationPlan, RefusesForeignObjectsAndAppliesTheOthers) {
@@ -600,7 +641,7 @@ TEST(ApplicationPlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
     for (auto& [name, site] : model.sites) site.objects[ref_of(foreign)] = foreign;
     model.bind("one");
     for (int step = 0; step < 25; ++step) {
-      switch (random.below(9)) {
+      switch (random.below(10)) {
         case 0:
           model.app.spec.manifest = {config_map("a", std::to_string(random.below(3))), deployment("d")};
           break;
@@ -632,6 +673,9 @@ TEST(ApplicationPlanProperty, RandomHistoriesConvergeAndTouchOnlyWhatIsOurs) {
         }
         case 7:
           model.now += seconds(random.below(90));
+          break;
+        case 8:
+          model.sites[random.chance(0.5) ? "one" : "two"].watched = random.chance(0.5);
           break;
         default:
           model.carry_out(model.plan());

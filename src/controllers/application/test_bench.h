@@ -23,16 +23,22 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 using State = ApplicationState;
 
-// A transport with a switch: off means no connection. `sending` hears of each call before it goes out.
+// A transport with a switch: off means no connection. `sending` hears of each call before it goes out; what `loses`
+// picks is carried out and not answered.
 class Switchable final : public Transport {
  public:
   using Sending = std::function<void(const HttpRequest&)>;
-  Switchable(std::shared_ptr<Transport> inner, const bool& off, const Sending* sending = nullptr)
-      : inner_(std::move(inner)), off_(off), sending_(sending) {}
+  using Loses = std::function<bool(const HttpRequest&)>;
+  Switchable(std::shared_ptr<Transport> inner, const bool& off, const Sending* sending = nullptr,
+             const Loses* loses = nullptr)
+      : inner_(std::move(inner)), off_(off), sending_(sending), loses_(loses) {}
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     if (off_) co_return fail(Code::unavailable, "connection refused");
     if (sending_ && *sending_) (*sending_)(request);
-    co_return co_await inner_->send(std::move(request), options);
+    const bool lost = loses_ && *loses_ && (*loses_)(request);
+    auto answer = co_await inner_->send(std::move(request), options);
+    if (lost) co_return fail(Code::timeout, "the answer was lost");
+    co_return answer;
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
     if (off_) co_return fail(Code::unavailable, "connection refused");
@@ -43,6 +49,7 @@ class Switchable final : public Transport {
   std::shared_ptr<Transport> inner_;
   const bool& off_;
   const Sending* sending_;
+  const Loses* loses_;
 };
 
 // With another switch: calls go out and nobody answers. What is open already stays open.
@@ -93,9 +100,10 @@ class TableDialer final : public Dialer {
     const auto it = sites.find(endpoint.url);
     if (it == sites.end()) return fail(Code::unavailable, "no such host: " + endpoint.url);
     return std::make_shared<Switchable>(make_inproc_transport(it->second->sim->handler(), {}, clock_), it->second->off,
-                                        &sending);
+                                        &sending, &loses);
   }
   Switchable::Sending sending;         // a call to any cluster
+  Switchable::Loses loses;             // the same, not to be answered
   std::map<std::string, Site*> sites;  // by URL
 
  private:

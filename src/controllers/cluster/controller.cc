@@ -36,14 +36,15 @@ class ClusterController final : public Controller {
   std::string_view name() const override { return "kubernetes-cluster"; }
   void start() override {
     clusters_.start();
+    if (context_.elector) listening_ = context_.elector->on_change([this] { drop_links_on_standby(); });
     tasks_.spawn("kubernetes-cluster", run());
   }
   Awaitable<void> stop() override {
+    listening_.reset();
     co_await tasks_.stop();
     co_await loop_.stop();
     co_await clusters_.stop();
-    for (auto& [key, entry] : known_) disconnect(entry);
-    known_.clear();
+    drop_links();
     co_await closing_.join();
   }
   bool ready() const override { return ready_; }
@@ -87,6 +88,16 @@ class ClusterController final : public Controller {
   void look_at_everything() {
     for (const auto& [key, cluster] : clusters_.objects()) loop_.add(key);
     for (const auto& [key, entry] : known_) loop_.add(key);
+  }
+
+  void drop_links() {
+    for (auto& [key, entry] : known_) disconnect(entry);
+    known_.clear();
+  }
+  // Somebody else leads and looks after the clusters; which of them are gone is not heard here any more. Who only
+  // doubts keeps his links, they are needed again in a moment.
+  void drop_links_on_standby() {
+    if (context_.elector->mode() == Mode::standby) drop_links();
   }
 
   Observed observe(const ObjectKey& key) const {
@@ -152,14 +163,14 @@ class ClusterController final : public Controller {
     if (!written && written.error().code == Code::precondition_failed) {
       // Somebody was faster: what they wrote wakes us. Not at once all the same: where our stream is dead and nobody
       // has noticed yet, the copy stays as old as it is.
-      co_await clusters_.wait_for(patch.revision + 1, std::chrono::seconds(1));
+      co_await clusters_.wait_for(key, patch.revision + 1, std::chrono::seconds(1));
       loop_.add_after(key, std::chrono::milliseconds(100));
       co_return Status{};
     }
     if (!written && written.error().code == Code::not_found) co_return Status{};
     if (!written) co_return fail(std::move(written).error());
     known_[key].refresh_allowed_at = env_.clock.now() + options_.refresh_interval;
-    co_await clusters_.wait_for(written->revision);
+    co_await clusters_.wait_for(key, written->revision);
     co_return Status{};
   }
 
@@ -173,6 +184,7 @@ class ClusterController final : public Controller {
   ControllerLoop loop_;
   TaskGroup closing_;  // links on their way out
   TaskGroup tasks_;
+  std::shared_ptr<void> listening_;  // to the elector
 };
 
 }  // namespace

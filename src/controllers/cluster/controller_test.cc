@@ -6,6 +6,7 @@
 #include "api/kubernetes/cluster.h"
 #include "controllers/test_bench.h"
 #include "kubesim/sim_cluster.h"
+#include "runtime/elector.h"
 
 namespace krake::cluster {
 namespace {
@@ -402,6 +403,33 @@ TEST(ClusterController, SurvivesLostEventsAndRaces) {
   bench.line.lose_events = 0;
   EXPECT_TRUE(bench.reaches(State::ONLINE, minutes(15))) << bench.reason();
   EXPECT_EQ(bench.now().status.metrics_reasons.find("m")->message, "49") << "nothing of others is overwritten";
+}
+
+// Two controllers with their elections; what the first has opened ends with its term.
+TEST(ClusterController, WhoseTermIsOverLeavesTheClustersAlone) {
+  Bench bench;
+  bench.stop();
+  auto& env = bench.api.world.env;
+  Elector first(env, bench.client, {.name = "kubernetes-cluster", .holder = "first", .ttl = seconds(6)});
+  auto controller = make_cluster_controller({env, bench.client, bench.dialer, &first}, {});
+  first.start();
+  controller->start();
+  ASSERT_TRUE(bench.wait([&] { return first.mode() == Mode::leading; }));
+  bench.enrol();
+  ASSERT_TRUE(bench.reaches(State::ONLINE)) << bench.reason();
+
+  Elector second(env, bench.client, {.name = "kubernetes-cluster", .holder = "second", .ttl = seconds(6)});
+  second.start();
+  bench.run(first.resign());
+  ASSERT_TRUE(bench.wait([&] { return second.mode() == Mode::leading && first.mode() == Mode::standby; }));
+  bench.pass(seconds(1));
+  const auto before = bench.sim().requests();
+  bench.pass(minutes(5));
+  EXPECT_EQ(bench.sim().requests(), before) << "its links are still there";
+
+  bench.run(controller->stop());
+  bench.run(second.stop());
+  bench.run(first.stop());
 }
 
 TEST(ClusterController, ABadClusterDoesNotDelayTheOthers) {

@@ -290,15 +290,15 @@ class GarbageCollector final : public Controller {
       co_return fail(Code::unavailable,
                      fmt::format("{} stays for now: of the {} only what is older than it has been seen (up to revision "
                                  "{}, and {} is needed), so that it may have dependents among them; it is tried again",
-                                 graph::to_string(ref), behind->kind().plural, behind->revision(), point.revision));
+                                 graph::to_string(ref), behind->kind().plural, behind->complete(), point.revision));
     }
     co_return Status();
   }
 
   Awaitable<Result<Outcome>> act(Plan plan) {
     Outcome outcome;
-    std::map<MetadataInformer*, std::int64_t> written;
-    std::map<MetadataInformer*, std::int64_t> raced;  // what was seen at that time
+    std::map<Ref, std::int64_t> written;
+    std::map<Ref, std::int64_t> raced;  // what was seen at that time
     std::optional<Error> failure;
     bool progress = false;
     for (const auto& action : plan) {
@@ -311,13 +311,13 @@ class GarbageCollector final : public Controller {
       const auto* drop = std::get_if<DropFinalizer>(&action);
       auto done = remove ? co_await write("DELETE", remove->ref, remove->uid, remove->revision, std::nullopt)
                          : co_await write("PATCH", drop->ref, drop->uid, drop->revision, finalizers_patch(*drop));
-      auto* source = informer(remove ? remove->ref : drop->ref);
+      const Ref& ref = remove ? remove->ref : drop->ref;
       if (done) {
         progress = true;
-        written[source] = std::max(written[source], *done);
+        written[ref] = std::max(written[ref], *done);
       } else if (is_race(done.error())) {
         // Somebody else was faster: what they wrote is waited for and looked at.
-        raced.try_emplace(source, source->revision());
+        raced.try_emplace(ref, informer(ref)->revision());
         outcome.look_again = std::chrono::milliseconds(100);
       } else if (concerns_everything(done.error())) {
         co_return fail(std::move(done).error());
@@ -326,8 +326,9 @@ class GarbageCollector final : public Controller {
       }
     }
     // Planning on what was true before our own writes would repeat them.
-    for (const auto& [informer, revision] : written) co_await informer->wait_for(revision);
-    for (const auto& [informer, seen] : raced) co_await informer->wait_for(seen + 1, std::chrono::milliseconds(500));
+    for (const auto& [ref, revision] : written) co_await informer(ref)->wait_for({ref.ns, ref.name}, revision);
+    for (const auto& [ref, seen] : raced)
+      co_await informer(ref)->wait_for({ref.ns, ref.name}, seen + 1, std::chrono::milliseconds(500));
     if (failure && !(progress && outcome.look_again)) co_return fail(std::move(*failure));
     co_return outcome;
   }

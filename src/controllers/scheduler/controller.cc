@@ -212,7 +212,7 @@ class Scheduler final : public Controller {
       if (!written) co_return co_await refused(key, std::move(written).error());
       revision = written->revision;
     }
-    if (revision != 0) co_await informer_.wait_for(revision);
+    if (revision != 0) co_await informer_.wait_for(key, revision);
     co_return outcome;
   }
 
@@ -230,7 +230,7 @@ class Scheduler final : public Controller {
     env_.metrics.counter("krake_scheduler_races_total", "writes refused because the application had changed")
         .Increment();
     if (const auto application = informer_.find(key))
-      co_await informer_.wait_for(application->revision + 1, std::chrono::milliseconds(500));
+      co_await informer_.wait_for(key, application->revision + 1, std::chrono::milliseconds(500));
     co_return Outcome{.look_again = std::chrono::milliseconds(100)};
   }
 
@@ -244,7 +244,7 @@ class Scheduler final : public Controller {
                   {{"cluster", to_string(key)}, {"status", json::print(plan->fields)}});
     auto written = co_await context_.client.patch_status<Cluster>(key, plan->fields, {plan->revision});
     if (written) {
-      co_await inputs_.clusters().wait_for(written->revision);
+      co_await inputs_.clusters().wait_for(key, written->revision);
       co_return Outcome{};
     }
     if (written.error().code == Code::not_found) co_return Outcome{};

@@ -127,6 +127,46 @@ Awaitable<Status> tells_updates_from_applies(Rig& rig) {
   co_return Status();
 }
 
+json::Value service_with_port(std::string_view port) {
+  return value_of("{'apiVersion':'v1','kind':'Service','metadata':{'name':'s'},'spec':{'selector':{'a':'b'},'ports':[" +
+                  std::string(port) + "]}}");
+}
+
+// A Service's ports are keyed by the port: a changed one is another one.
+Awaitable<Status> replaces_a_keyed_list_in_one_write(Rig& rig) {
+  const ObjectRef ref{services(), rig.ns, "s"};
+  const auto changed_by = rig.client_named("vandal");
+  const struct {
+    const char* ours;
+    const char* theirs;
+    const char* refusal;
+  } rows[] = {
+      {"{'port':80,'targetPort':8080}", "{'port':81,'targetPort':8080,'protocol':'TCP'}", "spec.ports[0].name"},
+      {"{'name':'http','port':80,'targetPort':8080}", "{'name':'http','port':81,'targetPort':8080,'protocol':'TCP'}",
+       "Duplicate value"},
+  };
+  for (const auto& row : rows) {
+    HOLDS(co_await rig.client.apply(ref, service_with_port(row.ours)));
+    const auto theirs = co_await changed_by->merge_patch(ref, service_with_port(row.theirs));
+    HOLDS(theirs);
+    FAILS(co_await rig.client.apply(ref, service_with_port(row.ours)), Code::invalid_object, row.refusal);
+    const auto replace = [&](std::string_view version) {
+      return json::Array{
+          json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", std::string(version)}},
+          json::Object{{"op", "replace"},
+                       {"path", "/spec/ports"},
+                       {"value", *service_with_port(row.ours).at_path({"spec", "ports"})}}};
+    };
+    FAILS(co_await rig.client.json_patch(ref, replace("1")), Code::invalid_object, "");
+    const auto replaced = co_await rig.client.json_patch(ref, replace(version_of(*theirs)));
+    HOLDS(replaced && replaced->at_path({"spec", "ports"})->if_array()->size() == 1);
+    HOLDS(replaced->at_path({"spec", "ports"})->if_array()->front().int_at({"port"}) == 80);
+    HOLDS(manager_entry(*replaced, "krake", "Update"));
+    HOLDS(co_await rig.client.remove(ref));
+  }
+  co_return Status();
+}
+
 constexpr Case kCases[] = {
     {"AppliesChangesAndDrops", creates_changes_and_drops},
     {"LeavesToOthersWhatIsTheirs", leaves_to_others_what_is_theirs},
@@ -135,6 +175,7 @@ constexpr Case kCases[] = {
     {"HeedsResourceVersions", heeds_resource_versions},
     {"TriesWithoutDoing", tries_without_doing},
     {"TellsUpdatesFromApplies", tells_updates_from_applies},
+    {"ReplacesAKeyedListInOneWrite", replaces_a_keyed_list_in_one_write},
 };
 
 }  // namespace

@@ -267,17 +267,111 @@ Awaitable<Revision> put_then_current(Store* store, std::string key) {
   co_return current && *current >= std::get<Committed>(*result).revision ? std::get<Committed>(*result).revision : -1;
 }
 
-void commits_at_the_same_moment_each_get_their_own_revision(const Factory& factory) {
+// They may share revisions, but leave none out.
+void commits_at_the_same_moment_are_each_whole_and_told_what_they_wrote(const Factory& factory) {
   Rig rig(factory);
   const auto start = rig.current();
   std::vector<Pending<Revision>> all;
-  for (int i = 0; i < 64; ++i) all.push_back(rig.start(put_then_current(&rig.store(), "k" + std::to_string(i))));
+  const auto key = [](std::size_t i) { return "k" + std::to_string(i); };
+  for (std::size_t i = 0; i < 64; ++i) all.push_back(rig.start(put_then_current(&rig.store(), key(i))));
   std::set<Revision> revisions;
-  for (const auto& pending : all) revisions.insert(rig.finish(pending));
-  EXPECT_EQ(revisions.size(), 64u);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto revision = rig.finish(all[i]);
+    revisions.insert(revision);
+    const auto entry = rig.get(key(i));
+    ASSERT_TRUE(entry);
+    EXPECT_EQ(entry->created, revision);
+    EXPECT_EQ(entry->modified, revision);
+  }
   EXPECT_EQ(*revisions.begin(), start + 1);
-  EXPECT_EQ(*revisions.rbegin(), start + 64);
-  for (const auto& entry : rig.list("").entries) EXPECT_TRUE(revisions.contains(entry.modified));
+  EXPECT_EQ(*revisions.rbegin(), start + static_cast<Revision>(revisions.size()));
+  EXPECT_EQ(rig.current(), *revisions.rbegin());
+  EXPECT_EQ(rig.put("after", "1"), *revisions.rbegin() + 1) << "sent when all were acknowledged";
+}
+
+// Every third one has a guard that fails, and another one changes nothing.
+void a_commit_that_loses_takes_no_other_with_it(const Factory& factory) {
+  Rig rig(factory);
+  const auto taken = rig.put("taken", "1");
+  std::vector<Pending<Result<CommitResult>>> all;
+  for (int i = 0; i < 30; ++i) {
+    const auto name = std::to_string(i);
+    Txn txn{.guards = {Guard::absent("a" + name)}, .puts = {{"a" + name, bytes(name)}, {"b" + name, bytes(name)}}};
+    if (i % 3 == 1) txn.guards.push_back(Guard::absent("taken"));
+    if (i % 3 == 2) txn = {.removes = {{"never" + name}}};
+    all.push_back(rig.start(rig.store().commit(std::move(txn))));
+  }
+  for (int i = 0; i < 30; ++i) {
+    SCOPED_TRACE(i);
+    const auto result = rig.finish(all[static_cast<std::size_t>(i)]);
+    ASSERT_TRUE(result);
+    const auto a = rig.get("a" + std::to_string(i));
+    const auto b = rig.get("b" + std::to_string(i));
+    const auto* conflict = std::get_if<Conflict>(&*result);
+    ASSERT_EQ(conflict != nullptr, i % 3 == 1);
+    ASSERT_EQ(a.has_value(), i % 3 == 0);
+    ASSERT_EQ(b.has_value(), i % 3 == 0);
+    if (conflict) {
+      EXPECT_EQ(conflict->guard, 1u);
+      ASSERT_TRUE(conflict->current);
+      EXPECT_EQ(conflict->current->modified, taken);
+    } else if (a) {
+      const auto revision = std::get<Committed>(*result).revision;
+      EXPECT_EQ(a->modified, revision);
+      EXPECT_EQ(b->modified, revision);
+    }
+  }
+}
+
+// Each guards what the other writes: applied together, both would be right about what was before, and both wrong about
+// one another.
+void commits_that_guard_what_another_writes_have_an_order(const Factory& factory) {
+  Rig rig(factory);
+  for (int round = 0; round < 20; ++round) {
+    SCOPED_TRACE(round);
+    const auto x = "x" + std::to_string(round);
+    const auto y = "y" + std::to_string(round);
+    const auto lease = "lease" + std::to_string(round);
+    const auto term = rig.put(lease, "1");
+    const auto first = rig.start(rig.store().commit({.guards = {Guard::absent(x)}, .puts = {{y, bytes("1")}}}));
+    const auto fenced =
+        rig.start(rig.store().commit({.guards = {Guard::created_at(lease, term)}, .puts = {{"f" + x, bytes("1")}}}));
+    const auto second = rig.start(rig.store().commit({.guards = {Guard::absent(y)}, .puts = {{x, bytes("1")}}}));
+    const auto release = rig.start(rig.store().commit({.removes = {{lease}}}));
+    const auto one = rig.finish(first);
+    const auto other = rig.finish(second);
+    ASSERT_TRUE(one && other);
+    EXPECT_NE(std::holds_alternative<Committed>(*one), std::holds_alternative<Committed>(*other));
+    EXPECT_NE(rig.get(x).has_value(), rig.get(y).has_value());
+    const auto written = rig.finish(fenced);
+    const auto released = rig.finish(release);
+    ASSERT_TRUE(written && released);
+    const auto* in_time = std::get_if<Committed>(&*written);
+    if (in_time) EXPECT_LT(in_time->revision, std::get<Committed>(*released).revision) << "in its term";
+  }
+}
+
+void no_revision_has_two_changes_of_one_key(const Factory& factory) {
+  Rig rig(factory);
+  const auto start = rig.current();
+  std::vector<Pending<Result<CommitResult>>> all;
+  for (int i = 0; i < 40; ++i) {
+    Txn txn{.puts = {{"own" + std::to_string(i), bytes("1")}, {"shared", bytes(std::to_string(i))}}};
+    all.push_back(rig.start(rig.store().commit(std::move(txn))));
+  }
+  std::map<Revision, std::string> want;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto result = rig.finish(all[i]);
+    ASSERT_TRUE(result);
+    want[std::get<Committed>(*result).revision] = "shared=" + std::to_string(i);
+  }
+  EXPECT_EQ(want.size(), 40u);
+  auto reader = rig.watch("shared", start);
+  for (const auto& [revision, change] : want) {
+    const auto event = reader.next();
+    EXPECT_EQ(event.revision, revision);
+    EXPECT_EQ(show(event), change);
+  }
 }
 
 void everything_is_there_again_after_reopening(const Factory& factory) {
@@ -324,7 +418,11 @@ void add_core_cases(std::vector<Case>& cases) {
           {"ValuesAreAnyBytesUpToTheLimit", values_are_any_bytes_up_to_the_limit},
           {"LimitsAreRefusedWhole", limits_are_refused_whole},
           {"OfTwoWritersThatRaceOneWinsEachRound", of_two_writers_that_race_one_wins_each_round},
-          {"CommitsAtTheSameMomentEachGetTheirOwnRevision", commits_at_the_same_moment_each_get_their_own_revision},
+          {"CommitsAtTheSameMomentAreEachWholeAndToldWhatTheyWrote",
+           commits_at_the_same_moment_are_each_whole_and_told_what_they_wrote},
+          {"ACommitThatLosesTakesNoOtherWithIt", a_commit_that_loses_takes_no_other_with_it},
+          {"CommitsThatGuardWhatAnotherWritesHaveAnOrder", commits_that_guard_what_another_writes_have_an_order},
+          {"NoRevisionHasTwoChangesOfOneKey", no_revision_has_two_changes_of_one_key},
           {"EverythingIsThereAgainAfterReopening", everything_is_there_again_after_reopening},
           {"TwoStoresHaveDifferentIds", two_stores_have_different_ids},
       });

@@ -1,4 +1,5 @@
 // Watches: ordered, unique, atomic, gap-free, resumable - or compacted.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@ namespace krake::store::conformance {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 void a_watch_delivers_every_commit_once_and_in_order(const Factory& factory) {
   Rig rig(factory);
@@ -52,6 +54,34 @@ void a_commit_is_one_event_with_all_its_changes_in_order(const Factory& factory)
   event = reader.next();
   EXPECT_EQ(event.revision, second);
   EXPECT_EQ(event.changes[0].created, first) << "put again, created before";
+}
+
+// Commits of the same moment may share a revision: then they share the event, one after the other.
+void all_of_a_revision_is_one_event(const Factory& factory) {
+  Rig rig(factory);
+  const auto start = rig.current();
+  auto live = rig.watch("", start);
+  std::vector<Pending<Result<CommitResult>>> all;
+  for (int i = 0; i < 40; ++i) {
+    const auto n = std::to_string(i);
+    all.push_back(rig.start(rig.store().commit({.puts = {{"b" + n, bytes("1")}, {"a" + n, bytes("2")}}})));
+  }
+  std::map<Revision, std::vector<std::string>> want;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto result = rig.finish(all[i]);
+    ASSERT_TRUE(result);
+    want[std::get<Committed>(*result).revision].push_back(fmt::format("b{}=1 a{}=2", i, i));
+  }
+  auto late = rig.watch("", start);
+  for (const auto& [revision, commits] : want) {
+    const auto event = live.next();
+    EXPECT_EQ(event.revision, revision);
+    EXPECT_EQ(event.changes.size(), 2 * commits.size());
+    for (const auto& commit : commits) EXPECT_THAT(" " + show(event) + " ", HasSubstr(" " + commit + " "));
+    for (const auto& change : event.changes) EXPECT_EQ(change.created, revision);
+    EXPECT_EQ(show(late.next()), show(event));
+    EXPECT_EQ(show(rig.watch("", revision - 1).next()), show(event)) << "also who resumes there gets all of it";
+  }
 }
 
 void a_watch_keeps_to_its_prefix(const Factory& factory) {
@@ -248,6 +278,7 @@ void add_watch_cases(std::vector<Case>& cases) {
                {
                    {"AWatchDeliversEveryCommitOnceAndInOrder", a_watch_delivers_every_commit_once_and_in_order},
                    {"ACommitIsOneEventWithAllItsChangesInOrder", a_commit_is_one_event_with_all_its_changes_in_order},
+                   {"AllOfARevisionIsOneEvent", all_of_a_revision_is_one_event},
                    {"AWatchKeepsToItsPrefix", a_watch_keeps_to_its_prefix},
                    {"AWatchOfEverythingReachesEveryRevision", a_watch_of_everything_reaches_every_revision},
                    {"AWatchWaitsForTheNextCommit", a_watch_waits_for_the_next_commit},

@@ -200,9 +200,9 @@ Awaitable<Status> Connection::log_in() {
 }
 
 Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat repeat, Progress& progress) {
-  if (closed_) co_return fail(closed_error());
   auto& error = verdict.error;
   const bool unknown = verdict.maybe_applied && repeat == Repeat::unless_maybe_applied;
+  if (closed_ && !unknown) co_return fail(closed_error());
   if (verdict.next == Next::elsewhere) leave(member);
   if (unknown) {
     error = {Code::timeout, error.message + "; it may or may not have been carried out"};

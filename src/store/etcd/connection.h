@@ -5,6 +5,7 @@
 #include <etcd.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -80,6 +81,7 @@ class UnaryCall final : public Operation, public InFlight, public std::enable_sh
   Response response;
   bool finished = false;
   Notifier done;
+  std::function<void(UnaryCall&)> then;  // when it has ended
 
  private:
   std::shared_ptr<Connection> connection_;
@@ -165,6 +167,7 @@ void UnaryCall<Response>::completed(bool /*ok*/) {
   if (status.error_code() == grpc::DEADLINE_EXCEEDED) connection_->leave(member_);
   finished = true;
   done.notify_all();
+  if (then) std::exchange(then, nullptr)(*this);
   const auto last = std::move(self_);
 }
 

@@ -1,8 +1,9 @@
 #include "store/etcd/convert.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
-#include "base/check.h"
 #include "store/txn.h"
 
 namespace krake::store::etcd {
@@ -61,16 +62,72 @@ pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn) {
   return request;
 }
 
-CommitResult commit_result(const KeySpace& space, const Txn& txn, pb::TxnResponse& response) {
-  if (response.succeeded()) return Committed{response.header().revision()};
+Result<CommitResult> commit_result(const KeySpace& space, const Txn& txn, pb::TxnResponse& response,
+                                   Revision revision) {
+  if (response.succeeded()) return Committed{revision};
   for (std::size_t i = 0; i < txn.guards.size() && static_cast<int>(i) < response.responses_size(); ++i) {
     auto& range = *response.mutable_responses(static_cast<int>(i))->mutable_response_range();
     std::optional<Entry> current;
     if (range.kvs_size() > 0) current = space.entry(*range.mutable_kvs(0));
     if (!holds(txn.guards[i], current ? &*current : nullptr)) return Conflict{i, std::move(current)};
   }
-  // Compared and read at one revision: one of them fails.
-  CHECK(false, "etcd refused a transaction whose guards all hold");
+  return fail(Code::timeout, "etcd: it refused a transaction whose guards all hold by its own answer");
+}
+
+namespace {
+
+constexpr std::size_t kMaxEtcdOperations = 128;  // its default; those of an inner transaction count with the outer ones
+constexpr std::size_t kMaxGroup = 64;
+constexpr std::size_t kMaxInner = kMaxEtcdOperations - kMaxGroup;
+// Far below what etcd takes: a long entry in its log holds up everybody.
+constexpr std::size_t kMaxGroupBytes = std::size_t{256} << 10;
+
+// What those chosen, and those passed over, read and write.
+class Touched {
+ public:
+  bool meets(const Txn& txn) const {
+    const auto written = [&](const auto& operation) {
+      return written_.contains(operation.key) || read_.contains(operation.key);
+    };
+    return std::ranges::any_of(txn.puts, written) || std::ranges::any_of(txn.removes, written) ||
+           std::ranges::any_of(txn.guards, [&](const Guard& guard) { return written_.contains(guard.key); });
+  }
+  void add(const Txn& txn) {
+    for (const auto& guard : txn.guards) read_.insert(guard.key);
+    for (const auto& put : txn.puts) written_.insert(put.key);
+    for (const auto& remove : txn.removes) written_.insert(remove.key);
+  }
+
+ private:
+  std::unordered_set<std::string_view> read_;
+  std::unordered_set<std::string_view> written_;
+};
+
+}  // namespace
+
+std::vector<std::size_t> choose_group(std::span<const Txn* const> waiting) {
+  std::vector<std::size_t> chosen;
+  Touched touched;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < waiting.size() && chosen.size() < kMaxGroup; ++i) {
+    const Txn& txn = *waiting[i];
+    const auto size = txn_bytes(txn);
+    const bool large = txn.guards.size() > kMaxInner || txn.puts.size() + txn.removes.size() > kMaxInner;
+    const bool fits = !large && bytes + size <= kMaxGroupBytes && !touched.meets(txn);
+    if (fits || i == 0) {
+      chosen.push_back(i);
+      bytes += size;
+      if (large) break;
+    }
+    touched.add(txn);
+  }
+  return chosen;
+}
+
+pb::TxnRequest group_request(const KeySpace& space, std::span<const Txn* const> txns) {
+  pb::TxnRequest request;
+  for (const auto* txn : txns) *request.add_success()->mutable_request_txn() = txn_request(space, *txn);
+  return request;
 }
 
 bool safe_to_repeat(const Txn& txn) {

@@ -3,7 +3,9 @@
 
 #include <etcd.pb.h>
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "store/store.h"
 
@@ -28,7 +30,15 @@ EtcdRange range_of(const KeySpace& space, std::string_view prefix, std::string_v
 
 // Guards become compares; when one fails the answer has what the guarded keys are.
 pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn);
-CommitResult commit_result(const KeySpace& space, const Txn& txn, pb::TxnResponse& response);
+// `revision` is of the whole answer. timeout: it is no answer to this, and nobody knows what etcd did.
+Result<CommitResult> commit_result(const KeySpace& space, const Txn& txn, pb::TxnResponse& response, Revision revision);
+
+// Which of the waiting commits go together into one etcd transaction, as ascending indices; the first always does. None
+// of them writes what another one reads or writes, because all guards are judged before anything is written; and nobody
+// overtakes one it has to do with.
+std::vector<std::size_t> choose_group(std::span<const Txn* const> waiting);
+// A transaction within it for each.
+pb::TxnRequest group_request(const KeySpace& space, std::span<const Txn* const> txns);
 
 // Sent twice it is applied at most once, whenever each copy arrives: one of the keys it writes is guarded by its
 // revision. A guard on absence is not enough: the key may have been made and removed between the two.

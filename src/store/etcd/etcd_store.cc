@@ -4,6 +4,7 @@
 
 #include "store/etcd/connection.h"
 #include "store/etcd/convert.h"
+#include "store/etcd/group_commit.h"
 #include "store/etcd/watch_stream.h"
 #include "store/leases.h"
 #include "store/txn.h"
@@ -14,6 +15,7 @@ namespace {
 
 using etcd::Connection;
 using etcd::EtcdRange;
+using etcd::GroupCommit;
 using etcd::KeySpace;
 using etcd::Repeat;
 using etcd::WatchStream;
@@ -62,7 +64,13 @@ std::int64_t next_page(std::int64_t keys, std::int64_t bytes) {
 class Etcd final : public EtcdStore {
  public:
   Etcd(std::shared_ptr<Connection> connection, Clock& clock)
-      : connection_(std::move(connection)), clock_(clock), space_{connection_->options().prefix} {
+      : connection_(std::move(connection)),
+        clock_(clock),
+        space_{connection_->options().prefix},
+        group_(std::make_shared<GroupCommit>(connection_, space_, [this](const pb::ResponseHeader& header) -> Status {
+          if (note(header)) return {};
+          return fail(Code::timeout, replaced_error().message);
+        })) {
     partial_ = !space_.prefix.empty();
   }
   ~Etcd() override { connection_->close(); }
@@ -252,6 +260,7 @@ class Etcd final : public EtcdStore {
   std::shared_ptr<Connection> connection_;
   Clock& clock_;
   KeySpace space_;
+  std::shared_ptr<GroupCommit> group_;
   // Not all keys of etcd are seen: revisions pass of which no watch tells.
   bool partial_ = false;
   bool partial_told_ = false;
@@ -296,7 +305,8 @@ Awaitable<Result<CommitResult>> Etcd::commit_once(const Txn& txn) {
                                                      etcd::txn_request(space_, txn), Repeat::unless_maybe_applied);
   if (response) {
     if (!note(response->header())) co_return fail(Code::timeout, replaced_error().message);
-    co_return etcd::commit_result(space_, txn, *response);
+    const Revision revision = response->header().revision();
+    co_return etcd::commit_result(space_, txn, *response, revision);
   }
   if (response.error().code == Code::not_found) {
     const auto put = std::ranges::find_if(txn.puts, [](const Put& p) { return p.lease != 0; });
@@ -308,14 +318,18 @@ Awaitable<Result<CommitResult>> Etcd::commit_once(const Txn& txn) {
 Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   CO_RETURN_IF_ERROR(check_txn(txn));
   CO_RETURN_IF_ERROR(co_await identified());
-  const Mono begin = clock_.now();
-  auto result = co_await commit_once(txn);
+  Clock& clock = clock_;
+  const Mono begin = clock.now();
+  const auto connection = connection_;  // tells whether this store still exists
+  CO_RETURN_IF_ERROR(co_await connection_->log_in());
+  auto grouped = co_await group_->commit(txn);
+  auto result = grouped ? std::move(*grouped) : co_await commit_once(txn);
   if (result || result.error().code != Code::timeout || !etcd::safe_to_repeat(txn)) co_return result;
   // Again, as often as it takes to find out what became of the first one.
-  while (clock_.now() - begin < connection_->options().timeout) {
+  while (!connection->closed() && clock.now() - begin < connection->options().timeout) {
     auto again = co_await commit_once(txn);
     if (!again && is_transient(again.error().code)) {
-      co_await sleep_for(clock_, kRepeatPause);
+      co_await sleep_for(clock, kRepeatPause);
       continue;
     }
     if (again && std::holds_alternative<Committed>(*again)) co_return again;

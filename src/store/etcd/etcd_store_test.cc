@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "store/etcd/etcd_test_backend.h"
 
 namespace krake::store {
@@ -11,6 +14,7 @@ namespace krake::store {
 namespace {
 
 using conformance::bytes;
+using conformance::Pending;
 using conformance::Rig;
 using conformance::show;
 using testing::ElementsAre;
@@ -181,13 +185,82 @@ TEST(EtcdStore, LogsInAndLogsInAgainWhenItsTokenIsForgotten) {
   site.cluster->kill(0);  // tokens are in its memory
   site.cluster->start(0);
   auto again = root.run(root.store->commit({.puts = {{"k", bytes("v")}}}));
-  for (int i = 0; i < 20 && !again && error_of(again).find("connect") != std::string::npos; ++i) {
+  for (int i = 0; i < 20 && !again; ++i) {
     again = root.run(root.store->commit({.puts = {{"k", bytes("v")}}}));  // it takes a while to start
   }
   EXPECT_TRUE(again) << error_of(again);
   site.cluster->ctl("--user=root:top auth disable");
   Unopened needless({.endpoints = site.cluster->endpoints(), .user = "root", .password = "top"});
   EXPECT_TRUE(needless.run(needless.store->current()));
+}
+
+TEST(EtcdStore, CommitsOfOneMomentAreOneTransactionAndEachHasItsOwnOutcome) {
+  Site site;
+  auto rig = site.rig();
+  rig->put("gone", "1");
+  const Revision old = rig->put("old", "1");
+  auto watch = rig->watch("", old);
+  const auto start = [&](Txn txn) { return rig->start(rig->store().commit(std::move(txn))); };
+  const auto creation = [](const std::string& key) {
+    return Txn{.guards = {Guard::absent(key)}, .puts = {{key, bytes("v")}}};
+  };
+  std::vector<Pending<Result<CommitResult>>> creations;
+  for (int i = 0; i < 100; ++i) creations.push_back(start(creation("n" + std::to_string(i))));
+  const auto stale = start({.guards = {Guard::modified_at("old", old - 1)}, .puts = {{"x", bytes("v")}}});
+  const auto one = start(creation("same"));
+  const auto other = start(creation("same"));
+  const auto unleased = start({.puts = {{"y", bytes("v"), 12345}}});  // etcd refuses the whole group for it
+  const auto removal = start({.removes = {{"gone"}}});
+  std::set<Revision> revisions;
+  for (const auto& creation : creations) {
+    const auto done = rig->finish(creation);
+    ASSERT_TRUE(done) << error_of(done);
+    ASSERT_TRUE(std::holds_alternative<Committed>(*done));
+    revisions.insert(std::get<Committed>(*done).revision);
+  }
+  EXPECT_LT(revisions.size(), 60U) << "of one moment";
+  const auto refused = rig->finish(stale);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(std::get<Conflict>(*refused).current->modified, old);
+  const auto first = rig->finish(one);
+  const auto second = rig->finish(other);
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(std::holds_alternative<Committed>(*first), std::holds_alternative<Committed>(*second));
+  const auto lost = rig->finish(unleased);
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, Code::invalid_argument);
+  ASSERT_TRUE(rig->finish(removal));
+  EXPECT_EQ(rig->keys("").size(), 102U);
+  EXPECT_FALSE(rig->get("x") || rig->get("y") || rig->get("gone"));
+  // Of each revision the watch tells at once.
+  std::set<Revision> told;
+  std::size_t changes = 0;
+  while (changes < 102) {
+    const auto event = watch.next();
+    EXPECT_TRUE(told.insert(event.revision).second);
+    changes += event.changes.size();
+  }
+  EXPECT_TRUE(std::ranges::includes(told, revisions));
+}
+
+TEST(EtcdStore, WhoGivesUpWaitingForItsCommitTakesNobodyAlong) {
+  Site site;
+  auto rig = site.rig();
+  rig->put("old", "1");
+  TaskGroup impatient(rig->backend().loop().get_executor());
+  const auto ignore = [](Awaitable<Result<CommitResult>> commit) -> Awaitable<void> {
+    (void)co_await std::move(commit);
+  };
+  std::vector<Pending<Result<CommitResult>>> patient;
+  for (int i = 0; i < 20; ++i) {
+    impatient.spawn("test", ignore(rig->store().commit({.puts = {{"i" + std::to_string(i), bytes("v")}}})));
+    patient.push_back(rig->start(rig->store().commit({.puts = {{"p" + std::to_string(i), bytes("v")}}})));
+    if (i % 5 == 4) rig->put("on" + std::to_string(i), "its way");  // some of them are by then, others wait
+  }
+  impatient.cancel();
+  for (const auto& commit : patient) EXPECT_TRUE(rig->finish(commit));
+  rig->pump([&] { return impatient.size() == 0; });
+  EXPECT_GE(rig->keys("p").size(), 20U);
 }
 
 TEST(EtcdStore, AUserWithFewRightsSeesEveryCommitOfItsKeysAndIsToldWhatIsMissing) {

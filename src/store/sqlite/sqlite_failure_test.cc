@@ -9,6 +9,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "store/bounded_store.h"
 #include "store/sqlite/sqlite_test_backend.h"
 
 namespace krake::store {
@@ -26,6 +27,8 @@ struct FaultyDisk {
   std::atomic<int> fail_writes{SQLITE_OK};  // the code writes answer
   std::atomic<int> fail_syncs{SQLITE_OK};
   std::atomic<int> fail_file_syncs{SQLITE_OK};  // of the database file, not of its log
+  std::atomic<bool> stalled{false};             // syncs wait until this is over
+  std::atomic<int> stalls{0};                   // how many did
   std::atomic<bool> keep_synced{false};         // remember each file as it was when last synced
   std::mutex mutex;
   std::map<std::string, std::string> synced;  // path -> content
@@ -60,6 +63,11 @@ int write_file(sqlite3_file* f, const void* data, int size, sqlite3_int64 at) {
 }
 int truncate_file(sqlite3_file* f, sqlite3_int64 size) { return real_of(f)->pMethods->xTruncate(real_of(f), size); }
 int sync_file(sqlite3_file* f, int flags) {
+  if (disk.stalled) {
+    ++disk.stalls;
+    disk.stalls.notify_all();
+    disk.stalled.wait(true);
+  }
   if (const int code = disk.fail_syncs) return code;
   if (const int code = disk.fail_file_syncs; code && reinterpret_cast<File*>(f)->is_database) return code;
   auto* real = real_of(f);
@@ -121,6 +129,8 @@ const char* faulty_vfs() {
   sqlite3_vfs_register(&vfs, 0);
   disk.fail_writes = disk.fail_syncs = disk.fail_file_syncs = SQLITE_OK;
   disk.keep_synced = false;
+  disk.stalled = false;
+  disk.stalls = 0;
   disk.synced.clear();
   return "faulty";
 }
@@ -223,6 +233,95 @@ TEST(SqliteFailure, AFailedSyncOfACheckpointStopsWritesToo) {
   disk.fail_file_syncs = SQLITE_OK;
   rig.reopen();
   EXPECT_EQ(rig.current(), last) << "the log still has everything";
+}
+
+// Stalls the disk while it lives: the worker must get away from it before the store closes.
+class Stall {
+ public:
+  Stall() { disk.stalled = true; }
+  ~Stall() { end(); }
+  Stall(const Stall&) = delete;
+  Stall& operator=(const Stall&) = delete;
+  static void end() {
+    disk.stalled = false;
+    disk.stalled.notify_all();
+  }
+};
+
+constexpr Duration kLimit = std::chrono::seconds(5);
+
+// Starts a call and runs until it waits.
+template <class T>
+conformance::Pending<Result<T>> begin(Rig& rig, Awaitable<Result<T>> call) {
+  const auto& clock = backend_of(rig).clock;
+  const auto timers = clock.pending();
+  const auto pending = rig.start(std::move(call));
+  rig.pump([&] { return clock.pending() > timers; });
+  EXPECT_FALSE(*pending);
+  return pending;
+}
+
+template <class T>
+Error error_at_the_limit(Rig& rig, Awaitable<Result<T>> call) {
+  const auto pending = begin(rig, std::move(call));
+  rig.backend().elapse(kLimit);
+  const auto result = rig.finish(pending);
+  EXPECT_FALSE(result);
+  return result ? Error{} : result.error();
+}
+
+TEST(SqliteFailure, WhoReadsToFindOutWaitsForTheCommitNobodyWaitsForAnyMore) {
+  Rig rig(sqlite_factory({.vfs = faulty_vfs()}));
+  const auto last = rig.put("k", "1");
+  BoundedStore bounded(rig.store(), backend_of(rig).clock, {.call = kLimit});
+  EXPECT_TRUE(bounded.current_is_local());
+  const Stall stall;
+  const auto first = begin(rig, bounded.commit({.puts = {{"k", bytes("2")}}}));
+  disk.stalls.wait(0);
+  EXPECT_TRUE(bounded.current_is_local()) << "who waits for its commit knows that it need not be there yet";
+  EXPECT_EQ(rig.run(bounded.current()), last);
+  rig.backend().elapse(kLimit);
+  const auto unknown = rig.finish(first);
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, Code::timeout);
+  EXPECT_THAT(unknown.error().message, HasSubstr("read to find out"));
+  const auto queued = error_at_the_limit(rig, bounded.commit({.puts = {{"k", bytes("3")}}}));
+  EXPECT_EQ(queued.code, Code::timeout) << "not begun, but nobody takes it back";
+  EXPECT_FALSE(bounded.current_is_local());
+  EXPECT_EQ(error_at_the_limit(rig, bounded.current()).code, Code::unavailable) << "not what was before";
+  const auto reader = begin(rig, bounded.current());
+  Stall::end();
+  EXPECT_EQ(rig.finish(reader), last + 2) << "both have been carried out";
+  EXPECT_EQ(*rig.get("k")->value, "3");
+  EXPECT_TRUE(bounded.current_is_local()) << "and reads are free again";
+  EXPECT_EQ(rig.run(bounded.current()), last + 2);
+}
+
+TEST(SqliteFailure, AnAbandonedCommitThatFailsIsSettledToo) {
+  Rig rig(sqlite_factory({.vfs = faulty_vfs()}));
+  const auto last = rig.put("k", "1");
+  BoundedStore bounded(rig.store(), backend_of(rig).clock, {.call = kLimit});
+  const Stall stall;
+  EXPECT_EQ(error_at_the_limit(rig, bounded.commit({.puts = {{"k", bytes("2")}}})).code, Code::timeout);
+  const auto reader = begin(rig, bounded.current());
+  disk.fail_syncs = SQLITE_IOERR_FSYNC;
+  Stall::end();
+  EXPECT_EQ(rig.finish(reader), last);
+  EXPECT_TRUE(bounded.current_is_local());
+}
+
+TEST(SqliteFailure, WhatNobodyWaitsForIsSettledWhenTheStoreCloses) {
+  Rig rig(sqlite_factory({.vfs = faulty_vfs()}));
+  rig.put("k", "1");
+  BoundedStore bounded(rig.store(), backend_of(rig).clock, {.call = kLimit});
+  {
+    const Stall stall;
+    EXPECT_EQ(error_at_the_limit(rig, bounded.commit({.puts = {{"k", bytes("2")}}})).code, Code::timeout);
+    disk.stalls.wait(0);
+  }
+  rig.reopen();
+  EXPECT_TRUE(rig.store().current_is_local());
+  EXPECT_EQ(*rig.get("k")->value, "2") << "what was being written is there";
 }
 
 TEST(SqliteFailure, PowerLossKeepsWhatWasAcknowledged) {

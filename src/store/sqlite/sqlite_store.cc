@@ -30,6 +30,7 @@ struct Answer {
     done.notify_all();
   }
   std::optional<Result<T>> result;
+  bool abandoned = false;  // nobody waits for it any more
   Notifier done;
 };
 template <class T>
@@ -77,6 +78,8 @@ class Core : public std::enable_shared_from_this<Core> {
   LeaseTimes& leases() { return leases_; }
   Mono now() const { return clock_.now(); }
   bool closed() const { return !worker_; }
+  // Whether a write is under way whose caller has given up: it may still be carried out.
+  bool has_abandoned() const { return abandoned_ > 0; }
   SqliteCounters counters() const { return closed() ? last_counters_ : engine_->counters(); }
 
   // What the write changes here - leases, events - happens before its answer and also when nobody waits for that.
@@ -93,10 +96,31 @@ class Core : public std::enable_shared_from_this<Core> {
           core->written(result);
           if (result && result->lease != 0) core->granted(result->lease, ttl);
           if (result && revoked != 0) core->leases_.forget(revoked);
+          if (answer->abandoned) --core->abandoned_;
           answer->set(std::move(result));
         });
     if (!taken) answer->set(fail(overloaded_error()));
     return answer;
+  }
+
+  static Awaitable<Result<Written>> carried_out(std::shared_ptr<Core> core, Write write) {
+    struct Caller {
+      std::shared_ptr<Core> core;
+      Answered<Written> answer;
+      ~Caller() {
+        if (!answer->result) core->abandon(*answer);
+      }
+    };
+    const Caller caller{core, core->write(std::move(write))};
+    auto& answer = *caller.answer;
+    while (!answer.result) co_await answer.done.wait();
+    co_return std::move(*answer.result);
+  }
+
+  // Behind every write pushed so far, abandoned ones too.
+  static Awaitable<Result<Revision>> settled(std::shared_ptr<Core> core) {
+    CO_RETURN_IF_ERROR(co_await wait(core->read<void>([](Engine&) { return Status{}; })));
+    co_return core->current();
   }
 
   // `function` runs on the worker and sees every commit acknowledged before this call.
@@ -149,6 +173,11 @@ class Core : public std::enable_shared_from_this<Core> {
   Notifier changed;  // new events, or closed
 
  private:
+  void abandon(Answer<Written>& answer) {
+    answer.abandoned = true;
+    ++abandoned_;
+  }
+
   void granted(LeaseId lease, Duration ttl) {
     if (closed()) return;
     leases_.start(lease, ttl, clock_.now());
@@ -250,6 +279,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::unique_ptr<Worker> worker_;
   SqliteCounters last_counters_;
   bool closing_ = false;
+  std::size_t abandoned_ = 0;
 
   LeaseTimes leases_;
   TimerHandle lease_timer_;
@@ -318,7 +348,7 @@ class Front final : public SqliteStore {
   Awaitable<Result<CommitResult>> commit(Txn txn) override {
     CO_RETURN_IF_ERROR(check_txn(txn));
     ASSIGN_OR_CO_RETURN(auto written,
-                        co_await wait(core_->write({.kind = Write::Kind::commit, .txn = std::move(txn)})));
+                        co_await Core::carried_out(core_, {.kind = Write::Kind::commit, .txn = std::move(txn)}));
     co_return std::move(written.result);
   }
 
@@ -328,15 +358,18 @@ class Front final : public SqliteStore {
     co_return std::make_unique<SqliteWatch>(Cursor{core_, std::move(prefix), after});
   }
 
-  bool current_is_local() const override { return true; }
+  bool current_is_local() const override { return !core_->has_abandoned(); }
   Awaitable<Result<Revision>> current() override {
     if (core_->closed()) co_return fail(closed_error());
+    // Who reads to find out what became of a write must not be answered before that is settled.
+    if (core_->has_abandoned()) co_return co_await Core::settled(core_);
     co_return core_->current();
   }
 
   Awaitable<Status> compact(Revision revision) override {
     const auto core = core_;
-    ASSIGN_OR_CO_RETURN(auto written, co_await wait(core->write({.kind = Write::Kind::compact, .revision = revision})));
+    ASSIGN_OR_CO_RETURN(auto written,
+                        co_await Core::carried_out(core_, {.kind = Write::Kind::compact, .revision = revision}));
     (void)written;
     core->forget_up_to(revision);
     co_return Status{};
@@ -345,7 +378,7 @@ class Front final : public SqliteStore {
   Awaitable<Result<LeaseId>> grant(Duration ttl) override {
     const auto core = core_;
     CO_RETURN_IF_ERROR(check_ttl(ttl));
-    ASSIGN_OR_CO_RETURN(auto written, co_await wait(core->write({.kind = Write::Kind::grant, .ttl = ttl})));
+    ASSIGN_OR_CO_RETURN(auto written, co_await Core::carried_out(core_, {.kind = Write::Kind::grant, .ttl = ttl}));
     co_return written.lease;
   }
 
@@ -357,7 +390,7 @@ class Front final : public SqliteStore {
 
   Awaitable<Status> revoke(LeaseId lease) override {
     const auto core = core_;
-    ASSIGN_OR_CO_RETURN(auto written, co_await wait(core->write({.kind = Write::Kind::revoke, .lease = lease})));
+    ASSIGN_OR_CO_RETURN(auto written, co_await Core::carried_out(core_, {.kind = Write::Kind::revoke, .lease = lease}));
     (void)written;
     co_return Status{};
   }

@@ -3,8 +3,10 @@
 //
 // Failure: no space left - writes answer unavailable, reads go on, writes resume by themselves. A failed read or sync
 // of the disk while writing - the commits under way answer timeout (unknown), all later ones unavailable until a
-// restart. Leases live by the monotonic clock and get their full time again after a restart. Thread: the loop. Blocking
-// work runs on the store's own thread, or in place with `run_inline`. The store dies before its executor's context.
+// restart. A disk that stalls - current() does not wait for it, unless for a write whose caller was cancelled and which
+// may still land: who reads to find out is told what became of it. Leases live by the monotonic clock and get their
+// full time again after a restart. Thread: the loop. Blocking work runs on the store's own thread, or in place with
+// `run_inline`. The store dies before its executor's context.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
