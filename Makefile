@@ -27,10 +27,11 @@ ha-demo: build ## three servers on three etcd members; each is killed, stopped a
 test: deps ## everything that decides whether a change is good: unit, conformance, simulator, demo
 	@tools/run-tests
 
-sim: deps ## one simulated world: SEED=n [SEEDS=m] [SCENARIO=name] [TRACE=file] [REACHED=all]
+sim: deps ## one simulated world: SEED=n [SEEDS=m] [SCENARIO=name] [TRACE=file] [REACHED=all] [KEEP_GOING=1]
 	@cmake --preset release -DKRAKE_BENCH=OFF >/dev/null && ninja -C build/release -j$(JOBS) krake_sim >/dev/null
 	@build/release/bin/krake_sim --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) $(if $(TRACE),--trace $(TRACE)) \
-	  $(if $(SCENARIO),--scenario $(if $(findstring /,$(SCENARIO)),$(SCENARIO),src/sim/scenarios/$(SCENARIO).txt)) $(if $(REACHED),--reached $(REACHED))
+	  $(if $(SCENARIO),--scenario $(if $(findstring /,$(SCENARIO)),$(SCENARIO),src/sim/scenarios/$(SCENARIO).txt),$(if $(REACHED),--scenarios src/sim/scenarios)) \
+	  $(if $(REACHED),--reached $(REACHED)) $(if $(KEEP_GOING),--keep-going yes)
 
 crash: build ## kill -9 under a write load and recount: ROUNDS=n
 	@tools/crash --rounds $(or $(ROUNDS),5)

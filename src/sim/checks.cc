@@ -40,10 +40,16 @@ bool fits(const Application& app, const Labels& labels) {
 }
 
 bool is_named(const std::optional<ResourceRef>& ref, const std::string& cluster) { return ref && ref->name == cluster; }
+// Whether it says that something of it may be there: then the controller looks.
 bool mentions(const Application& app, const std::string& cluster) {
+  const auto& cleanup = app.status.cleanup;
   return is_named(app.status.scheduled_to, cluster) || is_named(app.status.running_on, cluster) ||
-         std::ranges::any_of(app.metadata.owners, [&](const ResourceRef& owner) { return owner.name == cluster; });
+         std::ranges::any_of(app.metadata.owners, [&](const ResourceRef& owner) { return owner.name == cluster; }) ||
+         (cleanup && std::ranges::any_of(*cleanup, [&](const CleanUp& left) { return left.cluster.name == cluster; }));
 }
+
+// "scheduler0" of "scheduler0-3", which is its third life.
+std::string_view machine_of(std::string_view holder) { return holder.substr(0, holder.rfind('-')); }
 
 template <class T>
 T decoded(const store::Change& change) {
@@ -59,7 +65,7 @@ T decoded(const store::Change& change) {
 // ---- safety
 
 void Checks::advance() {
-  if (cursor_ == disk_.revision()) return;
+  if (cursor_ == disk_.revision()) return removals_.seen(cursor_);
   CHECK(cursor_ >= disk_.history().base(), "the history of the store is longer than a run");
   const auto& applications = krake_registry().of<Application>();
   const auto& clusters = krake_registry().of<Cluster>();
@@ -71,15 +77,17 @@ void Checks::advance() {
         std::string name;
         if (applications.split_key(change.key, ns, name)) {
           versions_[name].push_back({event.revision, !change.value});
-          change.value ? application_stored(name, decoded<Application>(change)) : application_gone(name);
+          change.value ? application_stored(name, decoded<Application>(change))
+                       : application_gone(name, change, event.revision);
         } else if (clusters.split_key(change.key, ns, name)) {
-          change.value ? cluster_stored(name, decoded<Cluster>(change)) : cluster_gone(name);
+          change.value ? cluster_stored(name, decoded<Cluster>(change)) : cluster_gone(name, change, event.revision);
         } else if (change.key.starts_with("/core/leases/")) {
-          lease_changed(change);
+          lease_changed(change, event.revision);
         }
       }
     }
   }
+  removals_.seen(cursor_);
 }
 
 std::optional<ApplicationState> Checks::state_at(const std::string& app, store::Revision revision) const {
@@ -90,19 +98,50 @@ std::optional<ApplicationState> Checks::state_at(const std::string& app, store::
 }
 
 // A term has one holder, and every other term is another.
-void Checks::lease_changed(const store::Change& change) {
-  auto& [began, holder] = terms_[change.key];
-  if (!change.value) return;
+void Checks::lease_changed(const store::Change& change, store::Revision revision) {
+  auto& term = terms_[change.key];
+  if (!change.value) {
+    term.ended = revision;
+    return;
+  }
   const auto value = json::parse(*change.value);
   CHECK(value.has_value(), change.key);
   const std::string who(value->string_at({"spec", "holder"}));
-  if (change.created == began && who != holder)
-    broken_.push_back(fmt::format("{}: the term that began at {} is {}'s and {}'s", change.key, began, holder, who));
-  if (began != 0 && change.created != began) {
-    reached_.mark(who == holder ? "a leader lost its lease and won it again" : "another one took over");
+  if (change.created == term.began && who != term.holder)
+    broken_.push_back(
+        fmt::format("{}: the term that began at {} is {}'s and {}'s", change.key, term.began, term.holder, who));
+  if (change.created != term.began && term.ended != 0) {
+    if (who == term.holder) {
+      reached_.mark("a leader lost its lease and won it again");
+    } else if (machine_of(who) == machine_of(term.holder)) {
+      reached_.mark("a controller led again after it was restarted");
+    } else {
+      takeovers_.push_back({change.key, term.ended});
+    }
   }
-  began = change.created;
-  holder = who;
+  term = {.began = change.created, .ended = 0, .holder = who};
+}
+
+void Checks::conclude() {
+  advance();
+  for (const auto& term : takeovers_) {
+    switch (removals_.of(term.key, term.revision)) {
+      case Known::no:
+        reached_.mark("another one took over when the lease had run out");
+        break;
+      case Known::yes:
+        reached_.mark("another one took over when the lease was given back");
+        break;
+      case Known::maybe:
+        break;
+    }
+  }
+  for (const auto& cluster : gone_with_applications_) {
+    if (removals_.of(cluster.key, cluster.revision) == Known::yes)
+      reached_.mark("a cluster was force-deleted with applications on it");
+  }
+  takeovers_.clear();
+  gone_with_applications_.clear();
 }
 
 void Checks::application_stored(const std::string& name, Application app) {
@@ -113,8 +152,13 @@ void Checks::application_stored(const std::string& name, Application app) {
   const auto it = applications_.find(name);
   const Application* before = it == applications_.end() ? nullptr : &it->second;
   check_binding(name, app, before);
+  const auto& [place, home] = std::pair(app.status.scheduled_to, app.status.running_on);
   // Bound by somebody who did not know yet that the cluster is gone.
-  if (const auto& place = app.status.scheduled_to; place && !exists(place->name)) excused_.insert({place->name, name});
+  if (place && !exists(place->name)) excuses_[{place->name, name}] = std::nullopt;
+  // Whoever writes this has looked at everything of it there.
+  const bool arrived = before && home && before->status.running_on != home;
+  if (arrived && exists(home->name) && !deleting(home->name)) excuses_.erase({home->name, name});
+  touched_.insert(name);
   note_situations(name, app, before);
   versions_[name].back().state = app.status.state;
   applications_.insert_or_assign(name, std::move(app));
@@ -146,23 +190,25 @@ void Checks::note_situations(const std::string& name, const Application& app, co
   }
 }
 
-void Checks::application_gone(const std::string& name) {
+void Checks::application_gone(const std::string& name, const store::Change& change, store::Revision revision) {
   complain(model_.gone(name));
   applications_.erase(name);
-  if (model_.forced(name)) {
-    reached_.mark("an application was force-deleted");
-    return;
-  }
+  gone_[name] = {change.key, revision};
   // Its finalizer says: not before nothing of it is left on any cluster Krake knows.
   for (const auto& [cluster_name, cluster] : clusters_) {
-    if (exists(cluster_name) && !deleting(cluster_name) && !excused(cluster_name, name) && has_objects(*cluster, name))
+    if (exists(cluster_name) && !excused(cluster_name, name) && has_objects(*cluster, name))
       broken_.push_back(fmt::format("application {} is gone and has objects on {}", name, cluster_name));
   }
 }
 
 void Checks::cluster_stored(const std::string& name, Cluster cluster) {
   const auto it = known_.find(name);
-  if (it == known_.end() && labels_.contains(name)) reached_.mark("a cluster was registered again");
+  if (it == known_.end()) {
+    if (labels_.contains(name)) reached_.mark("a cluster was registered again");
+    model_.cluster_registered(name);
+    for (const auto& [app, stored] : applications_) touched_.insert(app);
+  }
+  if (cluster.metadata.deleted) complain(model_.cluster_deleting(name));
   if (cluster.metadata.deleted && it != known_.end() && !it->second.metadata.deleted)
     reached_.mark("a cluster was deleted");
   if (cluster.status.state == ClusterState::OFFLINE) reached_.mark("a cluster was OFFLINE");
@@ -173,17 +219,25 @@ void Checks::cluster_stored(const std::string& name, Cluster cluster) {
   known_.insert_or_assign(name, std::move(cluster));
 }
 
-// What is there now and belongs to an application that goes on elsewhere nobody will look for again; nor for what is
-// being brought there at this moment.
-void Checks::cluster_gone(const std::string& name) {
+// Where an application says that something of it may be nobody can look any more: there may be, or may be on its way.
+// What is there without being mentioned was lost before; only who took the cluster away by force has asked for that.
+void Checks::cluster_gone(const std::string& name, const store::Change& change, store::Revision revision) {
+  if (!deleting(name) && !forced_clusters_.contains(name))
+    broken_.push_back(fmt::format("cluster {} is gone although no deletion of it was under way", name));
   known_.erase(name);
-  const bool forced = forced_clusters_.contains(name);
+  const Removed removed{change.key, revision};
   const auto cluster = clusters_.find(name);
+  bool any = false;
   for (const auto& [app_name, app] : applications_) {
     const bool there = cluster != clusters_.end() && has_objects(*cluster->second, app_name);
-    if (there || mentions(app, name)) excused_.insert({name, app_name});
-    if (there && forced) reached_.mark("a cluster was force-deleted with applications on it");
+    any = any || there;
+    if (mentions(app, name)) {
+      excuses_[{name, app_name}] = std::nullopt;
+    } else if (there) {
+      excuses_.try_emplace({name, app_name}, removed);
+    }
   }
+  if (any) gone_with_applications_.push_back(removed);
 }
 
 void Checks::witnessed(store::Revision revision, const std::map<std::string, store::Revision>& applications) {
@@ -213,7 +267,57 @@ bool Checks::any_migration() const {
   });
 }
 bool Checks::excused(const std::string& cluster, const std::string& app) const {
-  return model_.forced(app) || excused_.contains({cluster, app});
+  const auto gone = gone_.find(app);
+  if (gone != gone_.end() && forced(gone->second)) return true;
+  const auto excuse = excuses_.find({cluster, app});
+  return excuse != excuses_.end() && (!excuse->second || forced(*excuse->second));
+}
+
+// ---- where objects are
+
+void Checks::look_at_clusters(Mono now) {
+  for (const auto& [name, cluster] : clusters_) {
+    auto& looked = looked_[name];
+    if (looked.mutations == cluster->mutations()) continue;
+    looked.mutations = cluster->mutations();
+    touched_.merge(std::exchange(looked.apps, {}));
+    for (const auto plural : kPlurals) {
+      for (const auto& object : cluster->list(plural)) {
+        std::string app(object->string_at({"metadata", "name"}));
+        if (model_.knows(app)) looked.apps.insert(std::move(app));
+      }
+    }
+    touched_.insert(looked.apps.begin(), looked.apps.end());
+  }
+  for (const auto& app : std::exchange(touched_, {})) look_for(app, now);
+  std::erase_if(strays_, [&](const auto& entry) {
+    const auto& [cluster, app] = entry.first;
+    if (now - entry.second < kStrayTime) return false;
+    // Somebody else may have taken it away, or the reason for it may have become known.
+    if (stray(cluster, app) && has_objects(*clusters_.at(cluster), app))
+      broken_.push_back(fmt::format("application {} has had objects on {} for {} s, and its record leads nobody there",
+                                    app, cluster, kStrayTime / std::chrono::seconds(1)));
+    return true;
+  });
+}
+
+void Checks::look_for(const std::string& app, Mono now) {
+  int places = 0;
+  for (const auto& [cluster, looked] : looked_) {
+    const bool there = looked.apps.contains(app);
+    places += there && exists(cluster) && has_objects(*clusters_.at(cluster), app) ? 1 : 0;
+    if (there && stray(cluster, app)) {
+      strays_.try_emplace({cluster, app}, now);
+    } else if (!strays_.empty()) {
+      strays_.erase({cluster, app});
+    }
+  }
+  if (places > 1) reached_.mark("an application was on two clusters for a while");
+}
+
+bool Checks::stray(const std::string& cluster, const std::string& app) const {
+  const auto it = applications_.find(app);  // of those that are gone application_gone() and leftovers() tell
+  return it != applications_.end() && exists(cluster) && !mentions(it->second, cluster) && !excused(cluster, app);
 }
 
 // ---- liveness

@@ -14,6 +14,7 @@
 #include "sim/history.h"
 #include "sim/model.h"
 #include "sim/reached.h"
+#include "sim/removals.h"
 #include "store/memory/memory_store.h"
 
 namespace krake::sim {
@@ -22,15 +23,24 @@ using Clusters = std::map<std::string, std::unique_ptr<kubesim::SimCluster>>;
 
 // What all metrics say once everything is healed.
 inline constexpr double kHealthyLoad = 0.8;
+// An object on a cluster its application says nothing of: nobody will look for it there. Longer than any message is
+// under way; the longest sleeps with its sender.
+inline constexpr Duration kStrayTime = std::chrono::seconds(60);
 
 class Checks {
  public:
   // All outlive it.
-  Checks(const store::MemoryDisk& disk, const Clusters& clusters, Model& model, Reached& reached)
-      : disk_(disk), clusters_(clusters), model_(model), reached_(reached) {}
+  Checks(const store::MemoryDisk& disk, const Clusters& clusters, Model& model, Removals& removals, Reached& reached)
+      : disk_(disk), clusters_(clusters), model_(model), removals_(removals), reached_(reached) {}
 
   // Looks at what was committed since.
   void advance();
+  // Looks at the clusters that were changed since: an object is only where its application says that something of it
+  // may be, so that two clusters have it only while it moves or the one it left is still to be cleaned up.
+  // advance() first.
+  void look_at_clusters(Mono now);
+  // Once, at the end: marks what only later answers tell.
+  void conclude();
   const std::vector<std::string>& broken() const { return broken_; }
   void complain(const Complaint& complaint) {
     if (complaint) broken_.push_back(*complaint);
@@ -43,7 +53,7 @@ class Checks {
   // Somebody who followed the API has these applications, at these revisions, and was told that he has everything up to
   // `revision`.
   void witnessed(store::Revision revision, const std::map<std::string, store::Revision>& applications);
-  // The user asks for a cluster to be taken away at once.
+  // The user asks for a cluster to be taken away at once. Whether it was tell the removals.
   void force_asked(const std::string& cluster) { forced_clusters_.insert(cluster); }
 
   const std::map<std::string, Application>& applications() const { return applications_; }
@@ -61,13 +71,22 @@ class Checks {
     ApplicationState state = ApplicationState::PENDING;
   };
   void application_stored(const std::string& name, Application app);
-  void application_gone(const std::string& name);
+  void application_gone(const std::string& name, const store::Change& change, store::Revision revision);
   void cluster_stored(const std::string& name, Cluster cluster);
-  void cluster_gone(const std::string& name);
-  void lease_changed(const store::Change& change);
+  void cluster_gone(const std::string& name, const store::Change& change, store::Revision revision);
+  void lease_changed(const store::Change& change, store::Revision revision);
   void check_binding(const std::string& name, const Application& app, const Application* before);
   void note_situations(const std::string& name, const Application& app, const Application* before);
+  // One that nobody was asked to clean up behind.
+  struct Removed {
+    std::string key;
+    store::Revision revision = 0;
+  };
+  bool forced(const Removed& removed) const { return removals_.of(removed.key, removed.revision) != Known::no; }
   bool excused(const std::string& cluster, const std::string& app) const;
+  // What is on that cluster of that application is lost: no record leads there.
+  bool stray(const std::string& cluster, const std::string& app) const;
+  void look_for(const std::string& app, Mono now);
 
   std::string difference_in_store() const;
   std::string difference_of(const std::string& name, const Application& app) const;
@@ -77,6 +96,7 @@ class Checks {
   const store::MemoryDisk& disk_;
   const Clusters& clusters_;
   Model& model_;
+  Removals& removals_;
   Reached& reached_;
   History history_;
   store::Revision cursor_ = 0;
@@ -85,9 +105,26 @@ class Checks {
   std::map<std::string, Cluster> known_;
   std::map<std::string, std::vector<Labels>> labels_;  // each cluster ever had
   std::set<std::string> forced_clusters_;
-  std::map<std::string, std::pair<store::Revision, std::string>> terms_;  // the last of each lease, and its holder
-  // Cluster and application: nobody in Krake knows any more that there are objects of the one on the other.
-  std::set<std::pair<std::string, std::string>> excused_;
+  struct Term {
+    store::Revision began = 0;
+    store::Revision ended = 0;  // 0: it goes on
+    std::string holder;
+  };
+  std::map<std::string, Term> terms_;                // the last of each lease
+  std::vector<Removed> takeovers_;                   // terms that ended, and another machine began the next
+  using Pair = std::pair<std::string, std::string>;  // cluster and application
+  // Krake has lost sight of a cluster while an application said it may have objects there (nothing), or while there
+  // were some (the removal, which counts when it was forced). Until the application runs there again.
+  std::map<Pair, std::optional<Removed>> excuses_;
+  std::map<std::string, Removed> gone_;          // applications
+  std::vector<Removed> gone_with_applications_;  // clusters, with some on them
+  struct Looked {
+    std::uint64_t mutations = 0;
+    std::set<std::string> apps;  // that have objects there
+  };
+  std::map<std::string, Looked> looked_;
+  std::set<std::string> touched_;  // applications to look for
+  std::map<Pair, Mono> strays_;
   std::set<std::string> without_place_;
   std::vector<std::string> broken_;
 };

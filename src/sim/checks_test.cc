@@ -66,12 +66,36 @@ struct CheckedWorld : ::testing::Test {
     app.status.state = ApplicationState::RUNNING;
     put(app);
   }
-  void bring_objects(std::string_view version) {
-    auto& api = clusters.at("c0")->api();
+  // It runs on c1, and its record says nothing of c0 any more.
+  void leave_c0() {
+    if (!clusters.contains("c1")) {
+      clusters["c1"] = std::make_unique<kubesim::SimCluster>(env, kubesim::SimOptions{.name = "c1"});
+      auto other = cluster;
+      other.metadata.name = "c1";
+      other.metadata.uid = "other";
+      put(other);
+    }
+    const ResourceRef place{"kubernetes", "demo", "Cluster", "c1"};
+    app.metadata.owners = {place};
+    app.status.scheduled_to = app.status.running_on = place;
+    app.status.cleanup.reset();
+    put(app);
+  }
+  void look(Duration later) { checks.look_at_clusters(clock.now() + later); }
+  // The user deletes c0, and it goes.
+  void delete_c0() {
+    model.remove_cluster("c0");
+    auto going = cluster;
+    going.metadata.deleted = DateTime::from_wall(Wall());
+    put(going);
+    take_away(going);
+  }
+  void bring_objects(std::string_view version, bool by_client = false, const std::string& to = "c0") {
+    auto& api = clusters.at(to)->api();
     const json::Object object{{"metadata", json::Object{{"name", "web"}}},
                               {"data", json::Object{{"version", version}}}};
     const auto made = api.create(*api.kinds().find_resource("configmaps"), "default", object,
-                                 {.manager = "test", .by_client = false});
+                                 {.manager = "test", .by_client = by_client});
     CHECK(made.has_value());
   }
   void begin_deletion() {
@@ -86,8 +110,9 @@ struct CheckedWorld : ::testing::Test {
   store::MemoryDisk disk{"test", store::MemoryOptions{}};
   Clusters clusters;
   Model model;
+  Removals removals;
   Reached reached;
-  Checks checks{disk, clusters, model, reached};
+  Checks checks{disk, clusters, model, removals, reached};
   Cluster cluster;
   Application app;
 };
@@ -168,20 +193,224 @@ TEST_F(CheckedWorld, AnApplicationDoesNotGoBeforeItsObjects) {
   EXPECT_THAT(checks.difference(), HasSubstr("is left on c0"));
 }
 
+TEST_F(CheckedWorld, NorWhileTheClusterIsBeingDeleted) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1");
+  model.remove_cluster("c0");
+  auto going = cluster;
+  going.metadata.deleted = DateTime::from_wall(Wall());
+  put(going);
+  begin_deletion();
+  take_away(app);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("is gone and has objects on c0")));
+}
+
 TEST_F(CheckedWorld, WhatIsOnAForgottenClusterMayStay) {
   put(cluster);
   promise();
   run_on_c0();
   bring_objects("1");
   checks.force_asked("c0");
-  take_away(cluster);
+  const auto id = removals.asked(key_of_kind(cluster), disk.revision());
+  removals.carried_out(id, take_away(cluster));
   model.remove("web");
   begin_deletion();
   take_away(app);
   put(cluster);
   EXPECT_THAT(checks.broken(), IsEmpty());
   EXPECT_EQ(checks.difference(), "");
+  checks.conclude();
   EXPECT_TRUE(reached.counts().contains("a cluster was registered again"));
+  EXPECT_TRUE(reached.counts().contains("a cluster was force-deleted with applications on it"));
+}
+
+TEST_F(CheckedWorld, AClusterDoesNotGoUnasked) {
+  put(cluster);
+  take_away(cluster);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("no deletion of it was under way")));
+}
+
+TEST_F(CheckedWorld, WhatARecordLedToMayStayWhereTheClusterWasDeleted) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1");
+  leave_c0();
+  app.status.cleanup.emplace().push_back({.cluster = {"kubernetes", "demo", "Cluster", "c0"}, .objects = {}});
+  put(app);
+  delete_c0();
+  leave_c0();
+  put(cluster);
+  bring_objects("1", true, "c1");
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  EXPECT_EQ(checks.difference(), "");
+}
+
+TEST_F(CheckedWorld, WhatWasLostBeforeIsNotExcusedByTheDeletionOfTheCluster) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1");
+  leave_c0();
+  delete_c0();
+  put(cluster);
+  model.remove("web");
+  begin_deletion();
+  take_away(app);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("is gone and has objects on c0")));
+}
+
+TEST_F(CheckedWorld, ButByForceItIs) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1", true);
+  leave_c0();
+  checks.force_asked("c0");
+  const auto id = removals.asked(key_of_kind(cluster), disk.revision());
+  take_away(cluster);
+  put(cluster);
+  look(Duration::zero());
+  look(kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "it may have been by force";
+  removals.refused(id);
+  put(app);
+  look(kStrayTime);
+  look(2 * kStrayTime);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("its record leads nobody there")));
+}
+
+TEST_F(CheckedWorld, AnExcuseEndsWhenTheApplicationRunsThereAgain) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1", true);
+  checks.force_asked("c0");
+  removals.asked(key_of_kind(cluster), disk.revision());
+  take_away(cluster);
+  leave_c0();
+  put(cluster);
+  look(Duration::zero());
+  look(kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  run_on_c0();
+  leave_c0();
+  look(kStrayTime);
+  look(2 * kStrayTime - std::chrono::seconds(1));
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "what was under way may arrive yet, and go again";
+  look(2 * kStrayTime);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("its record leads nobody there")));
+}
+
+TEST_F(CheckedWorld, AnObjectIsOnlyWhereARecordLeads) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1", true);
+  look(Duration::zero());
+  look(10 * kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  leave_c0();
+  app.status.cleanup.emplace().push_back({.cluster = {"kubernetes", "demo", "Cluster", "c0"}, .objects = {}});
+  put(app);
+  look(20 * kStrayTime);
+  look(30 * kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "it is still to be cleaned up there";
+  leave_c0();
+  look(40 * kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  look(41 * kStrayTime);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("its record leads nobody there")));
+}
+
+TEST_F(CheckedWorld, AnObjectThatWasTakenAwayIsNoStray) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1", true);
+  leave_c0();
+  look(Duration::zero());
+  clusters.at("c0")->erase("configmaps", "default", "web");
+  look(kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty());
+}
+
+TEST_F(CheckedWorld, AForceThatWasRefusedExcusesNothing) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_objects("1");
+  model.force_remove("web");
+  const auto id = removals.asked(key_of_kind(app), disk.revision());
+  take_away(app);
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  EXPECT_EQ(checks.difference(), "");
+  removals.refused(id);
+  EXPECT_THAT(checks.difference(), HasSubstr("is left on c0"));
+}
+
+// The holders of a lease in turn, each of which takes over when it is `given_back`, or when it has run out.
+struct Leases : CheckedWorld {
+  void hold(std::string_view holder) {
+    store::Txn txn;
+    const json::Object lease{{"spec", json::Object{{"holder", std::string(holder)}}}};
+    txn.puts.push_back({"/core/leases/gc", std::make_shared<const std::string>(json::print(lease))});
+    commit(std::move(txn));
+  }
+  store::Revision end() {
+    store::Txn txn;
+    txn.removes.push_back({"/core/leases/gc"});
+    return commit(std::move(txn));
+  }
+  std::vector<std::string> marked() {
+    checks.conclude();
+    std::vector<std::string> names;
+    for (const auto& [name, times] : reached.counts()) names.push_back(name);
+    return names;
+  }
+};
+
+TEST_F(Leases, RunOut) {
+  hold("gc0-1");
+  end();
+  hold("gc1-1");
+  EXPECT_THAT(marked(), ElementsAre("another one took over when the lease had run out"));
+}
+TEST_F(Leases, AreGivenBack) {
+  hold("gc0-1");
+  const auto id = removals.asked("/core/leases/gc", disk.revision());
+  removals.carried_out(id, end());
+  hold("gc1-1");
+  EXPECT_THAT(marked(), ElementsAre("another one took over when the lease was given back"));
+}
+TEST_F(Leases, EndAndNobodyKnowsHow) {
+  hold("gc0-1");
+  removals.asked("/core/leases/gc", disk.revision());
+  end();
+  hold("gc1-1");
+  EXPECT_THAT(marked(), IsEmpty());
+}
+TEST_F(Leases, AreWonAgain) {
+  hold("gc0-1");
+  end();
+  hold("gc0-1");
+  EXPECT_THAT(marked(), ElementsAre("a leader lost its lease and won it again"));
+}
+TEST_F(Leases, ARestartIsNoTakeover) {
+  hold("gc0-1");
+  end();
+  hold("gc0-2");
+  EXPECT_THAT(marked(), ElementsAre("a controller led again after it was restarted"));
+}
+TEST_F(Leases, AreRenewed) {
+  hold("gc0-1");
+  hold("gc0-1");
+  EXPECT_THAT(marked(), IsEmpty());
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  hold("gc1-1");
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("is gc0-1's and gc1-1's")));
 }
 
 TEST_F(CheckedWorld, NobodyVanishes) {

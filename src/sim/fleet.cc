@@ -80,8 +80,10 @@ void Fleet::start_later(const std::string& name, Duration away) {
 void Fleet::destroy(const std::string& name) {
   const auto it = processes_.find(name);
   if (auto* process = server(name)) store_faults_ += process->store.faults();
+  world_.network.crashing(true);
   it->second.process->crash();
   processes_.erase(it);
+  world_.network.crashing(false);
 }
 
 void Fleet::crash(const std::string& name, Duration away) {
@@ -90,7 +92,8 @@ void Fleet::crash(const std::string& name, Duration away) {
   ++crashes_;
   const bool is_server = server(name) != nullptr;
   reached_.mark(is_server ? "an API server crashed" : "a controller crashed");
-  if (processes_.at(name).ending) reached_.mark("a crash while a process was stopping");
+  if (const auto& slot = processes_.at(name); slot.ending && !slot.ended)
+    reached_.mark("a crash while a process was stopping");
   const std::string copy = name;  // it may belong to what dies now
   destroy(copy);
   trace_.add(copy + " crashed");

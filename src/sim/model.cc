@@ -8,8 +8,8 @@
 
 namespace krake::sim {
 
-Fate fate_of(Code code) {
-  switch (code) {
+Fate fate_of(const Error& error) {
+  switch (error.code) {
     case Code::invalid_argument:
     case Code::unauthenticated:
     case Code::forbidden:
@@ -23,9 +23,10 @@ Fate fate_of(Code code) {
     case Code::invalid_object:
     case Code::too_many_requests:
       return Fate::refused;
+    case Code::unavailable:
+      return error.message.contains(kConnectionRefused) ? Fate::refused : Fate::unknown;
     case Code::compacted:
     case Code::internal:
-    case Code::unavailable:
     case Code::timeout:
     case Code::cancelled:
       return Fate::unknown;
@@ -66,8 +67,6 @@ void Model::force_remove(const std::string& app) {
   before_ = forced;
   forced = std::max(forced, Known::maybe);
 }
-
-void Model::remove_cluster(const std::string& cluster) { removed_clusters_.insert(cluster); }
 
 Complaint Model::answered(Fate fate) {
   CHECK(asked_ != Ask::none);
@@ -167,7 +166,7 @@ Complaint Model::stored(const std::string& name, const StoredVersion& version) {
   app.specs.front().unanswered = false;
   if (app.deleted && !version.deleted) return fmt::format("application {}: its deletion was taken back", name);
   const bool with_cluster = std::ranges::any_of(
-      version.owners, [&](const std::string& cluster) { return removed_clusters_.contains(cluster); });
+      version.owners, [&](const std::string& cluster) { return deleting_clusters_.contains(cluster); });
   if (version.deleted && !app.deleted && app.removed == Known::no && !with_cluster)
     return fmt::format("application {} is being deleted although nobody deleted it or its cluster", name);
   app.deleted = version.deleted;
@@ -183,6 +182,13 @@ Complaint Model::gone(const std::string& name) {
   if (!by_deletion && app.forced == Known::no)
     return fmt::format("application {} is gone although no deletion of it was under way", name);
   return std::nullopt;
+}
+
+Complaint Model::cluster_deleting(const std::string& cluster) {
+  if (!deleting_clusters_.insert(cluster).second) return std::nullopt;
+  const auto asked = cluster_removals_.find(cluster);
+  if (asked != cluster_removals_.end() && asked->second > 0) return std::nullopt;
+  return fmt::format("cluster {} is being deleted although nobody deleted it", cluster);
 }
 
 std::uint64_t Model::found_undone() const {
@@ -216,11 +222,6 @@ Known Model::expected(const std::string& name) const {
   if (app.created == Known::no || app.gone || app.deleted || app.removed == Known::yes || app.forced == Known::yes)
     return Known::no;
   return app.seen ? Known::yes : Known::maybe;
-}
-
-bool Model::forced(const std::string& name) const {
-  const auto found = apps_.find(name);
-  return found != apps_.end() && found->second.forced != Known::no;
 }
 
 bool Model::taken_along(const std::string& name) const {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/kubernetes/application.h"
@@ -20,8 +21,10 @@ namespace krake::sim {
 
 // How a write ended for whoever made it.
 enum class Fate { done, refused, unknown };
-// By the code of the error. What may have been carried out all the same is unknown.
-Fate fate_of(Code code);
+// By the error. What may have been carried out all the same is unknown; a request whose connection was refused
+// (kConnectionRefused) was not.
+Fate fate_of(const Error& error);
+inline constexpr std::string_view kConnectionRefused = "connection refused";
 
 enum class Known { no, maybe, yes };
 
@@ -42,12 +45,16 @@ class Model {
   void remove(const std::string& app);
   void force_remove(const std::string& app);
   Complaint answered(Fate fate);
-  // A cluster: its applications may go with it.
-  void remove_cluster(const std::string& cluster);
+  // A cluster: told before it is asked for, and taken back when that was refused.
+  void remove_cluster(const std::string& cluster) { ++cluster_removals_[cluster]; }
+  void cluster_kept(const std::string& cluster) { --cluster_removals_[cluster]; }
 
   // ---- What the store says: each version of each application, in order.
   Complaint stored(const std::string& app, const StoredVersion& version);
   Complaint gone(const std::string& app);
+  // Of clusters: from the one to the other applications may go with it. (Its collector may be a moment behind.)
+  Complaint cluster_deleting(const std::string& cluster);
+  void cluster_registered(const std::string& cluster) { deleting_clusters_.erase(cluster); }
 
   // ---- What follows.
   // Stored, and nobody has asked for their deletion: those the user may work on.
@@ -56,8 +63,6 @@ class Model {
   Known expected(const std::string& app) const;
   std::vector<std::string> names() const;  // ever used
   bool knows(const std::string& app) const { return apps_.contains(app); }
-  // Its objects on clusters may stay: nobody was asked to remove them.
-  bool forced(const std::string& app) const;
   // Somebody other than the user's own delete took it along: a cluster.
   bool taken_along(const std::string& app) const;
   // Writes without an answer that turned out to be carried out, or not to be (so far).
@@ -86,7 +91,8 @@ class Model {
   void unanswered(App& app);
 
   std::map<std::string, App> apps_;
-  std::set<std::string> removed_clusters_;
+  std::map<std::string, int> cluster_removals_;  // asked for and not refused
+  std::set<std::string> deleting_clusters_;      // those that were when last there
   Ask asked_ = Ask::none;
   std::string asked_for_;
   std::uint64_t asked_number_ = 0;

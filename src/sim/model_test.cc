@@ -25,10 +25,11 @@ struct Promised : ::testing::Test {
 };
 
 TEST(Model, KnowsWhichAnswersSayNothing) {
-  EXPECT_EQ(fate_of(Code::timeout), Fate::unknown);
-  EXPECT_EQ(fate_of(Code::unavailable), Fate::unknown);
-  EXPECT_EQ(fate_of(Code::precondition_failed), Fate::refused);
-  EXPECT_EQ(fate_of(Code::forbidden), Fate::refused);
+  EXPECT_EQ(fate_of({Code::timeout, "no answer"}), Fate::unknown);
+  EXPECT_EQ(fate_of({Code::unavailable, "the connection broke"}), Fate::unknown);
+  EXPECT_EQ(fate_of({Code::unavailable, "PUT /x: user>api0: connection refused"}), Fate::refused);
+  EXPECT_EQ(fate_of({Code::precondition_failed, ""}), Fate::refused);
+  EXPECT_EQ(fate_of({Code::forbidden, ""}), Fate::refused);
 }
 
 TEST(Model, WhatNobodyCreatedMustNotBeThere) {
@@ -149,15 +150,34 @@ TEST_F(Promised, ForceTakesItAwayAtOnce) {
   model.force_remove("web");
   EXPECT_FALSE(model.gone("web"));
   EXPECT_FALSE(model.answered(Fate::done));
-  EXPECT_TRUE(model.forced("web"));
+  EXPECT_EQ(model.expected("web"), Known::no);
 }
 
 TEST_F(Promised, AClusterTakesItsApplicationsAlong) {
   model.remove_cluster("c1");
+  EXPECT_TRUE(Model(model).stored("web", version(1, true, {"c1"}))) << "asked for, and not begun";
+  EXPECT_FALSE(model.cluster_deleting("c1"));
   EXPECT_TRUE(Model(model).stored("web", version(1, true, {"c0"})));
   EXPECT_FALSE(model.stored("web", version(1, true, {"c0", "c1"})));
   EXPECT_TRUE(model.taken_along("web"));
   EXPECT_EQ(model.expected("web"), Known::no);
+}
+
+TEST_F(Promised, AClusterThatIsRegisteredAgainTakesNothingAlong) {
+  model.remove_cluster("c1");
+  EXPECT_FALSE(model.cluster_deleting("c1"));
+  model.cluster_registered("c1");
+  EXPECT_TRUE(model.stored("web", version(1, true, {"c1"})));
+}
+
+TEST(Model, NobodyDeletesAClusterUnasked) {
+  Model model;
+  EXPECT_TRUE(Model(model).cluster_deleting("c1"));
+  model.remove_cluster("c1");
+  EXPECT_TRUE(Model(model).cluster_deleting("c0"));
+  EXPECT_FALSE(Model(model).cluster_deleting("c1"));
+  model.cluster_kept("c1");
+  EXPECT_TRUE(model.cluster_deleting("c1"));
 }
 
 TEST_F(Promised, AnotherOfTheSameNameIsNotIt) {

@@ -22,6 +22,14 @@ constexpr Chance kChances[] = {
     {Verb::partition, 3}, {Verb::cut, 2},  {Verb::cluster, 5}, {Verb::forget, 1},    {Verb::watches, 1},
 };
 
+// Pods that were made before this very moment and have not started.
+bool has_waiting_pods(const kubesim::SimCluster& cluster) {
+  const auto now = cluster.api().now();
+  return std::ranges::any_of(cluster.list("pods"), [&](const auto& pod) {
+    return pod->string_at({"status", "phase"}) == "Pending" && pod->string_at({"metadata", "creationTimestamp"}) != now;
+  });
+}
+
 }  // namespace
 
 Duration Nemesis::some(Duration least, Duration most) {
@@ -158,24 +166,18 @@ void Nemesis::harm_cluster(const Fault& fault) {
   if (fault.what == "errors") {
     faults.error_rate = 0.2 + 0.8 * random_.unit();
     faults.error_status = any(kErrors);
-    reached_.mark("a cluster answered with errors");
   }
   if (fault.what == "hang") faults.hang = true;
-  if (fault.what == "refuse") {
-    faults.refuse = true;
-    reached_.mark("a cluster was gone for a while");
-  }
+  if (fault.what == "refuse") faults.refuse = true;
   if (fault.what == "garbage") faults.garbage = true;
   if (fault.what == "forbids") faults.forbidden = {random_.chance(0.5) ? "deployments" : "watch:*"};
   if (fault.what == "sick") faults.nodes["MemoryPressure"] = "True";
-  if (fault.what == "stuck-pods") {
-    faults.pods_never_ready = true;
-    reached_.mark("a roll-out was slow");
-  }
+  if (fault.what == "stuck-pods") faults.pods_never_ready = true;
   if (fault.what == "silent-watches") faults.silent_watches = true;
   cluster.set_faults(std::move(faults));
   if (fault.what == "refuse" || fault.what == "hang") cluster.cut_watches();
   later("cluster " + fault.who, fault.lasting, [this, &cluster] {
+    if (cluster.faults.pods_never_ready && has_waiting_pods(cluster)) reached_.mark("a roll-out was slow");
     cluster.set_faults({});
     trace_.add(cluster.options().name + " is well");
   });

@@ -1,6 +1,7 @@
 #include "sim/net.h"
 
 #include "net/url.h"
+#include "sim/model.h"
 
 namespace krake::sim {
 
@@ -84,11 +85,12 @@ constexpr Duration kNoticed = std::chrono::seconds(10);
 
 class PipeStream final : public ByteStream {
  public:
-  PipeStream(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed, Clock& clock, NetCounts& counts)
-      : pipe_(std::move(pipe)), changed_(std::move(changed)), clock_(clock), counts_(counts) {}
+  PipeStream(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed, Clock& clock, NetCounts& counts,
+             const bool& crashing)
+      : pipe_(std::move(pipe)), changed_(std::move(changed)), clock_(clock), counts_(counts), crashing_(crashing) {}
   ~PipeStream() override {
     pipe_->reader_gone = true;
-    if (pipe_->dead_since && clock_.now() - *pipe_->dead_since >= kNoticed) ++counts_.given_up;
+    if (pipe_->dead_since && clock_.now() - *pipe_->dead_since >= kNoticed && !crashing_) ++counts_.given_up;
     if (!pipe_->dead_since) Pipe::wake(pipe_->writer);
   }
   Awaitable<Result<std::string>> read() override {
@@ -122,6 +124,7 @@ class PipeStream final : public ByteStream {
   std::shared_ptr<Notifier> changed_;
   Clock& clock_;
   NetCounts& counts_;
+  const bool& crashing_;
 };
 
 Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
@@ -135,6 +138,23 @@ struct Opened {
 };
 
 }  // namespace
+
+void garble(HttpResponse& answer, std::uint64_t how) {
+  constexpr std::string_view kPage = "<html><body><h1>The proxy is being replaced</h1></body></html>\n";
+  switch (how % 3) {
+    case 0:
+      answer.body.resize(answer.body.size() * (how / 3 % 100) / 100);
+      break;
+    case 1:
+      answer.headers.set("Content-Type", "text/html");
+      answer.body = kPage;
+      break;
+    default:
+      answer.status = 502;
+      answer.headers.set("Content-Type", "text/html");
+      answer.body = kPage;
+  }
+}
 
 // After so long a machine whose peer is silent is told by its kernel.
 constexpr Duration kKeepAlive = std::chrono::minutes(2);
@@ -150,11 +170,48 @@ class SimTransport final : public Transport {
   Awaitable<Status> connect(Duration limit) override {
     const Way way = network_.hosts_.contains(to_) ? network_.way(from_, to_) : Way::refused;
     if (way == Way::open) co_return Status{};
-    if (way == Way::refused) co_return fail(Code::unavailable, fmt::format("{}>{}: connection refused", from_, to_));
+    if (way == Way::refused)
+      co_return fail(Code::unavailable, fmt::format("{}>{}: {}", from_, to_, kConnectionRefused));
     co_await sleep_for(network_.env_.clock, limit);
     co_return fail(Code::timeout, fmt::format("{}>{}: no connection", from_, to_));
   }
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
+    const std::string method = request.method;
+    const std::string target = request.target;
+    auto answer = co_await exchange(std::move(request), options);
+    if (network_.answered_) network_.answered_(from_, to_, method, target, answer);
+    co_return answer;
+  }
+  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
+    const std::string what = fmt::format("{}>{} stream {}", from_, to_, request.target);
+    if (network_.sent_) network_.sent_(from_, to_, request);
+    const Mono deadline = network_.env_.clock.now() + options.timeout;
+    CO_RETURN_IF_ERROR(co_await arrive(what, deadline));
+    const auto executor = co_await boost::asio::this_coro::executor;
+    auto box = std::make_shared<Mailbox<Opened>>(executor);
+    auto pipe = std::make_shared<Pipe>();
+    auto reader = std::make_shared<Notifier>(executor);
+    pipe->reader = reader;
+    auto stream = std::make_unique<PipeStream>(pipe, std::move(reader), network_.env_.clock, network_.counts_,
+                                               network_.crashing_);
+    {
+      auto& host = *network_.hosts_.at(to_);  // may go down while we wait
+      host.tasks.spawn(what, pump(network_, from_, to_, make_inproc_transport(host.handler, peer_, network_.env_.clock),
+                                  std::move(request), options, Reply<Opened>(box), WriterEnd{pipe}));
+    }
+    while (!box->answer && network_.env_.clock.now() < deadline)
+      co_await box->changed.wait_until(network_.env_.clock, deadline);
+    if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
+    if (!*box->answer) co_return fail(box->answer->error());
+    note_status(what, (**box->answer).status);
+    network_.trace_.add(fmt::format("{} -> {}", what, (**box->answer).status));
+    CO_RETURN_IF_ERROR(co_await come_back(what, deadline));
+    co_return HttpStream{
+        .status = (**box->answer).status, .headers = (**box->answer).headers, .body = std::move(stream)};
+  }
+
+ private:
+  Awaitable<Result<HttpResponse>> exchange(HttpRequest request, CallOptions options) {
     const std::string what = fmt::format("{}>{} {} {}", from_, to_, request.method, request.target);
     if (network_.sent_) network_.sent_(from_, to_, request);
     const Mono deadline = network_.env_.clock.now() + options.timeout;
@@ -173,37 +230,13 @@ class SimTransport final : public Transport {
     network_.trace_.add(
         fmt::format("{} -> {}", what, answer ? std::to_string(answer->status) : answer.error().message));
     CO_RETURN_IF_ERROR(co_await come_back(what, deadline));
+    if (answer && network_.strikes(network_.faults.garble, from_)) {
+      ++network_.counts_.garbled;
+      garble(*answer, network_.foul_.next());
+      network_.trace_.add(fmt::format("{} garbled to {}", what, answer->status));
+    }
     co_return answer;
   }
-
-  Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
-    const std::string what = fmt::format("{}>{} stream {}", from_, to_, request.target);
-    if (network_.sent_) network_.sent_(from_, to_, request);
-    const Mono deadline = network_.env_.clock.now() + options.timeout;
-    CO_RETURN_IF_ERROR(co_await arrive(what, deadline));
-    const auto executor = co_await boost::asio::this_coro::executor;
-    auto box = std::make_shared<Mailbox<Opened>>(executor);
-    auto pipe = std::make_shared<Pipe>();
-    auto reader = std::make_shared<Notifier>(executor);
-    pipe->reader = reader;
-    auto stream = std::make_unique<PipeStream>(pipe, std::move(reader), network_.env_.clock, network_.counts_);
-    {
-      auto& host = *network_.hosts_.at(to_);  // may go down while we wait
-      host.tasks.spawn(what, pump(network_, from_, to_, make_inproc_transport(host.handler, peer_, network_.env_.clock),
-                                  std::move(request), options, Reply<Opened>(box), WriterEnd{pipe}));
-    }
-    while (!box->answer && network_.env_.clock.now() < deadline)
-      co_await box->changed.wait_until(network_.env_.clock, deadline);
-    if (!box->answer) co_return fail(Code::timeout, what + ": no answer");
-    if (!*box->answer) co_return fail(box->answer->error());
-    note_status(what, (**box->answer).status);
-    network_.trace_.add(fmt::format("{} -> {}", what, (**box->answer).status));
-    CO_RETURN_IF_ERROR(co_await come_back(what, deadline));
-    co_return HttpStream{
-        .status = (**box->answer).status, .headers = (**box->answer).headers, .body = std::move(stream)};
-  }
-
- private:
   void deliver(const std::string& what, HttpRequest request, CallOptions options, Reply<HttpResponse> reply) {
     auto& host = *network_.hosts_.at(to_);
     host.tasks.spawn(what, carry_out(make_inproc_transport(host.handler, peer_, network_.env_.clock),
@@ -219,16 +252,23 @@ class SimTransport final : public Transport {
     co_await sleep_until(network_.env_.clock, deadline);
     co_return fail(Code::timeout, what + ": no answer");
   }
+  Status refused(const std::string& what) {
+    network_.trace_.add(what + " unreachable");
+    return fail(Code::unavailable, fmt::format("{}: {}", what, kConnectionRefused));
+  }
   Awaitable<Status> arrive(std::string what, Mono deadline) {
     ++network_.counts_.requests;
     co_await late();
-    switch (network_.hosts_.contains(to_) ? network_.way(from_, to_) : Way::refused) {
+    if (!network_.hosts_.contains(to_)) {
+      ++network_.counts_.down;
+      co_return refused(what);
+    }
+    switch (network_.way(from_, to_)) {
       case Way::open:
         break;
       case Way::refused:
         ++network_.counts_.unreachable;
-        network_.trace_.add(what + " unreachable");
-        co_return fail(Code::unavailable, what + ": connection refused");
+        co_return refused(what);
       case Way::silent:
         ++network_.counts_.unreachable;
         co_return co_await vanished(std::move(what), deadline);
@@ -280,6 +320,7 @@ class SimTransport final : public Transport {
     }
     reply.put(Opened{stream->status, stream->headers});
     Mono arrived{};
+    bool whole = true;  // lines so far
     while (!pipe->reader_gone) {
       auto piece = co_await next_piece(*stream->body, pipe, changed);
       if (pipe->reader_gone) co_return;
@@ -302,6 +343,21 @@ class SimTransport final : public Transport {
         co_return co_await talk_to_nobody(network, *stream->body);
       }
       arrived = std::max(arrived, network.env_.clock.now() + network.delay());
+      if (network.strikes(network.faults.garble, from)) {
+        ++network.counts_.garbled;
+        network.trace_.add(fmt::format("{}>{} stream garbled", from, to));
+        piece->resize(network.foul_.below(piece->size()));
+        pipe->pieces.push_back({arrived, *piece + "\n"});
+        pipe->ended = true;
+        co_return;
+      }
+      const bool again = whole && piece->ends_with('\n') && piece->size() > 1;
+      whole = piece->ends_with('\n');
+      if (again && network.strikes(network.faults.repeat, from)) {
+        ++network.counts_.repeated;
+        network.trace_.add(fmt::format("{}>{} stream repeats itself", from, to));
+        *piece += *piece;
+      }
       pipe->pieces.push_back({arrived, std::move(*piece)});
       Pipe::wake(pipe->reader);
       while (pipe->pieces.size() > 64 && !pipe->reader_gone) co_await changed->wait();

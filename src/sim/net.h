@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/env.h"
@@ -43,7 +44,11 @@ struct NetFaults {
   double cut_stream = 0;   // chance per piece that a stream breaks
   double half_open = 0;    // chance per request and per piece that the connection dies and nobody is told
   double duplicate = 0;    // a read is delivered a second time, whose answer nobody waits for
+  double garble = 0;       // an answer, or a piece with which its stream ends, arrives as something else
+  double repeat = 0;       // chance per piece of a stream that what it says is said twice
 };
+// What somebody in between makes of an answer: cut off, of another type, a page of its own. `how` chooses.
+void garble(HttpResponse& answer, std::uint64_t how);
 
 // One direction between two parties: messages arrive; are refused, and the sender hears it; or vanish.
 enum class Way : std::uint8_t { open, refused, silent };
@@ -59,14 +64,18 @@ struct NetCounts {
   std::uint64_t half_open = 0;  // connections that died in silence
   std::uint64_t given_up = 0;   // of these, streams whose reader noticed
   std::uint64_t duplicates = 0;
-  std::uint64_t unreachable = 0;  // behind a partition, or down
+  std::uint64_t unreachable = 0;  // behind a partition
+  std::uint64_t down = 0;         // nobody was there
+  std::uint64_t garbled = 0;
+  std::uint64_t repeated = 0;
   // The first call of somebody with a name of Krake's own that he had no right to. Roles are to be enough.
   std::optional<std::string> forbidden;
 };
 
 class Network {
  public:
-  Network(Env& env, Trace& trace) : env_(env), trace_(trace), random_(env.random.fork("network")) {}
+  Network(Env& env, Trace& trace)
+      : env_(env), trace_(trace), random_(env.random.fork("network")), foul_(env.random.fork("foul play")) {}
 
   // A process that answers under `name`, on its own loop. down() ends everything that runs there; forget() is for a
   // process whose loop was dropped.
@@ -78,6 +87,14 @@ class Network {
   // Sees each request at the moment it is sent.
   using Sent = std::function<void(const std::string& from, const std::string& to, const HttpRequest& request)>;
   void on_send(Sent hook) { sent_ = std::move(hook); }
+  // Sees what came of it, at the moment its sender does. Not of streams.
+  using Answered = std::function<void(const std::string& from, const std::string& to, const std::string& method,
+                                      const std::string& target, const Result<HttpResponse>& answer)>;
+  void on_answer(Answered hook) { answered_ = std::move(hook); }
+  // Nothing is garbled or repeated on its way to `party`: it judges what was sent.
+  void spare(const std::string& party) { spared_.insert(party); }
+  // A process is being destroyed: streams that end meanwhile were given up by nobody.
+  void crashing(bool now) { crashing_ = now; }
 
   NetFaults faults;
   // From one party to another; "*": any. The other direction stays as it is.
@@ -94,6 +111,7 @@ class Network {
 
  private:
   friend class SimTransport;
+  bool strikes(double chance, const std::string& party) { return foul_.chance(chance) && !spared_.contains(party); }
   struct Host {
     explicit Host(const boost::asio::any_io_executor& executor) : tasks(executor) {}
     Handler handler;
@@ -105,10 +123,14 @@ class Network {
   Env& env_;
   Trace& trace_;
   Random random_;
+  Random foul_;  // of garbled and repeated messages: worlds without any stay as they are
   std::map<std::string, std::shared_ptr<Host>> hosts_;
   std::map<std::pair<std::string, std::string>, Way> cut_;
   NetCounts counts_;
   Sent sent_;
+  Answered answered_;
+  std::set<std::string> spared_;
+  bool crashing_ = false;
 };
 
 // https://NAME reaches the host NAME, which takes whoever asks for `peer`.

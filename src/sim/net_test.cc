@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/loop.h"
+#include "sim/model.h"
 #include "sim/process_clock.h"
 
 namespace krake::sim {
@@ -76,8 +77,8 @@ Awaitable<void> follow(std::shared_ptr<Transport> transport, Lab& lab) {
   }
   for (;;) {
     auto piece = co_await stream->body->read();
-    if (!piece) {
-      lab.end = piece.error();
+    if (!piece || piece->empty()) {
+      lab.end = piece ? Error{Code::cancelled, "it ended in order"} : piece.error();
       co_return;
     }
     lab.read += *piece;
@@ -231,6 +232,107 @@ TEST_F(Crashes, TheReaderOfADeadStreamIsNotTold) {
   lab.conductor.pass(seconds(120));
   EXPECT_FALSE(source_alive) << "but for its kernel";
   EXPECT_FALSE(lab.end);
+}
+
+TEST_F(Crashes, NobodyThereIsNoPartition) {
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.settle();
+  ASSERT_TRUE(lab.answer);
+  EXPECT_EQ(fate_of(lab.answer->error()), Fate::refused) << "nothing was carried out";
+  EXPECT_EQ(lab.network.counts().down, 1u);
+  EXPECT_EQ(lab.network.counts().unreachable, 0u);
+}
+
+TEST_F(Crashes, APartitionIsOne) {
+  lab.network.up("server", lab.env.executor, late());
+  lab.network.partition("client", "server");
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.settle();
+  ASSERT_TRUE(lab.answer);
+  EXPECT_EQ(lab.network.counts().down, 0u);
+  EXPECT_EQ(lab.network.counts().unreachable, 1u);
+}
+
+TEST_F(Crashes, AnAnswerIsGarbledButNotForWhoIsSpared) {
+  lab.network.up("server", lab.env.executor, late());
+  lab.network.faults.garble = 1;
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(6));
+  EXPECT_TRUE(lab.answer && *lab.answer);
+  EXPECT_EQ(answered, 1) << "it was carried out";
+  EXPECT_EQ(lab.network.counts().garbled, 1u);
+  lab.network.spare("client");
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(6));
+  EXPECT_EQ(answered, 2);
+  EXPECT_EQ(lab.network.counts().garbled, 1u);
+}
+
+TEST(Garble, CutsOffOrPutsAPageInstead) {
+  const HttpResponse whole{.status = 201, .headers = {{"Content-Type", "application/json"}}, .body = R"({"a":1})"};
+  auto cut = whole;
+  garble(cut, std::uint64_t{3} * 50);
+  EXPECT_EQ(cut.status, 201);
+  EXPECT_EQ(cut.body, R"({"a)");
+  auto page = whole;
+  garble(page, 1);
+  EXPECT_EQ(page.status, 201);
+  EXPECT_EQ(page.headers.get("content-type"), "text/html");
+  auto bad_gateway = whole;
+  garble(bad_gateway, 2);
+  EXPECT_EQ(bad_gateway.status, 502);
+  EXPECT_TRUE(bad_gateway.body.starts_with("<html>"));
+}
+
+TEST_F(Crashes, AGarbledStreamEndsWithABrokenLine) {
+  lab.network.up("server", lab.env.executor, ticks());
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("follow", follow(line(), lab));
+  lab.conductor.pass(std::chrono::milliseconds(1500));
+  lab.network.faults.garble = 1;
+  lab.conductor.pass(seconds(10));
+  ASSERT_TRUE(lab.end);
+  EXPECT_TRUE(lab.read.starts_with("tick\n"));
+  EXPECT_TRUE(lab.read.ends_with('\n'));
+  EXPECT_LE(lab.read.size(), std::string_view("tick\ntick\n").size());
+  EXPECT_FALSE(source_alive);
+}
+
+TEST_F(Crashes, AStreamRepeatsWholeLinesButNotForWhoIsSpared) {
+  lab.network.up("server", lab.env.executor, ticks());
+  lab.network.faults.repeat = 1;
+  {
+    Victim client(lab);
+    client.tasks.spawn("follow", follow(line(), lab));
+    lab.conductor.pass(std::chrono::milliseconds(1500));
+    EXPECT_EQ(lab.read, "tick\ntick\n");
+  }
+  lab.read.clear();
+  lab.network.spare("client");
+  Victim client(lab);
+  client.tasks.spawn("follow", follow(line(), lab));
+  lab.conductor.pass(std::chrono::milliseconds(1500));
+  EXPECT_EQ(lab.read, "tick\n");
+}
+
+TEST_F(Crashes, WhoCrashesGivesNothingUp) {
+  Victim server(lab, "server");
+  lab.network.up("server", server.loop.get_executor(), ticks());
+  for (const bool crash : {true, false}) {
+    Victim client(lab);
+    client.tasks.spawn("follow", follow(line(), lab));
+    lab.conductor.pass(std::chrono::milliseconds(1500));
+    lab.network.faults.half_open = 1;
+    lab.conductor.pass(seconds(20));
+    lab.network.faults.half_open = 0;
+    lab.network.crashing(crash);
+    client.loop.drop();
+    lab.network.crashing(false);
+    EXPECT_EQ(lab.network.counts().given_up, crash ? 0u : 1u);
+  }
 }
 
 }  // namespace

@@ -25,6 +25,32 @@ std::optional<Revision> etag_of(const ServerReply& reply) {
   return number(tag->substr(1, tag->size() - 2));
 }
 
+constexpr std::string_view kLeases = "/core/leases/";
+
+// The key of what is to be force-deleted; empty: nothing.
+std::string force_deleted(const ServerRequest& request) {
+  const std::string_view target = request.target;
+  const auto force = target.find("force=");
+  if (request.method != "DELETE" || force == std::string_view::npos ||
+      target.substr(force + 6).find_first_of("Tt1") != 0) {
+    return {};
+  }
+  const auto routed = server::route(krake_registry(), "DELETE", target.substr(0, target.find('?')));
+  if (!routed.route || !routed.route->kind || !routed.route->on_object() || !routed.route->names_valid) return {};
+  return routed.route->kind->storage_key(routed.route->ns, routed.route->name);
+}
+
+// Only how it looks: its readers read it whole.
+bool looks_like_json(const ServerReply& reply) {
+  const auto type = reply.headers.get("Content-Type");
+  if (!type || !type->contains("json") || !reply.body.front()->starts_with('{')) return false;
+  for (auto piece = reply.body.rbegin(); piece != reply.body.rend(); ++piece) {
+    const auto last = (*piece)->find_last_not_of(" \n");
+    if (last != std::string_view::npos) return (**piece)[last] == '}';
+  }
+  return false;
+}
+
 Result<json::Value> body_of(const ServerReply& reply) {
   std::string bytes;
   for (const auto& piece : reply.body) bytes += *piece;
@@ -32,6 +58,30 @@ Result<json::Value> body_of(const ServerReply& reply) {
 }
 
 }  // namespace
+
+// Something is to be taken away at once: from then until it is known what came of it. Destroyed before, the server
+// crashed.
+class Recorder::Removal {
+ public:
+  // `key` empty: nothing of the kind.
+  Removal(Removals& removals, const std::string& key, Revision newest) : removals_(removals) {
+    if (!key.empty()) id_ = removals.asked(key, newest);
+  }
+  ~Removal() {
+    if (id_) removals_.abandoned(*id_);
+  }
+  Removal(const Removal&) = delete;
+  Removal& operator=(const Removal&) = delete;
+
+  bool under_way() const { return id_.has_value(); }
+  void carried_out(Revision at) { removals_.carried_out(*std::exchange(id_, std::nullopt), at); }
+  void refused() { removals_.refused(*std::exchange(id_, std::nullopt)); }
+  void unanswered(Revision newest) { removals_.unanswered(*std::exchange(id_, std::nullopt), newest); }
+
+ private:
+  Removals& removals_;
+  std::optional<Removals::Id> id_;
+};
 
 // ---- the side of the store
 
@@ -99,8 +149,10 @@ class RecordingStore final : public store::Store {
     const auto asked = recorder_.ask();
     const auto guards = txn.guards;
     const auto puts = txn.puts;
+    Recorder::Removal release(recorder_.removals_, lease_in(txn.removes), asked.newest);
     auto result = co_await inner_.commit(std::move(txn));
     recorder_.advance_();
+    if (release.under_way()) released(release, result);
     if (!result) {
       if (result.error().code == Code::timeout) recorder_.reached_.mark("the outcome of a commit was unknown");
       co_return result;
@@ -136,6 +188,17 @@ class RecordingStore final : public store::Store {
   std::string id() const override { return inner_.id(); }
 
  private:
+  static std::string lease_in(const std::vector<store::Remove>& removes) {
+    const auto it = std::ranges::find_if(removes, [](const auto& remove) { return remove.key.starts_with(kLeases); });
+    return it == removes.end() ? std::string() : it->key;
+  }
+  void released(Recorder::Removal& release, const Result<store::CommitResult>& result) {
+    if (!result) return release.unanswered(history().newest());
+    const auto* done = std::get_if<store::Committed>(&*result);
+    if (!done) return release.refused();
+    release.carried_out(done->revision);
+    recorder_.reached_.mark("a lease was given back");
+  }
   History& history() { return recorder_.history_; }
   void told(Revision revision, const Complaint& complaint) {
     recorder_.judge(server_, complaint);
@@ -160,10 +223,25 @@ Handler Recorder::record(Handler inner, std::string server) {
 
 Awaitable<ServerReply> Recorder::pass(Recorder& recorder, Handler inner, std::string server, ServerRequest& request) {
   const auto asked = recorder.ask();
+  const auto key = force_deleted(request);
+  Removal removal(recorder.removals_, key, asked.newest);
   auto reply = co_await inner(request);
   recorder.advance_();
+  if (removal.under_way()) recorder.force_deletion_answered(removal, key, reply, asked);
   recorder.answered(server, request, reply, asked);
   co_return reply;
+}
+
+void Recorder::force_deletion_answered(Removal& removal, const std::string& key, const ServerReply& reply,
+                                       Asked asked) {
+  const auto removed = history_.removed_after(key, asked.newest);
+  // Refused because it was gone: by the first attempt of this one, whose outcome the server never learnt, or by
+  // another.
+  if (reply.status >= 500 || (reply.status >= 300 && removed)) return removal.unanswered(history_.newest());
+  if (!removed) return removal.refused();
+  removal.carried_out(*removed);
+  if (key.starts_with(krake_registry().of<Application>().storage_prefix()))
+    reached_.mark("an application was force-deleted");
 }
 
 void Recorder::answered(const std::string& server, const ServerRequest& request, const ServerReply& reply,
@@ -172,6 +250,8 @@ void Recorder::answered(const std::string& server, const ServerRequest& request,
   const auto routed = server::route(krake_registry(), request.method, target.substr(0, target.find('?')));
   if (!routed.route || !routed.route->kind || reply.source) return;
   const auto& route = *routed.route;
+  if (!reply.body.empty() && !looks_like_json(reply))
+    judge(server, fmt::format("{} {}: the answer {} is not JSON", request.method, target, reply.status));
   const bool cached = target.find("consistency=cached") != std::string_view::npos;
   if (cached) asked.floor = 0;
   // As for a lost precondition the status is 412; only the words tell.

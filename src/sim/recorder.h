@@ -11,6 +11,7 @@
 #include "net/http.h"
 #include "sim/history.h"
 #include "sim/reached.h"
+#include "sim/removals.h"
 #include "store/store.h"
 
 namespace krake::sim {
@@ -18,9 +19,13 @@ namespace krake::sim {
 class Recorder {
  public:
   // All outlive it. `advance` tells the history what was committed since; `complain` gets what must not have happened.
-  Recorder(History& history, Reached& reached, std::function<void()> advance,
+  Recorder(History& history, Removals& removals, Reached& reached, std::function<void()> advance,
            std::function<void(const Complaint&)> complain)
-      : history_(history), reached_(reached), advance_(std::move(advance)), complain_(std::move(complain)) {}
+      : history_(history),
+        removals_(removals),
+        reached_(reached),
+        advance_(std::move(advance)),
+        complain_(std::move(complain)) {}
 
   // `inner` outlives what is returned; `server` is who asks it.
   std::unique_ptr<store::Store> record(store::Store& inner, std::string server);
@@ -40,6 +45,8 @@ class Recorder {
   void judge(const std::string& server, const Complaint& complaint) {
     if (complaint) complain_(server + ": " + *complaint);
   }
+  class Removal;
+  void force_deletion_answered(Removal& removal, const std::string& key, const ServerReply& reply, Asked asked);
   static Awaitable<ServerReply> pass(Recorder& recorder, Handler inner, std::string server, ServerRequest& request);
   void answered(const std::string& server, const ServerRequest& request, const ServerReply& reply, Asked asked);
   void item_answered(const std::string& server, const std::string& key, const ServerRequest& request,
@@ -49,6 +56,7 @@ class Recorder {
                 store::Revision revision, Asked asked);
 
   History& history_;
+  Removals& removals_;
   Reached& reached_;
   std::function<void()> advance_;
   std::function<void(const Complaint&)> complain_;

@@ -75,6 +75,8 @@ double* rate_of(Scenario& scenario, std::string_view name) {
       {"cut-stream", &scenario.net.cut_stream},
       {"half-open", &scenario.net.half_open},
       {"duplicate", &scenario.net.duplicate},
+      {"garble", &scenario.net.garble},
+      {"repeat", &scenario.net.repeat},
       {"store.conflict", &scenario.store.conflict},
       {"store.unavailable", &scenario.store.unavailable},
       {"store.lost-answer", &scenario.store.lost_answer},
@@ -233,6 +235,8 @@ Scenario draw_scenario(Random random) {
   scenario.topology.clusters = kClusters[random.below(std::size(kClusters))];
   scenario.topology.replicas = random.chance(0.4) ? 2 : 1;
   scenario.topology.skewed = random.chance(0.5);
+  if (random.chance(0.3)) scenario.net.garble = 0.005;
+  if (random.chance(0.3)) scenario.net.repeat = 0.02;
   return scenario;
 }
 

@@ -91,7 +91,8 @@ struct Scenario {
 NetFaults ordinary_net_faults();
 store::FaultRates ordinary_store_faults();
 
-// One world in a few has more than one server, other numbers of clusters, clocks that disagree.
+// One world in a few has more than one server, other numbers of clusters, clocks that disagree, somebody in between who
+// garbles or repeats what is said.
 Scenario draw_scenario(Random random);
 
 // A line each, "#" begins a comment:

@@ -45,6 +45,8 @@ TEST(Scenarios, SayWhatIsOtherThanUsual) {
       "rate krakectl.killed 0.25\n"
       "work look 20\n"
       "rate store.watch-lag 0\n"
+      "rate garble 0.25\n"
+      "rate repeat 0.125\n"
       "work vandalise 0\n"
       "at 1500ms crash api0 for 2s\n");
   ASSERT_TRUE(scenario) << scenario.error().message;
@@ -59,6 +61,8 @@ TEST(Scenarios, SayWhatIsOtherThanUsual) {
   EXPECT_EQ(scenario->work.at(static_cast<std::size_t>(Deed::look)), 20);
   EXPECT_EQ(scenario->net.delay, ordinary_net_faults().delay);
   EXPECT_EQ(scenario->store.watch_lag, 0);
+  EXPECT_EQ(scenario->net.garble, 0.25);
+  EXPECT_EQ(scenario->net.repeat, 0.125);
   EXPECT_EQ(scenario->work.back(), 0);
   ASSERT_EQ(scenario->script.size(), 1u);
   EXPECT_EQ(scenario->script.front().first, milliseconds(1500));
@@ -89,13 +93,16 @@ TEST(Scenarios, AllFilesCanBeRead) {
 TEST(Scenarios, AreDrawnInVariety) {
   std::set<int> servers;
   std::set<int> clusters;
+  std::set<bool> garbled;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const auto scenario = draw_scenario(Random(seed));
     servers.insert(scenario.topology.servers);
     clusters.insert(scenario.topology.clusters);
+    garbled.insert(scenario.net.garble > 0);
   }
   EXPECT_EQ(servers, (std::set{1, 2, 3}));
   EXPECT_GE(clusters.size(), 3u);
+  EXPECT_EQ(garbled.size(), 2u);
 }
 
 }  // namespace

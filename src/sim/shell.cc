@@ -25,7 +25,8 @@ Fate fate_of(const Ran& ran) {
   if (*ran.exit == kUsage) return Fate::refused;  // nothing was sent
   // With -o json the problem the API answered with is all there is.
   if (const auto problem = json::parse(ran.err)) {
-    if (const auto status = problem->int_at({"status"})) return fate_of(code_of_http_status(static_cast<int>(*status)));
+    if (const auto status = problem->int_at({"status"}))
+      return fate_of(Error{code_of_http_status(static_cast<int>(*status)), {}});
   }
   return ran.err.contains("the change itself was accepted") ? Fate::done : Fate::unknown;
 }

@@ -90,9 +90,10 @@ class CommandWorld : public ::testing::Test {
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>("sim", store::MemoryOptions{});
   Clusters clusters;
   Model model;
+  Removals removals;
   Reached reached;
-  Checks checks{*disk, clusters, model, reached};
-  Recorder recorder{checks.history(), reached, [this] { checks.advance(); },
+  Checks checks{*disk, clusters, model, removals, reached};
+  Recorder recorder{checks.history(), removals, reached, [this] { checks.advance(); },
                     [this](const Complaint& complaint) { checks.complain(complaint); }};
   Surroundings world{env, clock, conductor, network, recorder};
   Fleet fleet{world, disk, {.servers = 2}, trace, reached};

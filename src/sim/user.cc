@@ -42,7 +42,7 @@ std::size_t index_of(const Clusters& clusters, const std::string& name) {
 
 template <class T>
 Fate User::learn(const std::string& what, const std::optional<Result<T>>& answer) {
-  const Fate fate = !answer ? Fate::unknown : *answer ? Fate::done : fate_of(answer->error().code);
+  const Fate fate = !answer ? Fate::unknown : *answer ? Fate::done : fate_of(answer->error());
   checks_.advance();
   checks_.complain(model_.answered(fate));
   note(what, answer);
@@ -112,7 +112,9 @@ void User::delete_cluster(bool force) {
          ask(client_.call("DELETE", Client::item<Cluster>(cluster_key(name)) + "?force=True")));
   } else {
     model_.remove_cluster(name);
-    note("deletes " + name, ask(client_.remove<Cluster>(cluster_key(name))));
+    const auto answer = ask(client_.remove<Cluster>(cluster_key(name)));
+    note("deletes " + name, answer);
+    if (answer && !*answer && fate_of(answer->error()) == Fate::refused) model_.cluster_kept(name);
   }
 }
 

@@ -25,10 +25,8 @@ Awaitable<void> Witness::run() {
       listed = status.has_value();
     } else {
       status = co_await follow();
-    }
-    if (!status && status.error().code == Code::compacted) {
-      reached_.mark("the API no longer kept what a watch asked for");
-      listed = false;
+      listed = status || status.error().code != Code::compacted;
+      if (!listed) reached_.mark("the API no longer kept what a watch asked for");
     }
     if (!status) co_await sleep_for(env_.clock, std::chrono::seconds(1));
   }
@@ -49,18 +47,20 @@ Awaitable<Status> Witness::list() {
   revision_ = resume_ = revision;
   mixed_until_ = 0;
   undo_.clear();
+  broke_ = false;
   complete(revision);
   co_return Status{};
 }
 
 Awaitable<Status> Witness::follow() {
   go_back();
-  const bool again = events_ > 0;
   auto target =
       fmt::format("{}?watch&bookmarks=true&heartbeat=10&since={}", applications().collection_path(""), revision_);
   if (!store_.empty()) target += "&store=" + percent_encode(store_);
   auto stream = co_await client_.open_watch(std::move(target), env_.clock);
   if (!stream) co_return fail(stream.error());
+  const bool resumed = std::exchange(broke_, true);
+  bool first = true;
   std::string buffer;
   for (;;) {
     auto piece = co_await with_timeout(env_.clock, std::chrono::seconds(35), "the next line", stream->body->read());
@@ -70,11 +70,16 @@ Awaitable<Status> Witness::follow() {
     std::size_t begin = 0;
     for (std::size_t end; (end = buffer.find('\n', begin)) != std::string::npos; begin = end + 1) {
       if (end == begin) continue;
+      if (std::exchange(first, false)) began(resumed);
       CO_RETURN_IF_ERROR(take(std::string_view(buffer).substr(begin, end - begin)));
-      if (again) reached_.mark("a watch was taken up where it broke");
     }
     buffer.erase(0, begin);
   }
+}
+
+void Witness::began(bool resumed) {
+  if (resumed) reached_.mark("a watch was taken up where it broke");
+  if (on_stream_) on_stream_(resumed);
 }
 
 Status Witness::take(std::string_view line) {
@@ -99,15 +104,19 @@ Status Witness::take(std::string_view line) {
   mixed_until_ = std::max(mixed_until_, number(event->string_at({"gap"})));
   ++events_;
   // Versions in between may be left out, so the first that comes need not be ADDED.
-  const bool known = seen_.contains(name);
+  const auto seen = seen_.find(name);
+  const bool known = seen != seen_.end();
+  const auto version = number(event->string_at({"object", "metadata", "resource_version"}));
+  if (known && type != "DELETED" && version == seen->second)
+    complaints_.push_back(fmt::format("a watch tells of {} at {} once more: {}", name, version, type));
   if (type == "ADDED" ? known : type == "DELETED" && !known)
     complaints_.push_back(
         fmt::format("a watch says {} of {}, which {}", type, name, known ? "is there already" : "it has not told of"));
-  undo_.try_emplace(name, known ? std::optional(seen_[name]) : std::nullopt);
+  undo_.try_emplace(name, known ? std::optional(seen->second) : std::nullopt);
   if (type == "DELETED") {
     seen_.erase(name);
   } else {
-    seen_[name] = number(event->string_at({"object", "metadata", "resource_version"}));
+    seen_[name] = version;
   }
   return {};
 }

@@ -4,6 +4,7 @@
 // at the last revision it forgets, and hears again. Where it broke in the middle of a gap it lists. Thread: the loop.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ class Witness {
   Witness(Env& env, Client& client, Checks& checks, Reached& reached)
       : env_(env), client_(client), checks_(checks), reached_(reached), tasks_(env.executor) {}
   void start() { tasks_.spawn("witness", run()); }
+  // Runs at the first line of each stream. `resumed`: it goes on where one before it broke.
+  void on_stream(std::function<void(bool resumed)> hook) { on_stream_ = std::move(hook); }
 
   // Compares what it has with the store at each point it was told to have everything. To be called when the checks have
   // seen everything.
@@ -35,6 +38,7 @@ class Witness {
   Awaitable<void> run();
   Awaitable<Status> list();
   Awaitable<Status> follow();
+  void began(bool resumed);
   Status take(std::string_view line);
   void complete(store::Revision revision);
   void go_back();
@@ -53,6 +57,8 @@ class Witness {
   std::vector<std::pair<store::Revision, Seen>> points_;
   std::vector<std::string> complaints_;
   std::uint64_t events_ = 0;
+  bool broke_ = false;  // a stream since the last list
+  std::function<void(bool)> on_stream_;
   TaskGroup tasks_;
 };
 

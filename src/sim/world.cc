@@ -19,6 +19,7 @@ constexpr double kSilentRequests = 60;  // per minute, and for each cluster and 
 constexpr double kRenewals = 40;        // likewise, for each leader
 constexpr double kAttempts = 80;        // for each who stands by
 constexpr double kSilentPieces = 400;   // likewise
+constexpr std::string_view kRoaming = "witness";
 
 std::uint64_t total_mutations(const Clusters& clusters) {
   std::uint64_t total = 0;
@@ -37,9 +38,9 @@ class World {
         trace_(clock_),
         network_(env_, trace_),
         disk_(std::make_shared<store::MemoryDisk>("sim", store::MemoryOptions{})),
-        checks_(*disk_, clusters_, model_, reached_),
+        checks_(*disk_, clusters_, model_, removals_, reached_),
         recorder_(
-            checks_.history(), reached_, [this] { checks_.advance(); },
+            checks_.history(), removals_, reached_, [this] { checks_.advance(); },
             [this](const Complaint& complaint) { checks_.complain(complaint); }),
         fleet_(surroundings(), disk_, scenario_.topology, trace_, reached_),
         nemesis_(surroundings(), fleet_, clusters_, *disk_, checks_, trace_, reached_),
@@ -54,6 +55,8 @@ class World {
     conductor_.at_rest([this] { look(); });
     fleet_.on_crash([this] { note_crash(); });
     network_.on_send([this](const auto& from, const auto& to, const auto& request) { look_at(from, to, request); });
+    network_.on_answer([this](const auto& from, const auto& to, const auto& method, const auto& target,
+                              const auto& answer) { note_answer({from, to, method, target}, answer); });
   }
   ~World() { loop_.drop(); }
   World(const World&) = delete;
@@ -122,11 +125,17 @@ class World {
   // One at each server, and one that goes to another when its own does not answer.
   void start_witnesses() {
     const auto witness = [this](const std::vector<std::string>& servers, const std::string& name) {
+      network_.spare(name);
       auto transport = make_failover_transport(clock_, to_servers(network_, servers, name, std::string(kUser)));
       witnesses_.push_back(std::make_unique<Observer>(env_, std::move(transport), checks_, reached_));
     };
     for (const auto& server : fleet_.servers()) witness({server}, "witness of " + server);
-    if (fleet_.servers().size() > 1) witness(fleet_.servers(), "witness");
+    if (fleet_.servers().size() == 1) return;
+    witness(fleet_.servers(), std::string(kRoaming));
+    witnesses_.back()->witness.on_stream([this](bool resumed) {
+      if (resumed && roaming_at_ != roaming_to_) reached_.mark("a watch was taken up at another server");
+      roaming_at_ = roaming_to_;
+    });
   }
 
   // ---- the workload
@@ -154,6 +163,7 @@ class World {
   void look() {
     fleet_.reap();
     checks_.advance();
+    checks_.look_at_clusters(clock_.now());
     for (const auto& witness : witnesses_) witness->witness.report();
     if (const auto& call = network_.counts().forbidden; call && safe())
       checks_.complain(fmt::format("the roles Krake ships do not allow {}", *call));
@@ -174,8 +184,10 @@ class World {
     const auto* elector = fleet_.elector(from);
     const Mode mode = elector ? elector->mode() : Mode::standby;
     if (mode == Mode::leading) return check_term(from, to, *elector);
-    if (mode == Mode::repair_only && request.method != "DELETE")
-      return reached_.mark("one that was cut off repaired a cluster");
+    if (mode == Mode::repair_only && request.method != "DELETE") {
+      repairs_.insert({from, to, request.method, request.target});
+      return;
+    }
     checks_.complain(fmt::format("{} changes {} although it is {}: {} {}", from, to, to_string(mode), request.method,
                                  request.target));
   }
@@ -194,12 +206,25 @@ class World {
   void note_sent(const std::string& from, const std::string& to, const HttpRequest& request) {
     if (from == kUserMachine) krakectl_.sent(to);
     const bool lease = request.target.find("/leases/") != std::string::npos;
-    if (lease && request.method == "DELETE") reached_.mark("a lease was given back");
     if (lease && clusters_.contains(to) && outrun(from, *clusters_.at(to)))
-      reached_.mark("a cluster told a stale holder of a later term");
-    if (from != "witness" || request.target.find("since=") == std::string::npos) return;
-    if (!roaming_at_.empty() && roaming_at_ != to) reached_.mark("a watch was taken up at another server");
-    roaming_at_ = to;
+      outrun_.insert({from, to, request.method, request.target});
+    if (from == kRoaming && request.target.find("since=") != std::string::npos) roaming_to_ = to;
+  }
+  // From, to, method, target.
+  using Call = std::array<std::string, 4>;
+  void note_answer(const Call& call, const Result<HttpResponse>& answer) {
+    const auto cluster = clusters_.find(call[1]);
+    if (cluster == clusters_.end()) return;
+    const auto& faults = cluster->second->faults;
+    if (!answer && faults.refuse) reached_.mark("a cluster was gone for a while");
+    const bool repair = repairs_.erase(call) > 0;
+    const bool late = outrun_.erase(call) > 0;
+    if (!answer) return;
+    if (faults.error_rate > 0 && answer->status == faults.error_status && answer->body.contains("simulated fault"))
+      reached_.mark("a cluster answered with errors");
+    if (faults.garbage && answer->body.starts_with("<html>")) reached_.mark("a cluster answered with a page");
+    if (repair && answer->status < 300) reached_.mark("one that was cut off repaired a cluster");
+    if (late && answer->status < 500) reached_.mark("a cluster told a stale holder of a later term");
   }
   bool outrun(const std::string& name, const kubesim::SimCluster& cluster) const {
     const auto* elector = fleet_.elector(name);
@@ -272,6 +297,10 @@ class World {
     reached_.mark("a connection died in silence", counts.half_open);
     reached_.mark("a reader gave up a dead stream", counts.given_up);
     reached_.mark("nobody answered behind a partition", counts.unreachable);
+    reached_.mark("a process that was asked was down", counts.down);
+    reached_.mark("an answer was garbled", counts.garbled);
+    reached_.mark("a watch repeated itself", counts.repeated);
+    checks_.conclude();
     reached_.mark("the store misbehaved", fleet_.store_faults());
     reached_.mark("an answer was missing and the write had been carried out", model_.found_done());
     reached_.mark("an answer was missing and the write had not been carried out", model_.found_undone());
@@ -299,6 +328,7 @@ class World {
   std::shared_ptr<store::MemoryDisk> disk_;
   Clusters clusters_;
   Model model_;
+  Removals removals_;
   Reached reached_;
   Checks checks_;
   Recorder recorder_;
@@ -308,7 +338,11 @@ class World {
   CommandUser krakectl_;
   User user_;
   std::vector<std::unique_ptr<Observer>> witnesses_;
-  std::string roaming_at_;  // the server of the watch of the witness that goes to any
+  // Of the witness that goes to any server: where its last stream came from, and where it has asked for the next.
+  std::string roaming_at_;
+  std::string roaming_to_;
+  std::set<Call> repairs_;  // sent while only repairs were allowed
+  std::set<Call> outrun_;   // sent to a cluster where another has a later term
   Verdict verdict_;
 };
 
