@@ -1,6 +1,7 @@
 """Rows of a client of two API servers on one etcd: the one it talks to is killed, or stopped; how long until it reads, writes and hears of changes again."""
 import contextlib
 import http.client
+import itertools
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from bench.etcd_rows import etcd
 from bench.harness import ALL_CPUS, Api, Broken, Server, p90, pinned, running, wait
 
 ROUNDS = 10
-BUDGET = 60  # seconds for the rounds of one fault: fewer are made when each takes long
+BUDGET = 60  # seconds for the rounds of one fault: when each takes long, fewer are begun
+QUIET = 2.5  # seconds between them: servers that die one after another are another matter, an informer asks them ever more rarely
 PATIENCE = 60  # seconds until a client that goes on nowhere is given up
 ROLES = "/core/roles"
 WHAT = ("read", "write", "event")
@@ -72,30 +74,27 @@ def asked(servers):
     return here, [server for server in servers if server is not here]
 
 
-class Round:
-    """What `fault` does to the client, in seconds. Meanwhile roles are created at the other server, for the watch to tell of."""
+def go_on(client, servers, fault, undo, numbers):
+    """Seconds from `fault` at the server the client talks to until it goes on, by kind. Meanwhile roles are created at the other one, for the watch to tell of."""
+    here, (other,) = asked(servers)
+    probes = set()
+    begin = time.monotonic()
+    fault(here)
 
-    count = 0
-
-    def __init__(self, client, servers, fault, undo):
-        here, (other,) = asked(servers)
-        Round.count += 1
-        probes = set()
-        begin = time.monotonic()
-        fault(here)
-
-        def gone_on():
-            name = f"probe-{Round.count}-{len(probes)}"
+    def gone_on():
+        name = f"probe-{next(numbers)}"
+        probes.add(name)
+        with contextlib.suppress(Broken):  # a slow disk: the next one will do
             create(other, name)
-            probes.add(name)
-            seen = client.first_since(begin, probes)
-            return None not in seen.values() and seen
+        seen = client.first_since(begin, probes)
+        return None not in seen.values() and seen
 
-        try:
-            self.seconds = wait("the client to go on at the other server", gone_on, client.process, PATIENCE, 0.01)
-        finally:
-            undo(here)
-        here.wait_ready()
+    try:
+        seconds = wait("the client to go on at the other server", gone_on, client.process, PATIENCE, 0.01)
+    finally:
+        undo(here)
+    here.wait_ready()
+    return seconds
 
 
 def kill(server):
@@ -103,13 +102,14 @@ def kill(server):
     server.process.wait()
 
 
-def rounds(client, servers, fault, undo):
+def rounds(client, servers, fault, undo, numbers):
     out = []
     end = time.monotonic() + BUDGET
     while len(out) < ROUNDS and time.monotonic() < end:
         for lines in client.lines.values():
             lines.clear()
-        out.append(Round(client, servers, fault, undo).seconds)
+        out.append(go_on(client, servers, fault, undo, numbers))
+        time.sleep(QUIET)
     return out
 
 
@@ -130,16 +130,16 @@ def reconnect(server, samples=100):
 
 def rows(bench):
     def server():
-        return Server(bench, store.store, cpu=ALL_CPUS)
+        return Server(bench, store.store, cpu=ALL_CPUS, stderr=subprocess.DEVNULL)  # it would complain of its pauses
 
     with etcd(bench) as store, server() as first, server() as second:
-        servers = [first, second]
+        servers, numbers = [first, second], itertools.count()
         reference = reconnect(first) * 1e3
         faults = {"kill -9": (kill, lambda server: server.start()),
                   "SIGSTOP": (lambda server: os.kill(server.pid, signal.SIGSTOP), lambda server: os.kill(server.pid, signal.SIGCONT))}
         for name, (fault, undo) in faults.items():
             with Client(bench, servers) as client:
-                seen = rounds(client, servers, fault, undo)
+                seen = rounds(client, servers, fault, undo, numbers)
             each = {what: p90([times[what] for times in seen]) * 1e3 for what in WHAT}
             slowest = max(each.values())
             bench.table.add(f"{name} of the API server asked -> the client goes on, p90 of {len(seen)}", ", ".join(f"{what} {ms:,.0f} ms" for what, ms in each.items()),

@@ -171,7 +171,7 @@ def settled_rss_mb(pid, still=1.0, limit=20.0):
 class Server:
     """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program, `tokens` (token: user) are taken too."""
 
-    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True, tokens=None):
+    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True, tokens=None, stderr=None):
         self.admin = free_port()
         self.port = free_port()
         config = bench.new_path("api.yaml")
@@ -185,6 +185,7 @@ class Server:
         options = ["--log-level", "error"] if command == "all" else []
         command = [*wrapper, bench.program("krake"), command, "-c", config, *options]
         self.command = pinned(cpu, *command) if cpu else [str(c) for c in command]
+        self.stderr = stderr
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
         try:
@@ -198,7 +199,7 @@ class Server:
 
     def start(self):
         self.begun = time.perf_counter()
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.stderr)
         self.pid = self.process.pid
 
     def __enter__(self):
@@ -229,7 +230,7 @@ class Server:
 
     def metric(self, name):
         """The value of one line of /metrics, `name` with its labels; 0 while there is none."""
-        found = re.search(f"^{re.escape(name)} (\\S+)", self.page("/metrics")[1], re.MULTILINE)
+        found = re.search(f"^{re.escape(name)} (\\S+)", (self.page("/metrics") or (0, ""))[1], re.MULTILINE)
         return float(found.group(1)) if found else 0.0
 
     def stop(self):
@@ -256,7 +257,7 @@ class Controller:
         stop(self.process)
 
     def start(self):
-        """Ready once somebody reads its name in a lease, or finds its admin page there."""
+        """Returns when its informers are synced."""
         self.admin = free_port()
         command = [self.program, *self.words, "-c", self.config, "--admin-host", "127.0.0.1", "--admin-port", self.admin]
         self.process = subprocess.Popen([str(c) for c in pinned(ALL_CPUS, *command)], stdin=subprocess.DEVNULL)
@@ -277,7 +278,8 @@ class Controller:
 
     def mode(self):
         """leading, repair-only or standby."""
-        return json.loads(self.page("/debug/queues"))[0]["leadership"]["mode"]
+        first = json.loads(self.page("/debug/queues"))[0]
+        return first.get("queue", first)["leadership"]["mode"]
 
 
 class Api:
