@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 
-from bench.cluster_rows import Stream
 from bench.etcd_rows import etcd
 from bench.harness import ALL_CPUS, LOAD_CPU, Api, Broken, Controller, Server, pinned, running, wait
 
@@ -19,7 +18,7 @@ OBJECTS = 2_500  # in each list; no two writers write the same one
 # Connections, each with a request under way all the time: what the server can well bear, and too many.
 FINE, TOO_MANY = {"list": 16, "write": 64}, {"list": 512, "write": 2_048}
 TTL = 6  # seconds, the default
-HOLDERS, LEASES_EACH = 8, 8
+HOLDERS = 64  # of one lease each
 CONTROLLERS = {"scheduler": ["scheduler"], "kubernetes-application": ["controller", "kubernetes-application"],
                "kubernetes-cluster": ["controller", "kubernetes-cluster"], "gc": ["gc"]}
 HOLDER_TOKEN = "token-of-holders"
@@ -33,53 +32,52 @@ def role(number):
 
 
 class Holder(threading.Thread):
-    """Keeps some leases as a controller keeps its own: each renewed every third of its ttl, and asked for again soon when there is no answer."""
+    """Keeps a lease as a controller keeps its own: renewed every third of its ttl, and asked for again soon when there is no answer."""
 
     def __init__(self, server, number):
         super().__init__(daemon=True)
-        self.api = Api("127.0.0.1", server.port, token=HOLDER_TOKEN)
-        self.holder = f"holder-{number}"
-        self.names = [f"lease-{number}-{i}" for i in range(LEASES_EACH)]
-        self.epochs = {}
-        self.times = []  # (sent at, seconds) of each renewal
-        self.lost = 0
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TTL * 2 / 3)
+        self.headers = {"Content-Type": "application/json", "Authorization": f"Bearer {HOLDER_TOKEN}"}
+        self.path = f"{LEASES}/lease-{number}"
+        self.body = json.dumps({"holder": f"holder-{number}", "ttl_seconds": TTL})
+        self.first = TTL / 3 * number / HOLDERS  # so that not all come at once
+        self.taken = False
+        self.times = []  # (due at, seconds) of each renewal
         self.stopping = threading.Event()
         self.error = None
 
     def run(self):
         try:
-            due = time.monotonic()
-            while not self.stopping.is_set():
-                for name in self.names:
-                    self.renew(name)
-                    due += TTL / 3 / LEASES_EACH
-                    self.stopping.wait(max(0, due - time.monotonic()))
-        except Exception as error:  # must not look like leases that are well
+            due = time.monotonic() + self.first
+            while not self.stopping.wait(max(0, due - time.monotonic())):
+                self.renew(due)
+                due = max(due + TTL / 3, time.monotonic())
+        except Exception as error:  # must not look like a lease that is well
             self.error = error
+        finally:
+            self.connection.close()
 
-    def renew(self, name):
-        begin = time.monotonic()
+    def renew(self, due):
         while not self.stopping.is_set():
-            status, epoch = self.put(name)
+            status = self.put()
             if status == 200:
-                self.times.append((begin, time.monotonic() - begin))
-                self.lost += self.epochs.setdefault(name, epoch) != epoch
-                self.epochs[name] = epoch
+                self.times.append((due, time.monotonic() - due))
+                self.taken = True
                 return
             if status is not None and status != 429 and status < 500:
-                raise Broken(f"PUT of {name}: {status}")
+                raise Broken(f"PUT {self.path}: {status}")
             self.stopping.wait(0.1)
 
-    def put(self, name):
-        """(status, epoch); (None, None) when there was no answer."""
+    def put(self):
+        """The status; None when there was no answer."""
         try:
-            self.api.connection.request("PUT", f"{LEASES}/{name}", json.dumps({"holder": self.holder, "ttl_seconds": TTL}), self.api.headers)
-            answer = self.api.connection.getresponse()
+            self.connection.request("PUT", self.path, self.body, self.headers)
+            answer = self.connection.getresponse()
             answer.read()
-            return answer.status, answer.headers["Krake-Epoch"]
+            return answer.status
         except (OSError, http.client.HTTPException):
-            self.api.connection.close()  # opened again by the next request
-            return None, None
+            self.connection.close()  # opened again by the next request
+            return None
 
 
 class Holders:
@@ -89,7 +87,7 @@ class Holders:
     def __enter__(self):
         for holder in self.each:
             holder.start()
-        wait("all leases to be taken", lambda: all(len(holder.epochs) == LEASES_EACH or holder.error for holder in self.each))
+        wait("all leases to be taken", lambda: all(holder.taken or holder.error for holder in self.each))
         self.check()
         return self
 
@@ -102,15 +100,12 @@ class Holders:
     def check(self):
         for holder in self.each:
             if holder.error:
-                raise Broken(f"{holder.holder}: {holder.error!r}")
-
-    def lost(self):
-        return sum(holder.lost for holder in self.each)
+                raise Broken(f"{holder.path}: {holder.error!r}")
 
     def latencies(self, begin, end):
         """(p50, p99, max) in ms of the renewals that were due in that time."""
         self.check()
-        times = sorted(seconds * 1e3 for holder in self.each for at, seconds in list(holder.times) if begin <= at < end)
+        times = sorted(seconds * 1e3 for holder in self.each for due, seconds in list(holder.times) if begin <= due < end)
         if len(times) < 100:
             raise Broken(f"{len(times)} renewals in {end - begin:.0f} s")
         return statistics.median(times), times[math.ceil(0.99 * len(times)) - 1], times[-1]
@@ -195,28 +190,34 @@ def rows(bench):
             controller = stack.enter_context(Controller(bench, words, server.url, f"token-of-{name}"))
             wait(f"{name} to lead", lambda: controller.mode() == "leading")
         holders = stack.enter_context(Holders(server))
-        ended = Stream(Api("127.0.0.1", server.port), f"{LEASES}?watch&heartbeat=0")
-        measure(bench, server, scripts(bench), holders, ended)
+        measure(bench, server, scripts(bench), holders)
 
 
-def measure(bench, server, scripts, holders, ended):
+def epochs(server):
+    return {item["metadata"]["name"]: item["metadata"]["epoch"] for item in Api("127.0.0.1", server.port).call("GET", LEASES)["items"]}
+
+
+def measure(bench, server, scripts, holders):
     begin = time.monotonic()
     time.sleep(SECONDS / 2)
     idle = holders.latencies(begin, time.monotonic())
     fine = load(server, scripts, FINE, 5)
-    ended.drain()
+    before = epochs(server)
+    if len(before) != HOLDERS + len(CONTROLLERS):
+        raise Broken(f"there are {len(before)} leases before the load, {HOLDERS + len(CONTROLLERS)} were taken")
     begin, cpu = time.monotonic(), server.cpu()
     with Asker(server) as asker:
         seen = load(server, scripts, TOO_MANY, SECONDS)
-    busy, cpu = holders.latencies(begin, time.monotonic()), server.cpu() - cpu
+    end, cpu = time.monotonic(), server.cpu() - cpu
     wait("the server to be well again", lambda: server.page("/readyz")[0] == 200)
-    time.sleep(TTL)  # what was lost at the very end is gone by then
-    lost = holders.lost() + sum(event["type"] == "DELETED" for _, event in ended.drain())
-    report(bench, lost, (busy, idle), (seen, fine), cpu / SECONDS, asker)
+    time.sleep(TTL)  # what was lost at the very end is gone by then, and late renewals are done
+    busy, after = holders.latencies(begin, end), epochs(server)
+    lost = sum(after.get(name) != epoch for name, epoch in before.items())
+    report(bench, f"{lost} of {len(before)} lost", lost == 0, (busy, idle), (seen, fine), cpu / SECONDS, asker)
 
 
-def report(bench, lost, renewals, served, cpu, asker):
-    """`renewals`, `served`: under the load, and for comparison. `cpu`: of the server, per second."""
+def report(bench, lost, kept, renewals, served, cpu, asker):
+    """`kept`: no lease was lost. `renewals`, `served`: under the load, and for comparison. `cpu`: of the server, per second."""
     def show(times):
         return "p50 {:.1f}, p99 {:.1f}, max {:.1f} ms".format(*times)
 
@@ -226,7 +227,7 @@ def report(bench, lost, renewals, served, cpu, asker):
     (busy, idle), (many, fine) = renewals, served
     good, refused = (sum(each) for each in zip(*many.values()))
     bench.table.add(f"leases under {TOO_MANY['list']:,} listers and {TOO_MANY['write']:,} writers, {SECONDS} s",
-                    f"{lost} of {HOLDERS * LEASES_EACH + len(CONTROLLERS)} lost; renewed in {show(busy)}", f"idle: {show(idle)}", busy[1] / idle[1], "none lost", lost == 0)
+                    f"{lost}; renewed in {show(busy)}", f"idle: {show(idle)}", busy[1] / idle[1], "none lost", kept)
     clear = asker.refused > 0 and asker.unclear == 0 and refused > 0
     bench.table.add("what these are answered", f"{rates(many)}, {cpu / (good + refused) * 1e6:.0f} us CPU", f"{FINE['list']} + {FINE['write']} clients: {rates(fine)}",
                     good / sum(ok for ok, _ in fine.values()), "some refused: 429, Retry-After", clear)
