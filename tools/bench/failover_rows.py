@@ -66,11 +66,17 @@ def create(server, name):
 def asked(servers):
     """The server that has the client's watch, and the others."""
 
+    watches = []
+
     def look():
-        having = [server for server in servers if server.metric('krake_api_taken{priority="user",what="watches"}') > 0]
+        watches[:] = [server.metric('krake_api_taken{priority="user",what="watches"}') for server in servers]
+        having = [server for server, count in zip(servers, watches) if count > 0]
         return having if len(having) == 1 else None
 
-    here = wait("one server to have the watch", look)[0]
+    try:
+        (here,) = wait("one server to have the watch of the client", look, interval=0.05)
+    except Broken as error:
+        raise Broken(f"{error}; they have {watches}") from None
     return here, [server for server in servers if server is not here]
 
 
