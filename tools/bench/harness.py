@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import math
 import os
 import pathlib
 import re
@@ -118,6 +119,11 @@ def wait(what, check, process=None, seconds=60, interval=0.005):
     raise Broken(f"not within {seconds} s: {what}")
 
 
+def p90(times):
+    """The nearest rank: nine tenths are not above it."""
+    return sorted(times)[math.ceil(0.9 * len(times)) - 1]
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -163,20 +169,25 @@ def settled_rss_mb(pid, still=1.0, limit=20.0):
 
 
 class Server:
-    """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program."""
+    """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program, `tokens` (token: user) are taken too."""
 
-    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True):
+    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True, tokens=None, stderr=None):
         self.admin = free_port()
         self.port = free_port()
         config = bench.new_path("api.yaml")
-        config.write_text(f"host: 127.0.0.1\nport: {self.port}\nstore: {store}\nauthentication: {{allow_anonymous: true}}\n"
+        strategy = ""
+        if tokens:
+            known = bench.new_path("tokens")
+            known.write_text("".join(f"{token} {user}\n" for token, user in tokens.items()))
+            strategy = f', strategy: {{token: {{file: "{known}"}}}}'
+        config.write_text(f"host: 127.0.0.1\nport: {self.port}\nstore: {store}\nauthentication: {{allow_anonymous: true{strategy}}}\n"
                           f"authorization: always-allow\nadmin: {{host: 127.0.0.1, port: {self.admin}}}\nlog: {{level: ERROR}}\n")
         options = ["--log-level", "error"] if command == "all" else []
         command = [*wrapper, bench.program("krake"), command, "-c", config, *options]
-        self.begun = time.perf_counter()
-        self.process = subprocess.Popen(pinned(cpu, *command) if cpu else [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.pid = self.process.pid
+        self.command = pinned(cpu, *command) if cpu else [str(c) for c in command]
+        self.stderr = stderr
         self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
         try:
             if wait_until_ready:
                 self.wait_ready()
@@ -185,6 +196,11 @@ class Server:
         except BaseException:
             self.stop()
             raise
+
+    def start(self):
+        self.begun = time.perf_counter()
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.stderr)
+        self.pid = self.process.pid
 
     def __enter__(self):
         return self
@@ -212,11 +228,58 @@ class Server:
     def cpu(self):
         return cpu_seconds(self.pid)
 
+    def metric(self, name):
+        """The value of one line of /metrics, `name` with its labels; 0 while there is none."""
+        found = re.search(f"^{re.escape(name)} (\\S+)", (self.page("/metrics") or (0, ""))[1], re.MULTILINE)
+        return float(found.group(1)) if found else 0.0
+
     def stop(self):
         if self.pid != self.process.pid and self.process.poll() is None:
             os.kill(self.pid, 15)  # the wrapper ends with it
             self.process.wait(60)
         stop(self.process)
+
+
+class Controller:
+    """krake scheduler, gc or controller NAME as a process of its own. `urls`: those of the API servers, with commas between them."""
+
+    def __init__(self, bench, words, urls, token=""):
+        self.words = words
+        self.config = bench.new_path("controller.yaml")
+        self.config.write_text(json.dumps({"api_endpoint": urls, "token": token, "log": {"level": "ERROR"}}))
+        self.program = bench.program("krake")
+        self.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process)
+
+    def start(self):
+        """Returns when its informers are synced."""
+        self.admin = free_port()
+        command = [self.program, *self.words, "-c", self.config, "--admin-host", "127.0.0.1", "--admin-port", self.admin]
+        self.process = subprocess.Popen([str(c) for c in pinned(ALL_CPUS, *command)], stdin=subprocess.DEVNULL)
+        wait(f"{' '.join(self.words)} to be ready", lambda: self.page("/readyz"), self.process)
+
+    def page(self, path):
+        """The text of a page of the admin listener; None while there is none, or it is not well."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=30)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return text if answer.status == 200 else None
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    def mode(self):
+        """leading, repair-only or standby."""
+        first = json.loads(self.page("/debug/queues"))[0]
+        return first.get("queue", first)["leadership"]["mode"]
 
 
 class Api:
