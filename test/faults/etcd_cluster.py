@@ -19,9 +19,12 @@ import time
 import urllib.error
 import urllib.request
 
-from process import Failed, Port, Process, wait
+from process import Failed, Process, wait
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from ports import Port  # noqa: E402
+
 ROOT_PASSWORD = "root-password"
 USER, PASSWORD = "krake", "krake-password"
 
@@ -147,7 +150,7 @@ class EtcdCluster:
     def start(self):
         for member in self.members:
             member.start()
-        self.wait_healthy(30)
+        self.wait_healthy()
         if self.auth:
             self._enable_auth()
         return self
@@ -180,10 +183,10 @@ class EtcdCluster:
         assert result.returncode == 0, f"etcdctl {words}: {result.stdout}{result.stderr}"
         return result.stdout
 
-    def leader(self, seconds=20):
+    def leader(self, seconds=60):
         return wait("one etcd member to lead", lambda: next((m for m in self.members if m.alive() and not m.paused and m.is_leader()), None), seconds)
 
-    def wait_healthy(self, seconds=30):
+    def wait_healthy(self, seconds=60):
         def look():
             for member in self.members:
                 member.check()

@@ -9,11 +9,15 @@ import socket
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "test"))
+from ports import kept_port  # noqa: E402,F401  the rows take it from here
+
 SECONDS = float(os.environ.get("SECONDS_PER_ROW", "4"))
 # What is measured runs on one CPU, the load on another.
 CPUS = sorted(os.sched_getaffinity(0))
@@ -118,12 +122,6 @@ def wait(what, check, process=None, seconds=60, interval=0.005):
     raise Broken(f"not within {seconds} s: {what}")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -166,8 +164,8 @@ class Server:
     """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program."""
 
     def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True):
-        self.admin = free_port()
-        self.port = free_port()
+        self.admin = kept_port()
+        self.port = kept_port()
         config = bench.new_path("api.yaml")
         config.write_text(f"host: 127.0.0.1\nport: {self.port}\nstore: {store}\nauthentication: {{allow_anonymous: true}}\n"
                           f"authorization: always-allow\nadmin: {{host: 127.0.0.1, port: {self.admin}}}\nlog: {{level: ERROR}}\n")
