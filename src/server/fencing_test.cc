@@ -23,7 +23,7 @@ const std::map<std::string_view, std::string_view> kBodies = {
     {"Application",
      R"({"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}],"constraints":{"cluster":{}}}})"},
     {"Cluster",
-     R"({"spec":{"kubeconfig":{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x"}}],"users":[{"name":"x","user":{}}]},"constraints":{"cloud":{}}}})"},
+     R"({"spec":{"kubeconfig":{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x"}}],"users":[{"name":"x","user":{"token":"t"}}]},"constraints":{"cloud":{}}}})"},
 };
 
 // Bodies of sub-resources, in an order in which each is allowed after the one before.
