@@ -176,10 +176,10 @@ class EtcdCluster:
         return out
 
     def etcdctl(self, *words, user="root", endpoints=None):
-        env = self.environment(user)
+        env = self.environment(user) | {"ETCDCTL_DIAL_TIMEOUT": "30s", "ETCDCTL_COMMAND_TIMEOUT": "60s"}
         if endpoints:
             env["ETCDCTL_ENDPOINTS"] = ",".join(endpoints)
-        result = subprocess.run(["etcdctl", *map(str, words)], env=env, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(["etcdctl", *map(str, words)], env=env, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, f"etcdctl {words}: {result.stdout}{result.stderr}"
         return result.stdout
 

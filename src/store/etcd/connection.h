@@ -80,6 +80,7 @@ class UnaryCall final : public Operation, public InFlight, public std::enable_sh
   Response response;
   bool finished = false;
   Notifier done;
+  std::uint64_t login = 0;  // whose token it carries
 
  private:
   std::shared_ptr<Connection> connection_;
@@ -122,6 +123,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Makes sure there is a token where there is a user.
   Awaitable<Status> log_in();
   void forget_token() { token_.clear(); }
+  // What carried the token of that login got no answer. An etcd that was set back to a snapshot waits, for an index it
+  // is long to reach, before it looks at a token of before: it never says that the token is no longer valid.
+  void doubt_token(std::uint64_t login) {
+    if (login == logins_) token_.clear();
+  }
 
  private:
   template <class Service, class Request, class Response>
@@ -149,6 +155,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::vector<MemberPtr> members_;
   std::size_t current_ = 0;
   std::string token_;
+  std::uint64_t logins_ = 0;
   bool login_wanted_ = false;  // false also after an etcd without users said so
   AsyncMutex logging_in_;
   bool closed_ = false;
@@ -162,7 +169,10 @@ template <class Response>
 void UnaryCall<Response>::completed(bool /*ok*/) {
   member_->in_flight.erase(this);
   // Also when nobody waits any more: impatient clients must not keep everybody with a silent member.
-  if (status.error_code() == grpc::DEADLINE_EXCEEDED) connection_->leave(member_);
+  if (status.error_code() == grpc::DEADLINE_EXCEEDED) {
+    connection_->leave(member_);
+    connection_->doubt_token(login);
+  }
   finished = true;
   done.notify_all();
   const auto last = std::move(self_);
@@ -177,6 +187,7 @@ Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(
     const Request& request, Duration time) {
   auto call = std::make_shared<UnaryCall<Response>>(shared_from_this(), member);
   this->prepare(call->context);
+  call->login = logins_;
   call->context.set_deadline(gpr_time_from_micros(time / std::chrono::microseconds(1), GPR_TIMESPAN));
   call->start((member->stub<Service>().*prepare)(&call->context, request, queue()));
   while (!call->finished) co_await call->done.wait();
