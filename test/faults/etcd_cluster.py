@@ -175,11 +175,11 @@ class EtcdCluster:
             out |= {"TEST_ETCD_USER": user, "TEST_ETCD_PASSWORD": password, "ETCDCTL_USER": f"{user}:{password}"}
         return out
 
-    def etcdctl(self, *words, user="root", endpoints=None):
+    def etcdctl(self, *words, user="root", endpoints=None, stdin=None):
         env = self.environment(user) | {"ETCDCTL_DIAL_TIMEOUT": "30s", "ETCDCTL_COMMAND_TIMEOUT": "60s"}
         if endpoints:
             env["ETCDCTL_ENDPOINTS"] = ",".join(endpoints)
-        result = subprocess.run(["etcdctl", *map(str, words)], env=env, capture_output=True, text=True, timeout=120)
+        result = subprocess.run(["etcdctl", *map(str, words)], env=env, capture_output=True, text=True, timeout=120, input=stdin)
         assert result.returncode == 0, f"etcdctl {words}: {result.stdout}{result.stderr}"
         return result.stdout
 
