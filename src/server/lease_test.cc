@@ -1,4 +1,4 @@
-// Leases and the fence of their epochs.
+// Leases. The fence their epochs are is in fencing_test.cc.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,6 +17,7 @@ std::string epoch_of(const HttpResponse& answer) {
 
 TEST(Lease, WhatIsAskedForWronglyIsRefusedByField) {
   testing::TestServer t;
+  const auto nothing = *t.world.run(t.store->current());
   const struct {
     std::string_view body;
     std::string_view wanted;
@@ -31,16 +32,76 @@ TEST(Lease, WhatIsAskedForWronglyIsRefusedByField) {
       {R"({"holder":"h","ttl_seconds":2.5})", "{'ttl_seconds': ['Not a valid integer.']}"},
       {R"({"holder":"h","ttl_seconds":"soon"})", "{'ttl_seconds': ['Not a valid integer.']}"},
       {R"({"spec":{"holder":"h","ttl_seconds":2.5}})", "{'spec': {'ttl_seconds': ['Not a valid integer.']}}"},
+      {R"({"holder":null})", "{'holder': ['Field may not be null.']}"},
+      {R"({"holder":["h"]})", "{'holder': ['Not a valid string.']}"},
+      {R"({"holder":"h","ttl_seconds":1})", "{'ttl_seconds': ['Must be from 2 to 3600.']}"},
+      {R"({"holder":"h","ttl_seconds":"6"})", "{'ttl_seconds': ['Not a valid integer.']}"},
+      {R"({"holder":"h","ttl_seconds":true})", "{'ttl_seconds': ['Not a valid integer.']}"},
+      {R"({"holder":"h","ttl_seconds":null})", "{'ttl_seconds': ['Field may not be null.']}"},
+      {R"({"holder":"","ttl_seconds":0})",
+       "{'holder': ['Must have 1 to 255 characters.'], 'ttl_seconds': ['Must be from 2 to 3600.']}"},
+      {R"({"spec":{}})", "{'spec': {'holder': ['Missing data for required field.']}}"},
+      {R"({"spec":{"holder":""},"holder":"h"})", "{'spec': {'holder': ['Must have 1 to 255 characters.']}}"},
+      {R"({"holder":"h","kind":"Role"})", "{'kind': ['Must be equal to Lease.']}"},
       {R"([])", "{'_schema': ['Invalid input type.']}"},
+      {R"(null)", "{'_schema': ['Invalid input type.']}"},
   };
   for (const auto& [body, wanted] : cases) {
     const auto answer = t.call("PUT", std::string(kLease), std::string(body));
     EXPECT_EQ(answer.status, 422) << body;
     EXPECT_EQ(testing::TestServer::body_of(answer).string_at({"detail"}), wanted) << body;
   }
-  const auto longest = t.call("PUT", std::string(kLease), fmt::format(R"({{"holder":"{}"}})", std::string(256, 'h')));
-  EXPECT_EQ(longest.status, 422);
+  const auto holder = [&](std::size_t length) {
+    return t.call("PUT", std::string(kLease), fmt::format(R"({{"holder":"{}"}})", std::string(length, 'h')));
+  };
+  EXPECT_EQ(testing::TestServer::body_of(holder(256)).string_at({"detail"}),
+            "{'holder': ['Must have 1 to 255 characters.']}");
+  for (const std::string_view no_json : {"", "{", "{\"holder\":\"h\xff\"}", R"({"holder":"h","ttl_seconds":NaN})"})
+    EXPECT_EQ(t.call("PUT", std::string(kLease), std::string(no_json)).status, 415) << no_json;
   EXPECT_EQ(t.call("GET", std::string(kLease)).status, 404);
+  EXPECT_EQ(*t.world.run(t.store->current()), nothing);
+  EXPECT_EQ(holder(255).status, 200);
+}
+
+TEST(Lease, NamesAreNamesAsEverywhere) {
+  testing::TestServer t;
+  const auto nothing = *t.world.run(t.store->current());
+  for (const std::string& name :
+       {std::string("a%20b"), std::string("a%2Fb"), std::string("%00"), std::string(".."), std::string("-a"),
+        std::string("%C3%A9"), std::string("@"), std::string(300, 'a'), std::string(5000, 'a')}) {
+    const auto answer = t.call("PUT", "/core/leases/" + name, R"({"holder":"me"})");
+    EXPECT_EQ(answer.status, 422) << name;
+    EXPECT_EQ(testing::TestServer::body_of(answer).string_at({"detail"}),
+              "{'metadata': {'name': ['Invalid character in resource name.']}}")
+        << name;
+  }
+  for (const char* method : {"POST", "PATCH"})
+    EXPECT_EQ(t.call(method, std::string(kLease), R"({"holder":"me"})").status, 405) << method;
+  for (const char* method : {"POST", "PUT", "PATCH", "DELETE"})
+    EXPECT_EQ(t.call(method, "/core/leases", R"({"holder":"me"})").status, 405) << method;
+  EXPECT_EQ(t.call("PUT", "/core/leases/boss/status", R"({"holder":"me"})").status, 404);
+  EXPECT_EQ(*t.world.run(t.store->current()), nothing);
+}
+
+// Neither an old epoch nor another's name ends a term or prolongs it.
+TEST(Lease, IsItsHoldersAlone) {
+  testing::TestServer t;
+  const auto taken = t.call("PUT", std::string(kLease), R"({"holder":"me"})");
+  const auto revision = t.server.cache().revision();
+  const auto refused = t.call("PUT", std::string(kLease), R"({"holder":"you","ttl_seconds":3600})");
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(testing::TestServer::body_of(refused).string_at({"lease", "spec", "holder"}), "me");
+  EXPECT_EQ(epoch_of(refused), epoch_of(taken)) << "so that who was late knows whom he would have to fence";
+  for (const char* query : {"", "?holder=", "?holder=you", "?holder=ME", "?holder=me%20", "?force=True"}) {
+    const auto kept = t.call("DELETE", std::string(kLease) + query);
+    EXPECT_EQ(kept.status, 409) << query;
+    EXPECT_THAT(kept.body, HasSubstr("is held by 'me'; name that holder with ?holder=")) << query;
+  }
+  EXPECT_EQ(t.server.cache().revision(), revision);
+  t.world.run(sleep_for(t.world.clock, std::chrono::seconds(4)));
+  EXPECT_EQ(t.call("PUT", std::string(kLease), R"({"holder":"you"})").status, 409);
+  t.world.run(sleep_for(t.world.clock, std::chrono::seconds(3)));
+  EXPECT_EQ(t.call("GET", std::string(kLease)).status, 404) << "what others ask prolongs nothing";
 }
 
 TEST(Lease, WhoHasNoRightToItGetsNone) {
@@ -48,13 +109,17 @@ TEST(Lease, WhoHasNoRightToItGetsNone) {
   options.auth.client_certificates = true;
   options.auth.mode = access::Authorization::rbac;
   testing::TestServer t(options);
+  const auto nothing = *t.world.run(t.store->current());
   EXPECT_EQ(t.call("PUT", std::string(kLease), R"({"holder":"alice"})").status, 403);
   const auto own = make_inproc_transport(t.server.handler(), Peer{.common_name = "system:scheduler"}, t.world.clock);
   const auto put = [&](std::string target) {
     return t.world.run(own->send({"PUT", std::move(target), {}, R"({"holder":"me"})"}))->status;
   };
+  EXPECT_EQ(*t.world.run(t.store->current()), nothing);
   EXPECT_EQ(put("/core/leases/scheduler"), 200);
   EXPECT_EQ(put(std::string(kLease)), 403);
+  EXPECT_EQ(t.call("DELETE", "/core/leases/scheduler?holder=me").status, 403) << "nor take it from its holder";
+  EXPECT_EQ(t.world.run(t.store->list("/core/leases/"))->entries.size(), 1U);
 }
 
 TEST(Lease, ReadsListsAndEventsSayTheEpoch) {
@@ -90,31 +155,6 @@ TEST(Lease, ARenewalMayChangeTheTimeAndKeepsTheEpoch) {
   t.world.run(sleep_for(t.world.clock, std::chrono::seconds(3)));
   EXPECT_EQ(t.call("GET", std::string(kLease)).status, 404);
   EXPECT_NE(epoch_of(put(2)), epoch_of(taken));
-}
-
-TEST(Lease, AWrongEpochChangesNothing) {
-  testing::TestServer t;
-  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})").status, 200);
-  const auto taken = t.call("PUT", std::string(kLease), R"({"holder":"me"})");
-  const std::string right = "boss/" + epoch_of(taken);
-  const auto etag = std::string(*t.call("GET", "/core/roles/r").headers.get("ETag"));
-  const auto revision = t.server.cache().revision();
-  for (const std::string wrong : {"boss/1", "boss", "", "/", "boss/", "boss/s1-", "boss/s1-x", "boss/-1", "boss/s2-2",
-                                  "boss/s1-1", "other/s1-2", "boss/s1-99999999999999999999"}) {
-    const Headers headers{{"Krake-Leader", wrong}};
-    const auto patched = t.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})", headers);
-    EXPECT_EQ(patched.status, 412) << wrong;
-    EXPECT_THAT(patched.body, HasSubstr("leadership lost"));
-    EXPECT_THAT(patched.body, ::testing::Not(HasSubstr("title")));
-    EXPECT_EQ(t.call("PATCH", "/core/roles/r", R"({})", headers).status, 412)
-        << "nor may it learn that nothing is to do";
-    EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"s"},"rules":[]})", headers).status, 412) << wrong;
-    EXPECT_EQ(t.call("DELETE", "/core/roles/r", "", headers).status, 412) << wrong;
-  }
-  EXPECT_EQ(*t.call("GET", "/core/roles/r").headers.get("ETag"), etag);
-  EXPECT_EQ(t.server.cache().revision(), revision);
-  EXPECT_EQ(t.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})", {{"Krake-Leader", right}}).status,
-            200);
 }
 
 TEST(Lease, AnUnreadableValueObeysItsPreconditionsAndGoesByForce) {

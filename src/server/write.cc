@@ -140,13 +140,14 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   Cache::Draft draft(cache_, *object);
   if (draft.stored()->size() > kMaxObjectBytes) co_return refuse(too_large(kind, meta.name, draft.stored()->size()));
   store::Txn txn;
-  txn.guards.push_back(store::Guard::absent(draft.key()));
+  // In this order: who leads no more is not told whether the name is taken.
   if (*guard) txn.guards.push_back(**guard);
+  txn.guards.push_back(store::Guard::absent(draft.key()));
   txn.puts.push_back({draft.key(), draft.stored()});
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
-    if (conflict->guard > 0) co_return refuse(leadership_lost(request));
+    if (*guard && conflict->guard == 0) co_return refuse(leadership_lost(request));
     co_return refuse(Problem{.status = 409,
                              .detail = already_there(kind, request.route.ns, meta.name),
                              .title = Title::resource_already_exists});

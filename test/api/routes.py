@@ -724,7 +724,10 @@ class Suite(Checks):
                                 ({"holder": "a", "ttl_seconds": 3601}, {"ttl_seconds": [TEXT]}),
                                 ({"holder": "a", "ttl_seconds": 10 ** 30}, {"ttl_seconds": [TEXT]}),
                                 ({"holder": "a", "ttl_seconds": 2.5}, {"ttl_seconds": ["Not a valid integer."]}),
-                                ({"holder": "a", "ttl_seconds": "soon"}, {"ttl_seconds": ["Not a valid integer."]})]:
+                                ({"holder": "a", "ttl_seconds": "soon"}, {"ttl_seconds": ["Not a valid integer."]}),
+                                ({"holder": "a", "ttl_seconds": "6"}, {"ttl_seconds": ["Not a valid integer."]}),
+                                ({"holder": "a", "ttl_seconds": True}, {"ttl_seconds": ["Not a valid integer."]}),
+                                ({"holder": "", "ttl_seconds": 0}, {"holder": [TEXT], "ttl_seconds": [TEXT]})]:
             self.invalid("", "PUT", path + "l", body, structure)
         self.invalid("an invalid name", "PUT", path + "a%2Fb", {"holder": "a"}, {"metadata": {"name": ["Invalid character in resource name."]}})
         self.cover("PUT", template, "I")

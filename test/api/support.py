@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
-from harness import Processes  # noqa: E402,F401  the scripts take it from here
+from harness import Processes, kept_port  # noqa: E402,F401  the scripts take it from here
 
 JSON = "application/json; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
@@ -264,12 +264,6 @@ def split_replies(data, methods=()):
 # ---- servers
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Server:
     """`krake api` on the memory store, open to everybody unless `config` says otherwise. YAML is a superset of JSON."""
 
@@ -279,17 +273,12 @@ class Server:
                  "authorization": "always-allow", "log": {"level": "ERROR"}, **config}
         self.path = processes.state / f"{name}.yaml"
         log = processes.state / f"{name}.log"
-        for _ in range(5):
-            if admin:
-                # The admin listener has no port 0 (it means off): a free one is guessed, another if it was taken meanwhile.
-                whole["admin"] = {"host": "127.0.0.1", "port": free_port()}
-            self.path.write_text(json.dumps(whole))
-            self.process = processes.start(name, processes.bin / "krake", "api", "-c", self.path)
-            processes.wait(f"{name} to run or to give up", lambda: "Running on" in log.read_text() or self.process.poll() is not None)
-            if self.process.poll() is None:
-                break
-        else:
-            raise AssertionError(f"{name} does not start: {log.read_text()}")
+        if admin:
+            whole["admin"] = {"host": "127.0.0.1", "port": kept_port()}  # not 0, which means off
+        self.path.write_text(json.dumps(whole))
+        self.process = processes.start(name, processes.bin / "krake", "api", "-c", self.path)
+        processes.wait(f"{name} to run or to give up", lambda: "Running on" in log.read_text() or self.process.poll() is not None)
+        assert self.alive(), f"{name} does not start: {log.read_text()}"
         self.port = int(re.search(r"Running on http://127\.0\.0\.1:(\d+) ", log.read_text()).group(1))
         self.admin_port = whole.get("admin", {}).get("port")
 

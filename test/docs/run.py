@@ -22,7 +22,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,9 @@ import markdown
 import shell
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "test"))
+from ports import kept_port  # noqa: E402
+
 DEADLINE = 60
 DEADLINE_MAKE = 300
 PROGRAMS = ("krake", "krakectl", "kubesim")
@@ -68,12 +70,6 @@ def matches(wanted, seen, open_end=False):
             pattern += ".*".join(re.escape(normal(part)) if part.strip() else " ?" for part in re.split(r"\.\.\.", normal(line))) + r"\n"
     lines = "".join(normal(line) + "\n" for line in "\n".join(seen).rstrip().split("\n"))
     return re.match(pattern + (r"" if open_end else r"\Z"), lines) is not None
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
 
 
 def shows_error(command):
@@ -229,7 +225,7 @@ class Document:
 
     def run_one(self, session, block, command):
         self.ran += 1
-        typed = re.sub(r"\b1808\d\b", lambda match: self.ports.setdefault(match.group(), free_port()), command.text)
+        typed = re.sub(r"\b1808\d\b", lambda match: self.ports.setdefault(match.group(), str(kept_port())), command.text)
         if block.marker == "background" or command.text.rstrip().endswith("&"):
             return self.start(session, command, typed)
         end = time.monotonic() + DEADLINE

@@ -2,7 +2,6 @@
 import hashlib
 import json
 import re
-import socket
 import ssl
 import stat
 import subprocess
@@ -12,13 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
-from harness import Processes
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+from harness import Processes, kept_port
 
 
 with Processes(sys.argv[1]) as p:
@@ -199,7 +192,7 @@ with Processes(sys.argv[1]) as p:
     server.stop()
 
     # The same file into an etcd and out of it; an API server that is there meanwhile does not stay.
-    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    client, peer = (f"http://127.0.0.1:{kept_port()}" for _ in range(2))
     p.start("etcd", "/usr/bin/etcd", "--data-dir", p.state / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}")
     config = p.state / "etcd.yaml"

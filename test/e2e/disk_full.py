@@ -3,13 +3,12 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 
-from harness import Processes
+from harness import Processes, kept_port
 
 INSIDE = "KRAKE_TEST_OWN_MOUNTS"
 if INSIDE not in os.environ:
@@ -21,16 +20,10 @@ if INSIDE not in os.environ:
     os.execvp("unshare", ["unshare", "-rm", sys.executable, *sys.argv])
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 with Processes(sys.argv[1]) as p:
     disk = pathlib.Path("/mnt")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", disk], check=True)
-    admin = f"http://127.0.0.1:{free_port()}"
+    admin = f"http://127.0.0.1:{kept_port()}"
     config = p.state / "api.yaml"
     config.write_text(f"""
 host: 127.0.0.1

@@ -5,12 +5,15 @@ import pathlib
 import re
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "test"))
+from ports import kept_port  # noqa: E402,F401  the scripts take it from here
 
 
 class Processes:
@@ -31,7 +34,7 @@ class Processes:
             process.terminate()
         for _, process in self.running:
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
         self.folder.cleanup()
@@ -42,7 +45,7 @@ class Processes:
         self.running.append((name, process))
         return process
 
-    def wait(self, what, check, seconds=60):
+    def wait(self, what, check, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             seen = check()

@@ -37,7 +37,7 @@ with Processes(sys.argv[1]) as p:
         found = json.loads(kubectl("get", "deployments", "-o", "json"))["items"]
         return [d for d in found if d["metadata"]["name"] == "echo-demo" and d["metadata"]["uid"] != uid]
 
-    p.wait("echo-demo to be there again", another, 20)
+    p.wait("echo-demo to be there again", another)
 
     # Amnesia: the status is wiped, comes back, and nobody touched the workload.
     def settled():
@@ -45,7 +45,7 @@ with Processes(sys.argv[1]) as p:
         pods = status["container_health"] or {}
         return status["state"] == "RUNNING" and not status["reason"] and pods.get("running_pods") == pods.get("desired_pods") == 1
 
-    p.wait("echo-demo to be RUNNING again", settled, 60)
+    p.wait("echo-demo to be RUNNING again", settled)
     before = json.loads(kubectl("get", "deployment", "echo-demo", "-o", "json"))["metadata"]
     import re
     import ssl
@@ -64,7 +64,7 @@ with Processes(sys.argv[1]) as p:
         status = p.get("kube", "app", "get", "echo-demo")["status"]
         return status["state"] == "RUNNING" and status["running_on"] and status["running_on"]["name"] == "de"
 
-    p.wait("state and running_on to come back", back, 60)
+    p.wait("state and running_on to come back", back)
     after = json.loads(kubectl("get", "deployment", "echo-demo", "-o", "json"))["metadata"]
     assert (after["uid"], after["generation"], after["resourceVersion"]) == (before["uid"], before["generation"], before["resourceVersion"]), (before, after)
 print("1 passed, 0 failed")

@@ -10,7 +10,8 @@ from harness import Processes, ROOT, kube_client
 COMMANDS = [["scheduler"], ["controller", "kubernetes-application"], ["controller", "kubernetes-cluster"], ["gc"]]
 APPLICATION = COMMANDS[1]
 LEASE = "kubernetes-application"
-TTL = 3  # seconds
+TTL = 9  # seconds: what a busy machine does to renewals every third of it costs nobody the lease
+ALIVE = 2 * TTL / 3  # so long, at least, a lease lives after its last renewal
 
 with Processes(sys.argv[1]) as p:
     p.kubesim("de")
@@ -71,27 +72,27 @@ log: {{level: WARNING}}
     epoch = epoch_on_cluster()
     assert epoch, "the leader has left no epoch on the cluster"
 
-    # Told to stop: another one leads at once.
+    # Told to stop: another one leads while the lease would still have lived. How fast it can be is for the benchmark.
     first = p.wait("one to lead", leader)
     before = holder()
     begin = time.monotonic()
     processes[first].terminate()
-    p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=TTL)
+    p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=ALIVE)
     took = time.monotonic() - begin
-    assert took < 1.5, f"the lease has changed hands after {took:.1f} s only"
-    assert processes[first].wait(10) == 0, f"{first} ends with {processes[first].returncode}"
+    assert took < ALIVE, f"the lease has changed hands after {took:.1f} s only: nobody gave it back"
+    assert processes[first].wait(60) == 0, f"{first} ends with {processes[first].returncode}"
     repaired("the leader was told to stop")
     assert epoch_on_cluster() != epoch, "the new leader has changed the cluster under the old epoch"
     del processes[first]
 
-    # Killed: within the time of the lease and a second, and what this machine needs.
+    # Killed: another one leads when the lease has run out.
     processes[f"{LEASE}-three"] = start(APPLICATION, f"{LEASE}-three")
     second = p.wait("one to lead", leader)
     before = holder()
     processes[second].kill()
     processes[second].wait()
     del processes[second]
-    p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=TTL + 1 + 5)
+    p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=TTL + 30)
     repaired("the leader was killed")
 
     # Stopped and let go on: it has become a standby.
@@ -99,7 +100,7 @@ log: {{level: WARNING}}
     third = p.wait("one to lead", leader)
     before = holder()
     processes[third].send_signal(signal.SIGSTOP)
-    p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=TTL + 1 + 5)
+    p.wait("the lease to change hands", lambda: (now := holder()) and now != before, seconds=TTL + 30)
     repaired("the leader was stopped")
     after = holder()
     processes[third].send_signal(signal.SIGCONT)

@@ -1,9 +1,8 @@
 """P3, P9, P15: every controller a process of its own with its own role; each is killed in turn while somebody breaks the workload."""
 import json
-import re
 import sys
 
-from harness import Processes, ROOT, kube_client
+from harness import Processes, ROOT, kept_port, kube_client
 
 COMPONENTS = {
     "system:scheduler": ["scheduler"],
@@ -16,10 +15,9 @@ with Processes(sys.argv[1]) as p:
     p.kubesim("de")
     users = ["system:admin", *COMPONENTS]
     (p.state / "tokens").write_text("".join(f"token-of-{u} {u}\n" for u in users))
+    port = kept_port()  # for both lives of the API server
     config = p.state / "api.yaml"
-
-    def start_api(port):
-        config.write_text(f"""
+    config.write_text(f"""
 host: 127.0.0.1
 port: {port}
 store: {{type: sqlite, path: {p.state}/krake.db}}
@@ -27,17 +25,18 @@ authentication: {{allow_anonymous: false, strategy: {{token: {{file: {p.state}/t
 authorization: RBAC
 log: {{level: WARNING}}
 """)
-        name = "api" if port == 0 else "api-again"
+
+    def start_api(name):
         process = p.start(name, p.bin / "krake", "api", "-c", config)
-        found = p.wait("the API's port", lambda: re.search(r"Running on http://[^:]+:(\d+)", (p.state / f"{name}.log").read_text()))
-        return process, int(found.group(1))
+        p.wait(f"{name} to run", lambda: "Running on" in (p.state / f"{name}.log").read_text())
+        return process
 
     def start(user, again=""):
         file = p.state / f"{user}.yaml"
         file.write_text(json.dumps({"api_endpoint": f"http://127.0.0.1:{port}", "token": f"token-of-{user}", "log": {"level": "WARNING"}}))
         return p.start(user + again, p.bin / "krake", *COMPONENTS[user], "-c", file)
 
-    api, port = start_api(0)
+    api = start_api("api")
     (p.state / "krakectl.yaml").write_text(f"api_url: http://127.0.0.1:{port}\nuser: system:admin\ntoken: token-of-system:admin\n")
     running = {user: start(user) for user in COMPONENTS}
 
@@ -66,7 +65,7 @@ log: {{level: WARNING}}
     api.wait()
     kube("DELETE")
     p.wait("the Deployment to be back without the API", lambda: (found := kube("GET")) and found["metadata"]["uid"] != uid)
-    api, _ = start_api(port)
+    api = start_api("api-again")
     p.wait("the API again", lambda: p.ctl("kube", "app", "list", check=False).returncode == 0)
     p.wait("echo-demo to run after the API's return", settled)
 

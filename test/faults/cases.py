@@ -278,7 +278,7 @@ def net_leader_alone(w):
     w.network.cut(Network.between(leader.name, [m.name for m in w.etcd.members]))
     begin, said = time.monotonic(), w.leaders.heard.get(leader.name, 0)
     others = [s for s in w.servers if s is not leader]
-    wait("another to lead", lambda: any((w.modes(s) or {}).get("scheduler") == "leading" for s in others), 40, seen=lambda: {s.name: w.modes(s) for s in w.servers})
+    wait("another to lead", lambda: any((w.modes(s) or {}).get("scheduler") == "leading" for s in others), seen=lambda: {s.name: w.modes(s) for s in w.servers})
     w.mark(f"taken over after {time.monotonic() - begin:.1f} s")
     w.hold(max(0, LONG - (time.monotonic() - begin)))
     if w.leaders.heard.get(leader.name, 0) == said:
@@ -299,7 +299,7 @@ def net_etcd_leader(w):
         peers = Network.between(leader.name, [m.name for m in w.etcd.members if m is not leader])
         w.mark(f"{leader.name} is cut off from its peers")
         w.network.cut(peers)
-        wait("the others to elect a leader", lambda: any(m.is_leader() for m in w.etcd.members if m is not leader), 30)
+        wait("the others to elect a leader", lambda: any(m.is_leader() for m in w.etcd.members if m is not leader))
         w.progress(100, w.servers)
         w.mark("healed")
         w.network.heal()

@@ -19,9 +19,12 @@ import time
 import urllib.error
 import urllib.request
 
-from process import Failed, Port, Process, wait
+from process import Failed, Process, wait
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from ports import Port  # noqa: E402
+
 ROOT_PASSWORD = "root-password"
 USER, PASSWORD = "krake", "krake-password"
 
@@ -147,7 +150,7 @@ class EtcdCluster:
     def start(self):
         for member in self.members:
             member.start()
-        self.wait_healthy(30)
+        self.wait_healthy()
         if self.auth:
             self._enable_auth()
         return self
@@ -172,18 +175,18 @@ class EtcdCluster:
             out |= {"TEST_ETCD_USER": user, "TEST_ETCD_PASSWORD": password, "ETCDCTL_USER": f"{user}:{password}"}
         return out
 
-    def etcdctl(self, *words, user="root", endpoints=None):
-        env = self.environment(user)
+    def etcdctl(self, *words, user="root", endpoints=None, stdin=None):
+        env = self.environment(user) | {"ETCDCTL_DIAL_TIMEOUT": "30s", "ETCDCTL_COMMAND_TIMEOUT": "60s"}
         if endpoints:
             env["ETCDCTL_ENDPOINTS"] = ",".join(endpoints)
-        result = subprocess.run(["etcdctl", *map(str, words)], env=env, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(["etcdctl", *map(str, words)], env=env, capture_output=True, text=True, timeout=120, input=stdin)
         assert result.returncode == 0, f"etcdctl {words}: {result.stdout}{result.stderr}"
         return result.stdout
 
-    def leader(self, seconds=20):
+    def leader(self, seconds=60):
         return wait("one etcd member to lead", lambda: next((m for m in self.members if m.alive() and not m.paused and m.is_leader()), None), seconds)
 
-    def wait_healthy(self, seconds=30):
+    def wait_healthy(self, seconds=60):
         def look():
             for member in self.members:
                 member.check()

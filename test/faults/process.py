@@ -1,6 +1,5 @@
-"""A process of a fault test: started, killed, stopped (SIGSTOP), continued and started again on the same command line; and ports to keep."""
+"""A process of a fault test: started, killed, stopped (SIGSTOP), continued and started again on the same command line."""
 import signal
-import socket
 import subprocess
 import time
 
@@ -19,26 +18,6 @@ def wait(what, check, seconds=60, interval=0.02, seen=None):
         if time.monotonic() > end:
             raise Failed(f"not within {seconds:.0f} s: {what}" + (f"; seen: {seen()}" if seen else ""))
         time.sleep(interval)
-
-
-class Port:
-    """A port the kernel picked and keeps for us: bound with SO_REUSEADDR but never listening, so that our server (which sets it too) can
-    take it, again and again, and nobody else is given it by chance."""
-
-    def __init__(self, host="127.0.0.1"):
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind((host, 0))
-        self.host, self.number = self.socket.getsockname()
-
-    def __int__(self):
-        return self.number
-
-    def __str__(self):
-        return f"{self.host}:{self.number}"
-
-    def close(self):
-        self.socket.close()
 
 
 class Process:

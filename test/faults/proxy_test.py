@@ -74,7 +74,7 @@ class ProxyTest(unittest.TestCase):
         self.assertEqual(self.ask(self.client), b"hello")
         self.client.shutdown(socket.SHUT_WR)
         self.assertEqual(self.client.recv(1), b"")
-        wait("the echo to see the end", lambda: self.echo.open == 0, 5)
+        wait("the echo to see the end", lambda: self.echo.open == 0)
 
     def test_a_cut_is_silent_and_heals_for_new_connections(self):
         self.assertEqual(self.ask(self.client), b"hello")
@@ -96,7 +96,7 @@ class ProxyTest(unittest.TestCase):
         before = passed.passed
         self.network.cut(self.link, forward=False)
         self.client.sendall(b"heard")
-        wait("the bytes to arrive", lambda: passed.passed == before + 5, 5)
+        wait("the bytes to arrive", lambda: passed.passed == before + 5)
         self.assertTrue(self.silent(self.client))
 
     def test_a_cut_connection_that_was_idle_lives_on(self):
@@ -123,7 +123,7 @@ class ProxyTest(unittest.TestCase):
             self.client.recv(1)
         self.assertEqual(self.echo.open, 1)
         self.network.heal()
-        wait("the far end to hear of it", lambda: self.echo.open == 0, 5)
+        wait("the far end to hear of it", lambda: self.echo.open == 0)
 
     def test_delay_and_rate(self):
         self.network.slow(self.link, delay=0.1)

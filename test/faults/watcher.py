@@ -119,10 +119,10 @@ class Watchers:
     def start(self):
         for watcher in self.each:
             watcher.start()
-        wait("every watch to begin", lambda: all(w.segments for w in self.each), 30, seen=lambda: [w.problems for w in self.each])
+        wait("every watch to begin", lambda: all(w.segments for w in self.each), seen=lambda: [w.problems for w in self.each])
         return self
 
-    def catch_up(self, revision, seconds=30):
+    def catch_up(self, revision, seconds=60):
         wait(f"every watch to have reached revision {revision}", lambda: all(w.problems or w.upto() >= revision for w in self.each), seconds,
              seen=lambda: {w.url: w.upto() for w in self.each})
 

@@ -16,7 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from harness import ROOT
 from etcd_cluster import PASSWORD, USER, Certificates, EtcdCluster
 from http_api import Api, NotSent, Unknown
-from process import Failed, Port, Process, wait
+from ports import Port
+from process import Failed, Process, wait
 from proxy import Network, owner_of
 from recorder import Load, check_linearizable, check_revisions
 from watcher import Watchers
@@ -263,7 +264,7 @@ class World:
             self._make_controllers()
             for process in self.controller_processes():
                 process.start()
-        wait("the simulated clusters", lambda: all((self.folder / f"{n}.kubeconfig").exists() for n in self.names), 30)
+        wait("the simulated clusters", lambda: all((self.folder / f"{n}.kubeconfig").exists() for n in self.names))
         self.clusters = {n: Cluster(self.folder / f"{n}.kubeconfig") for n in self.names}
         if self.controllers != "none":
             for name in self.names:
@@ -327,7 +328,7 @@ class World:
     def krake_processes(self):
         return [self.processes[name] for name in self.admin_ports]
 
-    def leader_process(self, lease, seconds=40):
+    def leader_process(self, lease, seconds=60):
         """The process that leads, by its own account; the lease has a holder, too."""
 
         def look():
@@ -371,7 +372,7 @@ class World:
     def acked(self, server=None, since=0):
         return sum(1 for o in self.load.history.operations[since:] if o["status"] == "ok" and o["op"] != "get" and server in (None, o["server"]))
 
-    def progress(self, count=100, servers=None, seconds=60):
+    def progress(self, count=100, servers=None, seconds=120):
         """Waits until so many more writes are acknowledged - by each of `servers`, if given."""
         since = len(self.load.history.operations)
         wanted = [None] if servers is None else [self.servers.index(s) for s in servers]
@@ -420,7 +421,7 @@ class World:
     def check_places(self, places):
         """Each application lies on its cluster alone."""
         wait("each application to lie on its one cluster", lambda: all(
-            [n for n in self.names if f"{app}-demo" in self.clusters[n].deployments()] == [place] for app, place in places.items()), 30,
+            [n for n in self.names if f"{app}-demo" in self.clusters[n].deployments()] == [place] for app, place in places.items()), 60,
              seen=lambda: {n: sorted(self.clusters[n].deployments()) for n in self.names})
 
     # ---- judging
@@ -462,7 +463,7 @@ class World:
             self.leaders.check()
         views = [self.holders(i) for i in range(len(self.servers))]
         if any(view != views[0] for view in views):
-            wait("all servers to name the same leaders", lambda: len({json.dumps(self.holders(i), sort_keys=True) for i in range(len(self.servers))}) == 1, 20)
+            wait("all servers to name the same leaders", lambda: len({json.dumps(self.holders(i), sort_keys=True) for i in range(len(self.servers))}) == 1)
 
     def close(self, keep=False):
         for part in (self.load, self.watchers, self.leaders):

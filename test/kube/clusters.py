@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -19,20 +18,13 @@ import urllib.error
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from ports import kept_port  # noqa: E402
+
 TOKEN = "admin-token"
 CONTROLLERS = "deployment-controller,replicaset-controller,endpoints-controller,endpointslice-controller,namespace-controller,garbage-collector-controller"
 ADMISSION_OFF = ("ServiceAccount,TaintNodesByCondition,MutatingAdmissionWebhook,ValidatingAdmissionWebhook,MutatingAdmissionPolicy,"
                  "ValidatingAdmissionPolicy,ResourceQuota,PodSecurity")
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def openssl(*args, stdin=None):
@@ -87,7 +79,7 @@ class Clusters:
 
     def up(self, names, nodes):
         certificates(self.folder)
-        etcd_port, *ports = free_ports(1 + len(names))
+        etcd_port, *ports = (kept_port() for _ in range(1 + len(names)))
         etcd = f"http://127.0.0.1:{etcd_port}"
         f = lambda name: str(self.folder / name)
         process = self.start("etcd", "etcd", "--unsafe-no-fsync", "--data-dir", f("etcd"), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,

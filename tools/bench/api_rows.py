@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from bench.harness import CLIENTS, LOAD_CPU, SECONDS, SERVER_CPU, Broken, Server, application, free_port, pinned, post_script, running, wait, wrk
+from bench.harness import CLIENTS, LOAD_CPU, SECONDS, SERVER_CPU, Broken, Server, application, kept_port, pinned, post_script, running, wait, wrk
 
 WATCHERS = 1000
 MEMORY = "{type: memory}"
@@ -39,7 +39,7 @@ def reads(bench, rows=True):
 def nginx_rate(bench, body):
     folder = bench.new_folder("nginx")
     (folder / "web").write_bytes(body)
-    port = free_port()
+    port = kept_port()
     config = folder / "nginx.conf"
     config.write_text(f"daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log /dev/null; events {{ worker_connections 1024; }}\n"
                       f"http {{ access_log off; keepalive_requests 100000000; server {{ listen 127.0.0.1:{port}; root {folder}; default_type application/json; }} }}\n")

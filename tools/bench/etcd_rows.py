@@ -4,7 +4,7 @@ import http.client
 import json
 import subprocess
 
-from bench.harness import ALL_CPUS, CLIENTS, SECONDS, Api, Broken, Server, application, cpu_seconds, free_port, pinned, post_script, running, wait, wrk
+from bench.harness import ALL_CPUS, CLIENTS, SECONDS, Api, Broken, Server, application, cpu_seconds, kept_port, pinned, post_script, running, wait, wrk
 
 ETCD = "/usr/bin/etcd"
 CONCURRENCY = [16, 64, 128]
@@ -31,7 +31,7 @@ class Etcd:
 
 @contextlib.contextmanager
 def etcd(bench):
-    folder, client, peer = bench.new_folder("etcd"), free_port(), free_port()
+    folder, client, peer = bench.new_folder("etcd"), kept_port(), kept_port()
     command = [ETCD, f"--data-dir={folder}/data", f"--listen-client-urls=http://127.0.0.1:{client}", f"--advertise-client-urls=http://127.0.0.1:{client}",
                f"--listen-peer-urls=http://127.0.0.1:{peer}", f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}", f"--initial-cluster=default=http://127.0.0.1:{peer}",
                "--quota-backend-bytes=8000000000", "--log-level=error"]

@@ -10,11 +10,15 @@ import socket
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "test"))
+from ports import kept_port  # noqa: E402,F401  the rows take it from here
+
 SECONDS = float(os.environ.get("SECONDS_PER_ROW", "4"))
 # What is measured runs on one CPU, the load on another.
 CPUS = sorted(os.sched_getaffinity(0))
@@ -124,12 +128,6 @@ def p90(times):
     return sorted(times)[math.ceil(0.9 * len(times)) - 1]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -172,8 +170,8 @@ class Server:
     """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program, `tokens` (token: user) are taken too."""
 
     def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True, tokens=None, stderr=None):
-        self.admin = free_port()
-        self.port = free_port()
+        self.admin = kept_port()
+        self.port = kept_port()
         config = bench.new_path("api.yaml")
         strategy = ""
         if tokens:
@@ -258,7 +256,7 @@ class Controller:
 
     def start(self):
         """Returns when its informers are synced."""
-        self.admin = free_port()
+        self.admin = kept_port()
         command = [self.program, *self.words, "-c", self.config, "--admin-host", "127.0.0.1", "--admin-port", self.admin]
         self.process = subprocess.Popen([str(c) for c in pinned(ALL_CPUS, *command)], stdin=subprocess.DEVNULL)
         wait(f"{' '.join(self.words)} to be ready", lambda: self.page("/readyz"), self.process)

@@ -51,12 +51,13 @@ struct Codec<LeaseRequest> {
     LeaseSpec& fields = out;
     const auto* spec = object ? object->find("spec") : nullptr;
     auto& errors_of_spec = spec ? errors.at("spec") : errors;
-    // The time is not made shorter behind its owner's back: elsewhere a fraction is cut off, as upstream does.
+    // The time is a whole number and nothing that could be read as one. Elsewhere numbers may be quoted and fractions
+    // are cut off, as upstream does: here that would change the time behind its owner's back.
     const auto* ttl = spec && spec->if_object() ? spec->if_object()->find("ttl_seconds")
                       : object && !spec         ? object->find("ttl_seconds")
                                                 : nullptr;
     out.ttl_given = ttl != nullptr;
-    if (ttl && ttl->if_number() && !ttl->if_number()->is_integer())
+    if (ttl && !ttl->is_null() && !(ttl->if_number() && ttl->if_number()->is_integer()))
       return errors_of_spec.at("ttl_seconds").add("Not a valid integer."), false;
     if (spec) return decode_present(*spec, fields, errors_of_spec, form) && good;
     return Codec<LeaseSpec>::decode(in, fields, errors, form) && good;

@@ -12,7 +12,7 @@ std::string read(std::string_view body) {
 
 TEST(LeaseRequest, IsASpecOrAnObjectWithOne) {
   EXPECT_EQ(read(R"({"holder":"h"})"), "h 6");
-  EXPECT_EQ(read(R"({"api":"core","kind":"Lease","holder":"h","ttl_seconds":"30"})"), "h 30");
+  EXPECT_EQ(read(R"({"api":"core","kind":"Lease","holder":"h","ttl_seconds":30})"), "h 30");
   const Lease lease{.spec = {.holder = "h", .ttl_seconds = 10}};
   EXPECT_EQ(read(encode_json(lease)), "h 10");
 }
@@ -24,6 +24,12 @@ TEST(LeaseRequest, NamesWhatIsWrong) {
             "{'kind': ['Must be equal to Lease.'], 'holder': ['Must have 1 to 255 characters.'], 'ttl_seconds': "
             "['Must be from 2 to 3600.']}");
   EXPECT_EQ(read(R"({"spec":{"ttl_seconds":6}})"), "{'spec': {'holder': ['Missing data for required field.']}}");
+  for (const char* no_number : {R"("30")", "30.0", "3e1", "true", "[30]", "{}"}) {
+    EXPECT_EQ(read(fmt::format(R"({{"holder":"h","ttl_seconds":{}}})", no_number)),
+              "{'ttl_seconds': ['Not a valid integer.']}")
+        << no_number;
+  }
+  EXPECT_EQ(read(R"({"holder":"h","ttl_seconds":null})"), "{'ttl_seconds': ['Field may not be null.']}");
   EXPECT_EQ(read(R"({"spec":null})"), "{'spec': ['Field may not be null.']}");
 }
 

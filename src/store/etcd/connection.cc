@@ -184,6 +184,7 @@ Awaitable<Status> Connection::log_in() {
                                                  members_.size() > 1 ? options_.patience : options_.timeout);
     if (call->status.ok()) {
       token_ = call->response.token();
+      ++logins_;
       co_return Status{};
     }
     if (closed_) co_return fail(closed_error());

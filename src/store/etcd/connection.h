@@ -88,6 +88,7 @@ class UnaryCall final : public Operation, public InFlight, public std::enable_sh
   MemberPtr member_;
   std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> reader_;
   std::shared_ptr<UnaryCall> self_;
+  std::uint64_t login_;  // whose token it carries
 };
 
 // May a call be made again when nobody knows whether it was carried out?
@@ -124,6 +125,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Makes sure there is a token where there is a user.
   Awaitable<Status> log_in();
   void forget_token() { token_.clear(); }
+  std::uint64_t logins() const { return logins_; }
+  // What carried the token of that login got no answer. An etcd that was set back to a snapshot waits, for an index it
+  // is long to reach, before it looks at a token of before: it never says that the token is no longer valid.
+  void doubt_token(std::uint64_t login) {
+    if (login == logins_) token_.clear();
+  }
 
  private:
   template <class Service, class Request, class Response>
@@ -151,6 +158,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::vector<MemberPtr> members_;
   std::size_t current_ = 0;
   std::string token_;
+  std::uint64_t logins_ = 0;
   bool login_wanted_ = false;  // false also after an etcd without users said so
   AsyncMutex logging_in_;
   bool closed_ = false;
@@ -158,13 +166,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 template <class Response>
 UnaryCall<Response>::UnaryCall(std::shared_ptr<Connection> connection, MemberPtr member)
-    : done(connection->executor()), connection_(std::move(connection)), member_(std::move(member)) {}
+    : done(connection->executor()),
+      connection_(std::move(connection)),
+      member_(std::move(member)),
+      login_(connection_->logins()) {}
 
 template <class Response>
 void UnaryCall<Response>::completed(bool /*ok*/) {
   member_->in_flight.erase(this);
   // Also when nobody waits any more: impatient clients must not keep everybody with a silent member.
-  if (status.error_code() == grpc::DEADLINE_EXCEEDED) connection_->leave(member_);
+  if (status.error_code() == grpc::DEADLINE_EXCEEDED) {
+    connection_->leave(member_);
+    connection_->doubt_token(login_);
+  }
   finished = true;
   done.notify_all();
   if (then) std::exchange(then, nullptr)(*this);

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "base/check.h"
 
@@ -23,23 +24,20 @@ namespace krake::store {
 
 namespace {
 
-// Ports nobody has now. Between this and their use somebody else may take one: etcd then says so and the test fails.
-std::vector<int> free_ports(int count) {
-  std::vector<int> sockets;
-  std::vector<int> ports;
-  for (int i = 0; i < count; ++i) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0, "bind");
-    CHECK(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0, "getsockname");
-    sockets.push_back(fd);
-    ports.push_back(ntohs(address.sin_port));
-  }
-  for (const int fd : sockets) ::close(fd);
-  return ports;
+// A socket on a port of its own, bound but never listening: etcd, which sets SO_REUSEADDR as we do, can take the port
+// again and again, and the kernel gives it to nobody else.
+int keep_port(int& port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  CHECK(::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0, "setsockopt");
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0, "bind");
+  CHECK(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0, "getsockname");
+  port = ntohs(address.sin_port);
+  return fd;
 }
 
 std::pair<int, std::string> output_of(const std::string& command) {
@@ -95,10 +93,10 @@ EtcdCluster::EtcdCluster(ClusterOptions options) : options_(std::move(options)) 
         " && openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile san"
         " -out server.pem");
   }
-  const auto ports = free_ports(2 * options_.members);
   for (int i = 0; i < options_.members; ++i) {
-    const auto at = static_cast<std::size_t>(i) * 2;
-    members_.push_back({.client_port = ports[at], .peer_port = ports[at + 1]});
+    auto& member = members_.emplace_back();
+    kept_.push_back(keep_port(member.client_port));
+    kept_.push_back(keep_port(member.peer_port));
   }
   for (int i = 0; i < options_.members; ++i) start(i);
   wait_ready();
@@ -106,6 +104,7 @@ EtcdCluster::EtcdCluster(ClusterOptions options) : options_(std::move(options)) 
 
 EtcdCluster::~EtcdCluster() {
   for (int i = 0; i < options_.members; ++i) kill(i);
+  for (const int fd : kept_) ::close(fd);
   std::error_code ignored;
   std::filesystem::remove_all(folder_, ignored);
 }

@@ -52,6 +52,7 @@ class EtcdCluster {
   ClusterOptions options_;
   std::string folder_;
   std::vector<Member> members_;
+  std::vector<int> kept_;  // sockets that keep the ports ours between two lives of a member
 };
 
 // A cluster that is left over from an earlier test, wiped, or a new one; goes back when the pointer dies. One kind of

@@ -374,6 +374,33 @@ TEST(EtcdStore, ASnapshotPutBackIsNoticed) {
   EXPECT_NE(rig->store().id(), id) << "so that no revision of before is mistaken for one of now";
 }
 
+// It waits for the index of the log-in that a token names, and is long to reach it: it never says that the token is
+// void.
+TEST(EtcdStore, ASnapshotPutBackIsNoticedAlsoByWhoHasLoggedIn) {
+  Site site;
+  site.cluster->ctl("user add root:top");
+  site.cluster->ctl("auth enable");
+  for (int i = 0; i < 10; ++i) site.cluster->ctl("--user=root:top put filler x");
+  Unopened root(
+      {.endpoints = site.cluster->endpoints(), .user = "root", .password = "top", .timeout = std::chrono::seconds(2)});
+  const auto written = root.run(root.store->commit({.puts = {{"k", bytes("old")}}}));
+  ASSERT_TRUE(written) << error_of(written);
+  const auto id = root.store->id();
+  const auto snapshot = site.cluster->folder() + "/snapshot";
+  site.cluster->ctl("--user=root:top snapshot save " + snapshot);
+  ASSERT_TRUE(root.run(root.store->commit({.puts = {{"k", bytes("new")}}})));
+  site.cluster->kill(0);
+  site.cluster->replace_data(0, snapshot);
+  site.cluster->start(0);
+  const Mono begin = root.clock.now();
+  auto entry = root.run(root.store->get("k"));
+  while (!entry && root.clock.now() - begin < std::chrono::seconds(60)) entry = root.run(root.store->get("k"));
+  ASSERT_TRUE(entry) << error_of(entry);
+  ASSERT_TRUE(*entry);
+  EXPECT_EQ(*(*entry)->value, "old");
+  EXPECT_NE(root.store->id(), id);
+}
+
 TEST(EtcdStore, APrefixKeepsSitesApartAndReadsSeeEveryCommitBelowIt) {
   Site site;
   auto one = site.rig({.prefix = "/one"});

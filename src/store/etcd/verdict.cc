@@ -63,9 +63,14 @@ Row by_code(int code) {
   }
 }
 
-// A handshake that fails says so deep inside a long text.
-std::string_view tls_advice(std::string_view message) {
+// A handshake that fails says so deep inside a long text. That our certificate is refused we are not even told: with
+// TLS 1.3 the handshake is over for us by then, and the new connection just ends.
+std::string_view tls_advice(std::string_view url, std::string_view message) {
   const auto has = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
+  if (url.starts_with("https://") && has("failed to connect") &&
+      (has("Connection reset by peer") || has("Endpoint read failed") || has("Socket closed"))) {
+    return "it ends new connections at once: does it accept etcd.tls.cert?";
+  }
   if (!has("SSL") && !has("Ssl") && !has("andshak")) return "";
   if (has("CERTIFICATE_VERIFY_FAILED") || has("certificate verify failed")) {
     return "its certificate is not signed by etcd.tls.ca or not made for that host name";
@@ -80,7 +85,7 @@ Verdict judge(const Refusal& refusal) {
   const auto known =
       std::ranges::find_if(kRows, [&](const Row& row) { return message.find(row.words) != std::string_view::npos; });
   const Row row = known != std::end(kRows) ? *known : by_code(refusal.code);
-  const auto advice = row.advice.empty() ? tls_advice(message) : row.advice;
+  const auto advice = row.advice.empty() ? tls_advice(refusal.url, message) : row.advice;
   return {row.next, row.maybe_applied,
           Error{row.code, fmt::format("etcd at {}: {}: {}{}{}", refusal.url, refusal.what,
                                       message.empty() ? "no answer" : message, advice.empty() ? "" : "; ", advice)}};

@@ -49,6 +49,19 @@ TEST(Verdict, SaysWhetherToAskAgainWhatMayHaveHappenedAndWhatToDo) {
   }
 }
 
+TEST(Verdict, ConnectionsThatEndAtOnceAreAboutTheCertificateWhereThereIsTls) {
+  const auto told = [](const char* url, const char* message) {
+    return judge({14, message, url, "Range"}).error.message.find("etcd.tls.cert") != std::string::npos;
+  };
+  for (const char* end : {"Connection reset by peer", "Endpoint read failed", "Socket closed"}) {
+    const auto message = fmt::format("failed to connect to all addresses; last error: UNAVAILABLE: {}", end);
+    EXPECT_TRUE(told("https://e:2379", message.c_str())) << message;
+    EXPECT_FALSE(told("http://e:2379", message.c_str())) << message;
+    EXPECT_FALSE(told("https://e:2379", end)) << "a member that dies";
+  }
+  EXPECT_FALSE(told("https://e:2379", "failed to connect to all addresses; last error: Connection refused"));
+}
+
 }  // namespace
 
 }  // namespace krake::store::etcd
