@@ -173,7 +173,8 @@ Awaitable<Status> Connection::log_in() {
   if (!login_wanted_ || !token_.empty()) co_return Status{};
   const auto self = shared_from_this();
   const auto lock = co_await logging_in_.lock();
-  if (!login_wanted_ || !token_.empty() || closed_) co_return Status{};  // somebody else did meanwhile
+  if (closed_) co_return fail(closed_error());
+  if (!login_wanted_ || !token_.empty()) co_return Status{};  // somebody else did meanwhile
   pb::AuthenticateRequest request;
   request.set_name(options_.user);
   request.set_password(options_.password);
@@ -206,7 +207,7 @@ Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat 
   if (closed_ && !unknown) co_return fail(closed_error());
   if (verdict.next == Next::elsewhere) leave(member);
   if (unknown) {
-    error = {Code::timeout, error.message + "; it may or may not have been carried out"};
+    error = {Code::timeout, error.message + std::string(kMaybeApplied)};
     co_return fail(std::move(error));
   }
   if (verdict.next == Next::give_up) co_return fail(std::move(error));
@@ -214,7 +215,7 @@ Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat 
   ++progress.attempts;
   if (verdict.next == Next::log_in) {
     if (progress.attempts > 3 || options_.user.empty()) co_return fail(std::move(error));
-    token_.clear();
+    doubt_token(progress.login);
     login_wanted_ = true;
     co_return Status{};
   }

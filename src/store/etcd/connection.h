@@ -26,6 +26,9 @@ namespace pb = ::etcdserverpb;
 
 class Connection;
 
+// How the message of an error ends whose outcome nobody knows.
+inline constexpr std::string_view kMaybeApplied = "; it may or may not have been carried out";
+
 // Something in flight to a member, to be ended when the member is given up.
 class InFlight {
  public:
@@ -143,7 +146,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   struct Progress {
     Mono begin;
     int attempts = 0;
-    int refused = 0;  // in a row
+    int refused = 0;          // in a row
+    std::uint64_t login = 0;  // that the last one went with
   };
   // How to go on after an attempt failed; an error: not at all.
   Awaitable<Status> recover(MemberPtr member, Verdict verdict, Repeat repeat, Progress& progress);
@@ -217,6 +221,7 @@ Awaitable<Result<Response>> Connection::call(std::string_view what,
     // Too short an attempt tells nothing of the member.
     if (time < std::min(options_.patience, options_.timeout) / 4)
       co_return fail(Code::unavailable, "etcd: no member answered in time");
+    progress.login = logins_;
     const auto call = co_await attempt<Service>(asked, prepare, request, time);
     if (call->status.ok()) co_return std::move(call->response);
     const auto& text = call->status.error_message();

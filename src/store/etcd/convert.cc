@@ -82,7 +82,18 @@ constexpr std::size_t kMaxInner = kMaxEtcdOperations - kMaxGroup;
 // Far below what etcd takes: a long entry in its log holds up everybody.
 constexpr std::size_t kMaxGroupBytes = std::size_t{256} << 10;
 
-// What those chosen, and those passed over, read and write.
+bool writes(const Txn& txn, std::string_view key) {
+  const auto same = [&](const auto& operation) { return operation.key == key; };
+  return std::ranges::any_of(txn.puts, same) || std::ranges::any_of(txn.removes, same);
+}
+
+// How many of the outer transaction's operations it takes; see group_request().
+std::size_t outer_operations(const Txn& txn) {
+  const auto guards = std::ranges::count_if(txn.guards, [&](const Guard& guard) { return !writes(txn, guard.key); });
+  return std::max<std::size_t>(1, txn.puts.size() + txn.removes.size() + static_cast<std::size_t>(guards));
+}
+
+// What those chosen read and write.
 class Touched {
  public:
   bool meets(const Txn& txn) const {
@@ -105,28 +116,43 @@ class Touched {
 
 }  // namespace
 
-std::vector<std::size_t> choose_group(std::span<const Txn* const> waiting) {
-  std::vector<std::size_t> chosen;
+Chosen choose_group(std::span<const Txn* const> waiting) {
+  Chosen chosen;
   Touched touched;
   std::size_t bytes = 0;
-  for (std::size_t i = 0; i < waiting.size() && chosen.size() < kMaxGroup; ++i) {
+  std::size_t operations = 0;
+  for (std::size_t i = 0; i < waiting.size(); ++i) {
     const Txn& txn = *waiting[i];
-    const auto size = txn_bytes(txn);
-    const bool large = txn.guards.size() > kMaxInner || txn.puts.size() + txn.removes.size() > kMaxInner;
-    const bool fits = !large && bytes + size <= kMaxGroupBytes && !touched.meets(txn);
-    if (fits || i == 0) {
-      chosen.push_back(i);
-      bytes += size;
-      if (large) break;
+    const auto outer = outer_operations(txn);
+    const bool large = outer > kMaxGroup || txn.guards.size() > kMaxInner;
+    if (i == 0 && large) return {.together = {0}, .alone = {}};
+    if (large || touched.meets(txn)) {
+      chosen.alone.push_back(i);
+      continue;
     }
+    const auto size = txn_bytes(txn);
+    if (i > 0 && (bytes + size > kMaxGroupBytes || operations + outer > kMaxGroup)) break;
+    chosen.together.push_back(i);
+    bytes += size;
+    operations += outer;
     touched.add(txn);
   }
   return chosen;
 }
 
+// Without a comparison the first branch is taken, always. But etcd does not look into it for what it asks beforehand,
+// whether there is room and whether the user may: for that the other branch names all keys.
 pb::TxnRequest group_request(const KeySpace& space, std::span<const Txn* const> txns) {
   pb::TxnRequest request;
-  for (const auto* txn : txns) *request.add_success()->mutable_request_txn() = txn_request(space, *txn);
+  for (const auto* txn : txns) {
+    *request.add_success()->mutable_request_txn() = txn_request(space, *txn);
+    for (const auto& put : txn->puts) request.add_failure()->mutable_request_put()->set_key(space.to_etcd(put.key));
+    for (const auto& remove : txn->removes)
+      request.add_failure()->mutable_request_delete_range()->set_key(space.to_etcd(remove.key));
+    for (const auto& guard : txn->guards) {
+      if (!writes(*txn, guard.key)) request.add_failure()->mutable_request_range()->set_key(space.to_etcd(guard.key));
+    }
+  }
   return request;
 }
 

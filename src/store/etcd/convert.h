@@ -33,10 +33,14 @@ pb::TxnRequest txn_request(const KeySpace& space, const Txn& txn);
 // `revision` is of the whole answer. timeout: it is no answer to this, and nobody knows what etcd did.
 Result<CommitResult> commit_result(const KeySpace& space, const Txn& txn, pb::TxnResponse& response, Revision revision);
 
-// Which of the waiting commits go together into one etcd transaction, as ascending indices; the first always does. None
-// of them writes what another one reads or writes, because all guards are judged before anything is written; and nobody
-// overtakes one it has to do with.
-std::vector<std::size_t> choose_group(std::span<const Txn* const> waiting);
+// Which of the waiting commits are sent now, as ascending indices; the others wait for the next group.
+struct Chosen {
+  // As one etcd transaction; the first always. None of them writes what another one reads or writes, because all guards
+  // are judged before anything is written.
+  std::vector<std::size_t> together;
+  std::vector<std::size_t> alone;  // those who have to do with one of them, or are too large
+};
+Chosen choose_group(std::span<const Txn* const> waiting);
 // A transaction within it for each.
 pb::TxnRequest group_request(const KeySpace& space, std::span<const Txn* const> txns);
 

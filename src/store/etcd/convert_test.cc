@@ -53,7 +53,7 @@ TEST(Convert, AConflictWithItselfIsACommit) {
   EXPECT_EQ(own_commit({.guards = {Guard::modified_at("k", 5)}, .removes = {{"k"}}}, {0, std::nullopt}), std::nullopt);
 }
 
-std::vector<std::size_t> grouped(const std::vector<Txn>& txns) {
+Chosen chosen_of(const std::vector<Txn>& txns) {
   std::vector<const Txn*> waiting;
   for (const auto& txn : txns) waiting.push_back(&txn);
   return choose_group(waiting);
@@ -61,41 +61,63 @@ std::vector<std::size_t> grouped(const std::vector<Txn>& txns) {
 
 Txn put(const char* key) { return {.guards = {Guard::absent(key)}, .puts = {{key, bytes("v")}}}; }
 
+using Indices = std::vector<std::size_t>;
+
 TEST(Convert, CommitsGoTogetherUnlessTheyHaveToDoWithEachOther) {
-  const auto indices = [](auto... i) { return std::vector<std::size_t>{static_cast<std::size_t>(i)...}; };
   const Txn fenced{.guards = {Guard::created_at("lease", 3)}, .puts = {{"x", bytes("v")}}};
   const Txn fenced_too{.guards = {Guard::created_at("lease", 3)}, .puts = {{"y", bytes("v")}}};
   const Txn renewal{.guards = {Guard::modified_at("lease", 3)}, .puts = {{"lease", bytes("v")}}};
-  EXPECT_EQ(grouped({put("a"), put("b"), put("c")}), indices(0, 1, 2));
-  EXPECT_EQ(grouped({put("a"), put("a"), put("b")}), indices(0, 2)) << "one key twice";
-  EXPECT_EQ(grouped({put("a"), {.removes = {{"a"}}}, put("b")}), indices(0, 2));
-  EXPECT_EQ(grouped({fenced, fenced_too}), indices(0, 1)) << "both read it";
-  EXPECT_EQ(grouped({fenced, renewal, put("b")}), indices(0, 2)) << "one writes what the other reads";
-  EXPECT_EQ(grouped({renewal, fenced, put("b")}), indices(0, 2));
-  EXPECT_EQ(grouped({put("a"), {.guards = {Guard::absent("a")}, .puts = {{"x", bytes("v")}}}, fenced}), indices(0))
-      << "the third would overtake the second, which waits";
-  EXPECT_EQ(grouped({put("a")}), indices(0));
+  struct Row {
+    const char* why;
+    std::vector<Txn> waiting;
+    Indices together;
+    Indices alone;
+  };
+  const Row rows[] = {
+      {"nothing in common", {put("a"), put("b"), put("c")}, {0, 1, 2}, {}},
+      {"one key twice", {put("a"), put("a"), put("b")}, {0, 2}, {1}},
+      {"written and removed", {put("a"), {.removes = {{"a"}}}, put("b")}, {0, 2}, {1}},
+      {"both read it", {fenced, fenced_too}, {0, 1}, {}},
+      {"read, then written", {fenced, renewal, put("b")}, {0, 2}, {1}},
+      {"written, then read", {renewal, fenced, put("b")}, {0, 2}, {1}},
+      {"one", {put("a")}, {0}, {}},
+  };
+  for (const auto& row : rows) {
+    const auto chosen = chosen_of(row.waiting);
+    EXPECT_EQ(chosen.together, row.together) << row.why;
+    EXPECT_EQ(chosen.alone, row.alone) << row.why;
+  }
 }
 
 TEST(Convert, AGroupIsBounded) {
-  const auto large = [](std::size_t size) {
-    return Txn{.puts = {{"k" + std::to_string(size), bytes(std::string(size, 'x').c_str())}}};
-  };
-  EXPECT_EQ(grouped({large(1'000'000), put("b")}).size(), 1U) << "as large as one may be, alone";
-  EXPECT_EQ(grouped({put("b"), large(1'000'000), put("c")}), (std::vector<std::size_t>{0, 2}));
+  const auto large = [](std::size_t size) { return Txn{.puts = {{"big", bytes(std::string(size, 'x').c_str())}}}; };
+  EXPECT_EQ(chosen_of({large(1'000'000), put("b")}).together, Indices{0}) << "as large as one may be";
+  EXPECT_EQ(chosen_of({large(1'000'000), put("b")}).alone, Indices{}) << "the next one waits for the next group";
+  EXPECT_EQ(chosen_of({put("b"), large(1'000'000), put("c")}).together, Indices{0});
   Txn wide;
   for (int i = 0; i < 90; ++i) wide.puts.push_back({"w" + std::to_string(i), bytes("v")});
-  EXPECT_EQ(grouped({wide, put("b")}).size(), 1U);
-  EXPECT_EQ(grouped({put("b"), wide, put("c")}), (std::vector<std::size_t>{0, 2}));
+  EXPECT_EQ(chosen_of({wide, put("b")}).together, Indices{0});
+  EXPECT_EQ(chosen_of({put("b"), wide, put("c")}).together, (Indices{0, 2}));
+  EXPECT_EQ(chosen_of({put("b"), wide, put("c")}).alone, Indices{1});
   std::vector<Txn> many;
   for (int i = 0; i < 200; ++i) many.push_back({.puts = {{std::to_string(i), bytes("v")}}});
-  EXPECT_EQ(grouped(many).size(), 64U);
+  EXPECT_EQ(chosen_of(many).together.size(), 64U);
+  for (auto& txn : many) txn.guards.push_back(Guard::absent("fence"));
+  EXPECT_EQ(chosen_of(many).together.size(), 32U) << "a key that is only read counts";
 }
 
 // All guards are judged before anything is written: the outcome must be that of one after the other all the same.
 TEST(Convert, WithinAGroupNobodyWritesWhatAnotherReadsOrWrites) {
   Random random(11);
   const auto key = [&] { return std::string(1, static_cast<char>('a' + random.below(12))); };
+  const auto writes = [](const Txn& txn, const std::string& k) {
+    return std::ranges::count(txn.puts, k, &Put::key) + std::ranges::count(txn.removes, k, &Remove::key) > 0;
+  };
+  const auto meet = [&](const Txn& a, const Txn& b) {
+    return std::ranges::any_of(a.guards, [&](const Guard& g) { return writes(b, g.key); }) ||
+           std::ranges::any_of(a.puts, [&](const Put& p) { return writes(b, p.key); }) ||
+           std::ranges::any_of(a.removes, [&](const Remove& r) { return writes(b, r.key); });
+  };
   for (int round = 0; round < 2'000; ++round) {
     std::vector<Txn> txns(1 + random.below(8));
     for (auto& txn : txns) {
@@ -103,21 +125,13 @@ TEST(Convert, WithinAGroupNobodyWritesWhatAnotherReadsOrWrites) {
       if (random.chance(0.8)) txn.puts.push_back({key(), bytes("v")});
       if (random.chance(0.2) || txn.puts.empty()) txn.removes.push_back({"r" + key()});
     }
-    const auto chosen = grouped(txns);
-    ASSERT_FALSE(chosen.empty());
-    EXPECT_EQ(chosen.front(), 0U);
-    const auto writes = [](const Txn& txn, const std::string& k) {
-      return std::ranges::count(txn.puts, k, &Put::key) + std::ranges::count(txn.removes, k, &Remove::key) > 0;
-    };
-    const auto meet = [&](const Txn& a, const Txn& b) {
-      return std::ranges::any_of(a.guards, [&](const Guard& g) { return writes(b, g.key); }) ||
-             std::ranges::any_of(a.puts, [&](const Put& p) { return writes(b, p.key); }) ||
-             std::ranges::any_of(a.removes, [&](const Remove& r) { return writes(b, r.key); });
-    };
-    for (const auto i : chosen) {
-      for (std::size_t j = 0; j < txns.size(); ++j) {
-        if (j == i || (j > i && std::ranges::count(chosen, j) == 0)) continue;
-        EXPECT_FALSE(meet(txns[i], txns[j]) || meet(txns[j], txns[i])) << i << " and " << j;
+    const auto chosen = chosen_of(txns);
+    ASSERT_FALSE(chosen.together.empty());
+    EXPECT_EQ(chosen.together.front(), 0U);
+    EXPECT_EQ(chosen.together.size() + chosen.alone.size(), txns.size()) << "all are small";
+    for (const auto i : chosen.together) {
+      for (const auto j : chosen.together) {
+        EXPECT_FALSE(i != j && (meet(txns[i], txns[j]) || meet(txns[j], txns[i]))) << i << " and " << j;
       }
     }
   }

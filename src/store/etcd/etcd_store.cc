@@ -67,10 +67,11 @@ class Etcd final : public EtcdStore {
       : connection_(std::move(connection)),
         clock_(clock),
         space_{connection_->options().prefix},
-        group_(std::make_shared<GroupCommit>(connection_, space_, [this](const pb::ResponseHeader& header) -> Status {
-          if (note(header)) return {};
-          return fail(Code::timeout, replaced_error().message);
-        })) {
+        group_(std::make_shared<GroupCommit>(connection_, space_,
+                                             GroupCommit::Owner{
+                                                 .accept = [this](const auto& header) { return accept(header); },
+                                                 .alone = [this](const Txn& txn) { return commit_once(txn); },
+                                             })) {
     partial_ = !space_.prefix.empty();
   }
   ~Etcd() override { connection_->close(); }
@@ -191,6 +192,11 @@ class Etcd final : public EtcdStore {
     return true;
   }
 
+  Status accept(const pb::ResponseHeader& header) {
+    if (note(header)) return {};
+    return fail(Code::timeout, replaced_error().message);
+  }
+
   void adopt(Identity identity) {
     const auto before = id();
     identity_ = std::move(identity);
@@ -252,6 +258,7 @@ class Etcd final : public EtcdStore {
   Awaitable<Result<Listing>> list_once(const std::string& prefix, const ListOptions& options);
   Awaitable<Result<Revision>> current_of_prefix();
   Awaitable<Result<CommitResult>> commit_once(const Txn& txn);
+  Awaitable<Result<CommitResult>> outcome_at_quota(Txn txn, Error error);
   Awaitable<Result<std::shared_ptr<WatchStream>>> open_stream(EtcdRange range, Revision after);
   Awaitable<Status> follow_main(std::shared_ptr<WatchStream> stream, EtcdRange range, Revision after, bool narrowed);
   Awaitable<Status> check_history(const std::string& prefix, Revision after);
@@ -304,13 +311,9 @@ Awaitable<Result<CommitResult>> Etcd::commit_once(const Txn& txn) {
   auto response = co_await connection_->call<pb::KV>("Txn", &pb::KV::Stub::PrepareAsyncTxn,
                                                      etcd::txn_request(space_, txn), Repeat::unless_maybe_applied);
   if (response) {
-    if (!note(response->header())) co_return fail(Code::timeout, replaced_error().message);
+    CO_RETURN_IF_ERROR(accept(response->header()));
     const Revision revision = response->header().revision();
     co_return etcd::commit_result(space_, txn, *response, revision);
-  }
-  if (response.error().code == Code::not_found) {
-    const auto put = std::ranges::find_if(txn.puts, [](const Put& p) { return p.lease != 0; });
-    if (put != txn.puts.end()) co_return fail(unknown_lease(put->key, put->lease));
   }
   co_return fail(std::move(response).error());
 }
@@ -322,9 +325,15 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   const Mono begin = clock.now();
   const auto connection = connection_;  // tells whether this store still exists
   CO_RETURN_IF_ERROR(co_await connection_->log_in());
-  auto grouped = co_await group_->commit(txn);
-  auto result = grouped ? std::move(*grouped) : co_await commit_once(txn);
-  if (result || result.error().code != Code::timeout || !etcd::safe_to_repeat(txn)) co_return result;
+  auto result = co_await group_->commit(txn);
+  if (!result && result.error().code == Code::not_found) {
+    const auto put = std::ranges::find_if(txn.puts, [](const Put& p) { return p.lease != 0; });
+    if (put != txn.puts.end()) co_return fail(unknown_lease(put->key, put->lease));
+  }
+  if (result || result.error().code != Code::timeout || connection->closed()) co_return result;
+  if (result.error().message.find("space exceeded") != std::string::npos)
+    co_return co_await outcome_at_quota(std::move(txn), std::move(result).error());
+  if (!etcd::safe_to_repeat(txn)) co_return result;
   // Again, as often as it takes to find out what became of the first one.
   while (!connection->closed() && clock.now() - begin < connection->options().timeout) {
     auto again = co_await commit_once(txn);
@@ -339,6 +348,24 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
     break;  // somebody wrote since: over ours or before it
   }
   co_return result;
+}
+
+// etcd says that there is no room before it carries something out, or, when that took the last of it, after: the key
+// tells.
+Awaitable<Result<CommitResult>> Etcd::outcome_at_quota(Txn txn, Error error) {
+  if (txn.puts.empty()) co_return fail(std::move(error));
+  const auto& put = txn.puts.front();
+  const auto guard = std::ranges::find(txn.guards, put.key, &Guard::key);
+  if (guard == txn.guards.end() || guard->kind == Guard::Kind::created_at) co_return fail(std::move(error));
+  const auto entry = co_await get(put.key);
+  if (!entry) co_return fail(std::move(error));
+  const auto* present = *entry ? &**entry : nullptr;
+  if (holds(*guard, present)) {
+    error.message.resize(std::min(error.message.size(), error.message.find(etcd::kMaybeApplied)));
+    co_return fail(Code::unavailable, std::move(error.message));
+  }
+  if (present && *present->value == *put.value) co_return Committed{present->modified};
+  co_return fail(std::move(error));
 }
 
 Awaitable<Result<std::shared_ptr<WatchStream>>> Etcd::open_stream(EtcdRange range, Revision after) {

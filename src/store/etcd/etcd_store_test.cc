@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "store/bounded_store.h"
 #include "store/etcd/etcd_test_backend.h"
 
 namespace krake::store {
@@ -32,6 +33,10 @@ struct Site {
 };
 
 EtcdStore& etcd_of(Rig& rig) { return dynamic_cast<EtcdStore&>(rig.store()); }
+
+Txn creation(const std::string& key, const std::string& value = "v") {
+  return {.guards = {Guard::absent(key)}, .puts = {{key, bytes(value)}}};
+}
 
 std::string error_of(const auto& result) { return result ? "" : result.error().message; }
 
@@ -60,6 +65,16 @@ struct Unopened {
   template <class T>
   static Awaitable<void> keep(Awaitable<T> operation, std::optional<T>& result) {
     result.emplace(co_await std::move(operation));
+  }
+  // All at the same time.
+  std::vector<Result<CommitResult>> run_all(int count,
+                                            const std::function<Awaitable<Result<CommitResult>>(int)>& each) {
+    std::vector<std::optional<Result<CommitResult>>> results(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) tasks.spawn("test", keep(each(i), results[static_cast<std::size_t>(i)]));
+    while (!std::ranges::all_of(results, [](const auto& result) { return result.has_value(); })) step();
+    std::vector<Result<CommitResult>> done;
+    for (auto& result : results) done.push_back(std::move(*result));
+    return done;
   }
   boost::asio::io_context loop;
   RealClock clock{loop.get_executor()};
@@ -189,6 +204,9 @@ TEST(EtcdStore, LogsInAndLogsInAgainWhenItsTokenIsForgotten) {
     again = root.run(root.store->commit({.puts = {{"k", bytes("v")}}}));  // it takes a while to start
   }
   EXPECT_TRUE(again) << error_of(again);
+  site.cluster->ctl("--user=root:top user add another:pw");  // all tokens are void now
+  const auto together = root.run_all(15, [&](int i) { return root.store->commit(creation("t" + std::to_string(i))); });
+  for (const auto& result : together) EXPECT_TRUE(result) << error_of(result);
   site.cluster->ctl("--user=root:top auth disable");
   Unopened needless({.endpoints = site.cluster->endpoints(), .user = "root", .password = "top"});
   EXPECT_TRUE(needless.run(needless.store->current()));
@@ -201,9 +219,6 @@ TEST(EtcdStore, CommitsOfOneMomentAreOneTransactionAndEachHasItsOwnOutcome) {
   const Revision old = rig->put("old", "1");
   auto watch = rig->watch("", old);
   const auto start = [&](Txn txn) { return rig->start(rig->store().commit(std::move(txn))); };
-  const auto creation = [](const std::string& key) {
-    return Txn{.guards = {Guard::absent(key)}, .puts = {{key, bytes("v")}}};
-  };
   std::vector<Pending<Result<CommitResult>>> creations;
   for (int i = 0; i < 100; ++i) creations.push_back(start(creation("n" + std::to_string(i))));
   const auto stale = start({.guards = {Guard::modified_at("old", old - 1)}, .puts = {{"x", bytes("v")}}});
@@ -278,6 +293,13 @@ TEST(EtcdStore, AUserWithFewRightsSeesEveryCommitOfItsKeysAndIsToldWhatIsMissing
   auto watch = krake.run(store.watch("", start));
   ASSERT_TRUE(watch) << error_of(watch);
   EXPECT_THAT(error_of(krake.run(store.commit({.puts = {{"elsewhere", bytes("v")}}}))), HasSubstr("permission denied"));
+  const auto mixed = krake.run_all(6, [&](int i) {
+    return store.commit(creation(i % 2 == 0 ? "elsewhere" + std::to_string(i) : "/core/metrics/m" + std::to_string(i)));
+  });
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    if (i % 2 == 0) EXPECT_THAT(error_of(mixed[i]), HasSubstr("permission denied"));
+    if (i % 2 != 0) EXPECT_TRUE(mixed[i]) << error_of(mixed[i]);
+  }
   // Whatever others do, elsewhere or here: current() is a revision the watch reaches, and not older than what was done.
   Revision seen = start;
   for (int i = 0; i < 12; ++i) {
@@ -328,6 +350,15 @@ TEST(EtcdStore, AtItsQuotaWritesFailClearlyReadsGoOnAndItResumes) {
   }
   EXPECT_THAT(refused, HasSubstr("etcdctl alarm disarm"));
   EXPECT_THAT(error_of(rig->run(rig->store().writable())), HasSubstr("etcdctl alarm disarm"));
+  const auto start = [&](Txn txn) { return rig->start(rig->store().commit(std::move(txn))); };
+  std::vector<Pending<Result<CommitResult>>> together;
+  for (int i = 0; i < 20; ++i) together.push_back(start(creation("t" + std::to_string(i))));
+  for (const auto& pending : together) {
+    const auto result = rig->finish(pending);
+    ASSERT_FALSE(result) << "many at once are not let in where one is not";
+    EXPECT_EQ(result.error().code, Code::unavailable);
+    EXPECT_THAT(error_of(result), HasSubstr("etcdctl alarm disarm"));
+  }
   EXPECT_TRUE(rig->get("k"));
   EXPECT_EQ(rig->current(), last);
   ASSERT_TRUE(rig->compact(last));
@@ -335,6 +366,70 @@ TEST(EtcdStore, AtItsQuotaWritesFailClearlyReadsGoOnAndItResumes) {
   site.cluster->ctl("alarm disarm");
   EXPECT_TRUE(rig->run(rig->store().writable()));
   EXPECT_EQ(rig->put("k", "2"), last + 1);
+}
+
+// The last room may be taken by what is then answered with an error.
+TEST(EtcdStore, WhatIsRefusedForWantOfRoomWasNotCarriedOut) {
+  Site site({.flags = {"--quota-backend-bytes=2097152"}});
+  auto rig = site.rig();
+  std::map<std::string, Pending<Result<CommitResult>>> together;
+  bool full = false;
+  for (int round = 0; round < 200 && !full; ++round) {
+    together.clear();
+    for (int i = 0; i < 16; ++i) {
+      const auto key = fmt::format("r{}-{}", round, i);
+      together[key] = rig->start(rig->store().commit(creation(key, std::string(8'000, 'x'))));
+    }
+    for (const auto& [key, pending] : together) {
+      const auto result = rig->finish(pending);
+      full = full || !result;
+      if (!result && result.error().code != Code::unavailable) continue;  // unknown is always allowed to be said
+      EXPECT_EQ(rig->get(key).has_value(), result.has_value()) << key << ": " << error_of(result);
+    }
+  }
+  EXPECT_TRUE(full);
+}
+
+TEST(EtcdStore, WhatCouldNotBeSentInTimeIsKnownNotToBeDone) {
+  Site site;
+  Unopened there({.endpoints = site.cluster->endpoints()});
+  ASSERT_TRUE(there.run(there.store->current()));
+  BoundedStore bounded(*there.store, there.clock, {.call = std::chrono::milliseconds(300)});
+  site.cluster->pause(0);
+  const auto one = there.run_all(200, [&](int i) { return bounded.commit(creation("k" + std::to_string(i))); });
+  site.cluster->go_on(0);
+  int not_sent = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    if (one[i] || one[i].error().code != Code::unavailable) continue;
+    ++not_sent;
+    EXPECT_THAT(error_of(one[i]), HasSubstr("not sent"));
+    const auto entry = there.run(there.store->get("k" + std::to_string(i)));
+    ASSERT_TRUE(entry) << error_of(entry);
+    EXPECT_FALSE(*entry);
+  }
+  EXPECT_GT(not_sent, 0) << "two groups are under way, what does not fit into them waits";
+}
+
+TEST(EtcdStore, ACommitMayOutliveItsStore) {
+  for (const bool silent : {true, false}) {
+    SCOPED_TRACE(silent);
+    Site site;
+    Unopened there({.endpoints = site.cluster->endpoints()});
+    ASSERT_TRUE(there.run(there.store->current()));
+    silent ? site.cluster->pause(0) : site.cluster->kill(0);
+    std::vector<std::optional<Result<CommitResult>>> results(100);
+    for (std::size_t i = 0; i < results.size(); ++i)
+      there.tasks.spawn("test", there.keep(there.store->commit(creation("k" + std::to_string(i))), results[i]));
+    const Mono begin = there.clock.now();
+    while (there.clock.now() - begin < std::chrono::milliseconds(20)) there.loop.poll(), there.loop.restart();
+    there.store.reset();
+    while (there.tasks.size() > 0) there.step();
+    for (const auto& result : results) {
+      ASSERT_TRUE(result.has_value());
+      EXPECT_FALSE(*result);
+    }
+    if (silent) site.cluster->go_on(0);
+  }
 }
 
 TEST(EtcdStore, AnotherIdEndsAllWatchesOfAllWhoUseTheData) {

@@ -9,11 +9,23 @@ namespace {
 // While so many are under way, what comes waits and goes together. Two: one is being made durable while the next one is
 // on its way.
 constexpr int kMaxInFlight = 2;
-// Of those that wait so many are looked at for one group: who conflicts with one of them waits for the next.
-constexpr std::size_t kLookAhead = 256;
+constexpr std::size_t kMaxWaiting = 10'000;  // the server admits fewer requests
 }  // namespace
 
+// However it ends, the others go on.
+struct GroupCommit::Scouting {
+  explicit Scouting(GroupCommit& the_owner) : owner(the_owner) { owner.scouting_ = true; }
+  Scouting(const Scouting&) = delete;
+  Scouting& operator=(const Scouting&) = delete;
+  ~Scouting() {
+    owner.scouting_ = false;
+    owner.send_soon();
+  }
+  GroupCommit& owner;
+};
+
 struct GroupCommit::Waiter {
+  enum class Fate { open, settled, alone, scout };
   Waiter(GroupCommit& the_owner, const Txn& the_txn)
       : owner(the_owner),
         txn(the_txn),
@@ -22,66 +34,86 @@ struct GroupCommit::Waiter {
   Waiter& operator=(const Waiter&) = delete;
   ~Waiter() {
     if (group) std::ranges::replace(*group, this, nullptr);
-    if (!group) std::erase(owner.waiting_, this);
+    std::erase(owner.waiting_, this);
   }
-  void settle(std::optional<Result<CommitResult>> the_result) {
+  void settle(Result<CommitResult> the_result) {
     result = std::move(the_result);
-    done = true;
+    wake(Fate::settled);
+  }
+  void wake(Fate the_fate) {
+    fate = the_fate;
     woken.cancel();
   }
 
   GroupCommit& owner;
   const Txn& txn;
   boost::asio::steady_timer woken;
-  std::shared_ptr<Waiters> group;  // none: still waits for one
-  std::optional<Result<CommitResult>> result;
-  bool done = false;
+  std::shared_ptr<Waiters> group;  // it was sent with; none: it waits
+  Fate fate = Fate::open;
+  Result<CommitResult> result;
+  std::optional<Scouting> scouting;
 };
 
-Awaitable<std::optional<Result<CommitResult>>> GroupCommit::commit(const Txn& txn) {
+Awaitable<Result<CommitResult>> GroupCommit::commit(const Txn& txn) {
   const auto self = shared_from_this();
   if (connection_->closed()) co_return fail(Connection::closed_error());
+  if (waiting_.size() >= kMaxWaiting)
+    co_return fail(Code::unavailable, fmt::format("etcd: {} commits wait for it already", kMaxWaiting));
   Waiter waiter(*this, txn);
   waiting_.push_back(&waiter);
   send_soon();
-  while (!waiter.done) co_await wait_for_cancel(waiter.woken);
-  co_return std::move(waiter.result);
+  try {
+    while (waiter.fate == Waiter::Fate::open) co_await wait_for_cancel(waiter.woken);
+  } catch (const boost::system::system_error&) {
+    if (waiter.group) throw;
+    waiter.settle(fail(Code::unavailable, "etcd: not sent: those before it were not answered in time"));
+  }
+  if (waiter.fate == Waiter::Fate::settled) co_return std::move(waiter.result);
+  if (connection_->closed()) co_return fail(Connection::closed_error());
+  if (waiter.fate == Waiter::Fate::alone) co_return co_await owner_.alone(txn);
+  co_return co_await scout(txn);
+}
+
+Awaitable<Result<CommitResult>> GroupCommit::scout(const Txn& txn) {
+  auto result = co_await owner_.alone(txn);
+  // Those who have waited all the time need not find out one by one that nobody answers.
+  const bool nobody = !result && is_transient(result.error().code) &&
+                      result.error().message.find("permission denied") == std::string::npos;
+  if (nobody) fail_waiting({Code::unavailable, "not sent: " + result.error().message});
+  co_return result;
+}
+
+void GroupCommit::fail_waiting(const Error& error) {
+  for (auto* waiter : std::exchange(waiting_, {})) waiter->settle(fail(error));
 }
 
 // Whoever is about to come in this turn of the loop comes along.
 void GroupCommit::send_soon() {
-  if (sending_ || waiting_.empty() || in_flight_ >= kMaxInFlight) return;
+  if (sending_ || scouting_ || waiting_.empty() || in_flight_ >= kMaxInFlight) return;
   sending_ = true;
   boost::asio::post(connection_->executor(), [self = shared_from_this()] { self->send(); });
 }
 
 void GroupCommit::send() {
   sending_ = false;
-  if (connection_->closed()) {
-    for (auto* waiter : std::exchange(waiting_, {})) {
-      waiter->group = std::make_shared<Waiters>();
-      waiter->settle(fail(Connection::closed_error()));
-    }
-    return;
-  }
-  if (!waiting_.empty() && in_flight_ < kMaxInFlight) send_group();
+  if (connection_->closed()) return fail_waiting(Connection::closed_error());
+  if (scouting_ || waiting_.empty() || in_flight_ >= kMaxInFlight) return;
+  send_group();
   send_soon();
 }
 
 void GroupCommit::send_group() {
   std::vector<const Txn*> txns;
-  for (const auto* waiter : waiting_) {
-    txns.push_back(&waiter->txn);
-    if (txns.size() == kLookAhead) break;
-  }
+  for (const auto* waiter : waiting_) txns.push_back(&waiter->txn);
   const auto chosen = choose_group(txns);
   const auto group = std::make_shared<Waiters>();
   std::vector<const Txn*> members;
-  for (const auto i : chosen) {
+  for (const auto i : chosen.together) {
     group->push_back(waiting_[i]);
     members.push_back(txns[i]);
     std::exchange(waiting_[i], nullptr)->group = group;
   }
+  for (const auto i : chosen.alone) std::exchange(waiting_[i], nullptr)->wake(Waiter::Fate::alone);
   std::erase(waiting_, nullptr);
   const auto request = members.size() == 1 ? txn_request(space_, *members.front()) : group_request(space_, members);
   const auto asked = connection_->member();
@@ -99,37 +131,63 @@ void GroupCommit::send_group() {
 }
 
 void GroupCommit::answered(const Waiters& waiters, const MemberPtr& asked, UnaryCall<pb::TxnResponse>& call) {
-  // What is the same for all of them; null: each has an answer of its own.
-  std::optional<std::optional<Result<CommitResult>>> common;
+  const auto tell_all = [&](Code code, const std::string& message) {
+    for (auto* waiter : waiters) {
+      if (waiter) waiter->settle(fail(code, message));
+    }
+  };
   const auto& status = call.status;
   if (!status.ok()) {
-    auto verdict = judge({static_cast<int>(status.error_code()), status.error_message(), asked->url, "Txn"});
-    common.emplace(std::nullopt);
-    if (verdict.maybe_applied) {
-      if (verdict.next == Next::elsewhere) connection_->leave(asked);
-      common.emplace(fail(Code::timeout, verdict.error.message + "; it may or may not have been carried out"));
-    }
-  } else if (connection_->closed()) {
-    common.emplace(
-        fail(Code::timeout, "etcd: the store was closed meanwhile; it may or may not have been carried out"));
-  } else if (auto accepted = accept_(call.response.header()); !accepted) {
-    common.emplace(fail(std::move(accepted).error()));
-  } else if (waiters.size() > 1 && call.response.responses_size() != static_cast<int>(waiters.size())) {
-    common.emplace(fail(Code::timeout, "etcd: its answer to a transaction does not fit: nobody knows what it did"));
+    const auto verdict = judge({static_cast<int>(status.error_code()), status.error_message(), asked->url, "Txn"});
+    if (!verdict.maybe_applied) return refused(waiters, verdict);
+    if (verdict.next == Next::elsewhere) connection_->leave(asked);
+    return tell_all(Code::timeout, verdict.error.message + std::string(kMaybeApplied));
   }
+  if (connection_->closed())
+    return tell_all(Code::timeout, "etcd: the store was closed meanwhile" + std::string(kMaybeApplied));
+  if (auto accepted = owner_.accept(call.response.header()); !accepted)
+    return tell_all(accepted.error().code, accepted.error().message);
+  if (waiters.size() > 1 && call.response.responses_size() != static_cast<int>(waiters.size()))
+    return tell_all(Code::timeout, "etcd: its answer does not fit the transaction: nobody knows what it did");
   const Revision revision = call.response.header().revision();
   for (std::size_t i = 0; i < waiters.size(); ++i) {
-    auto* waiter = waiters[i];
-    if (!waiter) continue;
-    if (common) {
-      waiter->settle(*common);
-      continue;
-    }
+    if (!waiters[i]) continue;
     auto& response = waiters.size() == 1
                          ? call.response
                          : *call.response.mutable_responses(static_cast<int>(i))->mutable_response_txn();
-    waiter->settle(commit_result(space_, waiter->txn, response, revision));
+    waiters[i]->settle(commit_result(space_, waiters[i]->txn, response, revision));
   }
+}
+
+// None was carried out.
+void GroupCommit::refused(const Waiters& waiters, const Verdict& verdict) {
+  if (connection_->closed() || (verdict.next == Next::give_up && waiters.size() == 1)) {
+    const auto error = connection_->closed() ? Connection::closed_error() : verdict.error;
+    for (auto* waiter : waiters) {
+      if (waiter) waiter->settle(fail(error));
+    }
+  } else if (verdict.next == Next::give_up) {  // because of one of them: each finds out alone
+    for (auto* waiter : waiters) {
+      if (waiter) waiter->wake(Waiter::Fate::alone);
+    }
+  } else {
+    wait_again(waiters);
+    if (scouting_ || waiting_.empty()) return;
+    auto* scout = waiting_.front();
+    waiting_.pop_front();
+    scout->scouting.emplace(*this);
+    scout->wake(Waiter::Fate::scout);
+  }
+}
+
+void GroupCommit::wait_again(const Waiters& waiters) {
+  Waiters again;
+  for (auto* waiter : waiters) {
+    if (!waiter) continue;
+    waiter->group.reset();
+    again.push_back(waiter);
+  }
+  waiting_.insert(waiting_.begin(), again.begin(), again.end());
 }
 
 }  // namespace krake::store::etcd

@@ -17,30 +17,41 @@ namespace krake::store::etcd {
 
 class GroupCommit : public std::enable_shared_from_this<GroupCommit> {
  public:
-  // `accept` is shown the header of each answer; an error: the answer is worth nothing. It is not called once the
-  // connection is closed.
-  using Accept = std::function<Status(const pb::ResponseHeader&)>;
-  GroupCommit(std::shared_ptr<Connection> connection, KeySpace space, Accept accept)
-      : connection_(std::move(connection)), space_(std::move(space)), accept_(std::move(accept)) {}
+  // Neither is called once the connection is closed.
+  struct Owner {
+    // Is shown the header of each answer; an error: the answer is worth nothing.
+    std::function<Status(const pb::ResponseHeader&)> accept;
+    // Commits it without others, with all the patience there is: other members, a new log-in, back-off.
+    std::function<Awaitable<Result<CommitResult>>(const Txn&)> alone;
+  };
+  GroupCommit(std::shared_ptr<Connection> connection, KeySpace space, Owner owner)
+      : connection_(std::move(connection)), space_(std::move(space)), owner_(std::move(owner)) {}
 
-  // nullopt: it was refused and not carried out, perhaps for another one's sake. Sent alone it succeeds, or the error
-  // is its own. timeout: nobody knows. Connection::log_in() comes first; `txn` outlives the call.
-  Awaitable<std::optional<Result<CommitResult>>> commit(const Txn& txn);
+  // As Store::commit() has it; not_found: a lease is unknown. Cancelled before it was sent it answers unavailable: it
+  // was not carried out. Connection::log_in() comes first; `txn` outlives the call.
+  Awaitable<Result<CommitResult>> commit(const Txn& txn);
 
  private:
   struct Waiter;
+  struct Scouting;
   using Waiters = std::vector<Waiter*>;  // null: has gone meanwhile
+  Awaitable<void> settled(Waiter& waiter);
+  Awaitable<Result<CommitResult>> scout(const Txn& txn);
+  void fail_waiting(const Error& error);
   void send_soon();
   void send();
   void send_group();
   void answered(const Waiters& waiters, const MemberPtr& asked, UnaryCall<pb::TxnResponse>& call);
+  void refused(const Waiters& waiters, const Verdict& verdict);
+  void wait_again(const Waiters& waiters);
 
   std::shared_ptr<Connection> connection_;
   KeySpace space_;
-  Accept accept_;
+  Owner owner_;
   std::deque<Waiter*> waiting_;
   int in_flight_ = 0;
-  bool sending_ = false;  // send() will run
+  bool sending_ = false;   // send() will run
+  bool scouting_ = false;  // no group is sent: one commit finds out whether etcd can be had again
 };
 
 }  // namespace krake::store::etcd

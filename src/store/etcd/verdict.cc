@@ -17,7 +17,8 @@ struct Row {
 };
 
 constexpr Row kRows[] = {
-    {"database space exceeded", Next::give_up, false, Code::unavailable,
+    // It may be said after what took the last room was carried out.
+    {"database space exceeded", Next::give_up, true, Code::unavailable,
      "its space quota is used up: compact and defragment it, or raise --quota-backend-bytes, then run "
      "`etcdctl alarm disarm`; reads go on"},
     {"revision has been compacted", Next::give_up, false, Code::compacted, ""},

@@ -16,7 +16,7 @@ TEST(Verdict, SaysWhetherToAskAgainWhatMayHaveHappenedAndWhatToDo) {
     const char* part;  // of the message
   };
   constexpr Row kRows[] = {
-      {8, "etcdserver: mvcc: database space exceeded", Next::give_up, false, Code::unavailable, "alarm disarm"},
+      {8, "etcdserver: mvcc: database space exceeded", Next::give_up, true, Code::unavailable, "alarm disarm"},
       {11, "etcdserver: mvcc: required revision has been compacted", Next::give_up, false, Code::compacted, ""},
       {11, "etcdserver: mvcc: required revision is a future revision", Next::give_up, false, Code::invalid_argument,
        ""},
