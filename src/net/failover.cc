@@ -265,7 +265,7 @@ Awaitable<Result<Answer>> hedge(ServersPtr servers, HttpRequest request, CallOpt
                                             static_cast<Answer*>(nullptr)));
       if (answer && answer->status < 500 && answer->status != 429) {
         // Slow with this request alone, it is as good as before.
-        if (servers->all[slow].heard < begin) servers->doubt(slow, *other);
+        if (servers->all[slow].heard <= begin) servers->doubt(slow, *other);
         co_return answer;
       }
     }
