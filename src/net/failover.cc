@@ -19,6 +19,7 @@ struct Server {
   bool probing = false;
   Mono failed_probe{};  // when the last one without an answer was sent, and what came of it
   std::string why;
+  int failures = 0;  // such probes since it last answered fast
 };
 
 struct Servers {
@@ -33,6 +34,14 @@ struct Servers {
   void hear(std::size_t server) {
     all[server].heard = clock.now();
     all[server].doubted_until = {};
+  }
+  void hear_answer(std::size_t server, Mono sent) {
+    hear(server);
+    if (clock.now() - sent < options.probe_limit / 4) all[server].failures = 0;
+  }
+  // Longer with each in vain: where all servers are that slow, each gets its time in the end.
+  Duration probe_limit(std::size_t server) const {
+    return options.probe_limit * (1 << std::min(all[server].failures, 3));
   }
   bool doubted(std::size_t server) const { return clock.now() < all[server].doubted_until; }
   void doubt(std::size_t server, std::size_t better) {
@@ -87,14 +96,8 @@ Awaitable<std::variant<A, B>> either(Awaitable<A> a, Awaitable<B> b) {
 
 // ---- silence: a server that does not answer a question it could always answer
 
-// How long to wait before a server is asked whether it is there, and then for what it says.
-struct Patience {
-  Duration quiet;
-  Duration probe;
-};
-
 // The index needs no store, and whatever comes is a sign of life.
-Awaitable<void> probe(ServersPtr servers, std::size_t server, Duration limit) {
+Awaitable<void> probe(ServersPtr servers, std::size_t server) {
   struct Mark {
     Mark(Servers& the_servers, Server& the_server) : servers(the_servers), server(the_server) { server.probing = true; }
     ~Mark() {
@@ -108,14 +111,16 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server, Duration limit) {
   };
   auto& it = servers->all[server];
   const Mark mark(*servers, it);
+  const Duration limit = servers->probe_limit(server);
   for (;;) {
     const Mono sent = servers->clock.now();
     HttpRequest request{.method = "GET", .target = "/", .headers = {}, .body = {}};
     if (!servers->authorization.empty()) request.headers.add("Authorization", servers->authorization);
     const auto answer = co_await it.transport->send(std::move(request), {.timeout = limit});
-    if (answer) co_return servers->hear(server);
+    if (answer) co_return servers->hear_answer(server, sent);
     // Much too late: it was this process that was paused, and nobody has looked at what came meanwhile.
     if (servers->clock.now() - sent > 2 * limit) continue;
+    ++it.failures;
     it.failed_probe = sent;
     it.why = answer.error().message;
     co_return;
@@ -123,20 +128,20 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server, Duration limit) {
 }
 
 // Returns when the server has left a probe unanswered that was sent since. All who wait share one.
-Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, Mono quiet_since, Patience patience) {
+Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, Mono quiet_since, Duration patience) {
   const Mono begin = servers->clock.now();
-  const Mono earliest = begin + patience.probe / 4;  // whatever is known: probes may fail at once
+  const Mono earliest = begin + servers->probe_limit(server) / 4;  // whatever is known: probes may fail at once
   const auto& it = servers->all[server];
   if (!servers->changed) servers->changed.emplace(co_await boost::asio::this_coro::executor);
   for (;;) {
     if (it.failed_probe > begin && it.failed_probe > it.heard) co_return std::monostate();
-    const Mono due = servers->doubted(server) ? earliest : std::max(quiet_since, it.heard) + patience.quiet;
+    const Mono due = servers->doubted(server) ? earliest : std::max(quiet_since, it.heard) + patience;
     if (it.probing) {
       co_await servers->changed->wait();
     } else if (const Mono next = std::max(due, earliest); servers->clock.now() < next) {
       co_await servers->changed->wait_until(servers->clock, next);
     } else {
-      co_await probe(servers, server, patience.probe);
+      co_await probe(servers, server);
     }
   }
 }
@@ -144,7 +149,7 @@ Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, M
 // Nothing: the server turned out silent.
 template <class T>
 Awaitable<std::optional<Result<T>>> unless_silent(ServersPtr servers, std::size_t server, Mono quiet_since,
-                                                  Patience patience, Awaitable<Result<T>> operation) {
+                                                  Duration patience, Awaitable<Result<T>> operation) {
   auto first =
       co_await either(caught(std::move(operation)), until_silent(std::move(servers), server, quiet_since, patience));
   if (first.index() == 1) co_return std::nullopt;
@@ -157,10 +162,9 @@ class LeavingStream final : public ByteStream {
   LeavingStream(ServersPtr servers, std::size_t server, std::unique_ptr<ByteStream> inner)
       : servers_(std::move(servers)), server_(server), inner_(std::move(inner)) {}
   Awaitable<Result<std::string>> read() override {
-    const auto& options = servers_->options;
     if (!inner_) co_return fail(silence());
-    auto piece = co_await unless_silent(servers_, server_, servers_->clock.now(), {options.quiet, options.probe_limit},
-                                        inner_->read());
+    auto piece =
+        co_await unless_silent(servers_, server_, servers_->clock.now(), servers_->options.quiet, inner_->read());
     if (piece && *piece && !(*piece)->empty()) {
       servers_->hear(server_);
       co_return std::move(*piece);
@@ -184,16 +188,18 @@ class LeavingStream final : public ByteStream {
 
 Awaitable<Result<HttpResponse>> attempt(ServersPtr servers, std::size_t server, HttpRequest request,
                                         CallOptions options, HttpResponse*) {
+  const Mono sent = servers->clock.now();
   auto answer = co_await servers->all[server].transport->send(std::move(request), options);
-  if (answer) servers->hear(server);
+  if (answer) servers->hear_answer(server, sent);
   co_return answer;
 }
 
 Awaitable<Result<HttpStream>> attempt(ServersPtr servers, std::size_t server, HttpRequest request, CallOptions options,
                                       HttpStream*) {
+  const Mono sent = servers->clock.now();
   auto stream = co_await servers->all[server].transport->open(std::move(request), options);
   if (!stream) co_return stream;
-  servers->hear(server);
+  servers->hear_answer(server, sent);
   stream->body = std::make_unique<LeavingStream>(servers, server, std::move(stream->body));
   co_return stream;
 }
@@ -207,33 +213,29 @@ CallOptions until(Mono deadline, const Clock& clock, CallOptions options) {
 template <class Answer>
 Awaitable<Result<Answer>> ask(ServersPtr servers, HttpRequest request, CallOptions options,
                               std::shared_ptr<std::size_t> asked) {
-  struct Turn {
-    std::size_t server;
-    int round = 0;
-  };
   const Mono deadline = servers->clock.now() + options.timeout;
   const auto& limits = servers->options;
+  const std::size_t count = servers->all.size();
   std::optional<Result<Answer>> last;  // the best that came: an answer counts for more than none
-  std::vector<Turn> order;
-  for (std::size_t i = 0; i < servers->all.size(); ++i) order.push_back({(*asked + i) % servers->all.size()});
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < count; ++i) order.push_back((*asked + i) % count);
   // Those slow to connect are tried again at the end of the order, with more time; those that are silent too.
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const auto [server, round] = order[i];
+    const std::size_t server = order[i];
     auto& it = servers->all[server];
     *asked = server;
     const Duration left = deadline - servers->clock.now();
     if (left <= Duration::zero()) break;
-    const Duration limit = round == 0 ? limits.connect_limit : limits.slow_connect_limit;
+    const Duration limit = i < count ? limits.connect_limit : limits.slow_connect_limit;
     if (auto connected = co_await it.transport->connect(std::min(left, limit)); !connected) {
       servers->leave(server);
-      if (round == 0 && connected.error().code == Code::timeout) order.push_back({server, 1});
+      if (i < count && connected.error().code == Code::timeout) order.push_back(server);
       if (!last || !*last) last = fail(std::move(connected).error());
       continue;
     }
     if (it.asked <= it.heard) it.asked = servers->clock.now();
-    const int factor = 1 << std::min(round, 10);
     auto outcome = co_await unless_silent(
-        servers, server, it.asked, Patience{factor * limits.patience, factor * limits.probe_limit},
+        servers, server, it.asked, limits.patience,
         attempt(servers, server, request, until(deadline, servers->clock, options), static_cast<Answer*>(nullptr)));
     const bool silent = !outcome;
     auto answer =
@@ -241,7 +243,7 @@ Awaitable<Result<Answer>> ask(ServersPtr servers, HttpRequest request, CallOptio
     if (answer && !cannot_serve(answer->status, answer->headers)) co_return answer;
     servers->leave(server);
     if (!answer && (!is_safe(request) || answer.error().code == Code::timeout)) co_return answer;
-    if (silent) order.push_back({server, round + 1});
+    if (silent) order.push_back(server);
     if (answer || !last || !*last) last = std::move(answer);
   }
   if (last) co_return std::move(*last);
@@ -256,10 +258,7 @@ Awaitable<Result<Answer>> hedge(ServersPtr servers, HttpRequest request, CallOpt
   co_await sleep_for(servers->clock, servers->options.hedge_after);
   const auto slow = *asked;
   if (const auto other = servers->take_hedge(slow)) {
-    const auto rest = until(begin + options.timeout, servers->clock, options);
-    const auto connected =
-        co_await servers->all[*other].transport->connect(std::min(rest.timeout, servers->options.connect_limit));
-    if (connected) {
+    if (co_await servers->all[*other].transport->connect(servers->options.connect_limit)) {
       auto answer = co_await caught(attempt(servers, *other, std::move(request),
                                             until(begin + options.timeout, servers->clock, options),
                                             static_cast<Answer*>(nullptr)));

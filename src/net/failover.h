@@ -16,7 +16,7 @@
 //  - who waits for a server of which nothing is heard, for an answer or at a stream, asks it GET / after a while: at
 //  once
 //    when another server has answered what it did not. A server that leaves that unanswered is silent. Then GET and
-//    HEAD go to the next, round and round with ever more patience until their time is up; others end with
+//    HEAD go to the next, round and round until their time is up; others end with
 //    `unavailable`: they may have been carried out; its streams end with `unavailable` too, to be taken up elsewhere.
 // A server that answers, however slowly, is never left for that. Thread: the loop.
 #pragma once
@@ -35,10 +35,11 @@ struct FailoverOptions {
   Duration hedge_after = std::chrono::milliseconds(250);          // a GET is also asked of another server
   double hedge_share = 0.1;                                       // of all GETs
   double hedge_burst = 10;                                        // and so many beyond that
-  Duration doubt = std::chrono::seconds(2);        // whom another one has outrun is not that other server for so long
-  Duration patience = std::chrono::seconds(1);     // with a server asked and not heard of, until it is probed
-  Duration quiet = std::chrono::seconds(3);        // likewise with one whose stream is read
-  Duration probe_limit = std::chrono::seconds(1);  // for the answer to that
+  Duration doubt = std::chrono::seconds(2);     // whom another one has outrun is not that other server for so long
+  Duration patience = std::chrono::seconds(1);  // with a server asked and not heard of, until it is probed
+  Duration quiet = std::chrono::seconds(3);     // likewise with one whose stream is read
+  // For the answer to that; doubled, up to eight times as long, by each in vain until the server answers fast.
+  Duration probe_limit = std::chrono::seconds(1);
 };
 
 // `clock` outlives the transport and its streams. At least one server.

@@ -21,6 +21,7 @@ enum class Mood {
   breaks_off,  // after the request
   is_silent,   // after the request, and on its streams
   works_long,  // 2.5 s; but tells at once that it is there
+  crawls,      // 1.5 s for anything
   is_away,     // 500 with Retry-After
   fails,       // 500
   is_busy,     // 429
@@ -53,6 +54,7 @@ class Server final : public Transport {
       co_return fail(Code::timeout, name_ + ": silent");
     }
     if (mood == Mood::works_long && !probe) co_await sleep_for(clock_, milliseconds(2500));
+    if (mood == Mood::crawls) co_await sleep_for(clock_, milliseconds(1500));
     HttpResponse answer{.status = 200, .headers = {}, .body = name_};
     if (mood == Mood::is_away || mood == Mood::fails) answer.status = 500;
     if (mood == Mood::is_busy) answer.status = 429;
@@ -240,6 +242,23 @@ TEST(Failover, AServerThatWorksLongIsNotLeft) {
   EXPECT_EQ(rig.servers[0]->probes, 2);
   for (auto& server : rig.servers) server->mood = Mood::works_long;
   EXPECT_EQ(rig.call("GET"), "a 200");
+  EXPECT_EQ(rig.call("PUT"), "a 200");
+}
+
+TEST(Failover, WhereAllAreTooSlowForAProbeTheyGetMoreTime) {
+  Rig rig;
+  for (auto& server : rig.servers) {
+    server->mood = Mood::crawls;
+    server->heartbeat = seconds(10);
+  }
+  int pieces = 0;
+  for (const int stream : {1, 2, 3, 4}) {
+    std::optional<Error> end;
+    TaskGroup tasks(rig.world.context.get_executor());
+    tasks.spawn("stream", follow(rig.open(), &pieces, &end));
+    EXPECT_EQ(rig.world.run_until([&] { return end.has_value(); }, seconds(120)), stream < 4) << stream;
+    rig.world.run(tasks.stop());
+  }
   EXPECT_EQ(rig.call("PUT"), "a 200");
 }
 
