@@ -103,6 +103,7 @@ class InformerBase {
   std::uint64_t reopens_ = 0;   // wishes for another stream, so far
   std::uint64_t reopened_ = 0;  // of them, those whose stream has told something
   Mono reopen_at_{};            // hurry() waits until then
+  bool told_ = false;           // the last stream has told something
   std::uint64_t wishes_ = 0;    // for a list, so far
   std::uint64_t granted_ = 0;   // of them
   int relists_ = 0;
