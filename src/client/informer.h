@@ -5,7 +5,8 @@
 //  the
 //    last line tells only of all that was before its own; what comes again is dropped: nothing is reported twice, and
 //    nothing goes back. When the server no longer keeps that, or the stream broke in the middle of what the server
-//    itself had missed (a gap), the list is read again and what is missing from it is reported as removed;
+//    itself had missed (a gap), the list is read again and what is missing from it is reported as removed; streams that
+//    told something are opened again soon, others ever more rarely;
 //  - every `resync` the list is read again and compared, so that a wrong entry heals;
 //  - synced() once the first list is in.
 // Callbacks only wake: they name a key; read the present state from the informer. Thread: the loop.

@@ -49,12 +49,12 @@ class Server final : public Transport {
       co_return fail(Code::timeout, name_ + ": too late");
     }
     if (mood == Mood::breaks_off) co_return fail(Code::unavailable, name_ + ": broke off");
-    if (mood == Mood::is_silent) {
-      co_await sleep_for(clock_, options.timeout);
-      co_return fail(Code::timeout, name_ + ": silent");
-    }
-    if (mood == Mood::works_long && !probe) co_await sleep_for(clock_, milliseconds(2500));
-    if (mood == Mood::crawls) co_await sleep_for(clock_, milliseconds(1500));
+    const Duration work = mood == Mood::is_silent              ? Duration::max()
+                          : mood == Mood::crawls               ? milliseconds(1500)
+                          : mood == Mood::works_long && !probe ? milliseconds(2500)
+                                                               : Duration::zero();
+    if (work > Duration::zero()) co_await sleep_for(clock_, std::min(work, options.timeout));
+    if (work > options.timeout) co_return fail(Code::timeout, name_ + ": silent");
     HttpResponse answer{.status = 200, .headers = {}, .body = name_};
     if (mood == Mood::is_away || mood == Mood::fails) answer.status = 500;
     if (mood == Mood::is_busy) answer.status = 429;
