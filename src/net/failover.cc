@@ -17,9 +17,9 @@ struct Server {
   Mono asked{};          // the first request since, whose sender may have given up by now
   Mono doubted_until{};  // another one answered what this one did not
   bool probing = false;
-  Mono failed_probe{};  // when the last one without an answer was sent, and what came of it
-  std::string why;
-  int failures = 0;  // such probes since it last answered fast
+  Mono failed_probe{};  // when the last one without an answer was sent
+  std::string why;      // what came of that: ": ..." or nothing
+  int failures = 0;     // such probes since it last answered fast
 };
 
 struct Servers {
@@ -122,7 +122,8 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server) {
     if (servers->clock.now() - sent > 2 * limit) continue;
     ++it.failures;
     it.failed_probe = sent;
-    it.why = answer.error().message;
+    // What befell the probe did not befall what waits: that is not known to have been refused, or broken off.
+    it.why = answer.error().code == Code::timeout ? ": " + answer.error().message : std::string();
     co_return;
   }
 }
@@ -177,7 +178,7 @@ class LeavingStream final : public ByteStream {
 
  private:
   Error silence() const {
-    return {Code::unavailable, fmt::format("{}; nor did its stream say anything", servers_->all[server_].why)};
+    return {Code::unavailable, "nothing more on the stream, and no answer to a probe" + servers_->all[server_].why};
   }
   ServersPtr servers_;
   std::size_t server_;
@@ -239,7 +240,8 @@ Awaitable<Result<Answer>> ask(ServersPtr servers, HttpRequest request, CallOptio
         attempt(servers, server, request, until(deadline, servers->clock, options), static_cast<Answer*>(nullptr)));
     const bool silent = !outcome;
     auto answer =
-        outcome ? std::move(*outcome) : fail(Code::unavailable, fmt::format("{}; nor to {}", it.why, name_of(request)));
+        outcome ? std::move(*outcome)
+                : fail(Code::unavailable, fmt::format("no answer to {}, nor to a probe{}", name_of(request), it.why));
     if (answer && !cannot_serve(answer->status, answer->headers)) co_return answer;
     servers->leave(server);
     if (!answer && (!is_safe(request) || answer.error().code == Code::timeout)) co_return answer;

@@ -142,7 +142,7 @@ TEST(Failover, GoesToTheNextWhenThatIsSafe) {
       {Mood::swallows, "b 200", "b 200", "b 200"},
       {Mood::slow, "b 200", "b 200", "b 200"},
       {Mood::breaks_off, "b 200", "a: broke off", "b 200"},
-      {Mood::is_silent, "b 200", "a: silent; nor to PUT /x", "b 200"},
+      {Mood::is_silent, "b 200", "no answer to PUT /x, nor to a probe: a: silent", "b 200"},
       {Mood::is_away, "b 200", "b 200", "b 200"},
       {Mood::fails, "a 500", "a 500", "a 500"},
       {Mood::is_busy, "a 429", "a 429", "a 429"},
@@ -348,7 +348,7 @@ TEST(Failover, StreamsOfASilentServerEnd) {
     EXPECT_TRUE(rig.world.run_until(ended, seconds(10)));
     EXPECT_LE(rig.world.clock.now() - begin, limit);
     EXPECT_EQ(ends[0]->code, Code::unavailable);
-    EXPECT_EQ(ends[0]->message, "a: silent; nor did its stream say anything");
+    EXPECT_EQ(ends[0]->message, "nothing more on the stream, and no answer to a probe: a: silent");
     EXPECT_EQ(rig.servers[0]->probes, probes + 1);
     EXPECT_EQ(rig.call("PUT"), "b 200");
     EXPECT_EQ(rig.took, Duration::zero());
