@@ -2,6 +2,10 @@
 
 namespace krake::server {
 
+namespace {
+constexpr Duration kGather = std::chrono::microseconds(300);
+}  // namespace
+
 struct RevisionAsker::Question {
   explicit Question(const boost::asio::any_io_executor& executor) : settled(executor) {}
   void settle(Answer the_answer) {
@@ -16,15 +20,14 @@ struct RevisionAsker::Question {
 struct RevisionAsker::Flight {
   Flight(RevisionAsker& the_owner, std::shared_ptr<Question> the_question)
       : owner(the_owner), question(std::move(the_question)), answer(owner.answer_now()) {
-    ++owner.in_flight_;
-    owner.asked_ = answer.asked;
+    owner.in_flight_ = true;
   }
   Flight(const Flight&) = delete;
   Flight& operator=(const Flight&) = delete;
   ~Flight() {
-    --owner.in_flight_;
-    owner.send_soon();  // the next is on its way before those are served who have their answer
+    owner.in_flight_ = false;
     question->settle(std::move(answer));
+    owner.send_soon();
   }
   RevisionAsker& owner;
   std::shared_ptr<Question> question;
@@ -32,7 +35,7 @@ struct RevisionAsker::Flight {
 };
 
 RevisionAsker::RevisionAsker(Env& env, store::Store& store, std::function<Known()> known)
-    : env_(env), store_(store), known_(std::move(known)), round_trip_(0), tasks_(env.executor) {}
+    : env_(env), store_(store), known_(std::move(known)), tasks_(env.executor) {}
 
 RevisionAsker::Answer RevisionAsker::answer_now() const {
   return {.newest = fail(Code::unavailable, "the server stops"), .asked = env_.clock.now(), .known = known_()};
@@ -52,19 +55,21 @@ Awaitable<RevisionAsker::Answer> RevisionAsker::ask() {
   co_return *question->answer;
 }
 
-// Not inside the call: whoever comes in this turn of the loop comes along.
 void RevisionAsker::send_soon() {
-  if (!next_ || sending_ || stopped_ || in_flight_ >= kInFlight) return;
-  if (in_flight_ > 0 && env_.clock.now() - asked_ < round_trip_ / kInFlight) return;
+  if (!next_ || sending_ || stopped_ || in_flight_) return;
   sending_ = true;
   tasks_.spawn("ask the store", send());
 }
 
+// A few turns of the loop later: whoever is about to come comes along. Each question costs etcd and us as much as the
+// requests of twenty readers, and takes longer the more there are.
 Awaitable<void> RevisionAsker::send() {
+  constexpr int kTurns = 8;
+  const Mono begin = env_.clock.now();
+  for (int turn = 0; turn < kTurns && env_.clock.now() - begin < kGather; ++turn) co_await yield();
   sending_ = false;
   Flight flight(*this, std::exchange(next_, nullptr));
   flight.answer.newest = co_await store_.current();
-  round_trip_ += (env_.clock.now() - flight.answer.asked - round_trip_) / 8;
 }
 
 Awaitable<void> RevisionAsker::stop() {

@@ -1,7 +1,6 @@
-// Asks the store for its newest revision, for many readers at once. Each gets the answer to a question asked after its
-// call: one already in flight may predate it. With one question at a time everybody would be answered at the same
-// moment, and the server idle until the next answer: a few are in flight, spread over the time one takes.
-// Thread: the loop.
+// Asks the store for its newest revision, for many readers at once: one question at a time, which all share who came
+// before it was asked. (The answer to one already in flight may predate their call.) Several at a time would save
+// nobody time: etcd answers linearizable reads in rounds, one after the other. Thread: the loop.
 #pragma once
 
 #include <functional>
@@ -25,8 +24,6 @@ class RevisionAsker {
     Mono asked;
     Known known;
   };
-  static constexpr int kInFlight = 2;
-
   // All outlive it.
   RevisionAsker(Env& env, store::Store& store, std::function<Known()> known);
   RevisionAsker(const RevisionAsker&) = delete;
@@ -49,9 +46,7 @@ class RevisionAsker {
   std::shared_ptr<Question> next_;  // not asked yet
   bool sending_ = false;            // send() will run
   bool stopped_ = false;
-  int in_flight_ = 0;
-  Mono asked_;           // when the last one was
-  Duration round_trip_;  // what one took lately
+  bool in_flight_ = false;
   TaskGroup tasks_;
 };
 

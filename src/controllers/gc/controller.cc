@@ -267,7 +267,25 @@ class GarbageCollector final : public Controller {
       CO_RETURN_IF_ERROR(co_await reach(ref, point));
       plan = make_plan(observe(ref), env_.clock.now());
     }
+    if (!plan.empty() && std::holds_alternative<Delete>(plan.front())) {
+      const std::string uid = subject(ref)->uid;
+      ASSIGN_OR_CO_RETURN(const bool confirmed, co_await still_being_deleted(ref, uid));
+      if (!confirmed) {
+        informer(ref)->hurry();
+        co_return fail(Code::unavailable, fmt::format("{} is known as being deleted and is not any more, or is another "
+                                                      "one: its dependents stay until news of it has come",
+                                                      graph::to_string(ref)));
+      }
+    }
     co_return co_await act(std::move(plan));
+  }
+
+  // Where the owner's kind lags behind, another object may have its name by now, and the dependents be that one's.
+  Awaitable<Result<bool>> still_being_deleted(Ref ref, std::string uid) {
+    auto present = co_await context_.client.call_json("GET", informer(ref)->kind().item_path(ref.ns, ref.name));
+    if (!present && present.error().code == Code::not_found) co_return false;
+    if (!present) co_return fail(std::move(present).error());
+    co_return present->string_at({"metadata", "uid"}) == uid && !present->string_at({"metadata", "deleted"}).empty();
   }
 
   static const DropFinalizer* drop_in(const Plan& plan) {

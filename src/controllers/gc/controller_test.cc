@@ -258,10 +258,11 @@ TEST(GarbageCollector, FindsWhatItsWatchesHaveLost) {
   EXPECT_TRUE(bench.gone({"a", "b", "c1"}, minutes(20)));
 }
 
-// Watches of applications that tell nothing, from some moment on or at all.
+// Watches of one kind that tell nothing, from some moment on or at all.
 class LaggingTransport final : public Transport {
  public:
-  explicit LaggingTransport(std::shared_ptr<Transport> inner) : inner_(std::move(inner)) {}
+  explicit LaggingTransport(std::shared_ptr<Transport> inner, std::string kind = "/kubernetes/applications")
+      : inner_(std::move(inner)), kind_(std::move(kind)) {}
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     if (deaf && is_lagging(request) && request.method == "GET")
       co_return HttpResponse{.status = 503, .headers = {}, .body = "{}"};
@@ -289,9 +290,10 @@ class LaggingTransport final : public Transport {
     const LaggingTransport& line;
     int born;
   };
-  static bool is_lagging(const HttpRequest& request) { return request.target.starts_with("/kubernetes/applications"); }
+  bool is_lagging(const HttpRequest& request) const { return request.target.starts_with(kind_); }
 
   std::shared_ptr<Transport> inner_;
+  std::string kind_;
   int silenced_ = 0;
 };
 
@@ -322,6 +324,31 @@ TEST(GarbageCollector, AWatchThatLagsHidesNoDependent) {
     bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
     EXPECT_TRUE(bench.gone({"a", "c1"}));
   }
+}
+
+TEST(GarbageCollector, WhoHasTheNameOfADeletedOwnerKeepsItsDependents) {
+  Bench bench;
+  bench.stop();
+  auto line = std::make_shared<LaggingTransport>(bench.transport, "/kubernetes/clusters");
+  bench.other_client = std::make_unique<Client>(line);
+  bench.start();
+  bench.add("c1", {}, "['mine']");
+  bench.add("old", {"c1"}, "['mine']");
+  bench.remove("c1");
+  bench.patch<Cluster>({"demo", "c1"}, "{'metadata':{'finalizers':['cascade_deletion']}}");
+  ASSERT_TRUE(bench.wait([&] { return bench.is_deleted("old"); }));
+  line->lag();
+  line->deaf = true;
+  ASSERT_TRUE(bench.run(bench.user.call_json("DELETE", "/kubernetes/namespaces/demo/clusters/c1?force=True")));
+  bench.add("c1");
+  bench.add("young", {"c1"});
+  bench.pass(minutes(2));
+  EXPECT_FALSE(bench.is_deleted("young")) << "the collector still has the cluster that was deleted";
+  line->deaf = false;
+  bench.pass(minutes(2));
+  EXPECT_FALSE(bench.is_deleted("young"));
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"young"}));
 }
 
 TEST(GarbageCollector, GoesOnWhenTheServerIsBack) {
