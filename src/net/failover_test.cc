@@ -283,6 +283,17 @@ TEST(Failover, FewReadsAreAskedTwice) {
   EXPECT_EQ(rig.servers[2]->asked, 0) << "and of one other";
 }
 
+TEST(Failover, WhatAnotherServerCannotAnswerIsWaitedFor) {
+  for (const auto mood : {Mood::is_busy, Mood::fails, Mood::is_away, Mood::refuses, Mood::breaks_off}) {
+    SCOPED_TRACE(static_cast<int>(mood));
+    Rig rig;
+    rig.servers[0]->mood = Mood::works_long;
+    rig.servers[1]->mood = mood;
+    EXPECT_EQ(rig.call("GET"), "a 200");
+    EXPECT_EQ(rig.servers[1]->connects, 1);
+  }
+}
+
 TEST(Failover, WhoWasOutrunIsNotTheOtherOneForAWhile) {
   Rig rig;
   rig.servers[0]->mood = Mood::is_silent;
