@@ -7,6 +7,9 @@ namespace krake {
 namespace {
 constexpr int kPage = 500;
 constexpr Duration kFirstBookmark = std::chrono::milliseconds(200);
+// Streams that tell something and break are opened again soon, however often: that many failures is what they count at
+// most. It bounds what a server does that opens streams and drops them: 400 ms lie between them.
+constexpr int kToldFailures = 2;
 constexpr std::size_t kMaxLine = std::size_t{64} << 20;
 
 std::int64_t number(std::string_view text) {
@@ -121,7 +124,9 @@ Awaitable<void> InformerBase::run() {
     }
     if (status) {
       const Mono begin = env_.clock.now();
+      told_ = false;
       status = co_await follow(next_list);
+      if (told_) failures = std::min(failures, kToldFailures);
       if (status || env_.clock.now() - begin > std::chrono::seconds(2)) failures = 0;
     }
     if (status) continue;  // the period is over: compare again
@@ -197,7 +202,10 @@ Awaitable<Status> InformerBase::follow(Mono until) {
       CO_RETURN_IF_ERROR(handle_line(std::string_view(buffer).substr(begin, end - begin)));
     }
     buffer.erase(0, begin);
-    if (begin > 0) reopened_ = reopens;
+    if (begin > 0) {
+      reopened_ = reopens;
+      told_ = true;
+    }
     progress_.notify_all();
   }
   co_return Status{};

@@ -5,7 +5,8 @@
 //  the
 //    last line tells only of all that was before its own; what comes again is dropped: nothing is reported twice, and
 //    nothing goes back. When the server no longer keeps that, or the stream broke in the middle of what the server
-//    itself had missed (a gap), the list is read again and what is missing from it is reported as removed;
+//    itself had missed (a gap), the list is read again and what is missing from it is reported as removed; streams that
+//    told something are opened again soon, others ever more rarely;
 //  - every `resync` the list is read again and compared, so that a wrong entry heals;
 //  - synced() once the first list is in.
 // Callbacks only wake: they name a key; read the present state from the informer. Thread: the loop.
@@ -103,6 +104,7 @@ class InformerBase {
   std::uint64_t reopens_ = 0;   // wishes for another stream, so far
   std::uint64_t reopened_ = 0;  // of them, those whose stream has told something
   Mono reopen_at_{};            // hurry() waits until then
+  bool told_ = false;           // the last stream has told something
   std::uint64_t wishes_ = 0;    // for a list, so far
   std::uint64_t granted_ = 0;   // of them
   int relists_ = 0;

@@ -7,7 +7,15 @@
 // says that nothing was done. A request that has used up its time is not repeated.
 //
 // A server that swallows packets is given up after a short time when there is another; if none answers that fast, those
-// that were slow get their full time. Thread: the loop.
+// that were slow get their full time.
+//
+// Any process may be paused, any machine cut off without a word. So a GET or HEAD without an answer after a while is
+// also asked of the next server, and the first answer counts; few of all such requests are (a share, and some on
+// credit), so that a slow cluster is not flooded. And who waits for a server of which nothing is heard, for an answer
+// or at a stream, asks it GET / after a while, at once when another server has answered what it did not. One that
+// leaves that unanswered is silent: GET and HEAD go to the next, round and round until their time is up; others end
+// with `unavailable`, they may have been carried out; its streams end with `unavailable`, to be taken up elsewhere. A
+// server that answers is not left, however long a request takes. Thread: the loop.
 #pragma once
 
 #include <memory>
@@ -21,6 +29,14 @@ namespace krake {
 struct FailoverOptions {
   Duration connect_limit = std::chrono::milliseconds(300);        // while there is another to try
   Duration slow_connect_limit = std::chrono::milliseconds(5000);  // when all others have failed
+  Duration hedge_after = std::chrono::milliseconds(250);          // a GET is also asked of another server
+  double hedge_share = 0.1;                                       // of all GETs
+  double hedge_burst = 10;                                        // and so many beyond that
+  Duration doubt = std::chrono::seconds(2);     // whom another one has outrun is not that other server for so long
+  Duration patience = std::chrono::seconds(1);  // with a server asked and not heard of, until it is probed
+  Duration quiet = std::chrono::seconds(3);     // likewise with one whose stream is read
+  // For the answer to that; doubled, up to eight times as long, by each in vain until the server answers fast.
+  Duration probe_limit = std::chrono::seconds(1);
 };
 
 // `clock` outlives the transport and its streams. At least one server.

@@ -26,14 +26,20 @@ struct Wire {
   int streams = 0;
 };
 
-// The way to a process that can be killed: then connections are refused and streams break.
+// The way to a process that can be killed: then connections are refused and streams break. Or paused: then nothing
+// comes.
 class Way final : public Transport {
  public:
   Way(Handler handler, testing::World& world, Wire& wire)
       : inner_(make_inproc_transport(std::move(handler), Peer{.common_name = "alice"}, world.clock)),
+        clock_(world.clock),
         life_(std::make_shared<Life>(world.env.executor, wire)) {}
   void kill() { life_->kill(); }
   void revive() { life_->down = false; }
+  void pause(bool paused) {
+    life_->paused = paused;
+    life_->changed.notify_all();
+  }
   // It dies when so many more lines have got through, and then `also` happens.
   void kill_after_lines(int lines, std::function<void()> also = {}) {
     life_->lines_left = lines;
@@ -45,6 +51,7 @@ class Way final : public Transport {
   }
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     if (life_->down) return refused<HttpResponse>();
+    if (life_->paused) return silence(clock_, options.timeout);
     return inner_->send(std::move(request), options);
   }
   Awaitable<Result<HttpStream>> open(HttpRequest request, CallOptions options) override {
@@ -68,6 +75,7 @@ class Way final : public Transport {
     Notifier changed;
     Wire& wire;
     bool down = false;
+    bool paused = false;
     int ended = 0;
     int lines_left = 0;  // 0: no end
     std::function<void()> at_death;
@@ -81,6 +89,7 @@ class Way final : public Transport {
       auto outcome = co_await (body->read() || until_ended(life, born));
       if (outcome.index() == 1 || life->ended != born) co_return fail(Code::unavailable, "connection reset");
       auto piece = std::move(std::get<0>(outcome));
+      while (life->paused) co_await life->changed.wait();
       if (piece) let_through(*piece);
       co_return piece;
     }
@@ -120,11 +129,16 @@ class Way final : public Transport {
     std::unique_ptr<ByteStream> body;
     std::string line;  // what came of it
   };
+  static Awaitable<Result<HttpResponse>> silence(Clock& clock, Duration limit) {
+    co_await sleep_for(clock, limit);
+    co_return fail(Code::timeout, "paused");
+  }
   template <class T>
   static Awaitable<Result<T>> refused() {
     co_return fail(Code::unavailable, "connection refused");
   }
   std::shared_ptr<Transport> inner_;
+  Clock& clock_;
   std::shared_ptr<Life> life_;
 };
 
@@ -327,6 +341,23 @@ TEST(FailoverOfClients, AServerThatDiesWhileItTellsWhatItHadMissedLeavesNothingO
     EXPECT_EQ(informer.find({"", "gone"}), nullptr);
     t.world.run(informer.stop());
   }
+}
+
+TEST(FailoverOfClients, AnInformerLeavesAServerThatIsPaused) {
+  TwoServers t;
+  Reader reader(t);
+  t.ways[0]->pause(true);
+  const Mono begin = t.world.clock.now();
+  const auto made =
+      t.world.run(t.ways[1]->send({"POST", "/core/roles", {}, R"({"metadata":{"name":"a"},"rules":[]})"}, {}));
+  ASSERT_TRUE(made && made->status == 200);
+  t.happened("ADDED", "a");
+  reader.wait_for_all();
+  EXPECT_LT(t.world.clock.now() - begin, std::chrono::seconds(5));
+  t.expect_whole_wire();
+  reader.expect_all_told_once();
+  EXPECT_EQ(t.ways[1]->targets.size(), 1);
+  t.ways[0]->pause(false);
 }
 
 TEST(FailoverOfClients, AllServersGoneIsToldAndRecoveredFrom) {

@@ -121,6 +121,22 @@ TEST(Informer, ResumesWithoutListingAgain) {
   EXPECT_NE(rig.transport->targets.back().find("since="), std::string::npos);
 }
 
+TEST(Informer, ComesBackSoonHoweverOftenItsStreamsBreakThatTellSomething) {
+  InformerRig rig;
+  std::set<std::string> names;
+  for (int i = 0; i < 10; ++i) {
+    const Mono begin = rig.server.world.clock.now();
+    const std::string name = fmt::format("r{}", i);
+    names.insert(name);
+    rig.transport->cut();
+    rig.create(name);
+    EXPECT_TRUE(rig.sees(names));
+    const Duration took = rig.server.world.clock.now() - begin;
+    EXPECT_LE(took, std::chrono::milliseconds(500)) << i;
+    if (i > 3) EXPECT_GE(took, std::chrono::milliseconds(300)) << "but asks for no more than a few a second";
+  }
+}
+
 // Two objects of one commit are two lines of one revision.
 TEST(Informer, MissesNothingWhenItsStreamBreaksBetweenTwoLinesOfOneRevision) {
   std::map<std::string, int> told;

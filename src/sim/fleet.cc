@@ -136,8 +136,10 @@ void Fleet::reap() {
   }
 }
 
+bool Fleet::asleep(const std::string& name) const { return runs(name) && processes_.at(name).process->loop().asleep(); }
+
 void Fleet::pause(const std::string& name, Duration time) {
-  if (!runs(name) || processes_.at(name).process->loop().asleep()) return;
+  if (!runs(name) || asleep(name)) return;
   auto& slot = processes_.at(name);
   auto& loop = slot.process->loop();
   loop.sleep(true);

@@ -38,6 +38,7 @@ class Fleet {
 
   void start(const std::string& name);
   bool runs(const std::string& name) const { return processes_.contains(name); }
+  bool asleep(const std::string& name) const;
   bool ready() const;  // every server has loaded its data
   // Of a controller; null when it does not run.
   const Elector* elector(const std::string& name) const;

@@ -105,6 +105,10 @@ class Network {
   }
   void heal(const std::string& from, const std::string& to) { cut_.erase({from, to}); }
   void heal() { cut_.clear(); }
+  // Whether what one asks the other stays without an answer, on the wire alone.
+  bool silent(const std::string& a, const std::string& b) const {
+    return way(a, b) == Way::silent || way(b, a) == Way::silent;
+  }
   bool partitioned() const { return !cut_.empty(); }
   const NetCounts& counts() const { return counts_; }
   std::uint64_t messages() const { return counts_.delivered; }

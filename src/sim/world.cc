@@ -18,7 +18,8 @@ constexpr Duration kSilence = std::chrono::minutes(6);
 constexpr double kSilentRequests = 60;  // per minute, and for each cluster and server
 constexpr double kRenewals = 40;        // likewise, for each leader
 constexpr double kAttempts = 80;        // for each who stands by
-constexpr double kSilentPieces = 400;   // likewise
+constexpr double kProbes = 20;          // for each who has streams at one of several servers
+constexpr double kSilentPieces = 400;   // as of requests
 constexpr std::string_view kRoaming = "witness";
 
 std::uint64_t total_mutations(const Clusters& clusters) {
@@ -133,7 +134,11 @@ class World {
     if (fleet_.servers().size() == 1) return;
     witness(fleet_.servers(), std::string(kRoaming));
     witnesses_.back()->witness.on_stream([this](bool resumed) {
-      if (resumed && roaming_at_ != roaming_to_) reached_.mark("a watch was taken up at another server");
+      if (resumed && roaming_at_ != roaming_to_) {
+        reached_.mark("a watch was taken up at another server");
+        if (fleet_.asleep(roaming_at_) || network_.silent(roaming_at_, std::string(kRoaming)))
+          reached_.mark("a silent server was left before it spoke again");
+      }
       roaming_at_ = roaming_to_;
     });
   }
@@ -271,7 +276,10 @@ class World {
     verdict_.silent_pieces_per_minute = static_cast<double>(network_.counts().pieces - before.pieces) / minutes;
     const auto& topology = scenario_.topology;
     const double elections = std::size(kControllers) * (kRenewals + kAttempts * (topology.replicas - 1));
-    if (verdict_.silent_requests_per_minute > kSilentRequests * (topology.clusters + topology.servers) + elections ||
+    const double probes =
+        topology.servers > 1 ? kProbes * static_cast<double>(std::size(kControllers) * topology.replicas + 1) : 0;
+    if (verdict_.silent_requests_per_minute >
+            kSilentRequests * (topology.clusters + topology.servers) + elections + probes ||
         verdict_.silent_pieces_per_minute > kSilentPieces * (topology.clusters + topology.servers * topology.replicas))
       broken(
           Broken::liveness,
