@@ -45,9 +45,9 @@ Awaitable<void> InformerBase::wait_synced() {
   while (!synced_) co_await progress_.wait();
 }
 
-// Whether what happened to `key` up to `revision` has been seen.
+// Whether what happened to `key` up to `revision` has been seen. In a gap a line may tell of a revision far ahead.
 bool InformerBase::has_heard(const ObjectKey& key, std::int64_t revision) const {
-  return complete_ >= revision || (revision_ == revision && at_newest_.contains(key));
+  return complete_ >= revision || revision_of(key) >= revision || (revision_ == revision && at_newest_.contains(key));
 }
 
 Awaitable<void> InformerBase::wait_for(ObjectKey key, std::int64_t revision, Duration limit) {
