@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 
+#include "controllers/application/inventory.h"
 #include "controllers/application/status.h"
 #include "manifest/desired.h"
 #include "manifest/diff.h"
@@ -20,10 +21,6 @@ using std::chrono::seconds;
 
 constexpr std::uint64_t kAbsent = 1;  // the difference of an object that is not there
 
-// Namespaces and custom resource definitions before what needs them.
-constexpr int kRanks = 3;
-int apply_rank(std::string_view kind) { return kind == "Namespace" ? 0 : kind == "CustomResourceDefinition" ? 1 : 2; }
-
 bool defines(const json::Value& crd, const json::Value& object) {
   if (crd.string_at({"kind"}) != "CustomResourceDefinition") return false;
   const auto api_version = object.string_at({"apiVersion"});
@@ -34,20 +31,6 @@ bool defines(const json::Value& crd, const json::Value& object) {
 bool delete_first_kind(const json::Value& object) {
   const auto kind = object.string_at({"kind"});
   return kind == "StatefulSet" || kind == "Job" || kind == "PersistentVolumeClaim";
-}
-
-bool shares_objects(const Place& a, const Place& b) {
-  return std::ranges::any_of(a.ours, [&](const auto& mine) {
-    return std::ranges::any_of(b.ours,
-                               [&](const auto& other) { return uid_of(*mine.second) == uid_of(*other.second); });
-  });
-}
-
-// Two Cluster entries for one real cluster. Where kube-system cannot be read, objects seen through both tell.
-bool same_place(const Place& a, const Place& b) {
-  if (a.cluster == b.cluster) return true;
-  if (!a.identity.empty() && !b.identity.empty()) return a.identity == b.identity;
-  return shares_objects(a, b);
 }
 
 // What has to be done about the objects of one manifest at one place.
@@ -65,8 +48,6 @@ struct Settlement {
   }
 };
 
-using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
-
 class Planner {
  public:
   Planner(const Observed& observed, Mono now)
@@ -75,7 +56,7 @@ class Planner {
         status_(app_.status),
         applied_(as_array(status_.last_applied_manifest)),
         recorded_cleanup_(status_.cleanup.value_or(std::vector<CleanUp>())),
-        who_{app_.metadata.uid, observed.options.installation},
+        who_(identity_of(observed)),
         now_(now) {}
 
   Plan run() {
@@ -377,42 +358,6 @@ class Planner {
     return result;
   }
 
-  // Ours at that place: by label. Without one only what upstream has made and seen where the application runs: a name
-  // in a manifest is a wish, it says nothing about who put the object there.
-  Objects inventory(const Place& at) const {
-    Objects all;
-    // Each once, in whatever versions it was seen.
-    const auto put = [&](const kube::ObjectRef& ref, const kube::LiveObject& live) {
-      const auto same = [&](const auto& one) {
-        return same_object(one.first, ref) || (!uid_of(*live).empty() && uid_of(*one.second) == uid_of(*live));
-      };
-      if (std::ranges::none_of(all, same)) all.emplace_back(ref, live);
-    };
-    const auto take = [&](const std::vector<Item>& items, bool upstreams) {
-      for (const Item& item : items) {
-        if (item.problem || !item.live) continue;
-        const auto whose = ownership(*item.live, who_);
-        const bool mine =
-            whose == Ownership::ours || (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
-        if (mine) put(item.ref, item.live);
-      }
-    };
-    for (const auto& [ref, live] : at.ours) {
-      if (ownership(*live, who_) == Ownership::ours) put(ref, live);
-    }
-    take(at.applied, false);
-    take(at.left, false);
-    take(at.recorded, at.cluster == status_.running_on);
-    // Backwards: what others need goes last.
-    Objects ordered;
-    for (int rank = kRanks; rank-- > 0;) {
-      for (auto one = all.rbegin(); one != all.rend(); ++one) {
-        if (apply_rank(one->first.type.kind) == rank) ordered.push_back(*one);
-      }
-    }
-    return ordered;
-  }
-
   // Removes those of `objects` that are not on their way out already. True when nothing of them is left.
   bool remove_all(const Place& at, const Objects& objects) {
     std::vector<Duration> waits;
@@ -523,7 +468,7 @@ class Planner {
   void settle_places(const Place* source, const Place& target) {
     cleanup_ = clean_others(source, target);
     owners_ = owners_patch();
-    if (source && !same_place(*source, target)) {
+    if (source && !same_place(observed_, *source, target)) {
       migrate(*source, target);
     } else {
       reconcile_at(target, source != nullptr);
@@ -546,16 +491,16 @@ class Planner {
   // A cluster the application has come back to: what is left there is in its inventory again, once it runs there.
   bool clean_home(const Place& at, const Place* source, const Place& target) const {
     if (!cleanup_at(app_, at.cluster)) return true;
-    if (source && !same_place(*source, target)) return false;
-    return at.cluster == target.cluster && !at.error && !unseen(at) && dropped(at).empty();
+    if (source && !same_place(observed_, *source, target)) return false;
+    return at.cluster == target.cluster && !at.error && !unseen(at) && dropped(observed_, at).empty();
   }
   bool clean_other(const Place& other, const Place* source, const Place& target) {
     if (other.error) {
       add(Wait{seconds(30)});
       return false;
     }
-    if (same_place(other, target) || (source && same_place(other, *source))) return true;
-    const auto objects = inventory(other);
+    if (same_place(observed_, other, target) || (source && same_place(observed_, other, *source))) return true;
+    const auto objects = inventory(observed_, other);
     // Not before it is certain that this is not the same cluster under another name.
     if (target.exists && target.error) return objects.empty() && !cleanup_at(app_, other.cluster);
     const bool gone = remove_all(other, objects);
@@ -588,7 +533,7 @@ class Planner {
     if (intent) add_status(intent_fields(at, status_.running_on ? State::RECONCILING : State::CREATING));
     const bool applying = !settlement.applies.empty();
     add_all(std::move(settlement.applies));
-    remove_all(at, dropped(at));
+    remove_all(at, dropped(observed_, at));
     if (intent || applying) {
       add(Again{});
       return;
@@ -623,7 +568,7 @@ class Planner {
   // What may be there and only the manifest so far tells of: its name must not get lost with that.
   json::Array unnamed_from_now_on(const Place& at) const {
     json::Array kept;
-    for (const auto& [ref, live] : dropped(at)) {
+    for (const auto& [ref, live] : dropped(observed_, at)) {
       const auto is_it = [&](const Item& item) { return !item.problem && same_object(item.ref, ref); };
       if (std::ranges::none_of(at.recorded, is_it)) kept.emplace_back(identity_fields(ref));
     }
@@ -638,43 +583,6 @@ class Planner {
       if (!is_named(recorded, name) && !is_named(observed_.desired.objects, name)) kept.emplace_back(std::move(name));
     }
     return kept;
-  }
-
-  // Something that may be there and cannot be seen: then nothing follows from not seeing anything.
-  static std::optional<Reason> unseen(const Place& at) {
-    for (const auto* items : {&at.applied, &at.recorded, &at.left}) {
-      for (const Item& item : *items) {
-        if (item.problem && item.problem->code == ReasonCode::KUBERNETES_ERROR) return item.problem;
-      }
-    }
-    return std::nullopt;
-  }
-
-  // Whether `ref` is what `object` names, as far as that can be told from its text.
-  static bool names(const json::Value& object, const kube::ObjectRef& ref) {
-    const auto api_version = object.string_at({"apiVersion"});
-    const auto slash = api_version.find('/');
-    const auto group = slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
-    const auto ns = object.string_at({"metadata", "namespace"});
-    return group == ref.type.group && object.string_at({"kind"}) == ref.type.kind &&
-           object.string_at({"metadata", "name"}) == ref.name && (ns.empty() || ns == ref.ns);
-  }
-
-  // What fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
-  Objects dropped(const Place& at) const {
-    auto all = inventory(at);
-    const auto is_wanted = [&](const auto& one) {
-      for (std::size_t i = 0; i < at.desired.size(); ++i) {
-        const Item& item = at.desired[i];
-        // Of an item with a problem nothing is known but what the manifest says.
-        if (item.problem && names(observed_.desired.objects[i], one.first)) return true;
-        if (item.problem) continue;
-        if (same_object(item.ref, one.first) || (item.live && uid_of(*item.live) == uid_of(*one.second))) return true;
-      }
-      return false;
-    };
-    std::erase_if(all, is_wanted);
-    return all;
   }
 
   // ---- migration
@@ -711,7 +619,7 @@ class Planner {
     if (move.delete_first && !move.begun()) {
       const auto hidden = source.error && !lost(source) ? source.error : unseen(source);
       if (hidden) return wait_for_source(move, *hidden);
-      if (const auto left = inventory(source); !left.empty()) return empty_source(move, left);
+      if (const auto left = inventory(observed_, source); !left.empty()) return empty_source(move, left);
     }
     go_on(move);
   }
@@ -732,7 +640,8 @@ class Planner {
   void wait_for_target(const Move& move, const Reason& obstacle) {
     // The source has been emptied for it, so what must not run twice may be at the target.
     const bool emptied = move.delete_first && move.target.exists && !move.source.error &&
-                         (move.begun() || status_.state == State::MIGRATING) && inventory(move.source).empty();
+                         (move.begun() || status_.state == State::MIGRATING) &&
+                         inventory(observed_, move.source).empty();
     if (emptied && !move.target.error) {
       add(GiveUpMigration{move.target.cluster, obstacle.message});
       add(Again{});
@@ -824,7 +733,7 @@ class Planner {
     view.state = State::RUNNING;
     auto fields = status_patch(app_, view);
     // Together with the move: from now on nothing else tells of the source.
-    const bool all_wanted = dropped(move.target).empty() && !unseen(move.target);
+    const bool all_wanted = dropped(observed_, move.target).empty() && !unseen(move.target);
     std::erase_if(*cleanup_, [&](const CleanUp& entry) {
       return entry.cluster == move.source.cluster || (all_wanted && entry.cluster == move.target.cluster);
     });
@@ -852,7 +761,7 @@ class Planner {
         fmt::format(
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
             krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
-    const bool left = !remove_all(move.target, inventory(move.target)) || unseen(move.target);
+    const bool left = !remove_all(move.target, inventory(observed_, move.target)) || unseen(move.target);
     if (!left) std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.target.cluster; });
     if (left && move.delete_first) {
       report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
@@ -879,7 +788,7 @@ class Planner {
                          fmt::format("waiting to delete on {}: {}", krake::to_string(at.cluster), at.error->message)};
         continue;
       }
-      auto objects = inventory(at);
+      auto objects = inventory(observed_, at);
       std::erase_if(objects, [&](const auto& one) { return !seen.insert(std::string(uid_of(*one.second))).second; });
       clean = remove_all(at, objects) && clean;
       if (const auto hidden = unseen(at)) blocked = hidden;

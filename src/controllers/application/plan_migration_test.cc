@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controllers/application/inventory.h"
 #include "controllers/application/plan_model.h"
 
 namespace krake::application {
@@ -386,21 +387,47 @@ TEST(ApplicationPlan, MigrationWaitsForATargetThatCannotTakeIt) {
 }
 
 TEST(ApplicationPlan, TwoEntriesForOneClusterMoveNothing) {
-  for (const bool readable : {true, false}) {
+  struct Case {
+    const char* name;
+    bool readable;  // kube-system
+    bool watched;
+  };
+  const Case cases[] = {{"the same kube-system", true, true},
+                        {"the same objects, watched", false, true},
+                        {"the same objects, asked for by name", false, false}};
+  for (const auto& c : cases) {
     Model model;
+    model.sites["one"].watched = c.watched;
     model.bind("one");
     model.settle();
     model.sites["two"] = model.sites["one"];
-    if (!readable) model.sites["one"].identity = model.sites["two"].identity = "";
+    if (!c.readable) model.sites["one"].identity = model.sites["two"].identity = "";
     const int before = model.mutations;
     model.bind("two");
-    EXPECT_GE(model.settle(), 0);
-    EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0);
-    EXPECT_LE(model.mutations - before, readable ? 0 : 2);  // unreadable: applied once more under the other name
-    EXPECT_EQ(model.app.status.running_on, cluster("two"));
-    EXPECT_EQ(model.sites["one"].objects.size(), 2u);
-    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+    EXPECT_GE(model.settle(), 0) << c.name;
+    EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0) << c.name;
+    EXPECT_LE(model.mutations - before, c.readable ? 0 : 2) << c.name;  // applied once more under the other name
+    EXPECT_EQ(model.app.status.running_on, cluster("two")) << c.name;
+    EXPECT_EQ(model.sites["one"].objects.size(), 2u) << c.name;
+    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")}) << c.name;
   }
+}
+
+// Nothing but what is wanted tells: it was made through one entry, and nothing of it has been written down.
+TEST(ApplicationPlan, WhatIsWantedTellsTwoEntriesForOneCluster) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  Observed observed = model.observe();
+  Place seen = observed.places.front();
+  seen.identity.clear();
+  Place other = seen;
+  other.cluster = cluster("two");
+  for (auto* items : {&other.applied, &other.recorded, &other.left}) items->clear();
+  other.ours.clear();
+  EXPECT_TRUE(same_place(observed, seen, other));
+  other.desired.clear();
+  EXPECT_FALSE(same_place(observed, seen, other));
 }
 
 }  // namespace
