@@ -54,21 +54,27 @@ Objects inventory(const Observed& observed, const Place& at) {
     };
     if (std::ranges::none_of(all, same)) all.emplace_back(ref, live);
   };
-  const auto take = [&](const std::vector<Item>& items, bool upstreams) {
-    for (const Item& item : items) {
+  // `seen`: whether the one at that index was seen there as the application's.
+  const auto take = [&](const std::vector<Item>& items, const auto& seen) {
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const Item& item = items[i];
       if (item.problem || !item.live) continue;
       const auto whose = ownership(*item.live, who);
-      const bool mine =
-          whose == Ownership::ours || (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
-      if (mine) put(item.ref, item.live);
+      if (whose == Ownership::ours || (whose == Ownership::unlabelled && made_by_upstream(*item.live) && seen(i)))
+        put(item.ref, item.live);
     }
   };
   for (const auto& [ref, live] : at.ours) {
     if (ownership(*live, who) == Ownership::ours) put(ref, live);
   }
-  take(at.applied, false);
-  take(at.left, false);
-  take(at.recorded, at.cluster == observed.application->status.running_on);
+  const CleanUp* entry = cleanup_at(*observed.application, at.cluster);
+  const bool runs_here = at.cluster == observed.application->status.running_on;
+  take(at.applied, [](std::size_t) { return false; });
+  take(at.left, [&](std::size_t i) {
+    if (!entry || !entry->observed) return false;
+    return std::ranges::find(*entry->observed, entry->objects[i]) != entry->observed->end();
+  });
+  take(at.recorded, [&](std::size_t) { return runs_here; });
   // Backwards: what others need goes last.
   Objects ordered;
   for (int rank = kRanks; rank-- > 0;) {

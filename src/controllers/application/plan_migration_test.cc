@@ -304,6 +304,76 @@ TEST(ApplicationPlan, AnotherManifestElsewhereForgetsNotWhatWasBegun) {
   EXPECT_EQ(model.app.status.running_on, cluster("two"));
 }
 
+// Whoever may write the application may take its owners away.
+TEST(ApplicationPlan, WhereItWasBegunIsRememberedWithoutOwners) {
+  Model model;
+  model.sites["one"].refused = {"Deployment"};
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_TRUE(model.has("one", config_map("a")));
+  ASSERT_FALSE(model.app.status.running_on);
+  model.app.metadata.owners.clear();
+  model.bind("two");
+  for (int i = 0; i < 10; ++i) {
+    for (const auto& action : model.plan()) {
+      if (const auto* apply = std::get_if<Apply>(&action)) {
+        const auto known = model.cleanup();
+        EXPECT_TRUE(std::ranges::find(known, apply->cluster) != known.end()) << to_string(action);
+      }
+      model.carry_out({action});
+    }
+  }
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, WhatUpstreamMadeOnALostClusterGoesWhenThatIsBack) {
+  struct Case {
+    const char* name;
+    bool recorded;
+    const char* manager;
+    bool removed;
+  };
+  const Case cases[] = {{"recorded, made by upstream", true, "OpenAPI-Generator", true},
+                        {"recorded, made by somebody else", true, "kubectl", false},
+                        {"wanted only", false, "OpenAPI-Generator", false}};
+  for (const auto& c : cases) {
+    Model model;
+    model.app.spec.manifest = {config_map("a")};
+    model.bind("one");
+    model.app.status.state = State::RUNNING;
+    model.app.status.running_on = cluster("one");
+    model.app.status.last_applied_manifest = {config_map("a")};
+    if (c.recorded) model.app.status.last_observed_manifest = {config_map("a")};
+    json::Value live = config_map("a");
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.set("uid", "theirs");
+    metadata.set("managedFields", json::Array{json::Object{{"manager", c.manager}, {"operation", "Update"}}});
+    auto& one = model.sites["one"];
+    one.objects[ref_of(live)] = live;
+    one.error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+    model.bind("two");
+    EXPECT_GE(model.settle(), 0) << c.name;
+    ASSERT_EQ(model.app.status.running_on, cluster("two")) << c.name;
+    ASSERT_EQ(model.cleanup(), std::vector{cluster("one")}) << c.name;
+    one.error.reset();
+    EXPECT_GE(model.settle(), 0) << c.name;
+    EXPECT_EQ(model.has("one", config_map("a")), !c.removed) << c.name;
+    EXPECT_TRUE(model.cleanup().empty()) << c.name;
+  }
+}
+
+// The namespace it was located in is part of the name: the kubeconfig may have another one later.
+TEST(ApplicationPlan, WhatIsExpectedAtAClusterIsNamedByWhereItLives) {
+  Model model;
+  model.bind("one");
+  model.carry_out(model.plan());
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  for (const auto& object : model.app.status.cleanup->front().objects)
+    EXPECT_EQ(json::Value(object).string_at({"metadata", "namespace"}), "default");
+}
+
 // That everything was applied is said of where it runs, and that cluster is gone.
 TEST(ApplicationPlan, WhatRanOnAClusterThatIsGoneIsNotTakenForAppliedElsewhere) {
   Model model;
