@@ -479,7 +479,8 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action, std:
       }
     }
   } else {
-    if (applied.error().code == Code::invalid_object && !action.lists.empty()) {
+    // Anything else that is wrong with it would be carried out by half.
+    if (manifest::concerns_only(action.lists, applied.error().fields)) {
       const Status replaced = co_await replace_lists(key, action, connection);
       if (replaced) co_return fail(Code::conflict, "its lists have been replaced; the rest follows from what is there");
       if (replaced.error().code != Code::invalid_object)

@@ -170,6 +170,38 @@ TEST(ApplicationController, PutsAServicesPortRight) {
   }
 }
 
+// What of a refused change would be taken by itself is not carried out: it would roll out one half of it.
+TEST(ApplicationController, ARefusedChangeIsNotCarriedOutByHalf) {
+  Bench bench({"one"});
+  auto& sim = bench.sim("one");
+  const auto named = [](const std::string& container, const std::string& app) {
+    return object_of(
+        "{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'web'},'spec':{'replicas':1,"
+        "'selector':{'matchLabels':{'app':'" +
+        app + "'}},'template':{'metadata':{'labels':{'app':'" + app + "'}},'spec':{'containers':[{'name':'" +
+        container + "','image':'nginx'}]}}}}");
+  };
+  const auto containers = [&] {
+    return *sim.find("deployments", "default", "web")->at_path({"spec", "template", "spec", "containers"});
+  };
+  bench.create("web", {named("a", "web")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  const auto before = containers();
+  bench.update("web", {named("b", "other")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); })) << bench.show("web");
+  bench.pass(minutes(2));
+  EXPECT_EQ(containers(), before);
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("spec.selector"));
+  // Nor with a container of somebody else's in the place of ours.
+  ASSERT_TRUE(sim.merge("deployments", "default", "web",
+                        value_of("{'spec':{'template':{'spec':{'containers':[{'name':'x','image':'nginx'}]}}}}")));
+  const auto theirs = containers();
+  bench.pass(minutes(2));
+  EXPECT_EQ(containers(), theirs);
+}
+
 // Put right, and the answer was lost; of the watch that should have shown it nothing is heard any more.
 TEST(ApplicationController, LeavesNothingBehindThatItsWatchHasNotShown) {
   Bench bench;

@@ -299,7 +299,9 @@ class Planner {
     push(std::move(apply), item, out);
   }
   static void push(Apply apply, const Item& item, Settlement& out) {
-    if (item.live && !apply.adopt) apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry);
+    const json::Value* previous = apply.previous.is_null() ? nullptr : &apply.previous;
+    if (item.live && !apply.adopt)
+      apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry, previous);
     out.applies.push_back(std::move(apply));
   }
 

@@ -145,7 +145,7 @@ struct Apply {
   json::Value desired;  // labelled; for comparing the answer
   json::Value entry;
   json::Value previous;  // what was applied before; null: unknown
-  json::Array lists;     // a patch that replaces lists, for a cluster that refuses `body` as invalid; empty: none
+  json::Array lists;     // a patch that replaces lists, for a cluster that refuses just these; empty: none
   std::string key;       // into Memory
   std::uint64_t fingerprint = 0;
   std::uint64_t difference = 0;  // 0: not a repair
