@@ -174,10 +174,13 @@ TEST(ApplicationPlan, RemovesWhatOnlyTheFormerManifestTellsOf) {
   Model model;
   auto& one = model.sites["one"];
   one.watched = false;
+  model.app.spec.manifest = {deployment("d")};
   model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  model.app.spec.manifest = {config_map("a"), deployment("d")};
   model.carry_out(model.plan());
   ASSERT_TRUE(model.has("one", config_map("a")));
-  ASSERT_TRUE(model.app.status.last_observed_manifest.empty());
+  ASSERT_EQ(model.app.status.last_observed_manifest.size(), 1u);
   one.refused = {"ConfigMap"};
   model.app.spec.manifest = {deployment("d")};
   model.carry_out(model.plan());
