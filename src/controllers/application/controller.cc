@@ -263,15 +263,17 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default");
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
+  const json::Array nothing;
   for (const auto& cluster : clusters) {
-    const CleanUp* entry = cleanup_at(app, cluster);
-    const json::Array left = entry ? as_array(entry->objects) : json::Array();
-    observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
-                                                                   .uid = app.metadata.uid,
-                                                                   .desired = &observed.desired.objects,
-                                                                   .applied = &applied,
-                                                                   .recorded = &recorded,
-                                                                   .left = &left}));
+    const Relevant relevant = relevant_at(app, cluster);
+    const json::Array left = relevant.entry ? as_array(relevant.entry->objects) : json::Array();
+    observed.places.push_back(
+        co_await clusters_.observe(cluster, {.user = key,
+                                             .uid = app.metadata.uid,
+                                             .desired = relevant.desired ? &observed.desired.objects : &nothing,
+                                             .applied = relevant.manifests ? &applied : &nothing,
+                                             .recorded = relevant.manifests ? &recorded : &nothing,
+                                             .left = &left}));
   }
   Local& local = local_[key];
   if (local.clusters != clusters) {

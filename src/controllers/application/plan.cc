@@ -917,6 +917,15 @@ const CleanUp* cleanup_at(const Application& application, const ResourceRef& clu
   return found == application.status.cleanup->end() ? nullptr : &*found;
 }
 
+Relevant relevant_at(const Application& application, const ResourceRef& cluster) {
+  const auto& status = application.status;
+  const bool home = cluster == status.scheduled_to || cluster == status.running_on;
+  // The status knows nothing: it may run anywhere.
+  const bool lost = !status.running_on && status.last_applied_manifest.empty();
+  const CleanUp* entry = cleanup_at(application, cluster);
+  return {.desired = home || lost, .manifests = home || !entry, .entry = entry};
+}
+
 json::Array as_array(const std::vector<json::Object>& objects) { return {objects.begin(), objects.end()}; }
 
 }  // namespace krake::application

@@ -364,6 +364,38 @@ TEST(ApplicationPlan, WhatUpstreamMadeOnALostClusterGoesWhenThatIsBack) {
   }
 }
 
+TEST(ApplicationPlan, LooksSeldomAtAClusterThatWasLeftAndOnlyForWhatMayBeThere) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  auto& one = model.sites["one"];
+  one.error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  model.settle();
+  one.error.reset();
+  for (auto& [ref, object] : one.objects)
+    object.make_object()["metadata"].make_object().set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  model.app.spec.manifest = {config_map("b")};
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  const Plan plan = model.plan();
+  EXPECT_FALSE(plan.empty());
+  for (const auto& action : plan) EXPECT_GE(std::get<Wait>(action).time, seconds(30)) << to_string(plan);
+  const Relevant left = relevant_at(model.app, cluster("one"));
+  EXPECT_FALSE(left.desired);
+  EXPECT_FALSE(left.manifests);
+  ASSERT_TRUE(left.entry);
+  EXPECT_EQ(left.entry->objects.size(), 2u);
+  const Relevant home = relevant_at(model.app, cluster("two"));
+  EXPECT_TRUE(home.desired && home.manifests && !home.entry);
+  // Where its entry is lost, or everything is, all that is known is looked for.
+  model.app.status.cleanup.reset();
+  EXPECT_TRUE(relevant_at(model.app, cluster("one")).manifests);
+  EXPECT_FALSE(relevant_at(model.app, cluster("one")).desired);
+  model.app.status = {};
+  EXPECT_TRUE(relevant_at(model.app, cluster("one")).desired);
+}
+
 // The namespace it was located in is part of the name: the kubeconfig may have another one later.
 TEST(ApplicationPlan, WhatIsExpectedAtAClusterIsNamedByWhereItLives) {
   Model model;

@@ -127,10 +127,11 @@ struct Model {
         place.online = it->second.online;
       } else {
         place.identity = it->second.identity;
-        place.desired = items(it->second, observed.desired.objects);
-        place.applied = items(it->second, as_array(app.status.last_applied_manifest));
-        place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
-        if (const CleanUp* entry = cleanup_at(app, ref)) place.left = items(it->second, as_array(entry->objects));
+        const Relevant relevant = relevant_at(app, ref);
+        if (relevant.desired) place.desired = items(it->second, observed.desired.objects);
+        if (relevant.manifests) place.applied = items(it->second, as_array(app.status.last_applied_manifest));
+        if (relevant.manifests) place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
+        if (relevant.entry) place.left = items(it->second, as_array(relevant.entry->objects));
         for (const auto& [key, live] : it->second.objects) {
           const bool hidden = std::ranges::find(it->second.hidden, key.type.kind) != it->second.hidden.end();
           if (it->second.watched && !hidden && live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
