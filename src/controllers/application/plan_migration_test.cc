@@ -364,6 +364,35 @@ TEST(ApplicationPlan, WhatUpstreamMadeOnALostClusterGoesWhenThatIsBack) {
   }
 }
 
+TEST(ApplicationPlan, WhatWasSeenOnOneClusterSaysNothingOfAnother) {
+  const auto upstreams = [](const std::string& name, const char* uid) {
+    json::Value live = config_map(name);
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.set("uid", uid);
+    metadata.set("managedFields", json::Array{json::Object{{"manager", "OpenAPI-Generator"}}});
+    return live;
+  };
+  Model model;
+  model.app.spec.manifest = {config_map("a")};
+  model.bind("one");
+  model.app.status.state = State::RUNNING;
+  model.app.status.running_on = cluster("one");
+  model.app.status.last_applied_manifest = {config_map("a"), config_map("x")};
+  model.app.status.last_observed_manifest = {config_map("a"), config_map("x")};
+  auto& one = model.sites["one"];
+  auto& two = model.sites["two"];
+  one.objects[ref_of(config_map("a"))] = upstreams("a", "ours-a");
+  one.objects[ref_of(config_map("x"))] = upstreams("x", "ours-x");
+  two.objects[ref_of(config_map("x"))] = upstreams("x", "theirs");
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.has("two", config_map("x")));
+  EXPECT_TRUE(model.has("two", config_map("a")));
+  EXPECT_TRUE(one.objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
 TEST(ApplicationPlan, LooksSeldomAtAClusterThatWasLeftAndOnlyForWhatMayBeThere) {
   Model model;
   model.bind("one");
