@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace krake {
 
@@ -39,6 +40,8 @@ bool is_transient(Code code);
 struct Error {
   Code code = Code::internal;
   std::string message;
+  // Of invalid_object: what is wrong, as the peer names it ("spec.ports[1].name"). Empty: it did not say.
+  std::vector<std::string> fields{};
 
   bool operator==(const Error&) const = default;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <ranges>
 #include <string>
 
 #include "manifest/diff.h"
@@ -183,44 +184,76 @@ class Surplus {
 
 // ---- lists that are replaced
 
+// Without its indices and keys: "spec.ports.name" of "spec.ports[1].name".
+std::string plain_field(std::string_view field) {
+  std::string plain;
+  int depth = 0;
+  for (const char c : field) {
+    depth += c == '[' ? 1 : 0;
+    if (depth == 0) plain += c;
+    depth -= c == ']' && depth > 0 ? 1 : 0;
+  }
+  return plain;
+}
+
+// The same of the path of an operation: of "/spec/ports/1/name". Keys of lists are no numbers.
+std::string plain_path(std::string_view path) {
+  std::string plain;
+  for (const auto part : std::views::split(path, '/')) {
+    const std::string_view step(part.begin(), part.end());
+    if (step.find_first_not_of("0123456789") == std::string_view::npos) continue;
+    plain += (plain.empty() ? "" : ".") + std::string(step);
+  }
+  return plain;
+}
+
 class Replacements {
  public:
   json::Array take() { return std::move(operations_); }
 
-  void visit(const std::string& path, const Place& place, const json::Value* entry, const json::Value& desired,
-             const json::Value& live) {
+  // `previous` null: as `desired`, as far as is known.
+  void visit(const std::string& path, const Place& place, const json::Value* entry, const json::Value* previous,
+             const json::Value& desired, const json::Value& live) {
     if (desired.is_object() && live.is_object()) {
       for (const auto& [key, wanted] : *desired.if_object()) {
         const json::Value* seen = live.if_object()->find(key);
-        if (seen) visit(pointer_of(path, key), place.child(key), member_entry(entry, key), wanted, *seen);
+        const json::Value* before = previous ? previous->at_path({key}) : nullptr;
+        if (seen) visit(pointer_of(path, key), place.child(key), member_entry(entry, key), before, wanted, *seen);
       }
     } else if (entry && entry->is_array() && desired.is_array() && live.is_array()) {
-      visit_list(path, place, *entry->if_array(), *desired.if_array(), *live.if_array());
+      static const json::Array kNone;
+      const bool known = previous && previous->is_array();
+      visit_list(path, place, *entry->if_array(), known ? *previous->if_array() : kNone, *desired.if_array(),
+                 *live.if_array());
     }
   }
 
  private:
-  void visit_list(const std::string& path, const Place& place, const json::Array& entry, const json::Array& desired,
-                  const json::Array& live) {
+  void visit_list(const std::string& path, const Place& place, const json::Array& entry, const json::Array& previous,
+                  const json::Array& desired, const json::Array& live) {
     const auto items = list_items(entry);
     const ListKind kind = list_kind(place);
     const auto in_live = counterparts(kind, desired, live);
     if (kind.type == ListType::map && item_keys(kind, desired) && item_keys(kind, live)) {
-      if (auto list = replaced(place, entry, desired, live))
+      if (auto list = replaced(place, entry, previous, desired, live))
         return operations_.push_back(json::Object{{"op", "replace"}, {"path", path}, {"value", std::move(*list)}});
     }
+    const auto before = counterparts(kind, desired, previous);
     for (std::size_t i = 0; i < std::min(desired.size(), items.size()); ++i) {
-      if (in_live[i] != kNoItem) visit(pointer_of(path, in_live[i]), place, &items[i], desired[i], live[in_live[i]]);
+      const json::Value* old = before[i] == kNoItem ? nullptr : &previous[before[i]];
+      if (in_live[i] != kNoItem)
+        visit(pointer_of(path, in_live[i]), place, &items[i], old, desired[i], live[in_live[i]]);
     }
   }
 
   // Nothing: it has no items missing, or room for all.
-  static std::optional<json::Array> replaced(const Place& place, const json::Array& entry, const json::Array& desired,
-                                             const json::Array& live) {
+  static std::optional<json::Array> replaced(const Place& place, const json::Array& entry, const json::Array& previous,
+                                             const json::Array& desired, const json::Array& live) {
     const auto items = list_items(entry);
     const ListLimits limits = list_limits(entry);
     const auto in_live = counterparts(list_kind(place), desired, live);
     const auto in_desired = counterparts(list_kind(place), live, desired);
+    const auto in_previous = counterparts(list_kind(place), live, previous);
     json::Array list;
     bool missing = false;
     for (std::size_t i = 0; i < desired.size(); ++i) {
@@ -240,7 +273,8 @@ class Replacements {
         list.push_back(live[i]);
         length += injected ? 0 : 1;
       } else {
-        dropped = true;
+        // What was ours before goes by itself.
+        dropped = dropped || in_previous[i] == kNoItem;
       }
     }
     if (!missing || !dropped) return std::nullopt;
@@ -284,19 +318,33 @@ json::Array surplus_patch(const json::Value& desired, const json::Value& live, c
   return surplus.take();
 }
 
-json::Array replace_lists_patch(const json::Value& desired, const json::Value& live, const json::Value& entry) {
+json::Array replace_lists_patch(const json::Value& desired, const json::Value& live, const json::Value& entry,
+                                const json::Value* previous) {
   const json::Value* version = live.at_path({"metadata", "resourceVersion"});
   if (!version) return {};
   const json::Value wanted = normalised(desired);
   const json::Value schema = normalised_entry(entry);
+  const json::Value before = previous ? normalised(*previous) : json::Value();
   const std::string kind(wanted.string_at({"kind"}));
   Replacements replacements;
-  replacements.visit("", Place{kind, "", ""}, &schema, wanted, live);
+  replacements.visit("", Place{kind, "", ""}, &schema, previous ? &before : nullptr, wanted, live);
   json::Array operations = replacements.take();
   if (operations.empty()) return {};
   operations.insert(operations.begin(),
                     json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", *version}});
   return operations;
+}
+
+bool concerns_only(const json::Array& patch, const std::vector<std::string>& fields) {
+  const auto lies_in_a_list = [&](const std::string& field) {
+    return std::ranges::any_of(patch, [&](const json::Value& operation) {
+      if (operation.string_at({"op"}) != "replace") return false;
+      const std::string list = plain_path(operation.string_at({"path"}));
+      const std::string plain = plain_field(field);
+      return plain == list || plain.starts_with(list + '.');
+    });
+  };
+  return !fields.empty() && std::ranges::all_of(fields, lies_in_a_list);
 }
 
 }  // namespace krake::manifest

@@ -2,8 +2,11 @@
 //
 //   first apply, or the manifest changed:  apply_body(desired)
 //   drift:                                 repair_body(desired, live, entry), then surplus_patch(..) on what came back
-//   refused as invalid:                    replace_lists_patch(desired, live, entry) first
+//   lists in it refused as invalid:        replace_lists_patch(desired, live, entry, previous) first
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "base/json.h"
 
@@ -26,8 +29,14 @@ json::Array surplus_patch(const json::Value& desired, const json::Value& live, c
 
 // The keyed lists in which items of `desired` are missing while those of others take their place, as an RFC 6902 patch
 // against exactly this live object that replaces each in one go; items of others stay as far as the limits have room.
-// For servers that refuse both side by side, as a Service's ports. Empty when there is no such list, or no
-// resourceVersion on `live` to go by.
-json::Array replace_lists_patch(const json::Value& desired, const json::Value& live, const json::Value& entry);
+// For servers that refuse both side by side, as a Service's ports. An item of `previous` (the object applied before
+// `desired`, null: the same) is nobody else's. Empty when there is no such list, or no resourceVersion on `live` to go
+// by.
+json::Array replace_lists_patch(const json::Value& desired, const json::Value& live, const json::Value& entry,
+                                const json::Value* previous = nullptr);
+
+// Whether the fields that a server refuses ("spec.ports[1].name") all lie in lists that such a patch replaces. Indices
+// are not compared: the server counts the items as it has merged them. False when no field is named.
+bool concerns_only(const json::Array& patch, const std::vector<std::string>& fields);
 
 }  // namespace krake::manifest

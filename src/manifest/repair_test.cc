@@ -163,6 +163,58 @@ TEST(ReplaceListsPatch, FindsListsInsideTheItemsOfOthers) {
             pod("{'name':'side'},{'name':'a','ports':[{'containerPort':1}]}"));
 }
 
+TEST(ReplaceListsPatch, WhatWasOursBeforeIsNobodyElses) {
+  const auto pod = [](const std::string& containers) {
+    return value_of(
+        "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','resourceVersion':'7'},'spec':{'containers':[" +
+        containers + "]}}");
+  };
+  const json::Value entry = pod("{'name':null}," + limits(1, 1));
+  const json::Value desired = pod("{'name':'b'}");
+  const json::Value previous = pod("{'name':'a'}");
+  EXPECT_THAT(replace_lists_patch(desired, pod("{'name':'a','image':'i'}"), entry, &previous), IsEmpty());
+  EXPECT_EQ(patched(pod("{'name':'x'}"), replace_lists_patch(desired, pod("{'name':'x'}"), entry, &previous)), desired);
+  EXPECT_EQ(patched(pod("{'name':'a'},{'name':'x'}"),
+                    replace_lists_patch(desired, pod("{'name':'a'},{'name':'x'}"), entry, &previous)),
+            desired);
+  // Inside an item that is the same in all of them.
+  const auto ports = [&](int port) {
+    return pod("{'name':'c','ports':[{'containerPort':" + std::to_string(port) + "}]}");
+  };
+  const json::Value inner = pod("{'name':null,'ports':[{'containerPort':null}," + limits(1, 1) + "]}," + limits(1, 1));
+  const json::Value before = ports(1);
+  EXPECT_THAT(replace_lists_patch(ports(2), ports(1), inner, &before), IsEmpty());
+  EXPECT_EQ(patched(ports(3), replace_lists_patch(ports(2), ports(3), inner, &before)), ports(2));
+}
+
+TEST(ReplaceListsPatch, HelpsOnlyWhereNothingElseIsRefused) {
+  const auto replacing = [](const std::string& path) {
+    return json::Array{json::Object{{"op", "test"}, {"path", "/metadata/resourceVersion"}, {"value", "7"}},
+                       json::Object{{"op", "replace"}, {"path", path}, {"value", json::Array()}}};
+  };
+  const struct {
+    const char* what;
+    json::Array patch;
+    std::vector<std::string> fields;
+    bool helps;
+  } rows[] = {
+      {"the list", replacing("/spec/ports"), {"spec.ports"}, true},
+      {"an item of it", replacing("/spec/ports"), {"spec.ports[1]"}, true},
+      {"a field of an item", replacing("/spec/ports"), {"spec.ports[1].name"}, true},
+      {"in an item, counted otherwise", replacing("/spec/containers/0/ports"), {"spec.containers[1].ports[0]"}, true},
+      {"all of them", replacing("/spec/ports"), {"spec.ports[0].name", "spec.ports[1].name"}, true},
+      {"something else too", replacing("/spec/ports"), {"spec.ports[1].name", "spec.selector"}, false},
+      {"something else", replacing("/spec/ports"), {"spec.selector"}, false},
+      {"what only begins alike", replacing("/spec/ports"), {"spec.portsOfCall"}, false},
+      {"what holds it", replacing("/spec/containers/0/ports"), {"spec.containers[0].name"}, false},
+      {"a key with dots and slashes", replacing("/spec/ports"), {"spec.ports[a.b/c[0]].name"}, true},
+      {"what is only tested", replacing("/spec/ports"), {"metadata.resourceVersion"}, false},
+      {"nothing is named", replacing("/spec/ports"), {}, false},
+      {"nothing is replaced", {}, {"spec.ports"}, false},
+  };
+  for (const auto& row : rows) EXPECT_EQ(concerns_only(row.patch, row.fields), row.helps) << row.what;
+}
+
 // ---- properties: objects of the shapes that occur, changed at random
 
 constexpr std::string_view kShapes[] = {

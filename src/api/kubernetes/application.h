@@ -82,16 +82,18 @@ BOOST_DEFINE_ENUM_CLASS(ApplicationState, PENDING, CREATING, RUNNING, RECONCILIN
                         WAITING_FOR_CLEANING, READY_FOR_ACTION, MIGRATING, WAITING_FOR_CLUSTER_CREATION, DELETING,
                         DELETED, DEGRADED, FAILED, COMPLETED)
 
-// A cluster the application has left, where objects of it may still be: `objects` are those known by name, each with
-// apiVersion, kind and metadata.
+// A cluster where objects of the application may be although it does not run there, or not yet: `objects` are those
+// known by name, each with apiVersion, kind and metadata. `observed`: those of them that were seen as the application's
+// when it left.
 struct CleanUp {
   ResourceRef cluster;
   std::vector<json::Object> objects;
+  std::optional<std::vector<json::Object>> observed{};
 
-  static constexpr FieldMark kMarks[] = {{"cluster", kRequired}};
+  static constexpr FieldMark kMarks[] = {{"cluster", kRequired}, {"observed", kAdditive}};
   friend bool operator==(const CleanUp&, const CleanUp&) = default;
 };
-BOOST_DESCRIBE_STRUCT(CleanUp, (), (cluster, objects))
+BOOST_DESCRIBE_STRUCT(CleanUp, (), (cluster, objects, observed))
 
 struct ApplicationStatus {
   std::optional<Reason> reason;

@@ -1,6 +1,7 @@
 #include "controllers/application/clusters.h"
 
 #include <algorithm>
+#include <array>
 
 #include "providers/kubernetes/kubeconfig.h"
 
@@ -238,28 +239,77 @@ Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> conn
   co_return items;
 }
 
+std::array<std::vector<Item>*, 4> lists_of(Place& place) {
+  return {&place.desired, &place.applied, &place.recorded, &place.left};
+}
+
+constexpr std::size_t kAskedAtOnce = 8;
+
+// What is asked for by name, each once.
+struct Asked {
+  std::vector<kube::ObjectRef> refs;
+  std::map<kube::ObjectRef, Result<kube::LiveObject>> answers;  // null: not there
+  std::optional<Error> of_cluster;                              // then the rest is not asked
+};
+
+Awaitable<void> ask_on(std::shared_ptr<Connection> connection, const Clock* clock, std::shared_ptr<Asked> asked) {
+  while (!asked->refs.empty() && !asked->of_cluster) {
+    const kube::ObjectRef ref = asked->refs.back();
+    asked->refs.pop_back();
+    const auto answers = connection->client.answers();
+    auto live = co_await connection->client.get(ref);
+    Result<kube::LiveObject> answer;
+    if (live) {
+      answer = std::make_shared<const json::Value>(std::move(*live));
+    } else if (live.error().code != Code::not_found) {
+      if (is_of_cluster(*connection, *clock, live.error(), answers)) asked->of_cluster = live.error();
+      answer = fail(std::move(live).error());
+    }
+    asked->answers.insert_or_assign(ref, std::move(answer));
+  }
+}
+
+// `at_once` of them at a time.
+Awaitable<void> ask(std::shared_ptr<Connection> connection, const Clock* clock, std::shared_ptr<Asked> asked,
+                    std::size_t at_once) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  if (at_once <= 1) co_return co_await ask_on(connection, clock, asked);
+  try {
+    co_await (ask_on(connection, clock, asked) && ask(connection, clock, asked, at_once - 1));
+  } catch (const boost::asio::multiple_exceptions& both) {
+    std::rethrow_exception(both.first_exception());
+  }
+}
+
 // What lives there under these names: from the watch, or by asking. That a watch does not show an object is no proof:
 // it may be late or dead, and unlabelled ones it never shows.
-Awaitable<Status> look_up(std::shared_ptr<Connection> connection, const Clock* clock, ResourceRef cluster,
-                          std::vector<Item>* items, std::map<kube::ObjectRef, kube::LiveObject>* asked) {
-  for (Item& item : *items) {
-    if (item.problem) continue;
-    // Where listing is forbidden only asking tells; what an earlier answer left in the cache may be long gone.
-    item.live = connection->objects.sees(item.ref) ? connection->objects.find(item.ref) : nullptr;
-    if (item.live) continue;
-    if (const auto it = asked->find(item.ref); it != asked->end()) {
-      item.live = it->second;
-      continue;
+Awaitable<Status> look_up(std::shared_ptr<Connection> connection, const Clock* clock, Place* place) {
+  std::set<kube::ObjectRef> unknown;
+  for (auto* items : lists_of(*place)) {
+    for (Item& item : *items) {
+      if (item.problem) continue;
+      // Where listing is forbidden only asking tells; what an earlier answer left in the cache may be long gone.
+      item.live = connection->objects.sees(item.ref) ? connection->objects.find(item.ref) : nullptr;
+      if (!item.live) unknown.insert(item.ref);
     }
-    const auto answers = connection->client.answers();
-    auto live = co_await connection->client.get(item.ref);
-    if (!live && live.error().code != Code::not_found) {
-      if (is_of_cluster(*connection, *clock, live.error(), answers)) co_return fail(live.error());
-      item.problem = problem_of(cluster, live.error());
-      continue;
+  }
+  if (unknown.empty()) co_return Status();
+  const auto asked = std::make_shared<Asked>();
+  asked->refs.assign(unknown.rbegin(), unknown.rend());
+  co_await ask(connection, clock, asked, std::min(kAskedAtOnce, unknown.size()));
+  if (asked->of_cluster) co_return fail(*asked->of_cluster);
+  for (auto* items : lists_of(*place)) {
+    for (Item& item : *items) {
+      if (item.problem || item.live) continue;
+      const auto& answer = asked->answers.at(item.ref);
+      if (answer) {
+        item.live = *answer;
+        continue;
+      }
+      // Perhaps the kind is no longer served, which is found when it is looked for again.
+      if (answer.error().code == Code::unavailable) connection->forget_discovery(clock->now());
+      item.problem = problem_of(place->cluster, answer.error());
     }
-    if (live) item.live = std::make_shared<const json::Value>(std::move(*live));
-    (*asked)[item.ref] = item.live;
   }
   co_return Status();
 }
@@ -283,7 +333,7 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
   ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, clock, place->cluster, wanted.recorded));
   ASSIGN_OR_CO_RETURN(place->left, co_await locate_all(connection, clock, place->cluster, wanted.left));
   std::set<kube::ResourceType> types;
-  for (const auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+  for (const auto* items : lists_of(*place)) {
     for (const Item& item : *items) {
       if (item.problem) continue;
       types.insert(item.ref.type);
@@ -314,21 +364,18 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
       co_return fail(ready.error());
     }
   }
-  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+  for (auto* items : lists_of(*place)) {
     for (Item& item : *items) {
       if (item.problem) continue;
       if (const auto it = unseen.find(item.ref.type); it != unseen.end())
         item.problem = problem_of(place->cluster, Error{Code::unavailable, it->second.message});
     }
   }
-  std::map<kube::ObjectRef, kube::LiveObject> asked;
-  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
-    CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place->cluster, items, &asked));
-  }
+  CO_RETURN_IF_ERROR(co_await look_up(connection, clock, place));
   for (auto& [ref, live] : objects.by_application(wanted.uid)) {
     if (objects.sees(ref)) place->ours.emplace_back(ref, live);
   }
-  for (auto* items : {&place->desired, &place->applied, &place->recorded, &place->left}) {
+  for (auto* items : lists_of(*place)) {
     for (const Item& item : *items) place->blind = place->blind || (!item.problem && !objects.sees(item.ref));
   }
   co_return Status();

@@ -92,7 +92,7 @@ class Clusters {
   struct Wanted {
     ObjectKey user;
     std::string uid;
-    const json::Array* desired;  // outlive the call
+    const json::Array* desired;  // these outlive the call
     const json::Array* applied;
     const json::Array* recorded;
     const json::Array* left;

@@ -263,15 +263,17 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default");
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
+  const json::Array nothing;
   for (const auto& cluster : clusters) {
-    const CleanUp* entry = cleanup_at(app, cluster);
-    const json::Array left = entry ? as_array(entry->objects) : json::Array();
-    observed.places.push_back(co_await clusters_.observe(cluster, {.user = key,
-                                                                   .uid = app.metadata.uid,
-                                                                   .desired = &observed.desired.objects,
-                                                                   .applied = &applied,
-                                                                   .recorded = &recorded,
-                                                                   .left = &left}));
+    const Relevant relevant = relevant_at(app, cluster);
+    const json::Array left = relevant.entry ? as_array(relevant.entry->objects) : json::Array();
+    observed.places.push_back(
+        co_await clusters_.observe(cluster, {.user = key,
+                                             .uid = app.metadata.uid,
+                                             .desired = relevant.desired ? &observed.desired.objects : &nothing,
+                                             .applied = relevant.manifests ? &applied : &nothing,
+                                             .recorded = relevant.manifests ? &recorded : &nothing,
+                                             .left = &left}));
   }
   Local& local = local_[key];
   if (local.clusters != clusters) {
@@ -479,7 +481,8 @@ Awaitable<Status> ApplicationController::apply(ObjectKey key, Apply action, std:
       }
     }
   } else {
-    if (applied.error().code == Code::invalid_object && !action.lists.empty()) {
+    // Anything else that is wrong with it would be carried out by half.
+    if (manifest::concerns_only(action.lists, applied.error().fields)) {
       const Status replaced = co_await replace_lists(key, action, connection);
       if (replaced) co_return fail(Code::conflict, "its lists have been replaced; the rest follows from what is there");
       if (replaced.error().code != Code::invalid_object)

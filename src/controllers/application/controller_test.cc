@@ -170,6 +170,38 @@ TEST(ApplicationController, PutsAServicesPortRight) {
   }
 }
 
+// What of a refused change would be taken by itself is not carried out: it would roll out one half of it.
+TEST(ApplicationController, ARefusedChangeIsNotCarriedOutByHalf) {
+  Bench bench({"one"});
+  auto& sim = bench.sim("one");
+  const auto named = [](const std::string& container, const std::string& app) {
+    return object_of(
+        "{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'web'},'spec':{'replicas':1,"
+        "'selector':{'matchLabels':{'app':'" +
+        app + "'}},'template':{'metadata':{'labels':{'app':'" + app + "'}},'spec':{'containers':[{'name':'" +
+        container + "','image':'nginx'}]}}}}");
+  };
+  const auto containers = [&] {
+    return *sim.find("deployments", "default", "web")->at_path({"spec", "template", "spec", "containers"});
+  };
+  bench.create("web", {named("a", "web")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  const auto before = containers();
+  bench.update("web", {named("b", "other")});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.wait([&] { return bench.get("web")->status.reason.has_value(); })) << bench.show("web");
+  bench.pass(minutes(2));
+  EXPECT_EQ(containers(), before);
+  EXPECT_THAT(bench.get("web")->status.reason->message, HasSubstr("spec.selector"));
+  // Nor with a container of somebody else's in the place of ours.
+  ASSERT_TRUE(sim.merge("deployments", "default", "web",
+                        value_of("{'spec':{'template':{'spec':{'containers':[{'name':'x','image':'nginx'}]}}}}")));
+  const auto theirs = containers();
+  bench.pass(minutes(2));
+  EXPECT_EQ(containers(), theirs);
+}
+
 // Put right, and the answer was lost; of the watch that should have shown it nothing is heard any more.
 TEST(ApplicationController, LeavesNothingBehindThatItsWatchHasNotShown) {
   Bench bench;
@@ -521,6 +553,47 @@ TEST(ApplicationController, WithoutTheRightToListItLooksByName) {
   ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
   EXPECT_FALSE(bench.sim("one").find("configmaps", "default", "settings"));
   bench.expect_silence();
+}
+
+TEST(ApplicationController, AsksForAFewNamesAtATime) {
+  std::map<Mono, int> asked;
+  int most = 0;
+  Bench bench({"one"});
+  auto& sim = bench.sim("one");
+  sim.faults.forbidden = {"list:configmaps", "watch:configmaps"};
+  std::vector<json::Object> manifest;
+  for (int i = 0; i < 20; ++i) manifest.push_back(config_map("c" + std::to_string(i)));
+  bench.create("web", manifest);
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  sim.faults.latency = seconds(1);
+  bench.dialer.sending = [&](const HttpRequest& request) {
+    if (request.method == "GET" && request.target.contains("/configmaps/"))
+      most = std::max(most, ++asked[bench.api.world.clock.now()]);
+  };
+  bench.pass(minutes(1));
+  EXPECT_EQ(most, 8);
+}
+
+// With its definition goes the kind itself, and an object of a kind that is not served is not there.
+TEST(ApplicationController, LeavesNoClusterBehindForAKindThatIsGone) {
+  const auto definition = object_of(
+      "{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':{'name':"
+      "'widgets.example.org'},'spec':{'group':'example.org','scope':'Namespaced','names':{'plural':'widgets',"
+      "'singular':'widget','kind':'Widget','listKind':'WidgetList'},'versions':[{'name':'v1','served':true,"
+      "'storage':true,'schema':{'openAPIV3Schema':{'type':'object','x-kubernetes-preserve-unknown-fields':true}}}]}}");
+  const auto widget = object_of("{'apiVersion':'example.org/v1','kind':'Widget','metadata':{'name':'w'},'spec':{}}");
+  Bench bench;
+  bench.create("web", {definition, widget});
+  bench.bind("web", "one");
+  ASSERT_TRUE(bench.healthy_on("web", "one")) << bench.show("web");
+  bench.bind("web", "two");
+  ASSERT_TRUE(bench.healthy_on("web", "two")) << bench.show("web");
+  ASSERT_TRUE(bench.api.world.run(bench.user.remove<Application>(Bench::key("web"))));
+  json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}}};
+  ASSERT_TRUE(
+      bench.api.world.run(bench.user.patch<Application>(Bench::key("web"), json::Object{{"metadata", metadata}})));
+  EXPECT_TRUE(bench.wait([&] { return !bench.get("web"); })) << bench.show("web");
 }
 
 // Not even by name: then it is not known that nothing is left.

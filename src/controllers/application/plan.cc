@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 
+#include "controllers/application/inventory.h"
 #include "controllers/application/status.h"
 #include "manifest/desired.h"
 #include "manifest/diff.h"
@@ -18,11 +19,8 @@ namespace {
 using State = ApplicationState;
 using std::chrono::seconds;
 
-constexpr std::uint64_t kAbsent = 1;  // the difference of an object that is not there
-
-// Namespaces and custom resource definitions before what needs them.
-constexpr int kRanks = 3;
-int apply_rank(std::string_view kind) { return kind == "Namespace" ? 0 : kind == "CustomResourceDefinition" ? 1 : 2; }
+constexpr Duration kLookAtLeft = seconds(30);  // how often at a cluster that was left, while there is only to wait
+constexpr std::uint64_t kAbsent = 1;           // the difference of an object that is not there
 
 bool defines(const json::Value& crd, const json::Value& object) {
   if (crd.string_at({"kind"}) != "CustomResourceDefinition") return false;
@@ -34,20 +32,6 @@ bool defines(const json::Value& crd, const json::Value& object) {
 bool delete_first_kind(const json::Value& object) {
   const auto kind = object.string_at({"kind"});
   return kind == "StatefulSet" || kind == "Job" || kind == "PersistentVolumeClaim";
-}
-
-bool shares_objects(const Place& a, const Place& b) {
-  return std::ranges::any_of(a.ours, [&](const auto& mine) {
-    return std::ranges::any_of(b.ours,
-                               [&](const auto& other) { return uid_of(*mine.second) == uid_of(*other.second); });
-  });
-}
-
-// Two Cluster entries for one real cluster. Where kube-system cannot be read, objects seen through both tell.
-bool same_place(const Place& a, const Place& b) {
-  if (a.cluster == b.cluster) return true;
-  if (!a.identity.empty() && !b.identity.empty()) return a.identity == b.identity;
-  return shares_objects(a, b);
 }
 
 // What has to be done about the objects of one manifest at one place.
@@ -65,8 +49,6 @@ struct Settlement {
   }
 };
 
-using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
-
 class Planner {
  public:
   Planner(const Observed& observed, Mono now)
@@ -75,7 +57,7 @@ class Planner {
         status_(app_.status),
         applied_(as_array(status_.last_applied_manifest)),
         recorded_cleanup_(status_.cleanup.value_or(std::vector<CleanUp>())),
-        who_{app_.metadata.uid, observed.options.installation},
+        who_(identity_of(observed)),
         now_(now) {}
 
   Plan run() {
@@ -102,7 +84,9 @@ class Planner {
     }
     const bool blind = std::ranges::any_of(observed_.places, [](const Place& p) { return p.error.has_value(); });
     if (forgotten && !source && blind && !status_.scheduled_to) add(Wait{seconds(10)});
-    if (std::ranges::any_of(observed_.places, &Place::blind)) add(Wait{seconds(10)});
+    for (const Place& at : observed_.places) {
+      if (at.blind) add(Wait{is_home(at.cluster) ? seconds(10) : kLookAtLeft});
+    }
     put_meta(std::ranges::any_of(plan_, mutates_cluster));
     return take();
   }
@@ -139,9 +123,17 @@ class Planner {
     if (now_ < observed_.memory.status_allowed_at) {
       add(Wait{observed_.memory.status_allowed_at - now_});
     } else {
+      if (view.running_on) forget_expected(*view.place, fields);
       add(PatchStatus{std::move(fields), true});
     }
   }
+  // With the word that it runs there: from now on the status tells of what is there.
+  void forget_expected(const Place& at, json::Object& fields) {
+    if (!cleanup_ || !only_wanted(at)) return;
+    std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == at.cluster; });
+    put_cleanup(fields);
+  }
+  bool only_wanted(const Place& at) const { return !at.error && !unseen(at) && dropped(observed_, at).empty(); }
   void report_problem(Reason reason) {
     StatusView view;
     view.reason = std::move(reason);
@@ -153,12 +145,12 @@ class Planner {
   bool has_finalizer() const {
     return std::ranges::find(app_.metadata.finalizers, kKubernetesResourcesDeletion) != app_.metadata.finalizers.end();
   }
+  bool is_home(const ResourceRef& ref) const { return ref == status_.scheduled_to || ref == status_.running_on; }
   // Of clusters those where it runs or is to run, and no other: who deletes a cluster deletes what it owns.
   std::optional<std::vector<ResourceRef>> owners_patch() const {
     std::vector<ResourceRef> wanted;
-    const auto stays = [&](const ResourceRef& ref) { return ref == status_.scheduled_to || ref == status_.running_on; };
     for (const auto& owner : app_.metadata.owners) {
-      if (owner.kind != kClusterKind || stays(owner)) wanted.push_back(owner);
+      if (owner.kind != kClusterKind || is_home(owner)) wanted.push_back(owner);
     }
     const auto ensure = [&](const std::optional<ResourceRef>& ref) {
       const Place* at = ref ? place(*ref) : nullptr;
@@ -192,29 +184,57 @@ class Planner {
   // With what is written anyway: who dies after that write has not forgotten what was known before.
   void put_cleanup(json::Object& fields) {
     if (!cleanup_ || *cleanup_ == recorded_cleanup_) return;
-    fields.set("cleanup", as_value(*cleanup_));
+    fields.set("cleanup", cleanup_->empty() ? json::Value() : as_value(*cleanup_));
     recorded_cleanup_ = *cleanup_;
+  }
+  CleanUp& entry_at(const ResourceRef& cluster) {
+    auto entry = std::ranges::find(*cleanup_, cluster, &CleanUp::cluster);
+    if (entry == cleanup_->end()) entry = cleanup_->insert(entry, CleanUp{.cluster = cluster, .objects = {}});
+    return *entry;
   }
   // What is about to be created where the application does not run so far. Nothing else may ever tell of it: it may be
   // wanted elsewhere, or look different, before anybody has seen it there.
   void expect_at(const Place& at) {
     if (!cleanup_) return;
-    auto entry = std::ranges::find(*cleanup_, at.cluster, &CleanUp::cluster);
-    if (entry == cleanup_->end()) entry = cleanup_->insert(entry, CleanUp{.cluster = at.cluster, .objects = {}});
-    for (const auto& object : observed_.desired.objects) put_name(*entry, identity_fields(*object.if_object()));
+    const auto& objects = observed_.desired.objects;
+    for (std::size_t i = 0; i < objects.size(); ++i)
+      put_name(entry_at(at.cluster).objects, name_of(at.desired, i, objects[i]));
   }
-  static void put_name(CleanUp& entry, json::Object name) {
-    if (std::ranges::find(entry.objects, name) == entry.objects.end()) entry.objects.push_back(std::move(name));
+  // What may be there, cannot be seen, and only the former manifest tells of. Nobody has seen that it is ours, so that
+  // it must say so itself: it does not count as seen.
+  void expect_hidden(const Place& at) {
+    const auto& objects = observed_.desired.objects;
+    const auto is_wanted = [&](const json::Object& name) {
+      for (std::size_t i = 0; i < objects.size(); ++i) {
+        if (name_of(at.desired, i, objects[i]) == name) return true;
+      }
+      return false;
+    };
+    for (std::size_t i = 0; i < std::min(applied_.size(), at.applied.size()); ++i) {
+      const auto& problem = at.applied[i].problem;
+      if (!problem || problem->code != ReasonCode::KUBERNETES_ERROR) continue;
+      auto name = name_of(at.applied, i, applied_[i]);
+      if (cleanup_ && !is_wanted(name)) put_name(entry_at(at.cluster).objects, std::move(name));
+    }
+  }
+  static void put_name(std::vector<json::Object>& names, json::Object name) {
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
   // What may be there by name: all that was applied or seen. The entry stays as it is until the cluster is clean.
   CleanUp cleanup_of(const Place& at, bool just_left = false) const {
     const CleanUp* known = cleanup_at(app_, at.cluster);
     if (known && !just_left) return *known;
     CleanUp entry = known ? *known : CleanUp{.cluster = at.cluster, .objects = {}};
-    for (const auto* objects : {&status_.last_applied_manifest, &status_.last_observed_manifest}) {
-      for (const auto& object : *objects) put_name(entry, identity_fields(object));
+    for (std::size_t i = 0; i < applied_.size(); ++i) put_name(entry.objects, name_of(at.applied, i, applied_[i]));
+    const auto recorded = as_array(status_.last_observed_manifest);
+    std::vector<json::Object> seen = entry.observed.value_or(std::vector<json::Object>());
+    for (std::size_t i = 0; i < recorded.size(); ++i) {
+      auto name = name_of(at.recorded, i, recorded[i]);
+      put_name(entry.objects, name);
+      if (just_left) put_name(seen, std::move(name));
     }
-    for (const auto& [ref, live] : at.ours) put_name(entry, identity_fields(ref));
+    if (!seen.empty()) entry.observed = std::move(seen);
+    for (const auto& [ref, live] : at.ours) put_name(entry.objects, identity_fields(ref));
     return entry;
   }
 
@@ -279,7 +299,9 @@ class Planner {
     push(std::move(apply), item, out);
   }
   static void push(Apply apply, const Item& item, Settlement& out) {
-    if (item.live && !apply.adopt) apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry);
+    const json::Value* previous = apply.previous.is_null() ? nullptr : &apply.previous;
+    if (item.live && !apply.adopt)
+      apply.lists = manifest::replace_lists_patch(apply.desired, *item.live, apply.entry, previous);
     out.applies.push_back(std::move(apply));
   }
 
@@ -377,44 +399,8 @@ class Planner {
     return result;
   }
 
-  // Ours at that place: by label. Without one only what upstream has made and seen where the application runs: a name
-  // in a manifest is a wish, it says nothing about who put the object there.
-  Objects inventory(const Place& at) const {
-    Objects all;
-    // Each once, in whatever versions it was seen.
-    const auto put = [&](const kube::ObjectRef& ref, const kube::LiveObject& live) {
-      const auto same = [&](const auto& one) {
-        return same_object(one.first, ref) || (!uid_of(*live).empty() && uid_of(*one.second) == uid_of(*live));
-      };
-      if (std::ranges::none_of(all, same)) all.emplace_back(ref, live);
-    };
-    const auto take = [&](const std::vector<Item>& items, bool upstreams) {
-      for (const Item& item : items) {
-        if (item.problem || !item.live) continue;
-        const auto whose = ownership(*item.live, who_);
-        const bool mine =
-            whose == Ownership::ours || (upstreams && whose == Ownership::unlabelled && made_by_upstream(*item.live));
-        if (mine) put(item.ref, item.live);
-      }
-    };
-    for (const auto& [ref, live] : at.ours) {
-      if (ownership(*live, who_) == Ownership::ours) put(ref, live);
-    }
-    take(at.applied, false);
-    take(at.left, false);
-    take(at.recorded, at.cluster == status_.running_on);
-    // Backwards: what others need goes last.
-    Objects ordered;
-    for (int rank = kRanks; rank-- > 0;) {
-      for (auto one = all.rbegin(); one != all.rend(); ++one) {
-        if (apply_rank(one->first.type.kind) == rank) ordered.push_back(*one);
-      }
-    }
-    return ordered;
-  }
-
   // Removes those of `objects` that are not on their way out already. True when nothing of them is left.
-  bool remove_all(const Place& at, const Objects& objects) {
+  bool remove_all(const Place& at, const Objects& objects, Duration pause = seconds(10)) {
     std::vector<Duration> waits;
     for (const auto& [ref, live] : objects) {
       const auto key = memory_key(at, ref);
@@ -423,7 +409,7 @@ class Planner {
       removing_ = true;
     }
     for (const auto wait : waits) add(Wait{wait});
-    if (!objects.empty()) add(Wait{seconds(10)});
+    if (!objects.empty()) add(Wait{pause});
     return objects.empty();
   }
 
@@ -523,7 +509,7 @@ class Planner {
   void settle_places(const Place* source, const Place& target) {
     cleanup_ = clean_others(source, target);
     owners_ = owners_patch();
-    if (source && !same_place(*source, target)) {
+    if (source && !same_place(observed_, *source, target)) {
       migrate(*source, target);
     } else {
       reconcile_at(target, source != nullptr);
@@ -543,23 +529,24 @@ class Planner {
     }
     return rest;
   }
-  // A cluster the application has come back to: what is left there is in its inventory again, once it runs there.
-  bool clean_home(const Place& at, const Place* source, const Place& target) const {
+  // A cluster the application has come to, or come back to: what is left there is in its inventory once it runs there.
+  bool clean_home(const Place& at, const Place* source, const Place& target) {
     if (!cleanup_at(app_, at.cluster)) return true;
-    if (source && !same_place(*source, target)) return false;
-    return at.cluster == target.cluster && !at.error && !unseen(at) && dropped(at).empty();
+    if (source && !same_place(observed_, *source, target)) return false;
+    if (unseen(at)) add(Wait{kLookAtLeft});
+    return at.cluster == status_.running_on && at.cluster == target.cluster && only_wanted(at);
   }
   bool clean_other(const Place& other, const Place* source, const Place& target) {
     if (other.error) {
-      add(Wait{seconds(30)});
+      add(Wait{kLookAtLeft});
       return false;
     }
-    if (same_place(other, target) || (source && same_place(other, *source))) return true;
-    const auto objects = inventory(other);
+    if (same_place(observed_, other, target) || (source && same_place(observed_, other, *source))) return true;
+    const auto objects = inventory(observed_, other);
     // Not before it is certain that this is not the same cluster under another name.
     if (target.exists && target.error) return objects.empty() && !cleanup_at(app_, other.cluster);
-    const bool gone = remove_all(other, objects);
-    if (unseen(other)) add(Wait{seconds(30)});
+    const bool gone = remove_all(other, objects, kLookAtLeft);
+    if (unseen(other)) add(Wait{kLookAtLeft});
     return gone && !unseen(other);
   }
 
@@ -585,10 +572,16 @@ class Planner {
                  status_.state == State::RESTARTING || status_.state == State::COMPLETED || scheduler_owns_state(app_));
     auto settlement = settle(at, at.desired, desired.objects, desired.schema, trust);
     const bool intent = !(desired.objects == applied_);
-    if (intent) add_status(intent_fields(at, status_.running_on ? State::RECONCILING : State::CREATING));
     const bool applying = !settlement.applies.empty();
+    json::Object fields;
+    if (intent) fields = intent_fields(at, status_.running_on ? State::RECONCILING : State::CREATING);
+    if ((intent || applying) && status_.running_on != at.cluster) {
+      expect_at(at);
+      put_cleanup(fields);
+    }
+    add_status(std::move(fields));
     add_all(std::move(settlement.applies));
-    remove_all(at, dropped(at));
+    remove_all(at, dropped(observed_, at));
     if (intent || applying) {
       add(Again{});
       return;
@@ -609,72 +602,18 @@ class Planner {
   json::Object intent_fields(const Place& at, State state) {
     json::Object fields{{"last_applied_manifest", observed_.desired.objects},
                         {"mangled_observer_schema", observed_.desired.schema}};
-    if (auto kept = unnamed_from_now_on(at); !kept.empty()) {
-      auto recorded = as_array(status_.last_observed_manifest);
-      recorded.insert(recorded.end(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
-      fields.set("last_observed_manifest", std::move(recorded));
+    // What is seen to be ours and only the manifest so far names: its name must not get lost with that.
+    auto recorded = as_array(status_.last_observed_manifest);
+    for (const auto& [ref, live] : dropped(observed_, at)) {
+      const auto is_it = [&](const Item& item) { return !item.problem && same_object(item.ref, ref); };
+      if (std::ranges::none_of(at.recorded, is_it)) recorded.emplace_back(identity_fields(ref));
     }
-    if (cleanup_ && std::ranges::find(*cleanup_, at.cluster, &CleanUp::cluster) != cleanup_->end()) expect_at(at);
+    if (recorded.size() > status_.last_observed_manifest.size())
+      fields.set("last_observed_manifest", std::move(recorded));
+    expect_hidden(at);
     put_cleanup(fields);
     if (!scheduler_owns_state(app_) && status_.state != state) fields.set("state", std::string(enum_name(state)));
     return fields;
-  }
-
-  // What may be there and only the manifest so far tells of: its name must not get lost with that.
-  json::Array unnamed_from_now_on(const Place& at) const {
-    json::Array kept;
-    for (const auto& [ref, live] : dropped(at)) {
-      const auto is_it = [&](const Item& item) { return !item.problem && same_object(item.ref, ref); };
-      if (std::ranges::none_of(at.recorded, is_it)) kept.emplace_back(identity_fields(ref));
-    }
-    const auto is_named = [](const json::Array& objects, const json::Object& name) {
-      return std::ranges::any_of(objects, [&](const auto& o) { return identity_fields(*o.if_object()) == name; });
-    };
-    const auto recorded = as_array(status_.last_observed_manifest);
-    for (std::size_t i = 0; i < std::min(applied_.size(), at.applied.size()); ++i) {
-      const auto& problem = at.applied[i].problem;
-      if (!problem || problem->code != ReasonCode::KUBERNETES_ERROR) continue;
-      auto name = identity_fields(*applied_[i].if_object());
-      if (!is_named(recorded, name) && !is_named(observed_.desired.objects, name)) kept.emplace_back(std::move(name));
-    }
-    return kept;
-  }
-
-  // Something that may be there and cannot be seen: then nothing follows from not seeing anything.
-  static std::optional<Reason> unseen(const Place& at) {
-    for (const auto* items : {&at.applied, &at.recorded, &at.left}) {
-      for (const Item& item : *items) {
-        if (item.problem && item.problem->code == ReasonCode::KUBERNETES_ERROR) return item.problem;
-      }
-    }
-    return std::nullopt;
-  }
-
-  // Whether `ref` is what `object` names, as far as that can be told from its text.
-  static bool names(const json::Value& object, const kube::ObjectRef& ref) {
-    const auto api_version = object.string_at({"apiVersion"});
-    const auto slash = api_version.find('/');
-    const auto group = slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
-    const auto ns = object.string_at({"metadata", "namespace"});
-    return group == ref.type.group && object.string_at({"kind"}) == ref.type.kind &&
-           object.string_at({"metadata", "name"}) == ref.name && (ns.empty() || ns == ref.ns);
-  }
-
-  // What fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
-  Objects dropped(const Place& at) const {
-    auto all = inventory(at);
-    const auto is_wanted = [&](const auto& one) {
-      for (std::size_t i = 0; i < at.desired.size(); ++i) {
-        const Item& item = at.desired[i];
-        // Of an item with a problem nothing is known but what the manifest says.
-        if (item.problem && names(observed_.desired.objects[i], one.first)) return true;
-        if (item.problem) continue;
-        if (same_object(item.ref, one.first) || (item.live && uid_of(*item.live) == uid_of(*one.second))) return true;
-      }
-      return false;
-    };
-    std::erase_if(all, is_wanted);
-    return all;
   }
 
   // ---- migration
@@ -711,7 +650,7 @@ class Planner {
     if (move.delete_first && !move.begun()) {
       const auto hidden = source.error && !lost(source) ? source.error : unseen(source);
       if (hidden) return wait_for_source(move, *hidden);
-      if (const auto left = inventory(source); !left.empty()) return empty_source(move, left);
+      if (const auto left = inventory(observed_, source); !left.empty()) return empty_source(move, left);
     }
     go_on(move);
   }
@@ -732,7 +671,8 @@ class Planner {
   void wait_for_target(const Move& move, const Reason& obstacle) {
     // The source has been emptied for it, so what must not run twice may be at the target.
     const bool emptied = move.delete_first && move.target.exists && !move.source.error &&
-                         (move.begun() || status_.state == State::MIGRATING) && inventory(move.source).empty();
+                         (move.begun() || status_.state == State::MIGRATING) &&
+                         inventory(observed_, move.source).empty();
     if (emptied && !move.target.error) {
       add(GiveUpMigration{move.target.cluster, obstacle.message});
       add(Again{});
@@ -824,7 +764,7 @@ class Planner {
     view.state = State::RUNNING;
     auto fields = status_patch(app_, view);
     // Together with the move: from now on nothing else tells of the source.
-    const bool all_wanted = dropped(move.target).empty() && !unseen(move.target);
+    const bool all_wanted = only_wanted(move.target);
     std::erase_if(*cleanup_, [&](const CleanUp& entry) {
       return entry.cluster == move.source.cluster || (all_wanted && entry.cluster == move.target.cluster);
     });
@@ -852,7 +792,7 @@ class Planner {
         fmt::format(
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
             krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
-    const bool left = !remove_all(move.target, inventory(move.target)) || unseen(move.target);
+    const bool left = !remove_all(move.target, inventory(observed_, move.target)) || unseen(move.target);
     if (!left) std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.target.cluster; });
     if (left && move.delete_first) {
       report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
@@ -879,7 +819,7 @@ class Planner {
                          fmt::format("waiting to delete on {}: {}", krake::to_string(at.cluster), at.error->message)};
         continue;
       }
-      auto objects = inventory(at);
+      auto objects = inventory(observed_, at);
       std::erase_if(objects, [&](const auto& one) { return !seen.insert(std::string(uid_of(*one.second))).second; });
       clean = remove_all(at, objects) && clean;
       if (const auto hidden = unseen(at)) blocked = hidden;
@@ -975,6 +915,15 @@ const CleanUp* cleanup_at(const Application& application, const ResourceRef& clu
   if (!application.status.cleanup) return nullptr;
   const auto found = std::ranges::find(*application.status.cleanup, cluster, &CleanUp::cluster);
   return found == application.status.cleanup->end() ? nullptr : &*found;
+}
+
+Relevant relevant_at(const Application& application, const ResourceRef& cluster) {
+  const auto& status = application.status;
+  const bool home = cluster == status.scheduled_to || cluster == status.running_on;
+  // The status knows nothing: it may run anywhere.
+  const bool lost = !status.running_on && status.last_applied_manifest.empty();
+  const CleanUp* entry = cleanup_at(application, cluster);
+  return {.desired = home || lost, .manifests = home || !entry, .entry = entry};
 }
 
 json::Array as_array(const std::vector<json::Object>& objects) { return {objects.begin(), objects.end()}; }

@@ -38,10 +38,11 @@ struct Place {
   bool deleted = false;         // and is deleting it
   std::optional<Reason> error;  // it cannot be looked at just now; then the lists below are empty
   std::optional<Mono> error_since;
-  bool online = false;         // so says its status, which others write: it can be reached
-  bool blind = false;          // something there is not watched: it has to be looked at now and then
-  std::string identity;        // uid of namespace kube-system; empty: unknown or not readable
-  std::string host;            // of its API server
+  bool online = false;   // so says its status, which others write: it can be reached
+  bool blind = false;    // something there is not watched: it has to be looked at now and then
+  std::string identity;  // uid of namespace kube-system; empty: unknown or not readable
+  std::string host;      // of its API server
+  // These four are empty where Relevant says so.
   std::vector<Item> desired;   // parallel to Desired::objects
   std::vector<Item> applied;   // parallel to status.last_applied_manifest
   std::vector<Item> recorded;  // parallel to status.last_observed_manifest
@@ -145,7 +146,7 @@ struct Apply {
   json::Value desired;  // labelled; for comparing the answer
   json::Value entry;
   json::Value previous;  // what was applied before; null: unknown
-  json::Array lists;     // a patch that replaces lists, for a cluster that refuses `body` as invalid; empty: none
+  json::Array lists;     // a patch that replaces lists, for a cluster that refuses just these; empty: none
   std::string key;       // into Memory
   std::uint64_t fingerprint = 0;
   std::uint64_t difference = 0;  // 0: not a repair
@@ -216,5 +217,12 @@ std::uint64_t difference_of(const std::vector<manifest::Difference>& differences
 json::Array as_array(const std::vector<json::Object>& objects);
 // What status.cleanup says of that cluster; null: nothing.
 const CleanUp* cleanup_at(const Application& application, const ResourceRef& cluster);
+// What to look for at a cluster. Each name may be a request.
+struct Relevant {
+  bool desired = true;             // what is wanted: where it runs or is to run, or perhaps does
+  bool manifests = true;           // what was applied and recorded: not where its entry names all that is left
+  const CleanUp* entry = nullptr;  // into the application
+};
+Relevant relevant_at(const Application& application, const ResourceRef& cluster);
 
 }  // namespace krake::application

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controllers/application/inventory.h"
 #include "controllers/application/plan_model.h"
 
 namespace krake::application {
@@ -303,6 +304,137 @@ TEST(ApplicationPlan, AnotherManifestElsewhereForgetsNotWhatWasBegun) {
   EXPECT_EQ(model.app.status.running_on, cluster("two"));
 }
 
+// Whoever may write the application may take its owners away.
+TEST(ApplicationPlan, WhereItWasBegunIsRememberedWithoutOwners) {
+  Model model;
+  model.sites["one"].refused = {"Deployment"};
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_TRUE(model.has("one", config_map("a")));
+  ASSERT_FALSE(model.app.status.running_on);
+  model.app.metadata.owners.clear();
+  model.bind("two");
+  for (int i = 0; i < 10; ++i) {
+    for (const auto& action : model.plan()) {
+      if (const auto* apply = std::get_if<Apply>(&action)) {
+        const auto known = model.cleanup();
+        EXPECT_TRUE(std::ranges::find(known, apply->cluster) != known.end()) << to_string(action);
+      }
+      model.carry_out({action});
+    }
+  }
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.sites["one"].objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, WhatUpstreamMadeOnALostClusterGoesWhenThatIsBack) {
+  struct Case {
+    const char* name;
+    bool recorded;
+    const char* manager;
+    bool removed;
+  };
+  const Case cases[] = {{"recorded, made by upstream", true, "OpenAPI-Generator", true},
+                        {"recorded, made by somebody else", true, "kubectl", false},
+                        {"wanted only", false, "OpenAPI-Generator", false}};
+  for (const auto& c : cases) {
+    Model model;
+    model.app.spec.manifest = {config_map("a")};
+    model.bind("one");
+    model.app.status.state = State::RUNNING;
+    model.app.status.running_on = cluster("one");
+    model.app.status.last_applied_manifest = {config_map("a")};
+    if (c.recorded) model.app.status.last_observed_manifest = {config_map("a")};
+    json::Value live = config_map("a");
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.set("uid", "theirs");
+    metadata.set("managedFields", json::Array{json::Object{{"manager", c.manager}, {"operation", "Update"}}});
+    auto& one = model.sites["one"];
+    one.objects[ref_of(live)] = live;
+    one.error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+    model.bind("two");
+    EXPECT_GE(model.settle(), 0) << c.name;
+    ASSERT_EQ(model.app.status.running_on, cluster("two")) << c.name;
+    ASSERT_EQ(model.cleanup(), std::vector{cluster("one")}) << c.name;
+    one.error.reset();
+    EXPECT_GE(model.settle(), 0) << c.name;
+    EXPECT_EQ(model.has("one", config_map("a")), !c.removed) << c.name;
+    EXPECT_TRUE(model.cleanup().empty()) << c.name;
+  }
+}
+
+TEST(ApplicationPlan, WhatWasSeenOnOneClusterSaysNothingOfAnother) {
+  const auto upstreams = [](const std::string& name, const char* uid) {
+    json::Value live = config_map(name);
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.set("uid", uid);
+    metadata.set("managedFields", json::Array{json::Object{{"manager", "OpenAPI-Generator"}}});
+    return live;
+  };
+  Model model;
+  model.app.spec.manifest = {config_map("a")};
+  model.bind("one");
+  model.app.status.state = State::RUNNING;
+  model.app.status.running_on = cluster("one");
+  model.app.status.last_applied_manifest = {config_map("a"), config_map("x")};
+  model.app.status.last_observed_manifest = {config_map("a"), config_map("x")};
+  auto& one = model.sites["one"];
+  auto& two = model.sites["two"];
+  one.objects[ref_of(config_map("a"))] = upstreams("a", "ours-a");
+  one.objects[ref_of(config_map("x"))] = upstreams("x", "ours-x");
+  two.objects[ref_of(config_map("x"))] = upstreams("x", "theirs");
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.running_on, cluster("two"));
+  EXPECT_TRUE(model.has("two", config_map("x")));
+  EXPECT_TRUE(model.has("two", config_map("a")));
+  EXPECT_TRUE(one.objects.empty());
+  EXPECT_TRUE(model.cleanup().empty());
+}
+
+TEST(ApplicationPlan, LooksSeldomAtAClusterThatWasLeftAndOnlyForWhatMayBeThere) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  auto& one = model.sites["one"];
+  one.error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+  model.bind("two");
+  model.settle();
+  one.error.reset();
+  for (auto& [ref, object] : one.objects)
+    object.make_object()["metadata"].make_object().set("deletionTimestamp", "2026-01-01T00:00:00Z");
+  model.app.spec.manifest = {config_map("b")};
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  const Plan plan = model.plan();
+  EXPECT_FALSE(plan.empty());
+  for (const auto& action : plan) EXPECT_GE(std::get<Wait>(action).time, seconds(30)) << to_string(plan);
+  const Relevant left = relevant_at(model.app, cluster("one"));
+  EXPECT_FALSE(left.desired);
+  EXPECT_FALSE(left.manifests);
+  ASSERT_TRUE(left.entry);
+  EXPECT_EQ(left.entry->objects.size(), 2u);
+  const Relevant home = relevant_at(model.app, cluster("two"));
+  EXPECT_TRUE(home.desired && home.manifests && !home.entry);
+  // Where its entry is lost, or everything is, all that is known is looked for.
+  model.app.status.cleanup.reset();
+  EXPECT_TRUE(relevant_at(model.app, cluster("one")).manifests);
+  EXPECT_FALSE(relevant_at(model.app, cluster("one")).desired);
+  model.app.status = {};
+  EXPECT_TRUE(relevant_at(model.app, cluster("one")).desired);
+}
+
+// The namespace it was located in is part of the name: the kubeconfig may have another one later.
+TEST(ApplicationPlan, WhatIsExpectedAtAClusterIsNamedByWhereItLives) {
+  Model model;
+  model.bind("one");
+  model.carry_out(model.plan());
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  for (const auto& object : model.app.status.cleanup->front().objects)
+    EXPECT_EQ(json::Value(object).string_at({"metadata", "namespace"}), "default");
+}
+
 // That everything was applied is said of where it runs, and that cluster is gone.
 TEST(ApplicationPlan, WhatRanOnAClusterThatIsGoneIsNotTakenForAppliedElsewhere) {
   Model model;
@@ -386,21 +518,47 @@ TEST(ApplicationPlan, MigrationWaitsForATargetThatCannotTakeIt) {
 }
 
 TEST(ApplicationPlan, TwoEntriesForOneClusterMoveNothing) {
-  for (const bool readable : {true, false}) {
+  struct Case {
+    const char* name;
+    bool readable;  // kube-system
+    bool watched;
+  };
+  const Case cases[] = {{"the same kube-system", true, true},
+                        {"the same objects, watched", false, true},
+                        {"the same objects, asked for by name", false, false}};
+  for (const auto& c : cases) {
     Model model;
+    model.sites["one"].watched = c.watched;
     model.bind("one");
     model.settle();
     model.sites["two"] = model.sites["one"];
-    if (!readable) model.sites["one"].identity = model.sites["two"].identity = "";
+    if (!c.readable) model.sites["one"].identity = model.sites["two"].identity = "";
     const int before = model.mutations;
     model.bind("two");
-    EXPECT_GE(model.settle(), 0);
-    EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0);
-    EXPECT_LE(model.mutations - before, readable ? 0 : 2);  // unreadable: applied once more under the other name
-    EXPECT_EQ(model.app.status.running_on, cluster("two"));
-    EXPECT_EQ(model.sites["one"].objects.size(), 2u);
-    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")});
+    EXPECT_GE(model.settle(), 0) << c.name;
+    EXPECT_EQ(std::ranges::count_if(model.plan(), mutates_cluster), 0) << c.name;
+    EXPECT_LE(model.mutations - before, c.readable ? 0 : 2) << c.name;  // applied once more under the other name
+    EXPECT_EQ(model.app.status.running_on, cluster("two")) << c.name;
+    EXPECT_EQ(model.sites["one"].objects.size(), 2u) << c.name;
+    EXPECT_EQ(model.app.metadata.owners, std::vector{cluster("two")}) << c.name;
   }
+}
+
+// Nothing but what is wanted tells: it was made through one entry, and nothing of it has been written down.
+TEST(ApplicationPlan, WhatIsWantedTellsTwoEntriesForOneCluster) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  Observed observed = model.observe();
+  Place seen = observed.places.front();
+  seen.identity.clear();
+  Place other = seen;
+  other.cluster = cluster("two");
+  for (auto* items : {&other.applied, &other.recorded, &other.left}) items->clear();
+  other.ours.clear();
+  EXPECT_TRUE(same_place(observed, seen, other));
+  other.desired.clear();
+  EXPECT_FALSE(same_place(observed, seen, other));
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ struct Model {
     std::optional<Mono> error_since;  // none: just now
     bool online = false;
     std::vector<std::string> refused;  // kinds
+    std::vector<std::string> hidden;   // kinds that cannot be read
     std::string forgets;               // a key of `data` that is not kept
     bool exists = true;
     bool pods_ready = true;
@@ -98,6 +99,8 @@ struct Model {
       Item item{.ref = ref_of(object)};
       if (std::ranges::find(unknown_kinds, item.ref.type.kind) != unknown_kinds.end()) {
         item.problem = Reason{ReasonCode::UNSUPPORTED_RESOURCE, "no kind " + item.ref.type.kind};
+      } else if (std::ranges::find(site.hidden, item.ref.type.kind) != site.hidden.end()) {
+        item.problem = Reason{ReasonCode::KUBERNETES_ERROR, item.ref.type.kind + " cannot be read"};
       } else if (const auto it = site.objects.find(item.ref); it != site.objects.end()) {
         item.live = std::make_shared<const json::Value>(it->second);
       }
@@ -124,12 +127,14 @@ struct Model {
         place.online = it->second.online;
       } else {
         place.identity = it->second.identity;
-        place.desired = items(it->second, observed.desired.objects);
-        place.applied = items(it->second, as_array(app.status.last_applied_manifest));
-        place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
-        if (const CleanUp* entry = cleanup_at(app, ref)) place.left = items(it->second, as_array(entry->objects));
+        const Relevant relevant = relevant_at(app, ref);
+        if (relevant.desired) place.desired = items(it->second, observed.desired.objects);
+        if (relevant.manifests) place.applied = items(it->second, as_array(app.status.last_applied_manifest));
+        if (relevant.manifests) place.recorded = items(it->second, as_array(app.status.last_observed_manifest));
+        if (relevant.entry) place.left = items(it->second, as_array(relevant.entry->objects));
         for (const auto& [key, live] : it->second.objects) {
-          if (it->second.watched && live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
+          const bool hidden = std::ranges::find(it->second.hidden, key.type.kind) != it->second.hidden.end();
+          if (it->second.watched && !hidden && live.string_at({"metadata", "labels", kApplicationUid}) == kUid)
             place.ours.emplace_back(key, std::make_shared<const json::Value>(live));
         }
       }

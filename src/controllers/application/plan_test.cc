@@ -174,10 +174,13 @@ TEST(ApplicationPlan, RemovesWhatOnlyTheFormerManifestTellsOf) {
   Model model;
   auto& one = model.sites["one"];
   one.watched = false;
+  model.app.spec.manifest = {deployment("d")};
   model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  model.app.spec.manifest = {config_map("a"), deployment("d")};
   model.carry_out(model.plan());
   ASSERT_TRUE(model.has("one", config_map("a")));
-  ASSERT_TRUE(model.app.status.last_observed_manifest.empty());
+  ASSERT_EQ(model.app.status.last_observed_manifest.size(), 1u);
   one.refused = {"ConfigMap"};
   model.app.spec.manifest = {deployment("d")};
   model.carry_out(model.plan());
@@ -548,6 +551,37 @@ TEST(ApplicationPlan, DeletesUnlabelledObjectsOnlyWhenUpstreamMadeAndRecordedThe
   }
 }
 
+// What could not be looked at was perhaps sent, perhaps never: whose it is only a label tells.
+TEST(ApplicationPlan, AWishThatNobodySawCarriedOutClaimsNothing) {
+  for (const bool sent : {true, false}) {
+    Model model;
+    model.app.spec.manifest = {config_map("a")};
+    model.bind("one");
+    model.settle();
+    auto& one = model.sites["one"];
+    one.hidden = {"Gadget"};
+    const auto gadget = object_of("{'apiVersion':'example.org/v1','kind':'Gadget','metadata':{'name':'precious'}}");
+    model.app.spec.manifest = {config_map("a"), gadget};
+    EXPECT_GE(model.settle(), 0);
+    ASSERT_EQ(model.app.status.last_applied_manifest.size(), 2u);
+    model.app.spec.manifest = {config_map("a")};
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(model.app.status.last_observed_manifest.size(), 1u);
+    ASSERT_EQ(model.cleanup(), std::vector{cluster("one")}) << "its name is not lost";
+    json::Value live = gadget;
+    auto& metadata = live.make_object()["metadata"].make_object();
+    metadata.set("uid", "g");
+    metadata.set("managedFields", json::Array{json::Object{{"manager", "OpenAPI-Generator"}}});
+    if (sent) live = labelled(live, {std::string(kUid), "krake"});
+    one.objects[ref_of(gadget)] = live;
+    one.hidden.clear();
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_EQ(model.has("one", gadget), !sent);
+    EXPECT_TRUE(model.cleanup().empty());
+    EXPECT_TRUE(model.plan().empty()) << to_string(model.plan());
+  }
+}
+
 TEST(ApplicationPlan, LooksOnlyAtOwnersOfItsOwnNamespace) {
   Model model;
   model.bind("one");
@@ -706,7 +740,7 @@ TEST(ApplicationPlan, PrintsWhatItWillDo) {
   EXPECT_EQ(
       to_string(model.plan()),
       "PatchMeta finalizers=[kubernetes_resources_deletion]; PatchStatus last_applied_manifest mangled_observer_schema "
-      "state=CREATING; "
+      "state=CREATING cleanup; "
       "Apply ConfigMaps default/a on Cluster demo/one; Apply Deployments.apps default/d on Cluster demo/one; Again");
 }
 

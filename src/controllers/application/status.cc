@@ -68,13 +68,15 @@ bool belongs(const StatusView& view, const Item& item, bool recorded) {
 json::Array observed_manifest(const Application& application, const StatusView& view) {
   json::Array seen;
   std::vector<kube::ObjectRef> named;
+  // What was seen elsewhere says nothing about who made what is here.
+  const bool here = view.place->cluster == application.status.running_on;
   const auto entries = manifest::entries_for(*view.objects, *view.schema);
   for (std::size_t i = 0; i < view.items.size(); ++i) {
     if (view.items[i].problem) continue;
     named.push_back(view.items[i].ref);
-    const bool known = std::ranges::any_of(view.place->recorded, [&](const Item& item) {
-      return !item.problem && same_object(item.ref, view.items[i].ref);
-    });
+    const bool known = here && std::ranges::any_of(view.place->recorded, [&](const Item& item) {
+                         return !item.problem && same_object(item.ref, view.items[i].ref);
+                       });
     if (belongs(view, view.items[i], known) && entries[i])
       seen.push_back(manifest::observed_fields(*view.items[i].live, *entries[i]));
   }
@@ -84,8 +86,8 @@ json::Array observed_manifest(const Application& application, const StatusView& 
   };
   const auto& recorded = view.place->recorded;
   for (std::size_t i = 0; i < recorded.size(); ++i) {
-    const bool hidden = recorded[i].problem && recorded[i].problem->code == ReasonCode::KUBERNETES_ERROR;
-    if (!(hidden || belongs(view, recorded[i], true)) || is_named(recorded[i].ref)) continue;
+    const bool hidden = here && recorded[i].problem && recorded[i].problem->code == ReasonCode::KUBERNETES_ERROR;
+    if (!(hidden || belongs(view, recorded[i], here)) || is_named(recorded[i].ref)) continue;
     named.push_back(recorded[i].ref);
     seen.push_back(application.status.last_observed_manifest[i]);
   }

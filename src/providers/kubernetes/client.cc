@@ -117,7 +117,11 @@ Error error_of_response(const HttpResponse& response, std::string_view what, boo
   // Somebody else's page. The API server itself says this of paths nobody serves.
   if (response.status == 404 && !kubernetes && !response.body.starts_with("404 page not found"))
     return {Code::unavailable, std::move(message)};
-  return {code_of(response.status, reason, status.string_at({"message"})), std::move(message)};
+  Error error{code_of(response.status, reason, status.string_at({"message"})), std::move(message)};
+  const json::Value* causes = status.at_path({"details", "causes"});
+  if (error.code != Code::invalid_object || !causes || !causes->is_array()) return error;
+  for (const json::Value& cause : *causes->if_array()) error.fields.emplace_back(cause.string_at({"field"}));
+  return error;
 }
 
 // ---- watching

@@ -1,8 +1,8 @@
 // One Kubernetes cluster, spoken to over its HTTP API: discovery, objects, apply, watch. Every call has a timeout and
 // every error says what was tried on which object of which server, and what the server answered. Codes: those of the
 // HTTP status, except that 409 AlreadyExists is already_exists, an expired resourceVersion is compacted, and any 5xx or
-// an answer that is not Kubernetes' JSON is unavailable (504: timeout). Ownership: Env and Dialer outlive the client;
-// the client outlives its calls and its watches. Thread: the loop.
+// an answer that is not Kubernetes' JSON is unavailable (504: timeout). What is refused as invalid names the fields.
+// Ownership: Env and Dialer outlive the client; the client outlives its calls and its watches. Thread: the loop.
 #pragma once
 
 #include <compare>

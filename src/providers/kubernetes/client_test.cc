@@ -138,6 +138,7 @@ TEST(KubeClient, SaysOfRefusedSecretsWhichFieldNotWhichValue) {
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().message.find("hunter2"), std::string::npos) << made.error().message;
   EXPECT_NE(made.error().message.find("data.k (FieldValueInvalid)"), std::string::npos) << made.error().message;
+  EXPECT_EQ(made.error().fields, std::vector<std::string>{"data.k"});
 }
 
 TEST(KubeClient, GivesUpOnServersThatDoNotAnswer) {

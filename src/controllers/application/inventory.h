@@ -1,0 +1,35 @@
+// What there is of an application at one place, as far as the look at it tells. Pure.
+#pragma once
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "controllers/application/plan.h"
+
+namespace krake::application {
+
+using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
+
+// Whose objects count.
+Identity identity_of(const Observed& observed);
+
+// Ours at that place, each once, in the order in which they are to go. Ours by label. Without one only what upstream
+// has made and what was seen there as the application's while it runs there, or when it left: a name in a manifest is a
+// wish, it says nothing about who put the object there.
+Objects inventory(const Observed& observed, const Place& at);
+// Of these what fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
+Objects dropped(const Observed& observed, const Place& at);
+// Something that may be there and cannot be seen: then nothing follows from not seeing anything.
+std::optional<Reason> unseen(const Place& at);
+// Two Cluster entries for one real cluster. Where kube-system cannot be read, objects seen through both tell.
+bool same_place(const Observed& observed, const Place& a, const Place& b);
+
+// The name of object `i` of a manifest: where it was located, since what its text means changes with the kubeconfig.
+json::Object name_of(const std::vector<Item>& items, std::size_t i, const json::Value& object);
+
+// Namespaces and custom resource definitions before what needs them.
+inline constexpr int kRanks = 3;
+int apply_rank(std::string_view kind);
+
+}  // namespace krake::application
