@@ -733,7 +733,7 @@ class Suite(Checks):
         self.cover("PUT", template, "I")
 
         with Watch(self.server.port, "/core/leases?watch&heartbeat=0") as watch:
-            reply = self.answer("acquire", "PUT", path + "l", {"holder": "a", "ttl_seconds": "3600"}, 200, document("l", "a", 3600))
+            reply = self.answer("acquire", "PUT", path + "l", {"holder": "a", "ttl_seconds": 3600}, 200, document("l", "a", 3600))
             lease = self.stored("PUT /core/leases/l", path + "l", reply)
             epoch = reply.header("Krake-Epoch")
             self.rows.equal("GET /core/leases?watch: ADDED", {"type": "ADDED", "object": lease, "revision": REVISION}, watch.event())

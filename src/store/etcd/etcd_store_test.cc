@@ -493,6 +493,7 @@ TEST(EtcdStore, ASnapshotPutBackIsNoticedAlsoByWhoHasLoggedIn) {
   ASSERT_TRUE(entry) << error_of(entry);
   ASSERT_TRUE(*entry);
   EXPECT_EQ(*(*entry)->value, "old");
+  (void)root.run(root.store->current());
   EXPECT_NE(root.store->id(), id);
 }
 
