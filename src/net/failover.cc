@@ -72,6 +72,11 @@ struct Servers {
 };
 using ServersPtr = std::shared_ptr<Servers>;
 
+// A page belongs to the server that gave the one before.
+bool is_page(const HttpRequest& request) {
+  return request.target.find("limit=") != std::string::npos || request.target.find("continue=") != std::string::npos;
+}
+
 bool is_safe(const HttpRequest& request) { return request.method == "GET" || request.method == "HEAD"; }
 
 std::string name_of(const HttpRequest& request) {
@@ -119,7 +124,7 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server) {
     const auto answer = co_await it.transport->send(std::move(request), {.timeout = limit});
     if (answer) co_return servers->hear_answer(server, sent);
     // Much too late: it was this process that was paused, and nobody has looked at what came meanwhile.
-    if (servers->clock.now() - sent > 2 * limit) continue;
+    if (servers->clock.now() - sent > limit + limit / 4) continue;
     ++it.failures;
     it.failed_probe = sent;
     // What befell the probe did not befall what waits: that is not known to have been refused, or broken off.
@@ -264,7 +269,8 @@ Awaitable<Result<Answer>> hedge(ServersPtr servers, HttpRequest request, CallOpt
       auto answer = co_await caught(attempt(servers, *other, std::move(request),
                                             until(begin + options.timeout, servers->clock, options),
                                             static_cast<Answer*>(nullptr)));
-      if (answer && answer->status < 500 && answer->status != 429) {
+      // What it does not keep (410) the other may have.
+      if (answer && answer->status < 500 && answer->status != 429 && answer->status != 410) {
         // Slow with this request alone, it is as good as before.
         if (servers->all[slow].heard <= begin) servers->doubt(slow, *other);
         co_return answer;
@@ -279,7 +285,8 @@ template <class Answer>
 Awaitable<Result<Answer>> exchange(ServersPtr servers, HttpRequest request, CallOptions options) {
   servers->authorization = request.headers.get("Authorization").value_or("");
   auto asked = std::make_shared<std::size_t>(servers->current);
-  if (!is_safe(request)) co_return co_await ask<Answer>(servers, std::move(request), options, std::move(asked));
+  if (!is_safe(request) || is_page(request))
+    co_return co_await ask<Answer>(servers, std::move(request), options, std::move(asked));
   servers->hedges = std::min(servers->hedges + servers->options.hedge_share, servers->options.hedge_burst);
   auto first = co_await either(caught(ask<Answer>(servers, request, options, asked)),
                                hedge<Answer>(servers, request, options, asked));

@@ -26,6 +26,8 @@ struct RevisionAsker::Flight {
   Flight& operator=(const Flight&) = delete;
   ~Flight() {
     owner.in_flight_ = false;
+    // They need not wait as long again to hear the same.
+    if (const auto next = answer.newest ? nullptr : std::exchange(owner.next_, nullptr)) next->settle(answer);
     question->settle(std::move(answer));
     owner.send_soon();
   }

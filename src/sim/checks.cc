@@ -157,7 +157,8 @@ void Checks::application_stored(const std::string& name, Application app) {
   if (place && !exists(place->name)) excuses_[{place->name, name}] = std::nullopt;
   // Whoever writes this has looked at everything of it there.
   const bool arrived = before && home && before->status.running_on != home;
-  if (arrived && exists(home->name) && !deleting(home->name)) excuses_.erase({home->name, name});
+  if (arrived && exists(home->name) && !deleting(home->name) && excuses_.erase({home->name, name}) > 0)
+    leftovers_[{home->name, name}] = kinds_not_wanted(home->name, app);
   touched_.insert(name);
   note_situations(name, app, before);
   versions_[name].back().state = app.status.state;
@@ -266,6 +267,20 @@ bool Checks::any_migration() const {
     return status.running_on && status.scheduled_to && status.running_on != status.scheduled_to;
   });
 }
+// What of it is there that its manifest does not name: left behind with an excuse, and nobody knows of it any more.
+std::set<std::string_view> Checks::kinds_not_wanted(const std::string& cluster, const Application& app) const {
+  std::set<std::string_view> kinds;
+  const auto there = clusters_.find(cluster);
+  for (const std::string_view plural : kPlurals) {
+    const bool wanted = std::ranges::any_of(app.spec.manifest, [&](const auto& o) { return plural_of(o) == plural; });
+    if (wanted || there == clusters_.end()) continue;
+    for (const auto& object : there->second->list(plural)) {
+      if (object->string_at({"metadata", "name"}) == app.metadata.name) kinds.insert(plural);
+    }
+  }
+  return kinds;
+}
+
 bool Checks::excused(const std::string& cluster, const std::string& app) const {
   const auto gone = gone_.find(app);
   if (gone != gone_.end() && forced(gone->second)) return true;
@@ -396,7 +411,9 @@ std::string Checks::leftovers() const {
         const bool runs_here =
             app != applications_.end() && is_named(app->second.status.running_on, cluster_name) &&
             std::ranges::any_of(app->second.spec.manifest, [&](const auto& o) { return plural_of(o) == plural; });
-        if (!runs_here && !excused(cluster_name, name))
+        const auto leftover = leftovers_.find({cluster_name, name});
+        const bool known = leftover != leftovers_.end() && leftover->second.contains(plural);
+        if (!runs_here && !known && !excused(cluster_name, name))
           return fmt::format("{} {} is left on {}", plural, name, cluster_name);
       }
     }

@@ -84,6 +84,7 @@ class Checks {
   };
   bool forced(const Removed& removed) const { return removals_.of(removed.key, removed.revision) != Known::no; }
   bool excused(const std::string& cluster, const std::string& app) const;
+  std::set<std::string_view> kinds_not_wanted(const std::string& cluster, const Application& app) const;
   // What is on that cluster of that application is lost: no record leads there.
   bool stray(const std::string& cluster, const std::string& app) const;
   void look_for(const std::string& app, Mono now);
@@ -116,8 +117,9 @@ class Checks {
   // Krake has lost sight of a cluster while an application said it may have objects there (nothing), or while there
   // were some (the removal, which counts when it was forced). Until the application runs there again.
   std::map<Pair, std::optional<Removed>> excuses_;
-  std::map<std::string, Removed> gone_;          // applications
-  std::vector<Removed> gone_with_applications_;  // clusters, with some on them
+  std::map<Pair, std::set<std::string_view>> leftovers_;  // kinds, of excuses that have ended
+  std::map<std::string, Removed> gone_;                   // applications
+  std::vector<Removed> gone_with_applications_;           // clusters, with some on them
   struct Looked {
     std::uint64_t mutations = 0;
     std::set<std::string> apps;  // that have objects there

@@ -183,12 +183,12 @@ Awaitable<Status> Connection::log_in() {
     const auto asked = member();
     const auto call = co_await attempt<pb::Auth>(asked, &pb::Auth::Stub::PrepareAsyncAuthenticate, request,
                                                  members_.size() > 1 ? options_.patience : options_.timeout);
+    if (closed_) co_return fail(closed_error());
     if (call->status.ok()) {
       token_ = call->response.token();
       ++logins_;
       co_return Status{};
     }
-    if (closed_) co_return fail(closed_error());
     const auto& text = call->status.error_message();
     if (text.find("authentication is not enabled") != std::string::npos) {
       log_.warning("etcd has no users: etcd.user is not used", {{"member", asked->url}});

@@ -110,6 +110,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Random& random() { return random_; }
   grpc::CompletionQueue* queue() { return inbox_->queue(); }
   static Error closed_error() { return {Code::unavailable, "the store is closed"}; }
+  static Error closed_meanwhile() {
+    return {Code::timeout, "etcd: the store was closed meanwhile" + std::string(kMaybeApplied)};
+  }
 
   // Asks members until one answers or the time is up. Errors as verdict.h has them; a write that may have been applied:
   // timeout.
@@ -223,7 +226,8 @@ Awaitable<Result<Response>> Connection::call(std::string_view what,
       co_return fail(Code::unavailable, "etcd: no member answered in time");
     progress.login = logins_;
     const auto call = co_await attempt<Service>(asked, prepare, request, time);
-    if (call->status.ok()) co_return std::move(call->response);
+    if (call->status.ok() && !closed_) co_return std::move(call->response);
+    if (closed_ && repeat == Repeat::unless_maybe_applied) co_return fail(closed_meanwhile());
     const auto& text = call->status.error_message();
     auto verdict = judge({static_cast<int>(call->status.error_code()), text, asked->url, what});
     CO_RETURN_IF_ERROR(co_await recover(asked, std::move(verdict), repeat, progress));

@@ -258,7 +258,7 @@ class Etcd final : public EtcdStore {
   Awaitable<Result<Listing>> list_once(const std::string& prefix, const ListOptions& options);
   Awaitable<Result<Revision>> current_of_prefix();
   Awaitable<Result<CommitResult>> commit_once(const Txn& txn);
-  Awaitable<Result<CommitResult>> outcome_at_quota(Txn txn, Error error);
+  Awaitable<Result<CommitResult>> outcome_at_quota(Txn txn, Error error, Revision before);
   Awaitable<Result<std::shared_ptr<WatchStream>>> open_stream(EtcdRange range, Revision after);
   Awaitable<Status> follow_main(std::shared_ptr<WatchStream> stream, EtcdRange range, Revision after, bool narrowed);
   Awaitable<Status> check_history(const std::string& prefix, Revision after);
@@ -325,6 +325,7 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   const Mono begin = clock.now();
   const auto connection = connection_;  // tells whether this store still exists
   CO_RETURN_IF_ERROR(co_await connection_->log_in());
+  const Revision before = seen_;
   auto result = co_await group_->commit(txn);
   if (!result && result.error().code == Code::not_found) {
     const auto put = std::ranges::find_if(txn.puts, [](const Put& p) { return p.lease != 0; });
@@ -332,7 +333,7 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   }
   if (result || result.error().code != Code::timeout || connection->closed()) co_return result;
   if (result.error().message.find("space exceeded") != std::string::npos)
-    co_return co_await outcome_at_quota(std::move(txn), std::move(result).error());
+    co_return co_await outcome_at_quota(std::move(txn), std::move(result).error(), before);
   if (!etcd::safe_to_repeat(txn)) co_return result;
   // Again, as often as it takes to find out what became of the first one.
   while (!connection->closed() && clock.now() - begin < connection->options().timeout) {
@@ -351,8 +352,8 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
 }
 
 // etcd says that there is no room before it carries something out, or, when that took the last of it, after: the key
-// tells.
-Awaitable<Result<CommitResult>> Etcd::outcome_at_quota(Txn txn, Error error) {
+// tells. `before`: a revision from before the commit.
+Awaitable<Result<CommitResult>> Etcd::outcome_at_quota(Txn txn, Error error, Revision before) {
   if (txn.puts.empty()) co_return fail(std::move(error));
   const auto& put = txn.puts.front();
   const auto guard = std::ranges::find(txn.guards, put.key, &Guard::key);
@@ -360,11 +361,13 @@ Awaitable<Result<CommitResult>> Etcd::outcome_at_quota(Txn txn, Error error) {
   const auto entry = co_await get(put.key);
   if (!entry) co_return fail(std::move(error));
   const auto* present = *entry ? &**entry : nullptr;
-  if (holds(*guard, present)) {
+  // What was absent may have been made and removed again, unless nothing at all happened since.
+  const bool untouched = holds(*guard, present) && (guard->kind == Guard::Kind::modified_at || seen_ == before);
+  if (untouched) {
     error.message.resize(std::min(error.message.size(), error.message.find(etcd::kMaybeApplied)));
     co_return fail(Code::unavailable, std::move(error.message));
   }
-  if (present && *present->value == *put.value) co_return Committed{present->modified};
+  if (present && *present->value == *put.value && txn.puts.size() == 1) co_return Committed{present->modified};
   co_return fail(std::move(error));
 }
 

@@ -65,8 +65,9 @@ Awaitable<Result<CommitResult>> GroupCommit::commit(const Txn& txn) {
   try {
     while (waiter.fate == Waiter::Fate::open) co_await wait_for_cancel(waiter.woken);
   } catch (const boost::system::system_error&) {
-    if (waiter.group) throw;
-    waiter.settle(fail(Code::unavailable, "etcd: not sent: those before it were not answered in time"));
+    if (waiter.fate == Waiter::Fate::open && waiter.group) throw;
+    if (waiter.fate != Waiter::Fate::settled)
+      waiter.settle(fail(Code::unavailable, "etcd: not sent: those before it were not answered in time"));
   }
   if (waiter.fate == Waiter::Fate::settled) co_return std::move(waiter.result);
   if (connection_->closed()) co_return fail(Connection::closed_error());
@@ -77,7 +78,7 @@ Awaitable<Result<CommitResult>> GroupCommit::commit(const Txn& txn) {
 Awaitable<Result<CommitResult>> GroupCommit::scout(const Txn& txn) {
   auto result = co_await owner_.alone(txn);
   // Those who have waited all the time need not find out one by one that nobody answers.
-  const bool nobody = !result && is_transient(result.error().code) &&
+  const bool nobody = !result && result.error().code == Code::unavailable &&
                       result.error().message.find("permission denied") == std::string::npos;
   if (nobody) fail_waiting({Code::unavailable, "not sent: " + result.error().message});
   co_return result;
@@ -143,8 +144,7 @@ void GroupCommit::answered(const Waiters& waiters, const MemberPtr& asked, Unary
     if (verdict.next == Next::elsewhere) connection_->leave(asked);
     return tell_all(Code::timeout, verdict.error.message + std::string(kMaybeApplied));
   }
-  if (connection_->closed())
-    return tell_all(Code::timeout, "etcd: the store was closed meanwhile" + std::string(kMaybeApplied));
+  if (connection_->closed()) return tell_all(Code::timeout, Connection::closed_meanwhile().message);
   if (auto accepted = owner_.accept(call.response.header()); !accepted)
     return tell_all(accepted.error().code, accepted.error().message);
   if (waiters.size() > 1 && call.response.responses_size() != static_cast<int>(waiters.size()))
