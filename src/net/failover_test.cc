@@ -25,6 +25,7 @@ enum class Mood {
   is_away,     // 500 with Retry-After
   fails,       // 500
   is_busy,     // 429
+  forgets,     // 410: a page or a revision only another one has
 };
 
 class Server final : public Transport {
@@ -58,6 +59,7 @@ class Server final : public Transport {
     HttpResponse answer{.status = 200, .headers = {}, .body = name_};
     if (mood == Mood::is_away || mood == Mood::fails) answer.status = 500;
     if (mood == Mood::is_busy) answer.status = 429;
+    if (mood == Mood::forgets) answer.status = 410;
     if (mood == Mood::is_away || mood == Mood::is_busy) answer.headers.add("Retry-After", "1");
     co_return answer;
   }
@@ -110,9 +112,9 @@ Awaitable<void> follow(std::unique_ptr<ByteStream> body, int* pieces, std::optio
 struct Rig {
   Rig() : transport(make_failover_transport(world.clock, {servers[0], servers[1], servers[2]})) {}
   // The server that answered and its status, or the error.
-  std::string call(std::string method, Duration timeout = seconds(30)) {
+  std::string call(std::string method, Duration timeout = seconds(30), std::string target = "/x") {
     const Mono begin = world.clock.now();
-    auto answer = world.run(transport->send({std::move(method), "/x", {}, "body"}, {.timeout = timeout}));
+    auto answer = world.run(transport->send({std::move(method), std::move(target), {}, "body"}, {.timeout = timeout}));
     took = world.clock.now() - begin;
     return answer ? fmt::format("{} {}", answer->body, answer->status) : answer.error().message;
   }
@@ -284,13 +286,22 @@ TEST(Failover, FewReadsAreAskedTwice) {
 }
 
 TEST(Failover, WhatAnotherServerCannotAnswerIsWaitedFor) {
-  for (const auto mood : {Mood::is_busy, Mood::fails, Mood::is_away, Mood::refuses, Mood::breaks_off}) {
+  for (const auto mood : {Mood::is_busy, Mood::forgets, Mood::fails, Mood::is_away, Mood::refuses, Mood::breaks_off}) {
     SCOPED_TRACE(static_cast<int>(mood));
     Rig rig;
     rig.servers[0]->mood = Mood::works_long;
     rig.servers[1]->mood = mood;
     EXPECT_EQ(rig.call("GET"), "a 200");
     EXPECT_EQ(rig.servers[1]->connects, 1);
+  }
+}
+
+TEST(Failover, APageIsAskedOfOneServerOnly) {
+  for (const char* target : {"/x?limit=500", "/x?limit=500&continue=abc"}) {
+    Rig rig;
+    rig.servers[0]->mood = Mood::works_long;
+    EXPECT_EQ(rig.call("GET", seconds(30), target), "a 200");
+    EXPECT_EQ(rig.servers[1]->connects, 0);
   }
 }
 
