@@ -84,16 +84,17 @@ BOOST_DEFINE_ENUM_CLASS(ApplicationState, PENDING, CREATING, RUNNING, RECONCILIN
 
 // A cluster where objects of the application may be although it does not run there, or not yet: `objects` are those
 // known by name, each with apiVersion, kind and metadata. `observed`: those of them that were seen as the application's
-// when it left.
+// when it left and may carry no label. `left`: when that was; earlier, when it could not be looked at by then.
 struct CleanUp {
   ResourceRef cluster;
   std::vector<json::Object> objects;
   std::optional<std::vector<json::Object>> observed{};
+  std::optional<DateTime> left{};
 
-  static constexpr FieldMark kMarks[] = {{"cluster", kRequired}, {"observed", kAdditive}};
+  static constexpr FieldMark kMarks[] = {{"cluster", kRequired}, {"observed", kAdditive}, {"left", kAdditive}};
   friend bool operator==(const CleanUp&, const CleanUp&) = default;
 };
-BOOST_DESCRIBE_STRUCT(CleanUp, (), (cluster, objects, observed))
+BOOST_DESCRIBE_STRUCT(CleanUp, (), (cluster, objects, observed, left))
 
 struct ApplicationStatus {
   std::optional<Reason> reason;

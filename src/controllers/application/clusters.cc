@@ -385,6 +385,7 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
 
 Awaitable<void> Clusters::fill(Place& place, std::shared_ptr<Connection> connection, Wanted wanted) {
   place.host = connection->client.access().host;
+  place.identity = connection->identity;
   if (const Error* error = connection->broken(env_.clock.now())) {
     place.error = unreachable(place.cluster, *error);
     co_return;

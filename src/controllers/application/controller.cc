@@ -256,6 +256,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   observed.application = std::shared_ptr<const Application>(application, &app);
   observed.revision = application->revision;
   observed.options = plan_options();
+  observed.wall = env_.clock.wall();
   observed.mode = mode();
   if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
   const auto clusters = clusters_of(app);

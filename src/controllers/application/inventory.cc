@@ -30,6 +30,14 @@ std::set<std::string, std::less<>> uids_at(const Observed& observed, const Place
   return uids;
 }
 
+bool cannot_be_seen(const Item& item) { return item.problem && item.problem->code == ReasonCode::KUBERNETES_ERROR; }
+
+// Whether it was there already at that time.
+bool made_before(const json::Value& live, const std::optional<DateTime>& time) {
+  const auto made = parse_datetime(live.string_at({"metadata", "creationTimestamp"}));
+  return made && time && made->wall() < time->wall();
+}
+
 // By whatever way they were seen: a watch may be forbidden, or silent.
 bool shares_objects(const Observed& observed, const Place& a, const Place& b) {
   const auto there = uids_at(observed, b);
@@ -71,7 +79,8 @@ Objects inventory(const Observed& observed, const Place& at) {
   const bool runs_here = at.cluster == observed.application->status.running_on;
   take(at.applied, [](std::size_t) { return false; });
   take(at.left, [&](std::size_t i) {
-    if (!entry || !entry->observed) return false;
+    // Whoever has made another one since is not known.
+    if (!entry || !entry->observed || !made_before(*at.left[i].live, entry->left)) return false;
     return std::ranges::find(*entry->observed, entry->objects[i]) != entry->observed->end();
   });
   take(at.recorded, [&](std::size_t) { return runs_here; });
@@ -104,16 +113,18 @@ Objects dropped(const Observed& observed, const Place& at) {
 std::optional<Reason> unseen(const Place& at) {
   for (const auto* items : {&at.applied, &at.recorded, &at.left}) {
     for (const Item& item : *items) {
-      if (item.problem && item.problem->code == ReasonCode::KUBERNETES_ERROR) return item.problem;
+      if (cannot_be_seen(item)) return item.problem;
     }
   }
   return std::nullopt;
 }
 
-bool same_place(const Observed& observed, const Place& a, const Place& b) {
-  if (a.cluster == b.cluster) return true;
-  if (!a.identity.empty() && !b.identity.empty()) return a.identity == b.identity;
-  return shares_objects(observed, a, b);
+Same same_place(const Observed& observed, const Place& at, const Place& home) {
+  if (at.cluster == home.cluster) return Same::yes;
+  if (!at.identity.empty() && !home.identity.empty()) return at.identity == home.identity ? Same::yes : Same::no;
+  if (shares_objects(observed, at, home)) return Same::yes;
+  const bool hidden = at.error || home.error || unseen(home) || std::ranges::any_of(home.desired, cannot_be_seen);
+  return hidden ? Same::unknown : Same::no;
 }
 
 json::Object name_of(const std::vector<Item>& items, std::size_t i, const json::Value& object) {

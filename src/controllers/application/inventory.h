@@ -15,15 +15,18 @@ using Objects = std::vector<std::pair<kube::ObjectRef, kube::LiveObject>>;
 Identity identity_of(const Observed& observed);
 
 // Ours at that place, each once, in the order in which they are to go. Ours by label. Without one only what upstream
-// has made and what was seen there as the application's while it runs there, or when it left: a name in a manifest is a
-// wish, it says nothing about who put the object there.
+// has made and what was seen there as the application's while it runs there, or when it left if the object is that old:
+// a name in a manifest is a wish, it says nothing about who put the object there.
 Objects inventory(const Observed& observed, const Place& at);
 // Of these what fell out of the manifest. An object that is wanted is never among it, under whatever name or version.
 Objects dropped(const Observed& observed, const Place& at);
 // Something that may be there and cannot be seen: then nothing follows from not seeing anything.
 std::optional<Reason> unseen(const Place& at);
-// Two Cluster entries for one real cluster. Where kube-system cannot be read, objects seen through both tell.
-bool same_place(const Observed& observed, const Place& a, const Place& b);
+// Whether two Cluster entries are for one real cluster. Where kube-system cannot be read, objects seen through both
+// tell; `unknown` when `home` may have objects that are not seen there. Only after `no` what is seen at `at` is none of
+// home's.
+enum class Same { no, yes, unknown };
+Same same_place(const Observed& observed, const Place& at, const Place& home);
 
 // The name of object `i` of a manifest: where it was located, since what its text means changes with the kubeconfig.
 json::Object name_of(const std::vector<Item>& items, std::size_t i, const json::Value& object);

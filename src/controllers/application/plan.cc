@@ -220,6 +220,16 @@ class Planner {
   static void put_name(std::vector<json::Object>& names, json::Object name) {
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
+  // Of what is recorded: it is seen without a label, or cannot be seen.
+  bool may_lack_label(const Place& at, std::size_t i) const {
+    if (i >= at.recorded.size() || at.recorded[i].problem) return true;
+    const auto& live = at.recorded[i].live;
+    return live && ownership(*live, who_) == Ownership::unlabelled && made_by_upstream(*live);
+  }
+  Wall last_sight(const Place& at) const {
+    const Duration unseen_for = at.error && at.error_since ? now_ - *at.error_since : Duration(0);
+    return observed_.wall - std::chrono::duration_cast<Wall::duration>(unseen_for);
+  }
   // What may be there by name: all that was applied or seen. The entry stays as it is until the cluster is clean.
   CleanUp cleanup_of(const Place& at, bool just_left = false) const {
     const CleanUp* known = cleanup_at(app_, at.cluster);
@@ -227,13 +237,16 @@ class Planner {
     CleanUp entry = known ? *known : CleanUp{.cluster = at.cluster, .objects = {}};
     for (std::size_t i = 0; i < applied_.size(); ++i) put_name(entry.objects, name_of(at.applied, i, applied_[i]));
     const auto recorded = as_array(status_.last_observed_manifest);
-    std::vector<json::Object> seen = entry.observed.value_or(std::vector<json::Object>());
+    auto seen = entry.left ? entry.observed.value_or(std::vector<json::Object>()) : std::vector<json::Object>();
     for (std::size_t i = 0; i < recorded.size(); ++i) {
       auto name = name_of(at.recorded, i, recorded[i]);
       put_name(entry.objects, name);
-      if (just_left) put_name(seen, std::move(name));
+      if (just_left && may_lack_label(at, i)) put_name(seen, std::move(name));
     }
-    if (!seen.empty()) entry.observed = std::move(seen);
+    if (!seen.empty()) {
+      if (!entry.left) entry.left = DateTime::from_wall(last_sight(at));
+      entry.observed = std::move(seen);
+    }
     for (const auto& [ref, live] : at.ours) put_name(entry.objects, identity_fields(ref));
     return entry;
   }
@@ -509,7 +522,7 @@ class Planner {
   void settle_places(const Place* source, const Place& target) {
     cleanup_ = clean_others(source, target);
     owners_ = owners_patch();
-    if (source && !same_place(observed_, *source, target)) {
+    if (source && same_place(observed_, *source, target) != Same::yes) {
       migrate(*source, target);
     } else {
       reconcile_at(target, source != nullptr);
@@ -532,7 +545,7 @@ class Planner {
   // A cluster the application has come to, or come back to: what is left there is in its inventory once it runs there.
   bool clean_home(const Place& at, const Place* source, const Place& target) {
     if (!cleanup_at(app_, at.cluster)) return true;
-    if (source && !same_place(observed_, *source, target)) return false;
+    if (source && same_place(observed_, *source, target) != Same::yes) return false;
     if (unseen(at)) add(Wait{kLookAtLeft});
     return at.cluster == status_.running_on && at.cluster == target.cluster && only_wanted(at);
   }
@@ -541,10 +554,15 @@ class Planner {
       add(Wait{kLookAtLeft});
       return false;
     }
-    if (same_place(observed_, other, target) || (source && same_place(observed_, other, *source))) return true;
+    const Same as_target = same_place(observed_, other, target);
+    const Same as_source = source ? same_place(observed_, other, *source) : Same::no;
+    if (as_target == Same::yes || as_source == Same::yes) return true;
     const auto objects = inventory(observed_, other);
     // Not before it is certain that this is not the same cluster under another name.
-    if (target.exists && target.error) return objects.empty() && !cleanup_at(app_, other.cluster);
+    if (as_target == Same::unknown || as_source == Same::unknown) {
+      add(Wait{kLookAtLeft});
+      return objects.empty() && !cleanup_at(app_, other.cluster);
+    }
     const bool gone = remove_all(other, objects, kLookAtLeft);
     if (unseen(other)) add(Wait{kLookAtLeft});
     return gone && !unseen(other);
@@ -792,7 +810,13 @@ class Planner {
         fmt::format(
             "migration to {} was given up: {}; the application stays on {} and the migration is tried again later",
             krake::to_string(move.target.cluster), move.running->why, krake::to_string(move.source.cluster))};
-    const bool left = !remove_all(move.target, inventory(observed_, move.target)) || unseen(move.target);
+    // Nothing is taken away from where the application may be running, under another name.
+    const auto objects = inventory(observed_, move.target);
+    const bool elsewhere = same_place(observed_, move.target, move.source) == Same::no;
+    const bool left = !elsewhere || !remove_all(move.target, objects) || unseen(move.target);
+    for (const auto& [ref, live] : objects) {
+      if (!elsewhere) put_name(entry_at(move.target.cluster).objects, identity_fields(ref));
+    }
     if (!left) std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.target.cluster; });
     if (left && move.delete_first) {
       report_problem(std::move(reason));  // it comes back at the source when it is gone at the target

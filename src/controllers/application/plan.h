@@ -122,6 +122,7 @@ struct Observed {
   std::vector<Place> places;  // scheduled_to, running_on, those to clean up, owners of its namespace; each once
   Memory memory;
   PlanOptions options;
+  Wall wall{};                // the time of it, as far as the controller's clock is right
   Mode mode = Mode::leading;  // repair_only: only what holds up what was confirmed; standby: nothing
 };
 

@@ -333,11 +333,17 @@ TEST(ApplicationPlan, WhatUpstreamMadeOnALostClusterGoesWhenThatIsBack) {
     const char* name;
     bool recorded;
     const char* manager;
+    const char* made;
     bool removed;
   };
-  const Case cases[] = {{"recorded, made by upstream", true, "OpenAPI-Generator", true},
-                        {"recorded, made by somebody else", true, "kubectl", false},
-                        {"wanted only", false, "OpenAPI-Generator", false}};
+  // It is 00:16:40, and the cluster has been dead since 00:11:40.
+  const Case cases[] = {
+      {"recorded, made by upstream", true, "OpenAPI-Generator", "1970-01-01T00:10:00Z", true},
+      {"recorded, made by somebody else", true, "kubectl", "1970-01-01T00:10:00Z", false},
+      {"made anew while it could not be seen", true, "OpenAPI-Generator", "1970-01-01T00:12:00Z", false},
+      {"made anew after it was left", true, "OpenAPI-Generator", "1970-01-01T00:20:00Z", false},
+      {"made nobody knows when", true, "OpenAPI-Generator", "", false},
+      {"wanted only", false, "OpenAPI-Generator", "1970-01-01T00:10:00Z", false}};
   for (const auto& c : cases) {
     Model model;
     model.app.spec.manifest = {config_map("a")};
@@ -349,10 +355,12 @@ TEST(ApplicationPlan, WhatUpstreamMadeOnALostClusterGoesWhenThatIsBack) {
     json::Value live = config_map("a");
     auto& metadata = live.make_object()["metadata"].make_object();
     metadata.set("uid", "theirs");
+    metadata.set("creationTimestamp", c.made);
     metadata.set("managedFields", json::Array{json::Object{{"manager", c.manager}, {"operation", "Update"}}});
     auto& one = model.sites["one"];
     one.objects[ref_of(live)] = live;
     one.error = Reason{ReasonCode::KUBERNETES_ERROR, "dead"};
+    one.error_since = model.now - seconds(300);
     model.bind("two");
     EXPECT_GE(model.settle(), 0) << c.name;
     ASSERT_EQ(model.app.status.running_on, cluster("two")) << c.name;
@@ -556,9 +564,163 @@ TEST(ApplicationPlan, WhatIsWantedTellsTwoEntriesForOneCluster) {
   other.cluster = cluster("two");
   for (auto* items : {&other.applied, &other.recorded, &other.left}) items->clear();
   other.ours.clear();
-  EXPECT_TRUE(same_place(observed, seen, other));
+  EXPECT_EQ(same_place(observed, seen, other), Same::yes);
   other.desired.clear();
-  EXPECT_FALSE(same_place(observed, seen, other));
+  EXPECT_EQ(same_place(observed, seen, other), Same::no);
+}
+
+TEST(ApplicationPlan, WhetherTwoEntriesAreOneClusterMayBeUnknown) {
+  using Change = void (*)(Place& at, Place& home);
+  struct Case {
+    const char* name;
+    Change change;
+    Same same;
+  };
+  static const auto hide_all = [](std::vector<Item>& items) {
+    for (Item& item : items) item = {.ref = item.ref, .problem = Reason{ReasonCode::KUBERNETES_ERROR, "forbidden"}};
+  };
+  const Case cases[] = {
+      {"two identities", [](Place&, Place&) {}, Same::no},
+      {"one identity", [](Place& at, Place& home) { at.identity = home.identity; }, Same::yes},
+      {"one identity, in error",
+       [](Place& at, Place& home) {
+         home.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+         at.identity = home.identity;
+       },
+       Same::yes},
+      {"two identities, in error",
+       [](Place&, Place& home) { home.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"}; }, Same::no},
+      {"home in error",
+       [](Place&, Place& home) {
+         home = Place{.cluster = home.cluster, .error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"}};
+       },
+       Same::unknown},
+      {"the other in error",
+       [](Place& at, Place&) {
+         at = Place{.cluster = at.cluster, .error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"}};
+       },
+       Same::unknown},
+      {"no identity, all is seen", [](Place&, Place& home) { home.identity.clear(); }, Same::no},
+      {"no identity, what is wanted is hidden",
+       [](Place&, Place& home) {
+         home.identity.clear();
+         hide_all(home.desired);
+       },
+       Same::unknown},
+      {"no identity, what was applied is hidden",
+       [](Place&, Place& home) {
+         home.identity.clear();
+         hide_all(home.applied);
+       },
+       Same::unknown},
+      {"two identities, all is hidden", [](Place&, Place& home) { hide_all(home.desired); }, Same::no},
+  };
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.bind("two");
+  const Observed observed = model.observe();
+  for (const auto& c : cases) {
+    Place at = *std::ranges::find(observed.places, cluster("two"), &Place::cluster);
+    Place home = *std::ranges::find(observed.places, cluster("one"), &Place::cluster);
+    c.change(at, home);
+    EXPECT_EQ(same_place(observed, at, home), c.same) << c.name;
+  }
+}
+
+// The source cannot be asked, and the target is perhaps the same cluster under another name.
+TEST(ApplicationPlan, AnAttemptGivenUpTakesNothingFromWhereItMayBeRunning) {
+  struct Case {
+    const char* name;
+    const char* identity;  // of the target; the source's is id-one
+    bool restarted;
+  };
+  const Case cases[] = {{"the same", "id-one", false},
+                        {"the same, nothing remembered", "id-one", true},
+                        {"another", "id-two", false},
+                        {"another, nothing remembered", "id-two", true}};
+  for (const auto& c : cases) {
+    Model model;
+    model.bind("one");
+    model.settle();
+    auto& one = model.sites["one"];
+    auto& two = model.sites["two"];
+    two = one;
+    two.identity = c.identity;
+    two.pods_ready = false;
+    model.live("two", deployment("d")).make_object().set("status", value_of("{'replicas':1,'readyReplicas':0}"));
+    one.error = Reason{ReasonCode::KUBERNETES_ERROR, "not let in"};
+    if (c.restarted) model.memory = {};
+    model.bind("two");
+    EXPECT_GE(model.settle(), 0) << c.name;
+    model.now += seconds(61);
+    EXPECT_GE(model.settle(), 0) << c.name;
+    ASSERT_TRUE(model.app.status.reason) << c.name;
+    EXPECT_EQ(model.app.status.reason->code, ReasonCode::CREATE_FAILED) << c.name;
+    EXPECT_EQ(model.app.status.running_on, cluster("one")) << c.name;
+    EXPECT_EQ(two.objects.size(), 2u) << c.name;
+    EXPECT_EQ(model.cleanup(), std::vector{cluster("two")}) << c.name;
+    // Now it can be told.
+    one.error.reset();
+    EXPECT_GE(model.settle(), 0) << c.name;
+    EXPECT_EQ(two.objects.empty(), two.identity != one.identity) << c.name;
+    EXPECT_EQ(one.objects.size(), 2u) << c.name;
+    EXPECT_TRUE(model.cleanup().empty()) << c.name;
+  }
+}
+
+// `again` was left long ago, and is perhaps where the application runs, under another name.
+TEST(ApplicationPlan, NothingIsTakenFromAClusterThatMayBeHomeUnderAnotherName) {
+  struct Case {
+    const char* name;
+    bool error;   // home cannot be looked at
+    bool hidden;  // or neither its kube-system nor the objects
+    bool moving;  // home is the source
+    bool removed;
+  };
+  const Case cases[] = {{"the source in error", true, false, true, false},
+                        {"the target in error", true, false, false, false},
+                        {"the source read by half", false, true, true, false},
+                        {"the target read by half", false, true, false, false},
+                        {"all is known", false, false, true, true},
+                        {"all is known, at rest", false, false, false, true}};
+  for (const auto& c : cases) {
+    Model model;
+    model.bind("one");
+    model.settle();
+    auto& one = model.sites["one"];
+    auto& again = model.sites["again"] = one;
+    if (c.removed) {
+      again.identity = "id-again";
+      for (auto& [ref, object] : again.objects)
+        object.make_object()["metadata"].make_object().set("uid", "again-" + ref.name);
+    }
+    model.app.status.cleanup = {CleanUp{.cluster = cluster("again"), .objects = {config_map("a"), deployment("d")}}};
+    if (c.error) one.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+    if (c.hidden) {
+      one.identity.clear();
+      one.hidden = {"ConfigMap", "Deployment"};
+    }
+    model.sites["two"].pods_ready = false;
+    if (c.moving) model.bind("two");
+    model.settle();
+    EXPECT_EQ(again.objects.empty(), c.removed) << c.name;
+    const auto left = model.cleanup();
+    EXPECT_EQ(std::ranges::find(left, cluster("again")) == left.end(), c.removed) << c.name;
+    EXPECT_EQ(one.objects.size(), 2u) << c.name;
+  }
+}
+
+TEST(ApplicationPlan, WhatCarriesTheLabelIsNotClaimedWithoutIt) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.sites["one"].refused = {"ConfigMap", "Deployment"};
+  model.bind("two");
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  EXPECT_EQ(model.app.status.cleanup->front().objects.size(), 2u);
+  EXPECT_FALSE(model.app.status.cleanup->front().observed);
 }
 
 }  // namespace

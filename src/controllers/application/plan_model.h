@@ -93,6 +93,8 @@ struct Model {
       app.metadata.owners.push_back(cluster(name));
   }
 
+  Wall wall() const { return Wall(std::chrono::duration_cast<Wall::duration>(now.time_since_epoch())); }
+
   std::vector<Item> items(const Site& site, const json::Array& objects) const {
     std::vector<Item> result;
     for (const auto& object : objects) {
@@ -116,6 +118,7 @@ struct Model {
     observed.memory = memory;
     if (!status_rate_limited) observed.memory.status_allowed_at = now;
     observed.options = options;
+    observed.wall = wall();
     for (const auto& ref : clusters_of(app)) {
       Place place{.cluster = ref, .host = "10.0.0.1"};
       const auto it = sites.find(ref.name);
