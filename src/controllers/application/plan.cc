@@ -133,7 +133,13 @@ class Planner {
     std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == at.cluster; });
     put_cleanup(fields);
   }
-  bool only_wanted(const Place& at) const { return !at.error && !unseen(at) && dropped(observed_, at).empty(); }
+  bool only_wanted(const Place& at) const {
+    return !at.error && !unseen(at) && !has_more_names(at) && dropped(observed_, at).empty();
+  }
+  // Its entry has got names that have not been looked for there.
+  bool has_more_names(const Place& at) const {
+    return std::ranges::any_of(renamed_, [&](const auto& one) { return one.second->cluster == at.cluster; });
+  }
   void report_problem(Reason reason) {
     StatusView view;
     view.reason = std::move(reason);
@@ -187,11 +193,12 @@ class Planner {
     fields.set("cleanup", cleanup_->empty() ? json::Value() : as_value(*cleanup_));
     recorded_cleanup_ = *cleanup_;
   }
-  CleanUp& entry_at(const ResourceRef& cluster) {
-    auto entry = std::ranges::find(*cleanup_, cluster, &CleanUp::cluster);
-    if (entry == cleanup_->end()) entry = cleanup_->insert(entry, CleanUp{.cluster = cluster, .objects = {}});
+  static CleanUp& entry_in(std::vector<CleanUp>& entries, const ResourceRef& cluster) {
+    auto entry = std::ranges::find(entries, cluster, &CleanUp::cluster);
+    if (entry == entries.end()) entry = entries.insert(entry, CleanUp{.cluster = cluster, .objects = {}});
     return *entry;
   }
+  CleanUp& entry_at(const ResourceRef& cluster) { return entry_in(*cleanup_, cluster); }
   // What is about to be created where the application does not run so far. Nothing else may ever tell of it: it may be
   // wanted elsewhere, or look different, before anybody has seen it there.
   void expect_at(const Place& at) {
@@ -203,19 +210,19 @@ class Planner {
   // What may be there, cannot be seen, and only the former manifest tells of. Nobody has seen that it is ours, so that
   // it must say so itself: it does not count as seen.
   void expect_hidden(const Place& at) {
-    const auto& objects = observed_.desired.objects;
-    const auto is_wanted = [&](const json::Object& name) {
-      for (std::size_t i = 0; i < objects.size(); ++i) {
-        if (name_of(at.desired, i, objects[i]) == name) return true;
-      }
-      return false;
-    };
     for (std::size_t i = 0; i < std::min(applied_.size(), at.applied.size()); ++i) {
       const auto& problem = at.applied[i].problem;
       if (!problem || problem->code != ReasonCode::KUBERNETES_ERROR) continue;
       auto name = name_of(at.applied, i, applied_[i]);
-      if (cleanup_ && !is_wanted(name)) put_name(entry_at(at.cluster).objects, std::move(name));
+      if (cleanup_ && !is_wanted(at, name)) put_name(entry_at(at.cluster).objects, std::move(name));
     }
+  }
+  bool is_wanted(const Place& at, const json::Object& name) const {
+    const auto& objects = observed_.desired.objects;
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      if (name_of(at.desired, i, objects[i]) == name) return true;
+    }
+    return false;
   }
   static void put_name(std::vector<json::Object>& names, json::Object name) {
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
@@ -234,7 +241,8 @@ class Planner {
   CleanUp cleanup_of(const Place& at, bool just_left = false) const {
     const CleanUp* known = cleanup_at(app_, at.cluster);
     if (known && !just_left) return *known;
-    CleanUp entry = known ? *known : CleanUp{.cluster = at.cluster, .objects = {}};
+    auto entries = cleanup_.value_or(recorded_cleanup_);
+    CleanUp entry = entry_in(entries, at.cluster);
     for (std::size_t i = 0; i < applied_.size(); ++i) put_name(entry.objects, name_of(at.applied, i, applied_[i]));
     const auto recorded = as_array(status_.last_observed_manifest);
     auto seen = entry.left ? entry.observed.value_or(std::vector<json::Object>()) : std::vector<json::Object>();
@@ -540,7 +548,24 @@ class Planner {
       const bool clean = home ? clean_home(other, source, target) : clean_other(other, source, target);
       if (!clean) rest.push_back(cleanup_of(other));
     }
+    for (const auto& [other, home] : renamed_) fold(*other, *home, rest);
     return rest;
+  }
+  // What may be left of what was known of the cluster under the other name is to be looked for under this one.
+  void fold(const Place& other, const Place& home, std::vector<CleanUp>& entries) const {
+    const CleanUp& known = *cleanup_at(app_, other.cluster);
+    for (std::size_t i = 0; i < known.objects.size(); ++i) {
+      const bool gone = i < other.left.size() && !other.left[i].problem && !other.left[i].live;
+      const auto name = name_of(other.left, i, known.objects[i]);
+      if (gone || is_wanted(home, name)) continue;
+      CleanUp& entry = entry_in(entries, home.cluster);
+      put_name(entry.objects, name);
+      if (!known.left || !known.observed || std::ranges::count(*known.observed, known.objects[i]) == 0) continue;
+      // Of all of them the earlier time holds.
+      if (!entry.left || !entry.observed) entry.observed.emplace();
+      if (!entry.left || known.left->wall() < entry.left->wall()) entry.left = known.left;
+      put_name(*entry.observed, name);
+    }
   }
   // A cluster the application has come to, or come back to: what is left there is in its inventory once it runs there.
   bool clean_home(const Place& at, const Place* source, const Place& target) {
@@ -556,7 +581,10 @@ class Planner {
     }
     const Same as_target = same_place(observed_, other, target);
     const Same as_source = source ? same_place(observed_, other, *source) : Same::no;
-    if (as_target == Same::yes || as_source == Same::yes) return true;
+    if (as_target == Same::yes || as_source == Same::yes) {
+      if (cleanup_at(app_, other.cluster)) renamed_.emplace_back(&other, as_target == Same::yes ? &target : source);
+      return true;
+    }
     const auto objects = inventory(observed_, other);
     // Not before it is certain that this is not the same cluster under another name.
     if (as_target == Same::unknown || as_source == Same::unknown) {
@@ -783,10 +811,11 @@ class Planner {
     auto fields = status_patch(app_, view);
     // Together with the move: from now on nothing else tells of the source.
     const bool all_wanted = only_wanted(move.target);
+    CleanUp source = cleanup_of(move.source, true);
     std::erase_if(*cleanup_, [&](const CleanUp& entry) {
       return entry.cluster == move.source.cluster || (all_wanted && entry.cluster == move.target.cluster);
     });
-    cleanup_->push_back(cleanup_of(move.source, true));
+    cleanup_->push_back(std::move(source));
     fields.set("cleanup", as_value(*std::exchange(cleanup_, std::nullopt)));
     add_status(std::move(fields));
     add(ForgetMigration{});
@@ -817,7 +846,8 @@ class Planner {
     for (const auto& [ref, live] : objects) {
       if (!elsewhere) put_name(entry_at(move.target.cluster).objects, identity_fields(ref));
     }
-    if (!left) std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.target.cluster; });
+    if (!left && !has_more_names(move.target))
+      std::erase_if(*cleanup_, [&](const CleanUp& entry) { return entry.cluster == move.target.cluster; });
     if (left && move.delete_first) {
       report_problem(std::move(reason));  // it comes back at the source when it is gone at the target
     } else {
@@ -875,6 +905,7 @@ class Planner {
   Plan plan_;
   std::optional<std::vector<ResourceRef>> owners_;
   std::optional<std::vector<CleanUp>> cleanup_;
+  std::vector<std::pair<const Place*, const Place*>> renamed_;  // with an entry, under another name one of the homes
   bool removing_ = false;
   std::vector<Reason> stuck_;  // removals that are refused
 };

@@ -711,6 +711,33 @@ TEST(ApplicationPlan, NothingIsTakenFromAClusterThatMayBeHomeUnderAnotherName) {
   }
 }
 
+// Only a name tells of what was left there, and that stands with the other name of the cluster.
+TEST(ApplicationPlan, WhatWasLeftIsLookedForUnderTheNewNameOfItsCluster) {
+  Model model;
+  model.app.spec.manifest = {config_map("a"), config_map("old")};
+  model.sites["one"].watched = false;
+  model.bind("one");
+  model.settle();
+  model.sites["again"] = model.sites["one"];
+  auto& one = model.sites["one"];
+  one.error = Reason{ReasonCode::KUBERNETES_ERROR, "not let in"};
+  model.bind("two");
+  model.settle();
+  model.app.spec.manifest = {config_map("a")};
+  model.settle();
+  model.bind("again");
+  EXPECT_GE(model.settle(), 0);
+  ASSERT_EQ(model.app.status.running_on, cluster("again"));
+  ASSERT_TRUE(model.has("again", config_map("old")));
+  ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
+  one.error.reset();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.has("again", config_map("old")));
+  EXPECT_TRUE(model.has("again", config_map("a")));
+  EXPECT_TRUE(model.cleanup().empty());
+  EXPECT_EQ(one.objects.size(), 2u) << "nothing was removed under the former name";
+}
+
 TEST(ApplicationPlan, WhatCarriesTheLabelIsNotClaimedWithoutIt) {
   Model model;
   model.bind("one");
