@@ -35,7 +35,7 @@ inline constexpr Situation kSituations[] = {
     {"the API no longer kept what a watch asked for", false},
     {"a watch was taken up where it broke"},
     {"a watch was taken up at another server"},
-    {"a silent server was left before it spoke again"},
+    {"a silent server was left before it spoke again", false},
     // processes
     {"an API server crashed"},
     {"an API server was stopped in order"},
