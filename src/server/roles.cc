@@ -46,6 +46,10 @@ ShippedRoles shipped_roles() {
          rule("kubernetes", {"applications", "clusters"}, {"get", "list"}),
          rule("kubernetes", {"applications/binding", "applications/status", "clusters/status", "clusters/binding"},
               {"update"}),
+         rule("infrastructure", {"globalclouds", "clouds"}, {"get", "list"}),
+         rule("openstack", {"projects", "magnumclusters"}, {"get", "list"}),
+         rule("openstack", {"magnumclusters", "magnumclusters/binding", "magnumclusters/status", "projects/status"},
+              {"update"}),
          leases});
   grant(out, "system:kubernetes-application",
         {rule("kubernetes", {"applications", "applications/status"}, {"get", "list", "update"}),
