@@ -37,7 +37,10 @@ ShippedRoles shipped_roles() {
       {rule("", {""}, {"list", "get"}),
        rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders", "roles", "rolebindings"},
             {"update", "delete"}),
-       rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}), leases});
+       rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}),
+       rule("infrastructure", {"globalinfrastructureproviders", "infrastructureproviders", "globalclouds", "clouds"},
+            {"update", "delete"}),
+       rule("openstack", {"projects", "magnumclusters"}, {"update", "delete"}), leases});
   grant(out, "system:scheduler",
         {rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders"}, {"get", "list"}),
          rule("kubernetes", {"applications", "clusters"}, {"get", "list"}),

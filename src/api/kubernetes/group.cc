@@ -2,28 +2,12 @@
 #include "api/kubernetes/application.h"
 #include "api/kubernetes/cluster.h"
 #include "api/registry.h"
+#include "api/subresource_body.h"
 #include "base/encoding.h"
 
 namespace krake {
 
 namespace {
-
-template <class Body>
-bool validate_body(const json::Value& in, FieldErrors& errors) {
-  Body body{};
-  return codec::decode(in, body, errors, Form::full);
-}
-template <class Body>
-Body read_body(const SubresourceCall& call) {
-  Body body{};
-  FieldErrors errors;
-  codec::decode(*call.body, body, errors, Form::full);
-  return body;
-}
-
-void add_owner(ObjectMeta& meta, const ResourceRef& owner) {
-  if (std::ranges::find(meta.owners, owner) == meta.owners.end()) meta.owners.push_back(owner);
-}
 
 Status bind_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
