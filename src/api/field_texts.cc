@@ -5,7 +5,8 @@ namespace krake {
 namespace {
 
 constexpr FieldText kCommon[] = {
-    {"ObjectMeta", "", "What every object has: its name, its labels, who depends on it, and what the server keeps of it."},
+    {"ObjectMeta", "",
+     "What every object has: its name, its labels, who depends on it, and what the server keeps of it."},
     {"ObjectMeta", "resource_version", "The revision of the store at which the object was last written."},
     {"ObjectMeta", "name", "The name, which is one of its kind in its namespace. It cannot be changed."},
     {"ObjectMeta", "namespace",
@@ -13,7 +14,8 @@ constexpr FieldText kCommon[] = {
     {"ObjectMeta", "labels", "What constraints and selections go by, like `location: DE`."},
     {"ObjectMeta", "inherit_labels", "Whether a cluster also has the labels of the cloud it was made on."},
     {"ObjectMeta", "finalizers",
-     "What still has to be done before the object may go, the last one first. While one is left, a DELETE only marks it."},
+     "What still has to be done before the object may go, the last one first. While one is left, a DELETE only marks "
+     "it."},
     {"ObjectMeta", "uid", "Tells objects of one name apart that existed at different times."},
     {"ObjectMeta", "created", "When it was created."},
     {"ObjectMeta", "modified", "When its owner last changed it. Status, bindings and a DELETE do not count."},

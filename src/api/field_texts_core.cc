@@ -54,7 +54,8 @@ constexpr FieldText kCore[] = {
     {"RoleRule", "", "Permits all of its verbs, on all of its resources, in all of its namespaces."},
     {"RoleRule", "api", "The API group; the empty text stands for all."},
     {"RoleRule", "resources",
-     "Plurals of kinds, like `applications`, or their sub-resources, like `applications/status`; the empty text stands for "
+     "Plurals of kinds, like `applications`, or their sub-resources, like `applications/status`; the empty text stands "
+     "for "
      "all."},
     {"RoleRule", "namespaces", "Namespaces; the empty text stands for all, and for kinds that have none."},
     {"RoleRule", "verbs", "What may be done. A watch is `list`, a patch is `update`."},

@@ -7,8 +7,9 @@ namespace {
 constexpr FieldText kKubernetes[] = {
     {"group kubernetes", "", "Applications, and the Kubernetes clusters they run on."},
 
-    {"Application", "", "Kubernetes objects that Krake places on one of its clusters, keeps there, and moves when that is "
-                        "better."},
+    {"Application", "",
+     "Kubernetes objects that Krake places on one of its clusters, keeps there, and moves when that is "
+     "better."},
     {"Application", "metadata", "Name, namespace, labels."},
     {"Application", "spec", "What is to run, and where it may."},
     {"Application", "status", "Where it runs, and how it is. Controllers write it."},
@@ -16,24 +17,29 @@ constexpr FieldText kKubernetes[] = {
      "Says on which cluster the application is to run: sets `status.scheduled_to`, `status.scheduled` and "
      "`status.kube_controller_triggered`, and adds the cluster to the owners."},
     {"Application", "/complete",
-     "The application says that it is done. Its state becomes READY_FOR_ACTION, and it is deleted. 401 unless the token is "
+     "The application says that it is done. Its state becomes READY_FOR_ACTION, and it is deleted. 401 unless the "
+     "token is "
      "`status.complete_token`."},
     {"Application", "/shutdown",
-     "The application says that it may be stopped: WAITING_FOR_CLEANING or DEGRADED becomes READY_FOR_ACTION. 401 unless the "
+     "The application says that it may be stopped: WAITING_FOR_CLEANING or DEGRADED becomes READY_FOR_ACTION. 401 "
+     "unless the "
      "token is `status.shutdown_token`."},
     {"Application", "/retry",
-     "Tries a migration or deletion again that has failed: DEGRADED becomes WAITING_FOR_CLEANING. 400 in any other state."},
+     "Tries a migration or deletion again that has failed: DEGRADED becomes WAITING_FOR_CLEANING. 400 in any other "
+     "state."},
 
     {"ApplicationSpec", "",
      "What is to run, and where it may: a manifest, a TOSCA template or a CSAR archive, one of them at least."},
     {"ApplicationSpec", "manifest",
-     "Kubernetes objects as kubectl takes them; each needs apiVersion, kind and metadata.name. May be empty where `tosca` or "
+     "Kubernetes objects as kubectl takes them; each needs apiVersion, kind and metadata.name. May be empty where "
+     "`tosca` or "
      "`csar` says what to run."},
     {"ApplicationSpec", "tosca",
      "A TOSCA template that the manifest is made from: the template itself, or a URL that ends with .yaml or .yml."},
     {"ApplicationSpec", "csar", "The URL of a CSAR archive that has a TOSCA template; it ends with .csar or .zip."},
     {"ApplicationSpec", "observer_schema",
-     "Which fields of the objects on the cluster are watched over and put right, null for each. Unless it is given, those the "
+     "Which fields of the objects on the cluster are watched over and put right, null for each. Unless it is given, "
+     "those the "
      "manifest sets."},
     {"ApplicationSpec", "constraints", "Which clusters it may run on, and whether it may be moved."},
     {"ApplicationSpec", "hooks",
@@ -46,7 +52,8 @@ constexpr FieldText kKubernetes[] = {
     {"ApplicationSpec", "backoff", "Factor between the delays of retries."},
     {"ApplicationSpec", "backoff_delay", "Seconds before the first retry."},
     {"ApplicationSpec", "backoff_limit", "How many retries there are. -1: no limit."},
-    {"ApplicationSpec", "storage_migration", "What becomes of its volumes when it moves. `none`: they are left behind."},
+    {"ApplicationSpec", "storage_migration",
+     "What becomes of its volumes when it moves. `none`: they are left behind."},
     {"ApplicationSpec", "auto_cluster_create", "Whether a cluster may be made for it where none is suitable."},
 
     {"Constraints", "", "Which clusters an application may run on, and whether it may be moved."},
@@ -54,7 +61,8 @@ constexpr FieldText kKubernetes[] = {
     {"Constraints", "migration", "Whether it may be moved once it runs."},
     {"ClusterConstraints", "", "What a cluster must be like: all of it must hold."},
     {"ClusterConstraints", "labels",
-     "Label constraints like `location is DE`, `tier in (gold, silver)`. A label that is not there fulfils none, nor its "
+     "Label constraints like `location is DE`, `tier in (gold, silver)`. A label that is not there fulfils none, nor "
+     "its "
      "opposite."},
     {"ClusterConstraints", "custom_resources", "Custom resources the cluster must know, as PLURAL.GROUP."},
     {"ClusterConstraints", "metrics",
@@ -71,7 +79,8 @@ constexpr FieldText kKubernetes[] = {
     {"ApplicationStatus", "state", "What is going on, in one word."},
     {"ApplicationStatus", "container_health", "Its pods, counted."},
     {"ApplicationStatus", "kube_controller_triggered",
-     "When its controller was last told to act. Before `metadata.modified`: the scheduler has not seen the newest change."},
+     "When its controller was last told to act. Before `metadata.modified`: the scheduler has not seen the newest "
+     "change."},
     {"ApplicationStatus", "scheduled", "When a cluster was last chosen."},
     {"ApplicationStatus", "scheduled_to", "The cluster it is to run on."},
     {"ApplicationStatus", "running_on", "The cluster it does run on."},
@@ -79,8 +88,9 @@ constexpr FieldText kKubernetes[] = {
     {"ApplicationStatus", "scheduled_retry", "When it is tried again."},
     {"ApplicationStatus", "services", "Where its services can be reached: an address for each name."},
     {"ApplicationStatus", "mangled_observer_schema", "The observer schema that is in use, completed by Krake."},
-    {"ApplicationStatus", "last_observed_manifest", "The objects as they were last seen on the cluster, as far as they are "
-                                                    "watched over."},
+    {"ApplicationStatus", "last_observed_manifest",
+     "The objects as they were last seen on the cluster, as far as they are "
+     "watched over."},
     {"ApplicationStatus", "last_applied_manifest", "The objects as they were last sent to the cluster."},
     {"ApplicationStatus", "complete_token", "What the application shows to say that it is done."},
     {"ApplicationStatus", "complete_cert", "The client certificate it does so with."},
@@ -88,7 +98,8 @@ constexpr FieldText kKubernetes[] = {
     {"ApplicationStatus", "shutdown_token", "What the application shows to say that it may be stopped."},
     {"ApplicationStatus", "shutdown_cert", "The client certificate it does so with."},
     {"ApplicationStatus", "shutdown_key", "The private key of that certificate."},
-    {"ApplicationStatus", "shutdown_grace_period", "Until when it has to say that it may be stopped; null unless it is asked."},
+    {"ApplicationStatus", "shutdown_grace_period",
+     "Until when it has to say that it may be stopped; null unless it is asked."},
     {"ApplicationStatus", "auto_cluster_create_started", "The name of the cluster that is being made for it."},
     {"ApplicationStatus", "migration_retries", "How often a migration was tried again."},
     {"ApplicationStatus", "migration_timeout", "Seconds a migration may take."},
@@ -106,18 +117,22 @@ constexpr FieldText kKubernetes[] = {
     {"ShutdownHook", "", "An application says that it may be stopped."},
     {"ShutdownHook", "token", "Its `status.shutdown_token`."},
 
-    {"Cluster", "", "A Kubernetes cluster that applications are placed on: an existing one, or one that Krake makes on a "
-                    "cloud."},
+    {"Cluster", "",
+     "A Kubernetes cluster that applications are placed on: an existing one, or one that Krake makes on a "
+     "cloud."},
     {"Cluster", "metadata", "Name, namespace, labels; constraints of applications go by the labels."},
     {"Cluster", "spec", "How it is reached or made, and what is known of it."},
     {"Cluster", "status", "How it is. Controllers write it."},
     {"Cluster", "/binding",
-     "Says on which cloud the cluster is to be made: sets `status.scheduled_to` and `status.scheduled`, and adds the cloud to "
+     "Says on which cloud the cluster is to be made: sets `status.scheduled_to` and `status.scheduled`, and adds the "
+     "cloud to "
      "the owners."},
     {"ClusterSpec", "", "How a cluster is reached (`kubeconfig`) or made (`tosca`), one of them at least."},
-    {"ClusterSpec", "kubeconfig", "How it is reached: a kubeconfig with one context, one user, one cluster. Empty for one that "
-                                  "is to be made."},
-    {"ClusterSpec", "tosca", "How it is made: a TOSCA template with an output `kubeconfig`. Empty for one that exists."},
+    {"ClusterSpec", "kubeconfig",
+     "How it is reached: a kubeconfig with one context, one user, one cluster. Empty for one that "
+     "is to be made."},
+    {"ClusterSpec", "tosca",
+     "How it is made: a TOSCA template with an output `kubeconfig`. Empty for one that exists."},
     {"ClusterSpec", "custom_resources", "Custom resources it knows, as PLURAL.GROUP."},
     {"ClusterSpec", "constraints", "On which clouds it may be made."},
     {"ClusterSpec", "metrics", "The metrics that speak for or against it, weighted."},
