@@ -44,6 +44,15 @@ std::string capitalized(std::string_view word) {
   return text;
 }
 
+// "GlobalMetricsProviders": the plural with the capitals of the name.
+std::string plural_name(const Kind& kind) {
+  std::string plural(kind.plural);
+  for (std::size_t i = 0; i < std::min(plural.size(), kind.name.size()); ++i) {
+    if (std::tolower(static_cast<unsigned char>(kind.name[i])) == plural[i]) plural[i] = kind.name[i];
+  }
+  return plural;
+}
+
 bool over_all_namespaces(const Route& route) { return route.kind && route.kind->namespaced && route.ns.empty(); }
 
 // "updateApplicationStatus": stable, since clients are generated from it.
@@ -63,7 +72,7 @@ std::string operation_id(const Route& route) {
     case Operation::create:
       return fmt::format("create{}", kind);
     case Operation::list:
-      return fmt::format("list{}{}", over_all_namespaces(route) ? "All" : "", capitalized(route.kind->name));
+      return fmt::format("list{}{}", over_all_namespaces(route) ? "All" : "", plural_name(*route.kind));
     case Operation::read:
       return fmt::format("read{}", kind);
     case Operation::update:
