@@ -265,12 +265,13 @@ def split_replies(data, methods=()):
 
 
 class Server:
-    """`krake api` on the memory store, open to everybody unless `config` says otherwise. YAML is a superset of JSON."""
+    """`krake api` on the memory store, open to everybody unless `config` says otherwise; None leaves a section out. YAML is a superset of JSON."""
 
     def __init__(self, processes, name="api", admin=False, **config):
         whole = {"host": "127.0.0.1", "port": 0, "store": {"type": "memory"}, "docs": {"problem_base_url": BASE},
                  "authentication": {"allow_anonymous": True},
                  "authorization": "always-allow", "log": {"level": "ERROR"}, **config}
+        whole = {key: value for key, value in whole.items() if value is not None}
         self.path = processes.state / f"{name}.yaml"
         log = processes.state / f"{name}.log"
         if admin:
