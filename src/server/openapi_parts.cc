@@ -253,7 +253,9 @@ Object openapi_security_schemes() {
 void add_openapi_schemas(Object& schemas) {
   schemas.set("Problem", problem_schema());
   Object conflict = problem_schema();
-  conflict["properties"].if_object()->set("lease", reference("schemas", "Lease"));
+  Object lease = reference("schemas", "Lease");
+  lease.set("description", "The lease that another holds.");
+  conflict["properties"].if_object()->set("lease", std::move(lease));
   schemas.set("ConflictProblem", std::move(conflict));
   schemas.set(
       "MergePatch",
