@@ -4,8 +4,10 @@
 
 #include <filesystem>
 
+#include "api/registry.h"
 #include "main/backup.h"
 #include "main/programs.h"
+#include "server/openapi.h"
 
 // Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
 // (docs/design/003-jemalloc.md)
@@ -33,6 +35,7 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   restore FILE                    fills the store of --state DIR or -c FILE (default: api.yaml), while no API server has it
       --replace                   also when there is something in it, which is lost
       --check                     only checks that FILE is whole
+  openapi                         prints the OpenAPI document of the API
   version
 
 options of all commands: -c/--config FILE, -h/--help, --log-level LEVEL, --log-format text|json
@@ -232,6 +235,10 @@ int run(std::vector<std::string> args) {
   args.erase(args.begin());
   if (command == "version" || command == "--version") {
     fmt::print("krake {}\n", KRAKE_VERSION);
+    return 0;
+  }
+  if (command == "openapi") {
+    fmt::print("{}\n", json::print(server::openapi_document(krake_registry(), server::ServerOptions{}.version)));
     return 0;
   }
   if (command == "controller") {

@@ -232,6 +232,8 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
     case Operation::me:
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
       co_return me(request);
+    case Operation::openapi:
+      co_return openapi(request);
     case Operation::backup:
       co_return backup();
     case Operation::list:

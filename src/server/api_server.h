@@ -107,6 +107,7 @@ class ApiServer {
   void measure();
   Awaitable<Answer> dispatch(Request& request);
   // read.cc
+  Answer openapi(const Request& request);
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
@@ -185,6 +186,8 @@ class ApiServer {
   Admission admission_;
   std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
+  SharedBytes openapi_;  // made when it is first asked for
+  std::string openapi_etag_;
   bool loaded_ = false;
   std::uint64_t load_attempts_ = 0;  // that have ended
   Error load_error_{Code::unavailable, "the server has not loaded its data yet; try again"};

@@ -82,15 +82,18 @@ void register_kubernetes(Registry& registry) {
       {.name = "binding",
        .resource = "applications/binding",
        .validate = validate_body<ClusterBinding>,
-       .apply = bind_application},
+       .apply = bind_application,
+       .schema = schema::request<ClusterBinding>},
       {.name = "complete",
        .resource = "applications/complete",
        .validate = validate_body<CompleteHook>,
-       .apply = complete_application},
+       .apply = complete_application,
+       .schema = schema::request<CompleteHook>},
       {.name = "shutdown",
        .resource = "applications/shutdown",
        .validate = validate_body<ShutdownHook>,
-       .apply = shutdown_application},
+       .apply = shutdown_application,
+       .schema = schema::request<ShutdownHook>},
       {.name = "retry", .resource = "applications/status", .has_body = false, .apply = retry_application},
   };
   registry.add(std::move(application));
@@ -102,7 +105,8 @@ void register_kubernetes(Registry& registry) {
       {.name = "binding",
        .resource = "clusters/binding",
        .validate = validate_body<CloudBinding>,
-       .apply = bind_cluster},
+       .apply = bind_cluster,
+       .schema = schema::request<CloudBinding>},
   };
   registry.add(std::move(cluster));
 }

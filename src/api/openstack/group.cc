@@ -28,7 +28,8 @@ void register_openstack(Registry& registry) {
        .resource = "magnumclusters/binding",
        .load_first = true,  // upstream's one exception, pinned by its tests
        .validate = validate_body<MagnumClusterBinding>,
-       .apply = bind_magnum_cluster},
+       .apply = bind_magnum_cluster,
+       .schema = schema::request<MagnumClusterBinding>},
   };
   registry.add(std::move(cluster));
 }
