@@ -8,6 +8,7 @@
 #include "main/backup.h"
 #include "main/programs.h"
 #include "server/openapi.h"
+#include "main/token.h"
 
 // Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
 // (docs/design/003-jemalloc.md)
@@ -36,6 +37,8 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
       --replace                   also when there is something in it, which is lost
       --check                     only checks that FILE is whole
   openapi                         prints the OpenAPI document of the API
+  token key FILE                  makes a key that signs tokens
+  token create --key FILE --user NAME [--ttl 30d]  a token for that user, signed; for authentication.strategy.signed
   version
 
 options of all commands: -c/--config FILE, -h/--help, --log-level LEVEL, --log-format text|json
@@ -240,6 +243,11 @@ int run(std::vector<std::string> args) {
   if (command == "openapi") {
     fmt::print("{}\n", json::print(server::openapi_document(krake_registry(), server::ServerOptions{}.version)));
     return 0;
+  }
+  if (command == "token") {
+    if (std::ranges::find(args, "--help") != args.end() || std::ranges::find(args, "-h") != args.end())
+      return fmt::print("{}", kUsage), 0;
+    return run_token(std::move(args));
   }
   if (command == "controller") {
     if (args.empty()) return usage_error("controller: which one?");
