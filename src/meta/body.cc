@@ -16,7 +16,7 @@ void report_unknown(const json::Value& given, const json::Value& known, FieldErr
         errors.at(key).add("Unknown field.");
       }
     }
-  } else if (const auto *array = given.if_array(), *from = known.if_array(); array && from) {
+  } else if (const auto* array = given.if_array(), *from = known.if_array(); array && from) {
     for (std::size_t i = 0; i < std::min(array->size(), from->size()); ++i) {
       FieldErrors inner;
       report_unknown((*array)[i], (*from)[i], inner);

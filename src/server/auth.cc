@@ -18,7 +18,7 @@ std::optional<T> decode_cached(const CachedObject& object) {
 // it watches. The garbage collector has no use for secrets.
 bool implicit_right(const std::string& user, const Right& right) {
   constexpr std::string_view prefix = "system:";
-  constexpr std::string_view controllers[] = {"scheduler",          "gc",    "kubernetes-application",
+  constexpr std::string_view controllers[] = {"scheduler",          "gc",     "kubernetes-application",
                                               "kubernetes-cluster", "magnum", "infrastructure"};
   if (!right.kind || !user.starts_with(prefix)) return false;
   const std::string_view controller = std::string_view(user).substr(prefix.size());

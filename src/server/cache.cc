@@ -93,7 +93,8 @@ CachedPtr without_secrets(const Kind& kind, const CachedPtr& object) {
   const std::string bytes = json::print(document);
   auto twin = std::make_shared<CachedObject>(*object);
   twin->line = share_bytes(retold(*object->line, *object->bytes, bytes));
-  twin->bytes = twin->line.part(twin->line->find(R"("object":)") + std::string_view(R"("object":)").size(), bytes.size());
+  twin->bytes =
+      twin->line.part(twin->line->find(R"("object":)") + std::string_view(R"("object":)").size(), bytes.size());
   object->redacted = std::move(twin);
   return object->redacted;
 }

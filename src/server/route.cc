@@ -100,6 +100,8 @@ std::string_view Route::verb() const {
     case Operation::index:
     case Operation::me:
     case Operation::release:
+    case Operation::review:
+    case Operation::rules:
       return "";
     case Operation::create:
     case Operation::backup:  // who may only read everything is not given all secrets in one file
@@ -129,6 +131,10 @@ Routed route(const Registry& registry, std::string_view method, std::string_view
     methods = {{"GET", Operation::index}};
   } else if (path == "/me") {
     methods = {{"GET", Operation::me}};
+  } else if (path == "/me/access") {
+    methods = {{"POST", Operation::review}};
+  } else if (path == "/me/rules") {
+    methods = {{"GET", Operation::rules}};
   } else if (path == "/release") {
     methods = {{"GET", Operation::release}};
   } else if (path == "/backup") {
@@ -163,6 +169,11 @@ const std::string* find_parameter(const Query& query, std::string_view name) {
     if (key == name) return &value;
   }
   return nullptr;
+}
+
+bool switched_on(const Query& query, std::string_view name) {
+  const auto* value = find_parameter(query, name);
+  return value && (*value == "true" || *value == "True" || *value == "1");
 }
 
 }  // namespace krake::server

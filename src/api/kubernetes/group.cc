@@ -52,6 +52,7 @@ Status complete_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
   if (!token_matches(app.status.complete_token, read_body<CompleteHook>(call).token)) return bad_token();
   app.status.state = ApplicationState::READY_FOR_ACTION;
+  if (call.spend_token) app.status.complete_token.reset();
   if (!app.metadata.deleted) app.metadata.deleted = call.now;  // a repeated call does not move the deletion time (W13)
   return {};
 }
@@ -59,6 +60,7 @@ Status complete_application(Object& object, const SubresourceCall& call) {
 Status shutdown_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
   if (!token_matches(app.status.shutdown_token, read_body<ShutdownHook>(call).token)) return bad_token();
+  if (call.spend_token) app.status.shutdown_token.reset();
   if (app.status.state == ApplicationState::WAITING_FOR_CLEANING || app.status.state == ApplicationState::DEGRADED) {
     app.status.state = ApplicationState::READY_FOR_ACTION;
     app.status.shutdown_grace_period.reset();
@@ -98,7 +100,8 @@ void register_kubernetes(Registry& registry) {
       {.name = "binding",
        .resource = "applications/binding",
        .validate = validate_body<ClusterBinding>,
-       .apply = bind_application},
+       .apply = bind_application,
+       .target_kinds = {"Cluster"}},
       {.name = "complete",
        .resource = "applications/complete",
        .validate = validate_body<CompleteHook>,
@@ -118,7 +121,8 @@ void register_kubernetes(Registry& registry) {
       {.name = "binding",
        .resource = "clusters/binding",
        .validate = validate_body<CloudBinding>,
-       .apply = bind_cluster},
+       .apply = bind_cluster,
+       .target_kinds = {"Cloud", "GlobalCloud"}},
   };
   registry.add(std::move(cluster));
 }
