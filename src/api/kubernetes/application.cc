@@ -51,7 +51,7 @@ void Application::advise(const Application& application, std::vector<std::string
   }
   if (spec.shutdown_failure_strategy && *spec.shutdown_failure_strategy != "give_up" &&
       *spec.shutdown_failure_strategy != "delete") {
-    advice.push_back(fmt::format("spec.shutdown_failure_strategy: '{}' is taken for give_up; known is also delete",
+    advice.push_back(fmt::format("spec.shutdown_failure_strategy: '{}' is not known; known are give_up and delete",
                                  *spec.shutdown_failure_strategy));
   }
   if (spec.storage_migration != "none")
