@@ -308,7 +308,7 @@ TEST(ApiServer, LeasesHaveOneHolderAndFenceWrites) {
   EXPECT_EQ(t.call("GET", "/core/leases/scheduler").status, 404);  // not renewed: gone
 }
 
-TEST(ApiServer, RolesDecideUnderRbac) {
+TEST(W37, RolesDecideUnderRbac) {
   auto options = TestServer::open_to_all();
   options.auth.client_certificates = true;
   options.auth.mode = access::Authorization::rbac;
