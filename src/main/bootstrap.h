@@ -1,0 +1,3 @@
+#pragma once
+#include "main/arguments.h"
+namespace krake { int run_bootstrap(Arguments args); }
