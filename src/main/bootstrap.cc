@@ -207,8 +207,8 @@ Result<std::vector<BootstrapFile>> read_files(const Arguments& names) {
   return files;
 }
 
-// Upstream's report, whose words scripts look for.
-void report(const std::vector<BootstrapProblem>& problems) {
+// Upstream's report, whose words scripts look for. `written`: before somebody else got in between.
+void report(const std::vector<BootstrapProblem>& problems, std::size_t written = 0) {
   constexpr std::string_view rule = "#############";
   fmt::print(stderr, "{}\nThe following could not be added:\n", rule);
   std::string file;
@@ -217,12 +217,16 @@ void report(const std::vector<BootstrapProblem>& problems) {
     file = problem.file;
     fmt::print(stderr, " * {}, with error: {}\n", problem.what, problem.error);
   }
-  fmt::print(stderr, "{}\nRollback to previous state has been performed: nothing was written.\n", rule);
+  if (written == 0) {
+    fmt::print(stderr, "{}\nRollback to previous state has been performed: nothing was written.\n", rule);
+  } else {
+    fmt::print(stderr, "{}\n{} resources had been written before; the same command goes on.\n", rule, written);
+  }
 }
 
 int show(const BootstrapDone& done, const std::vector<BootstrapObject>& objects, bool dry_run) {
   for (const auto& warning : done.warnings) fmt::print(stderr, "warning: {}\n", warning);
-  if (!done.problems.empty()) return report(done.problems), 1;
+  if (!done.problems.empty()) return report(done.problems, done.written.size()), 1;
   const auto list = [&](std::string_view title, const std::vector<std::size_t>& indices) {
     if (indices.empty()) return;
     fmt::print("{}\n", title);
