@@ -4,6 +4,7 @@
 
 #include <iostream>
 #include <iterator>
+#include <set>
 
 #include "api/registry.h"
 #include "backup/restore.h"
@@ -59,8 +60,12 @@ std::vector<std::string> keys_of(const std::vector<BootstrapObject>& objects) {
 }
 
 Awaitable<Result<std::vector<std::string>>> dangling_in_store(store::Store& store, BootstrapObjects objects) {
-  ASSIGN_OR_CO_RETURN(const auto there, co_await read_keys(store, referenced_keys(*objects, krake_registry())));
-  co_return dangling_references(*objects, krake_registry(), [&](const auto& key) { return there.contains(key); });
+  std::set<std::string> missing;
+  for (const auto& named : named_objects(*objects, krake_registry())) {
+    ASSIGN_OR_CO_RETURN(const auto entry, co_await store.get(named.key()));
+    if (!entry) missing.insert(named.key());
+  }
+  co_return dangling_references(*objects, krake_registry(), missing);
 }
 
 // True: all batches are in. False: somebody else was faster, look again.
@@ -115,6 +120,16 @@ Error at(const BootstrapObject& object, Error error) {
                       fmt::format("{} ({})", identify(*object.kind, object.object->meta()), object.place));
 }
 
+// What one may not read is not said to be missing.
+Awaitable<Result<std::vector<std::string>>> dangling_in_api(Client& client, BootstrapObjects objects) {
+  std::set<std::string> missing;
+  for (const auto& named : named_objects(*objects, krake_registry())) {
+    const auto there = co_await client.call_json("GET", named.kind->item_path(named.ns, named.name));
+    if (!there && there.error().code == Code::not_found) missing.insert(named.key());
+  }
+  co_return dangling_references(*objects, krake_registry(), missing);
+}
+
 // Whether it was written (or would be). A step that is refused is a problem in `done`.
 Awaitable<Result<bool>> put_one(Env& env, Through& through, const BootstrapObject& wanted, BootstrapDone& done) {
   using Action = BootstrapStep::Action;
@@ -163,6 +178,7 @@ Awaitable<Result<BootstrapDone>> bootstrap_api(Env& env, std::shared_ptr<Transpo
                                                BootstrapObjects objects, BootstrapRules rules) {
   BootstrapDone done;
   Through through{.client = Client(std::move(transport), {.token = std::move(token)}), .rules = rules};
+  ASSIGN_OR_CO_RETURN(done.warnings, co_await dangling_in_api(through.client, objects));
   // All are looked at before one is written, so that what is refused leaves nothing half done.
   Through look{.client = through.client, .rules = {.present = rules.present, .dry_run = true}};
   for (std::size_t i = 0; i < objects->size(); ++i) {

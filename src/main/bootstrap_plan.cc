@@ -126,11 +126,6 @@ BootstrapStep made(const BootstrapObject& wanted, const BootstrapStamp& stamp, B
 
 BootstrapStep refuse(std::string why) { return {.action = BootstrapStep::Action::refuse, .why = std::move(why)}; }
 
-std::string key_of(const Registry& registry, const Reference& reference) {
-  const auto* kind = registry.find_by_kind(reference.api, reference.kind);
-  return kind ? kind->storage_key(reference.ns, reference.name) : "";
-}
-
 json::Value document_of(const Object& object) {
   std::string text;
   object.encode(text);
@@ -238,25 +233,29 @@ BootstrapPlan plan_bootstrap(const std::vector<BootstrapObject>& objects,
   return plan;
 }
 
-std::vector<std::string> referenced_keys(const std::vector<BootstrapObject>& objects, const Registry& registry) {
-  std::set<std::string> keys;
+std::vector<NamedObject> named_objects(const std::vector<BootstrapObject>& objects, const Registry& registry) {
+  std::map<std::string, NamedObject> found;
   for (const auto& object : objects) {
-    for (const auto& reference : references(object)) {
-      if (auto key = key_of(registry, reference); !key.empty()) keys.insert(std::move(key));
+    for (auto& reference : references(object)) {
+      const auto* kind = registry.find_by_kind(reference.api, reference.kind);
+      if (!kind || reference.name.empty()) continue;
+      NamedObject named{kind, std::move(reference.ns), std::move(reference.name)};
+      found.emplace(named.key(), named);
     }
   }
-  return {keys.begin(), keys.end()};
+  for (const auto& object : objects) found.erase(object.key);
+  std::vector<NamedObject> all;
+  for (auto& [key, named] : found) all.push_back(std::move(named));
+  return all;
 }
 
 std::vector<std::string> dangling_references(const std::vector<BootstrapObject>& objects, const Registry& registry,
-                                             const std::function<bool(const std::string& key)>& exists) {
-  std::set<std::string> own;
-  for (const auto& object : objects) own.insert(object.key);
+                                             const std::set<std::string>& missing) {
   std::vector<std::string> warnings;
   for (const auto& object : objects) {
     for (const auto& reference : references(object)) {
-      const auto key = key_of(registry, reference);
-      if (key.empty() || own.contains(key) || exists(key)) continue;
+      const auto* kind = registry.find_by_kind(reference.api, reference.kind);
+      if (!kind || !missing.contains(kind->storage_key(reference.ns, reference.name))) continue;
       warnings.push_back(fmt::format("{}: {} names {}, which is not there ({})", reference.path,
                                      identify(*object.kind, object.object->meta()), to_string(reference),
                                      object.place));

@@ -1,8 +1,10 @@
 // From files and what a store has to what is to be written: pure. bootstrap.cc does it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,11 +83,17 @@ BootstrapPlan plan_bootstrap(const std::vector<BootstrapObject>& objects,
                              const std::map<std::string, store::Entry>& stored, const std::vector<std::size_t>& done,
                              Present present, Wall now, const std::function<std::string()>& uid);
 
-// A line for each thing that an object names and nobody has: neither `objects` nor `exists(key)`. Things of kinds that
-// the registry does not know are not asked for.
+// What objects name: of kinds that the registry knows.
+struct NamedObject {
+  const Kind* kind = nullptr;
+  std::string ns;
+  std::string name;
+  std::string key() const { return kind->storage_key(ns, name); }
+};
+// In the order of their keys; not what is among `objects`.
+std::vector<NamedObject> named_objects(const std::vector<BootstrapObject>& objects, const Registry& registry);
+// A line for each place where something is named whose key is in `missing`.
 std::vector<std::string> dangling_references(const std::vector<BootstrapObject>& objects, const Registry& registry,
-                                             const std::function<bool(const std::string& key)>& exists);
-// The keys that dangling_references() asks for.
-std::vector<std::string> referenced_keys(const std::vector<BootstrapObject>& objects, const Registry& registry);
+                                             const std::set<std::string>& missing);
 
 }  // namespace krake
