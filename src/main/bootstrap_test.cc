@@ -6,6 +6,7 @@
 #include "api/core/role.h"
 #include "api/registry.h"
 #include "base/testing.h"
+#include "main/config.h"
 #include "net/inproc/inproc.h"
 #include "server/api_server.h"
 #include "store/faulty_store.h"
