@@ -313,11 +313,10 @@ class LeafParser {
     }
     if (!missing.empty())
       return error(fmt::format("the following arguments are required: {}", fmt::join(missing, ", ")));
-    const std::size_t most = wanted == 0 ? 0 : command_.max_names;
-    if (positionals_.size() > most) {
+    if (positionals_.size() > wanted) {
       return error(
           fmt::format("unrecognized arguments: {}",
-                      fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(most), positionals_.end(), " ")));
+                      fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(wanted), positionals_.end(), " ")));
     }
     for (std::size_t i = 0; i < positionals_.size(); ++i) {
       if (positionals_[i].empty()) return error(fmt::format("argument {}: must not be empty", names[i]));
