@@ -53,17 +53,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string suggestion(std::string_view word, const std::vector<std::string_view>& known) {
-  std::string_view best;
-  std::size_t least = 3;
-  if (word.size() > 64) return {};
-  for (const auto candidate : known) {
-    const std::size_t d = distance(word, candidate);
-    if (d < least && d < candidate.size()) least = d, best = candidate;
-  }
-  return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
-}
-
 bool negative_number(std::string_view word) {
   if (word.size() < 2 || word[0] != '-') return false;
   const auto rest = word.substr(1);
@@ -311,10 +300,11 @@ class LeafParser {
     }
     if (!missing.empty())
       return error(fmt::format("the following arguments are required: {}", fmt::join(missing, ", ")));
-    if (positionals_.size() > wanted) {
+    const std::size_t most = wanted == 0 ? 0 : command_.max_names;
+    if (positionals_.size() > most) {
       return error(
           fmt::format("unrecognized arguments: {}",
-                      fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(wanted), positionals_.end(), " ")));
+                      fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(most), positionals_.end(), " ")));
     }
     if (wanted == 1 && positionals_[0].empty())
       return error(fmt::format("argument {}: must not be empty", command_.positional));
@@ -330,6 +320,17 @@ class LeafParser {
 };
 
 }  // namespace
+
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& known) {
+  std::string_view best;
+  std::size_t least = 3;
+  if (word.size() > 64) return {};
+  for (const auto candidate : known) {
+    const std::size_t d = distance(word, candidate);
+    if (d < least && d < candidate.size()) least = d, best = candidate;
+  }
+  return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
+}
 
 bool is_number(std::string_view word) {
   if (word.starts_with('+')) word.remove_prefix(1);

@@ -285,6 +285,11 @@ std::vector<Command> build() {
   table.read_verbs({{kCore, {{"lease", "leases"}, "show who leads what"}}, kind_of<Lease>()}, list_leases, get_lease);
   table.verb({{}, nullptr}, {"version"}, "the versions of krakectl and the API", "", {}, show_version);
   table.verb({{}, nullptr}, {"whoami"}, "who the API thinks you are", "", {}, show_whoami);
+  table.verb({{}, nullptr}, {"explain"}, "what a kind and its fields are, like kube app.spec.constraints",
+             "KIND[.FIELD]", {}, explain);
+  table.commands.back().syntax.max_names = 2;  // the group before it
+  table.verb({{}, nullptr}, {"api-resources"}, "the kinds the API has, and what may be asked of them", "", {},
+             show_api_resources);
   return std::move(table.commands);
 }
 

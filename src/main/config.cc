@@ -178,6 +178,12 @@ Status check(const ApiConfig& config) {
       in_range("limits.body_bytes", static_cast<std::int64_t>(config.limits.body_bytes), 16'777'216, 68'719'476'736));
   RETURN_IF_ERROR(in_range("limits.store_seconds", config.limits.store_seconds, 0.1, 300));
   RETURN_IF_ERROR(in_range("limits.unconfirmed_seconds", config.limits.unconfirmed_seconds, 1, 3600));
+  const auto& authentication = config.authentication;
+  RETURN_IF_ERROR(in_range("authentication.timeout", authentication.timeout, 0.1, 60));
+  RETURN_IF_ERROR(in_range("authentication.cache.seconds", authentication.cache.seconds, 0, 3600));
+  RETURN_IF_ERROR(
+      in_range("authentication.cache.size", static_cast<std::int64_t>(authentication.cache.size), 1, 1'000'000));
+  RETURN_IF_ERROR(in_range("authentication.strategy.oidc.leeway", authentication.strategy.oidc.leeway, 0, 300));
   if (config.etcd)
     RETURN_IF_ERROR(
         in_range("etcd.retry_transactions", static_cast<std::int64_t>(config.etcd->retry_transactions), 0, 1000));

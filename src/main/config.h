@@ -69,10 +69,38 @@ struct StaticAuthConfig {
 };
 BOOST_DESCRIBE_STRUCT(StaticAuthConfig, (), (enabled, name))
 
-struct EnabledConfig {
+struct KeystoneAuthConfig {
   bool enabled = false;
+  std::string endpoint = "http://localhost:5000/v3";
 };
-BOOST_DESCRIBE_STRUCT(EnabledConfig, (), (enabled))
+BOOST_DESCRIBE_STRUCT(KeystoneAuthConfig, (), (enabled, endpoint))
+
+struct KeycloakAuthConfig {
+  bool enabled = false;
+  std::string endpoint = "http://localhost:9080";
+  std::string realm = "krake";
+};
+BOOST_DESCRIBE_STRUCT(KeycloakAuthConfig, (), (enabled, endpoint, realm))
+
+// Additive: JWTs of any OpenID provider, verified here by its keys.
+struct OidcAuthConfig {
+  bool enabled = false;
+  std::string issuer;
+  std::vector<std::string> audiences;  // one of them must be in the token
+  std::string jwks_uri;                // empty: from the discovery document
+  std::string username_claim = "sub";
+  std::string username_prefix;
+  std::vector<std::string> algorithms{"RS256", "PS256", "ES256", "EdDSA"};
+  double leeway = 30;  // seconds that clocks may differ
+};
+BOOST_DESCRIBE_STRUCT(OidcAuthConfig, (),
+                      (enabled, issuer, audiences, jwks_uri, username_claim, username_prefix, algorithms, leeway))
+
+// Additive: tokens signed by `krake token create`. A file of PEM keys, public or private.
+struct SignedAuthConfig {
+  std::string file;
+};
+BOOST_DESCRIBE_STRUCT(SignedAuthConfig, (), (file))
 
 // Additive: a file with lines `<token> <user>`.
 struct TokenAuthConfig {
@@ -81,19 +109,34 @@ struct TokenAuthConfig {
 BOOST_DESCRIBE_STRUCT(TokenAuthConfig, (), (file))
 
 struct AuthStrategyConfig {
-  EnabledConfig keystone;
-  EnabledConfig keycloak;
+  KeystoneAuthConfig keystone;
+  KeycloakAuthConfig keycloak;
   StaticAuthConfig static_;
   TokenAuthConfig token;
+  SignedAuthConfig signed_;
+  OidcAuthConfig oidc;
 };
-BOOST_DESCRIBE_STRUCT(AuthStrategyConfig, (), (keystone, keycloak, static_, token))
+BOOST_DESCRIBE_STRUCT(AuthStrategyConfig, (), (keystone, keycloak, static_, token, signed_, oidc))
+
+// Additive: tokens that were found to be good are not asked about again for so long.
+struct AuthCacheConfig {
+  double seconds = 60;  // 0: always ask
+  Integer size = 10'000;
+};
+BOOST_DESCRIBE_STRUCT(AuthCacheConfig, (), (seconds, size))
 
 struct AuthenticationConfig {
   std::string cors_origin = "*";
+  std::optional<std::vector<std::string>> cors_origins;  // additive; instead of cors_origin
   bool allow_anonymous = false;
+  bool several = false;  // additive: all strategies that are enabled, not the first alone
+  std::string ca;        // additive: a PEM file to verify identity services by; empty: the system's
+  double timeout = 5;    // additive: seconds an identity service may take
+  AuthCacheConfig cache;
   AuthStrategyConfig strategy;
 };
-BOOST_DESCRIBE_STRUCT(AuthenticationConfig, (), (cors_origin, allow_anonymous, strategy))
+BOOST_DESCRIBE_STRUCT(AuthenticationConfig, (),
+                      (cors_origin, cors_origins, allow_anonymous, several, ca, timeout, cache, strategy))
 
 // The simple keys of logging, `format` and `output` additive; Python's dictionary beside them is read by log_config.h.
 struct LogConfig {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "api/registry.h"
 #include "main/arguments.h"
 #include "main/backup.h"
 #include "main/bootstrap.h"
@@ -11,6 +12,8 @@
 #include "main/doctor.h"
 #include "main/pki_command.h"
 #include "main/programs.h"
+#include "main/token.h"
+#include "server/openapi.h"
 
 // Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
 // (docs/design/003-jemalloc.md)
@@ -44,6 +47,9 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   config generate | check         configuration files, and what counts of them; generate also as krake_generate_config
   pki ca | server | client ...    certificates; `krake pki NAME` as upstream's helper does
   doctor                          looks at a configuration and its data and says what is wrong with them; changes nothing
+  openapi                         prints the OpenAPI document of the API
+  token key FILE                  makes a key that signs tokens
+  token create --key FILE --user NAME [--ttl 30d]  a token for that user, signed; for authentication.strategy.signed
   version
 
 options of the programs: -c/--config FILE, -h/--help, --check-config, --print-config, and one for each key of the file
@@ -248,6 +254,15 @@ std::optional<int> run_tool(const std::string& command, const Arguments& args) {
   if (command == "pki") return run_pki(args);
   if (command == "bootstrap") return run_bootstrap(args);
   if (command == "doctor") return run_doctor(args);
+  if (command == "openapi") {
+    fmt::print("{}\n", json::print(server::openapi_document(krake_registry(), server::ServerOptions{}.version)));
+    return 0;
+  }
+  if (command == "token") {
+    if (std::ranges::find(args, "--help") != args.end() || std::ranges::find(args, "-h") != args.end())
+      return fmt::print("{}", kUsage), 0;
+    return run_token(args);
+  }
   return std::nullopt;
 }
 

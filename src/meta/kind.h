@@ -51,10 +51,11 @@ struct Subresource {
   std::string_view resource;  // RBAC resource, "applications/binding"
   bool has_body = true;
   bool load_first = false;  // the object is looked up before the body is read
-  // Checks the body alone; errors become a 422. May be null when has_body is false.
+  // Checks the body alone; errors become a 422. May be null when has_body is false, as schema.
   bool (*validate)(const json::Value& body, FieldErrors& errors) = nullptr;
   // Changes the object, or refuses with the code and message of the problem.
   Status (*apply)(Object& object, const SubresourceCall& call) = nullptr;
+  json::Object (*schema)(schema::Components& components) = nullptr;  // of the body: schema::request<T>
 };
 
 struct Kind {
@@ -75,6 +76,7 @@ struct Kind {
   std::optional<DateTime> (*newest_time)(const Object& object) = nullptr;
 
   std::unique_ptr<Object> (*decode)(const Kind& kind, const json::Value& in, Form form, FieldErrors& errors) = nullptr;
+  json::Object (*schema)(schema::Components& components, schema::Use use) = nullptr;  // a reference
 
   // "/kubernetes/applications/": every key of this kind starts so.
   std::string storage_prefix() const;
@@ -155,6 +157,7 @@ Kind make_kind() {
     if (!codec::decode(in, object->value, errors, form)) return nullptr;
     return object;
   };
+  kind.schema = schema::of<T>;
   if constexpr (requires(T t) { t.status.state; }) {
     kind.state = [](const Object& object) { return std::string(enum_name(object.as<T>().status.state)); };
   }

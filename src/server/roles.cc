@@ -37,11 +37,18 @@ ShippedRoles shipped_roles() {
       {rule("", {""}, {"list", "get"}),
        rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders", "roles", "rolebindings"},
             {"update", "delete"}),
-       rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}), leases});
+       rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}),
+       rule("infrastructure", {"globalinfrastructureproviders", "infrastructureproviders", "globalclouds", "clouds"},
+            {"update", "delete"}),
+       rule("openstack", {"projects", "magnumclusters"}, {"update", "delete"}), leases});
   grant(out, "system:scheduler",
         {rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders"}, {"get", "list"}),
          rule("kubernetes", {"applications", "clusters"}, {"get", "list"}),
          rule("kubernetes", {"applications/binding", "applications/status", "clusters/status", "clusters/binding"},
+              {"update"}),
+         rule("infrastructure", {"globalclouds", "clouds"}, {"get", "list"}),
+         rule("openstack", {"projects", "magnumclusters"}, {"get", "list"}),
+         rule("openstack", {"magnumclusters", "magnumclusters/binding", "magnumclusters/status", "projects/status"},
               {"update"}),
          leases});
   grant(out, "system:kubernetes-application",

@@ -8,14 +8,16 @@ import re
 import sys
 import threading
 
-from checks import Checks, changed, moment, wanted, without_version
-from kinds import BINDING, BY_NAME, CLOUD_BINDING, CLUSTER_STATES, COMMON_INVALID, KINDS, NULL, REQUIRED, ROUTES, SUBRESOURCE_BODIES, metadata, ref
+from checks import changed, moment, wanted, without_version
+from kinds import (BINDING, BINDINGS, BY_NAME, CLOUD_BINDING, CLUSTER_STATES, COMMON_INVALID, KINDS, LOADED_FIRST, NULL, REQUIRED, ROUTES,
+                   SUBRESOURCE_BODIES, metadata, ref)
+from special import Special
 from support import (JSON, NDJSON, PROBLEM, REVISION, TEXT, TIME, Client, Like, Processes, Server, Watch, contains, parse, problem)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "FOO", "get"]
 
 
-class Suite(Checks):
+class Suite(Special):
     # ---- one operation of one kind each
 
     def post(self, kind):
@@ -270,19 +272,21 @@ class Suite(Checks):
         self.bad_bodies("PUT", path + tail)
         self.invalid("no status", "PUT", path + tail, {key: value for key, value in read.items() if key != "status"}, {"status": REQUIRED})
         self.invalid("", "PUT", path + tail, {**read, "status": None}, {"status": NULL})
-        self.invalid("", "PUT", path + tail, {**read, "status": {"state": "running", "reason": {"code": "60"}}},
-                     {"status": {"reason": {"code": ["Invalid enum member 60"], "message": REQUIRED}, "state": ["Invalid enum member running"]}})
+        wrong, messages = {"state": "running", "reason": {"code": "60"}}, {"state": ["Invalid enum member running"]}
+        if "reason" in kind.status:
+            messages = {"reason": {"code": ["Invalid enum member 60"], "message": REQUIRED}, **messages}
+        self.invalid("", "PUT", path + tail, {**read, "status": wrong}, {"status": messages})
         self.invalid("the rest is validated, too", "PUT", path + tail, {**read, "spec": None}, {"spec": NULL})
         self.cover("PUT", template, "I")
 
-        document = self.answer("merge patch", "PATCH", path + tail, {"status": {"state": "DELETING", "reason": {"code": "NOT_FOUND", "message": "m"}},
-                                                                     "spec": {"backoff": 7}},
-                               200, wanted({**read, "status": {**read["status"], "state": "DELETING",
-                                                               "reason": {"code": "NOT_FOUND", "message": "m"}}},
-                                           modified=read["metadata"]["modified"]))
+        change = {"state": kind.busy}
+        if "reason" in kind.status:
+            change["reason"] = {"code": "NOT_FOUND", "message": "m"}
+        document = self.answer("merge patch", "PATCH", path + tail, {"status": change, "spec": {"backoff": 7}}, 200,
+                               wanted({**read, "status": {**read["status"], **change}}, modified=read["metadata"]["modified"]))
         document = self.stored(f"PATCH {path}{tail}", path, document)
         before = self.snapshot()
-        self.answer("unchanged", "PATCH", path + tail, {"status": {"state": "DELETING"}}, 200, document)
+        self.answer("unchanged", "PATCH", path + tail, {"status": {"state": kind.busy}}, 200, document)
         self.rows.row(f"PATCH {path}{tail}: unchanged: nothing is written", before, after := self.snapshot(), before == after)
         self.answer("null sets back", "PATCH", path + tail, {"status": {"reason": None, "state": None}}, 200,
                     wanted(read, modified=read["metadata"]["modified"]))
@@ -308,7 +312,7 @@ class Suite(Checks):
         for change in ({}, kind.change, {"metadata": {"resource_version": "1", "labels": {"nobody": None}}}, {"unknown": 1}):
             self.answer("unchanged", "PATCH", path, change, 200, document)
         if kind.status:
-            self.answer("status has its own route", "PATCH", path, {"status": {"state": "FAILED"}}, 200, document)
+            self.answer("status has its own route", "PATCH", path, {"status": {"state": kind.busy}}, 200, document)
         self.answer("readonly fields stay", "PATCH", path, {"metadata": {"uid": "mine", "created": "2026-03-01T09:30:00"}}, 200, document)
         self.rows.row(f"PATCH {path}: unchanged: nothing is written", before, after := self.snapshot(), before == after)
         links = {"finalizers": ["x"], "owners": [ref()]}
@@ -344,7 +348,7 @@ class Suite(Checks):
         writes = [("PATCH", path, {"metadata": {"labels": {"x": "y"}}}), ("PUT", path, changed(read, kind.change)), ("DELETE", path, None)]
         if kind.status:
             writes += [("PUT", path + "/status", {**read, "status": kind.status_rich}),
-                       ("PATCH", path + "/status", {"status": {"state": "DELETING"}})]
+                       ("PATCH", path + "/status", {"status": {"state": kind.busy}})]
         for sub in kind.subresources:
             writes.append(("PUT", f"{path}/{sub}", SUBRESOURCE_BODIES.get((kind.kind, sub), (None,))[0]))
         if kind.force:
@@ -370,7 +374,11 @@ class Suite(Checks):
         template, tail = kind.template("/{name}/" + sub), "/" + sub
         good, bad = SUBRESOURCE_BODIES.get((kind.kind, sub), (None, []))
         self.refused("missing", "PUT", kind.path("nobody") + tail, good, 404, kind.missing("nobody"), "NOT_FOUND_ERROR")
-        if bad:
+        if (kind.kind, sub) in LOADED_FIRST:
+            for body in (None, b"garbage", {}):
+                self.refused(f"body {body!r} on a missing object", "PUT", kind.path("nobody") + tail, body, 404, kind.missing("nobody"),
+                             "NOT_FOUND_ERROR")
+        elif bad:
             self.refused("no body on a missing object", "PUT", kind.path("nobody") + tail, None, 415, "415: Unsupported Media Type")
         self.cover("PUT", template, "M")
         if bad:
@@ -525,9 +533,9 @@ class Suite(Checks):
         steps = [("ADDED", self.client.call("POST", kind.collection(), kind.request(name)))]
         steps.append(("MODIFIED", self.client.call("PUT", path, changed(steps[0][1].json(), kind.change))))
         if kind.status:
-            steps.append(("MODIFIED", self.client.call("PATCH", path + "/status", {"status": {"state": "DELETING"}})))
-        for sub, body in [("binding", BINDING if kind.kind == "Application" else CLOUD_BINDING)] if kind.subresources else []:
-            steps.append(("MODIFIED", self.client.call("PUT", f"{path}/{sub}", body)))
+            steps.append(("MODIFIED", self.client.call("PATCH", path + "/status", {"status": {"state": kind.busy}})))
+        if kind.kind in BINDINGS:
+            steps.append(("MODIFIED", self.client.call("PUT", f"{path}/binding", BINDINGS[kind.kind])))
         steps.append(("MODIFIED", self.client.call("DELETE", path)))
         last = steps[-1][1].json()
         gone = changed(last, {"metadata": {"finalizers": [], "labels": {"last": "change"}}})
@@ -682,6 +690,9 @@ class Suite(Checks):
                      "/kubernetes/namespaces/demo/clusters/c/complete", "/core/roles/r/status", "/core/namespaces/demo/metrics/m/status",
                      "/core/globalmetrics/m/binding",
                      "/kubernetes/namespaces/demo/applications/web/status/x", "/healthz", "/metrics", "/debug", "/infrastructure", "/unknown/things",
+                     "/infrastructure/clouds/x", "/infrastructure/namespaces/demo/globalclouds", "/infrastructure/namespaces/demo/clouds/c/binding",
+                     "/infrastructure/globalinfrastructureproviders/p/status", "/openstack/namespaces/demo/projects/p/binding",
+                     "/openstack/magnumclusters/m", "/openstack/clouds",
                      "/.", "/*"):
             for method in ("GET", "PUT", "POST", "DELETE"):
                 self.refused("unknown path", method, path, None if method == "GET" else {}, 404, "404: Not Found")
@@ -868,8 +879,8 @@ def run(binaries):
                 suite.subresource_common(kind, sub)
             if kind.force:
                 suite.blocking(kind)
-        for part in (suite.bindings, suite.hooks, suite.heartbeats, suite.selectors, suite.paths, suite.free_form, suite.leases, suite.admin,
-                     suite.methods, suite.many):
+        for part in (suite.bindings, suite.magnum, suite.unions, suite.hooks, suite.heartbeats, suite.selectors, suite.paths, suite.free_form,
+                     suite.leases, suite.admin, suite.methods, suite.many):
             part()
         for kind in (BY_NAME["Metric"], BY_NAME["Cluster"]):
             suite.pages(kind)
