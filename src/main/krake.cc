@@ -41,15 +41,15 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   restore FILE                    fills the store of --state DIR or -c FILE (default: api.yaml), while no API server has it
       --replace                   also when there is something in it, which is lost
       --check                     only checks that FILE is whole
-  openapi                         prints the OpenAPI document of the API
-  token key FILE                  makes a key that signs tokens
-  token create --key FILE --user NAME [--ttl 30d]  a token for that user, signed; for authentication.strategy.signed
   bootstrap FILE...               puts roles, metrics and other objects of files in place; also as krake_bootstrap_db
       --server | -c FILE | --db-host HOST  through the API server of krakectl.yaml, or into the store of api.yaml or an etcd
       --force  --dry-run          also what is there and differs is made so; only says what would be done
   config generate | check         configuration files, and what counts of them; generate also as krake_generate_config
   pki ca | server | client ...    certificates; `krake pki NAME` as upstream's helper does
   doctor                          looks at a configuration and its data and says what is wrong with them; changes nothing
+  openapi                         prints the OpenAPI document of the API
+  token key FILE                  makes a key that signs tokens
+  token create --key FILE --user NAME [--ttl 30d]  a token for that user, signed; for authentication.strategy.signed
   version
 
 options of the programs: -c/--config FILE, -h/--help, --check-config, --print-config, and one for each key of the file
