@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "api/core/lease.h"
+#include "api/core/role.h"
 #include "base/check.h"
 #include "base/names.h"
 #include "server/openapi.h"
@@ -214,7 +215,9 @@ Object backup_line() {
 // Of /me/access and /me/rules (access_review.cc).
 void add_access_schemas(Object& schemas) {
   const Object nullable = {{"type", Array{"string", "null"}}};
-  const Object verbs = {{"enum", string_array({"create", "list", "get", "update", "delete"})}};
+  const FieldTexts no_texts;
+  schema::Components components(no_texts);
+  const Object verbs = schema::of<Verb>(components, schema::Use::answer);
   Object question = {{"verb", verbs},
                      {"resource", Object{{"type", "string"}, {"description", "As in rules: applications/status."}}},
                      {"api", Object{{"type", Array{"string", "null"}}, {"description", "The group; null: whichever."}}},
