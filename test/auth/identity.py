@@ -49,8 +49,26 @@ class Listener(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.connections = []
+
+    def process_request(self, request, client_address):
+        self.connections.append(request)
+        super().process_request(request, client_address)
+
     def handle_error(self, *_):
         pass  # those who misbehave break connections
+
+    def die(self):
+        """As a process does: connections end with it."""
+        self.shutdown()
+        self.server_close()
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed already
 
 
 class IdentityServer:
@@ -78,8 +96,7 @@ class IdentityServer:
 
     def __exit__(self, *_):
         self.released.set()
-        self.listener.shutdown()
-        self.listener.server_close()
+        self.listener.die()
 
     def met(self, handler, body):
         with self.lock:

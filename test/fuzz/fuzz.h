@@ -51,6 +51,8 @@ void http_message(std::string_view bytes);  // requests and responses on the wir
 void http_server(std::string_view bytes);   // a connection to the API server: what a client sends, as bytes
 void watch(std::string_view bytes);         // a stream of watch events, as the client reads it
 void backup(std::string_view bytes);        // a backup file
+void tokens(std::string_view bytes);        // a signed token, line feed, keys as a JWK set or PEM
+void identity(std::string_view bytes);      // a token, line feed, what an identity service answers
 
 }  // namespace krake::fuzz
 

@@ -4,6 +4,7 @@
     make_corpus.py [--check]      (--check: writes nothing; exit 1 when a file is missing or is another)
 
 What fuzzing has found stands beside them, in files named after what was wrong; this script leaves those alone."""
+import base64
 import hashlib
 import json
 import pathlib
@@ -195,6 +196,30 @@ def samples():
                     ("gap", lines(event("ADDED", 9, gap="12"), event("DELETED", 9, gap="12"), "")), ("unfinished", event("ADDED", 6)),
                     ("unknown", lines(compact({"type": "PAUSED", "object": {}}), "")), ("undecodable", lines(compact({"type": "ADDED", "object": {"metadata": {"name": 1}}}), ""))]
     yield "backup", [("whole", backup_file()), ("cut-off", backup_file()[:200]), ("empty", "")]
+    yield "tokens", token_samples()
+    yield "identity", identity_samples()
+
+
+def jwt(header, claims, signature=b"x" * 64):
+    return ".".join(base64.urlsafe_b64encode(part if isinstance(part, bytes) else compact(part).encode()).rstrip(b"=").decode() for part in (header, claims, signature))
+
+
+def token_samples():
+    claims = {"iss": "krake", "aud": "krake", "sub": "alice", "iat": 1780000000, "exp": 1780000600}
+    keys = compact({"keys": [{"kty": "EC", "crv": "P-256", "kid": "e", "use": "sig", "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY",
+                              "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"},
+                             {"kty": "RSA", "n": "AQAB", "e": "AQAB", "alg": "RS256"}, {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}, {"kty": "oct", "k": "c2VjcmV0"}]})
+    pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END PUBLIC KEY-----\n"
+    return [("es256", jwt({"alg": "ES256", "kid": "e"}, claims) + "\n" + keys), ("eddsa", jwt({"alg": "EdDSA"}, claims) + "\n" + pem),
+            ("none", jwt({"alg": "none"}, claims, b"") + "\n" + keys), ("hmac", jwt({"alg": "HS256", "kid": "e"}, claims, b"x" * 32) + "\n" + keys),
+            ("zeros", jwt({"alg": "ES256"}, claims, bytes(64)) + "\n" + keys), ("critical", jwt({"alg": "ES256", "crit": ["b64"]}, {**claims, "aud": ["a", "krake"]})),
+            ("numbers", jwt({"alg": "ES256"}, b'{"iss":"krake","aud":"krake","sub":"a","sub":"b","exp":1e400,"nbf":-1,"exp":1780000600.5}')), ("empty", ".."), ("opaque", "gAAAA")]
+
+
+def identity_samples():
+    user = {"user": {"name": "alice", "domain": {"id": "default"}}, "expires_at": "2026-01-01T00:00:00.000000Z"}
+    return [("keystone", "gAAAA\n" + compact({"token": user})), ("keycloak", jwt({"alg": "RS256"}, {"exp": 1780000600}) + "\n" + compact({"preferred_username": "alice"})),
+            ("wrong", "x\n" + compact({"token": {"user": "alice"}, "preferred_username": ["alice"]})), ("html", "x\n<html>"), ("reason", "NOT FOUND\n{}")]
 
 
 def main(*options):

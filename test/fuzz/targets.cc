@@ -27,6 +27,8 @@ constexpr Target kTargets[] = {
     {"http_server", http_server},
     {"watch", watch},
     {"backup", backup},
+    {"tokens", tokens},
+    {"identity", identity},
 };
 }  // namespace
 
