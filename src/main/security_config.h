@@ -15,10 +15,11 @@ struct SecurityConfig {
   bool one_time_hook_tokens = false;  // the token of a hook is accepted once
   bool check_uid = false;             // a PUT with the uid of another object is refused
   bool check_references = false;      // references to what does not exist are refused
+  std::string encryption_key_file;    // values of kinds with secrets are sealed in the store; base/sealing.h
 };
 BOOST_DESCRIBE_STRUCT(SecurityConfig, (),
                       (filter_namespaces, strict_roles, redact_secrets, force_needs_right, one_time_hook_tokens,
-                       check_uid, check_references))
+                       check_uid, check_references, encryption_key_file))
 
 struct AuditConfig {
   std::string file;                 // empty: no audit log

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "api/registry.h"
 #include "store/etcd/etcd_store.h"
 #include "store/memory/memory_store.h"
+#include "store/sealed_store.h"
 #include "store/sqlite/sqlite_store.h"
 
 namespace krake {
@@ -45,6 +47,21 @@ Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
   return options;
 }
 
+Result<SealingKeys> sealing_keys(const std::string& path) {
+  if (path.empty()) return SealingKeys();
+  auto text = read_file(path);
+  if (!text) return fail(with_context(text.error(), "security.encryption_key_file"));
+  return SealingKeys::parse(*text, path);
+}
+
+std::vector<std::string> prefixes_with_secrets() {
+  std::vector<std::string> prefixes;
+  for (const auto& kind : krake_registry().kinds()) {
+    if (kind->mask) prefixes.push_back(kind->storage_prefix());
+  }
+  return prefixes;
+}
+
 }  // namespace
 
 std::optional<Duration> compact_after(const ApiConfig& config) {
@@ -54,7 +71,8 @@ std::optional<Duration> compact_after(const ApiConfig& config) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(etcd.compact_after));
 }
 
-Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
+namespace {
+Awaitable<StoreResult> open_plain(Env& env, ApiConfig config, StoreUse use) {
   const std::string type = config.store ? config.store->type : "etcd";
   if (type == "memory") {
     co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
@@ -80,6 +98,16 @@ Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
   if (!opened) co_return fail(opened.error());
   if (use.renew_id) CO_RETURN_IF_ERROR(co_await (*opened)->renew_id());
   co_return std::unique_ptr<store::Store>(std::move(*opened));
+}
+}  // namespace
+
+// Also without keys: what was sealed must not be taken for damaged.
+Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
+  auto keys = sealing_keys(config.security.encryption_key_file);
+  if (!keys) co_return fail(keys.error());
+  auto plain = co_await open_plain(env, std::move(config), use);
+  if (!plain) co_return fail(plain.error());
+  co_return std::make_unique<store::SealedStore>(std::move(*plain), std::move(*keys), prefixes_with_secrets());
 }
 
 }  // namespace krake

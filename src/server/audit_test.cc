@@ -127,7 +127,7 @@ TEST(W28, AClientsErrorIsOneLineOfTheAccessLogAndNoMore) {
   const fs::path path = fs::path(::testing::TempDir()) / fmt::format("w28_{}.log", ::getpid());
   {
     TestServer t;
-    auto log = Log::open({.level = LogLevel::debug, .json = true, .file = path.string()});
+    auto log = Log::open({.level = LogLevel::info, .json = true, .file = path.string()});
     ASSERT_TRUE(log);
     t.world.env.log = *log;
     EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"pl4nted!"},"rules":[]})").status, 422);
