@@ -103,7 +103,7 @@ Status check_signature(const Jwt& token, std::span<const Key> keys, std::span<co
     if (++tries == kMaxTries) break;
   }
   if (!known) return fail(Code::not_found, "is signed by a key that is not known");
-  return refused("has a signature that does not match");
+  return fail(token.key_id.empty() ? Code::not_found : Code::unauthenticated, "has a signature that does not match");
 }
 
 Result<TokenUser> check_claims(const Jwt& token, const JwtRules& rules, Wall now) {

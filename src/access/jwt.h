@@ -47,7 +47,7 @@ struct TokenUser {
   bool operator==(const TokenUser&) const = default;
 };
 
-// Who signed it. not_found: none of the keys has its id; newer ones may.
+// Who signed it. not_found: none of the keys has its id, or it names none and none matches; newer ones may.
 Status check_signature(const Jwt& token, std::span<const Key> keys, std::span<const Algorithm> algorithms);
 // What it says, whoever signed it.
 Result<TokenUser> check_claims(const Jwt& token, const JwtRules& rules, Wall now);

@@ -202,6 +202,18 @@ TEST(Jwt, ForgedTokensAreRefused) {
               HasSubstr("crit"));
 }
 
+// Whether it is worth looking for newer keys.
+TEST(Jwt, AKeyThatIsMissingIsToldFromASignatureThatIsWrong) {
+  const auto keys = jwks({with(pair_of("OKP").jwk, "kid", "o")});
+  const auto code = [&](const std::string& key_id, std::string_view signature) {
+    const auto token = parse_jwt(text_of({{"alg", "EdDSA"}, {"kid", key_id}}, json::print(claims()), signature));
+    return check_signature(*token, keys, kAlgorithms).error().code;
+  };
+  EXPECT_EQ(code("o", "x"), Code::unauthenticated);
+  EXPECT_EQ(code("new", "x"), Code::not_found);
+  EXPECT_EQ(code("", "x"), Code::not_found);
+}
+
 TEST(Jwt, OnlyAllowedAlgorithmsCount) {
   const auto keys = jwks({pair_of("RSA").jwk, pair_of("OKP").jwk});
   auto only_eddsa = rules();

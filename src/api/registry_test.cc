@@ -329,7 +329,7 @@ json::Value document_with_reason(const Kind& kind) {
   return document;
 }
 
-TEST(Registry, UnknownKeysSurviveEveryWrite) {
+TEST(W30, UnknownKeysSurviveEveryWrite) {
   for (const auto& kind : krake_registry().kinds()) {
     const auto document = document_with_reason(*kind);
     const auto stored = decode(*kind, with_unknown_keys(*kind, document), Form::stored);

@@ -94,6 +94,16 @@ std::string folded_line(std::string head, const std::vector<std::string>& parts)
   return out + line + '\n';
 }
 
+std::vector<std::string_view> words_in(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const auto end = text.find(' ');
+    words.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return words;
+}
+
 std::string usage_of(const Syntax& command) {
   std::vector<std::string> parts{"[-h]"};
   for (const auto& option : command.options) {
@@ -101,7 +111,7 @@ std::string usage_of(const Syntax& command) {
         (option.letter ? fmt::format("-{}", option.letter) : std::string(option.name)) + value_part(option);
     parts.push_back(option.required ? text : '[' + text + ']');
   }
-  if (!command.positional.empty()) parts.emplace_back(command.positional);
+  for (const auto word : words_in(command.positional)) parts.emplace_back(word);
   return folded_line("usage: " + words_of(command, command.path.size()), parts);
 }
 
@@ -293,21 +303,24 @@ class LeafParser {
 
   std::optional<ParseOutcome> finish(Parsed& parsed) {
     std::vector<std::string> missing;
-    const std::size_t wanted = command_.positional.empty() ? 0 : 1;
-    if (positionals_.size() < wanted) missing.emplace_back(command_.positional);
+    const auto names = words_in(command_.positional);
+    for (std::size_t i = positionals_.size(); i < names.size(); ++i) {
+      if (!names[i].starts_with('[')) missing.emplace_back(names[i]);
+    }
+    const std::size_t wanted = names.size();
     for (const auto& option : command_.options) {
       if (option.required && !parsed.has(option.name)) missing.push_back(option_label(option));
     }
     if (!missing.empty())
       return error(fmt::format("the following arguments are required: {}", fmt::join(missing, ", ")));
-    const std::size_t most = wanted == 0 ? 0 : command_.max_names;
-    if (positionals_.size() > most) {
+    if (positionals_.size() > wanted) {
       return error(
           fmt::format("unrecognized arguments: {}",
-                      fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(most), positionals_.end(), " ")));
+                      fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(wanted), positionals_.end(), " ")));
     }
-    if (wanted == 1 && positionals_[0].empty())
-      return error(fmt::format("argument {}: must not be empty", command_.positional));
+    for (std::size_t i = 0; i < positionals_.size(); ++i) {
+      if (positionals_[i].empty()) return error(fmt::format("argument {}: must not be empty", names[i]));
+    }
     parsed.names = std::move(positionals_);
     return std::nullopt;
   }

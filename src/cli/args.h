@@ -54,9 +54,8 @@ struct Level {
 
 struct Syntax {
   std::vector<Level> path;      // "kube" "application" "create"
-  std::string_view positional;  // "NAME", or "" for none
+  std::string_view positional;  // "NAME", or "" for none; "[NAME]" may be missing; several, with blanks between them
   std::vector<Option> options;
-  std::size_t max_names = 1;  // words the positional may consist of
 };
 
 struct HelpWanted {

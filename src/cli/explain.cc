@@ -97,8 +97,9 @@ std::vector<std::string> split(std::string_view text) {
 }  // namespace
 
 Awaitable<Outcome<int>> explain(Session& session) {
-  CO_TRY(const auto schemas, co_await schemas_of(session));
   const auto& given = session.args().names;
+  if (given.empty()) co_return stop(session.usage("KIND.FIELD", "say what is to be explained, like app.spec"));
+  CO_TRY(const auto schemas, co_await schemas_of(session));
   auto path = split(given.back());
   if (path.size() > 1 && path.back().empty()) path.pop_back();  // "app."
   const std::string name = path.front();

@@ -69,12 +69,13 @@ class Session {
   void progress(std::string_view text) const;
   void note(std::string_view text) const;  // for humans: on standard error, tables only
   Failure usage(std::string_view option, std::string_view what) const;
+  Failure usage(std::string_view what) const;  // of no option
+  TableOptions table_options() const;
 
  private:
   Headers headers(const Request& request) const;
   Failure failure(const Request& request, const HttpResponse& response) const;
   Failure unreachable(const Error& error, bool write) const;
-  TableOptions table_options() const;
 
   CliIo io_;
   const Syntax& syntax_;

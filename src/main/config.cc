@@ -166,6 +166,7 @@ Status check(const LogConfig& config) {
 
 Status check(const ApiConfig& config) {
   RETURN_IF_ERROR(check(config.log));
+  RETURN_IF_ERROR(check(config.audit));
   RETURN_IF_ERROR(in_range("port", static_cast<std::int64_t>(config.port), 0, 65535));
   RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
   const std::pair<std::string_view, std::int64_t> counts[] = {{"limits.requests", config.limits.requests},

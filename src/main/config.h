@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/yaml.h"
+#include "main/security_config.h"
 #include "meta/codec.h"
 
 namespace krake {
@@ -183,12 +184,14 @@ struct ApiConfig {
   LogConfig log;
   AdminConfig admin;
   LimitsConfig limits;
+  SecurityConfig security;  // additive
+  AuditConfig audit;        // additive
 
   static constexpr FieldMark kMarks[] = {{"authorization", kRequired}};
 };
 BOOST_DESCRIBE_STRUCT(ApiConfig, (),
                       (host, port, etcd, store, docs, tls, authentication, authorization, default_roles,
-                       default_role_bindings, implicit_controller_rights, log, admin, limits))
+                       default_role_bindings, implicit_controller_rights, log, admin, limits, security, audit))
 
 struct ClientTlsConfig {
   bool enabled = false;

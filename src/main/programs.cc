@@ -83,6 +83,7 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
                     .list_streams = count(config.limits.list_streams)};
   options.store_limit = seconds(config.limits.store_seconds);
   options.unconfirmed_limit = seconds(config.limits.unconfirmed_seconds);
+  RETURN_IF_ERROR(apply(config.security, config.audit, options));
   if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
   if (!config.default_roles && !config.default_role_bindings && options.auth.mode == access::Authorization::rbac) {
     auto shipped = shipped_roles();
@@ -442,6 +443,8 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
   server::ServerOptions server;
+  if (auto applied = apply(options.api.security, options.api.audit, server); !applied)
+    co_return failed(applied.error());
   server.auth.mode = access::Authorization::rbac;
   server.auth.client_certificates = true;
   auto roles = shipped_roles();

@@ -164,11 +164,17 @@ Awaitable<Status> ApiServer::create_defaults() {
 Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
   const Mono begin = env_.clock.now();
   Answered answered;
+  if (options_.audit.sink) answered.request_id = request_id(request.headers, env_.random);
   ServerReply reply = co_await process(request, answered);
   if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
   answered.status = reply.status;
   answered.took = env_.clock.now() - begin;
   meter_.count(request, answered);
+  if (options_.audit.sink) {
+    reply.headers.add("X-Request-Id", answered.request_id);
+    if (is_audited(options_.audit, answered))
+      options_.audit.sink->write(audit_line(env_.clock.wall(), request, answered));
+  }
   co_return reply;
 }
 
@@ -187,6 +193,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     answered.subresource = routed.route->subresource;
     answered.operation = routed.route->operation;
     answered.verb = routed.route->verb();
+    if (options_.audit.sink) answered.ns = routed.route->ns, answered.name = routed.route->name;
   }
   // Before anything is read or looked up.
   const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
@@ -209,7 +216,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     co_return problem(p);
   }
   // The index needs no store.
-  if (!loaded_ && (routed.route->guarded() || routed.route->operation == Operation::me)) {
+  if (!loaded_ && (routed.route->guarded() || routed.route->about_oneself())) {
     if (auto status = co_await loaded(); !status) co_return problem(problem_of(status.error()));
   }
   Request request{.http = http,
@@ -228,11 +235,23 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     request.authorized = authorizer_.version();
   }
   auto answer = co_await dispatch(request);
+  note(answered, request, answer);
   if (!answer) {
     if (answer.error().status >= 500) env_.log.error("request failed", {{"why", answer.error().detail}});
     co_return problem(answer.error());
   }
+  for (const auto& warning : request.warnings) answer->headers.add("Warning", warning_header(warning));
   co_return std::move(*answer);
+}
+
+void ApiServer::note(Answered& answered, const Request& request, const Answer& answer) const {
+  if (!options_.audit.sink) return;
+  if (!request.created.empty()) answered.name = request.created;
+  answered.revision = request.committed;
+  const auto operation = request.route.operation;
+  answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
+  // Retry-After is the promise that nothing was done.
+  answered.may_be_done = !answer && answer.error().status >= 500 && !answer.error().headers.get("Retry-After");
 }
 
 Awaitable<Answer> ApiServer::dispatch(Request& request) {
@@ -246,6 +265,11 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
       co_return me(request);
     case Operation::openapi:
       co_return openapi(request);
+    case Operation::review:
+      co_return co_await review(request);
+    case Operation::rules:
+      if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+      co_return rules(request);
     case Operation::backup:
       co_return backup();
     case Operation::list:
@@ -274,7 +298,7 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
 }
 
 Status ApiServer::still_allowed(Request& request) const {
-  if (request.authorized == authorizer_.version()) return {};
+  if (!request.route.guarded() || request.authorized == authorizer_.version()) return {};
   RETURN_IF_ERROR(authorizer_.allowed(request.user, request.route));
   request.authorized = authorizer_.version();
   return {};
@@ -286,12 +310,17 @@ Answer ApiServer::me(const Request& request) const {
   return json_reply(200, json::print(json::Object{{"user", request.user}, {"roles", std::move(roles)}}));
 }
 
-ServerReply ApiServer::object_reply(const CachedObject& object) const {
+ServerReply ApiServer::object_reply(const Request& request, const CachedPtr& object) const {
   ServerReply reply;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
-  reply.headers.add("ETag", fmt::format("\"{}\"", object.modified));
-  reply.body.push_back(object.bytes);
+  reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
+  reply.body.push_back(authorizer_.sight(request.user, *request.route.kind).of(object)->bytes);
   return reply;
+}
+
+ServerReply ApiServer::document_reply(const Request& request, json::Value document) const {
+  if (!sees_secrets(request)) request.route.kind->mask(document);
+  return json_reply(200, json::print(document));
 }
 
 CachedPtr ApiServer::load(const Request& request) const {
@@ -335,6 +364,10 @@ void ApiServer::measure() {
       auto& refused = env_.metrics.counter("krake_api_refused_total", "Requests answered 429, by limit.", labels);
       refused.Increment(static_cast<double>(pool->refused(priority)) - refused.Value());
     }
+  }
+  if (options_.audit.sink) {
+    auto& dropped = env_.metrics.counter("krake_audit_dropped_total", "Audit records that could not be written.");
+    dropped.Increment(static_cast<double>(options_.audit.sink->dropped()) - dropped.Value());
   }
   env_.metrics.gauge("krake_store_unconfirmed_seconds", "Since the store last confirmed what the server shows.")
       .Set(cache_.ready() ? std::chrono::duration<double>(cache_.unconfirmed()).count() : 0);

@@ -228,7 +228,8 @@ TEST(FencedInTheStore, ALeaseThatGoesAtTheLastMoment) {
       {"DELETE", "/kubernetes/namespaces/demo/clusters/c?force=True", ""},
       {"DELETE", "/core/roles/unreadable?force=True", ""},
       {"PATCH", "/kubernetes/namespaces/demo/clusters/c/status", R"({"status":{"state":"OFFLINE"}})"},
-      {"PUT", "/kubernetes/namespaces/demo/clusters/c/binding", std::string(std::ranges::find(kSubs, "Cluster", &Sub::kind)->body)},
+      {"PUT", "/kubernetes/namespaces/demo/clusters/c/binding",
+       std::string(std::ranges::find(kSubs, "Cluster", &Sub::kind)->body)},
   };
   for (const bool another_took_it : {false, true}) {
     for (const auto& write : writes) {

@@ -63,6 +63,10 @@ std::string operation_id(const Route& route) {
       return "getIndex";
     case Operation::me:
       return "getMe";
+    case Operation::review:
+      return "reviewMyAccess";
+    case Operation::rules:
+      return "getMyRules";
     case Operation::release:
       return "getRelease";
     case Operation::openapi:
@@ -102,6 +106,10 @@ std::string summary_of(const Route& route) {
       return "The version of the API";
     case Operation::me:
       return "Who asks, and which roles he has";
+    case Operation::review:
+      return "Whether who asks may do something";
+    case Operation::rules:
+      return "The rules of who asks";
     case Operation::release:
       return "A greeting";
     case Operation::openapi:
@@ -139,6 +147,8 @@ std::string_view description_of(const Route& route) {
   switch (route.operation) {
     case Operation::index:
     case Operation::me:
+    case Operation::review:
+    case Operation::rules:
     case Operation::release:
     case Operation::read:
     case Operation::subresource:  // from the table of texts
@@ -179,6 +189,7 @@ std::string_view description_of(const Route& route) {
 
 bool takes_body(const Route& route) {
   switch (route.operation) {
+    case Operation::review:
     case Operation::create:
     case Operation::update:
     case Operation::patch:
@@ -237,7 +248,7 @@ std::vector<std::string_view> parameters_of(const Route& route) {
       break;
   }
   if (route.operation == Operation::remove || route.operation == Operation::lease_release) add({"Force"});
-  if (takes_body(route) && route.operation != Operation::lease_acquire) add({"Strict"});
+  if (takes_body(route) && route.kind && route.operation != Operation::lease_acquire) add({"Strict"});
   if (modifies(route)) add({"IfMatch", "KrakeStore"});
   if (modifies(route) || route.operation == Operation::create) add({"KrakeLeader"});
   return names;
@@ -338,6 +349,7 @@ class Document {
   }
   Object body_schema(const Route& route) {
     if (route.operation == Operation::lease_acquire) return reference("schemas", "LeaseRequest");
+    if (route.operation == Operation::review) return reference("schemas", "AccessQuestion");
     if (route.operation == Operation::create) return kinds_.at(route.kind).create;
     if (!route.subresource) return kinds_.at(route.kind).update;
     CHECK(route.subresource->schema != nullptr, route.subresource->resource);
@@ -361,6 +373,10 @@ class Document {
         return ok("The version.", content("application/json", reference("schemas", "Index")));
       case Operation::me:
         return ok("User and roles.", content("application/json", reference("schemas", "Me")));
+      case Operation::review:
+        return ok("What was asked, and `allowed`.", content("application/json", reference("schemas", "AccessReview")));
+      case Operation::rules:
+        return ok("Roles and their rules.", content("application/json", reference("schemas", "MyRules")));
       case Operation::release:
         return {{"202", Object{{"description", "A greeting."},
                                {"content", content("application/json", Object{{"type", "string"}})}}}};

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "api/core/lease.h"
+#include "api/core/role.h"
 #include "base/check.h"
 #include "base/names.h"
 #include "server/openapi.h"
@@ -211,6 +212,41 @@ Object backup_line() {
           {"anyOf", Array{header, put, removed, end, sum}}};
 }
 
+// Of /me/access and /me/rules (access_review.cc).
+void add_access_schemas(Object& schemas) {
+  const Object nullable = {{"type", Array{"string", "null"}}};
+  const FieldTexts no_texts;
+  schema::Components components(no_texts);
+  const Object verbs = schema::of<Verb>(components, schema::Use::answer);
+  Object question = {{"verb", verbs},
+                     {"resource", Object{{"type", "string"}, {"description", "As in rules: applications/status."}}},
+                     {"api", Object{{"type", Array{"string", "null"}}, {"description", "The group; null: whichever."}}},
+                     {"namespace", Object{{"type", Array{"string", "null"}}, {"description", "Null: in all."}}},
+                     {"name", nullable}};
+  schemas.set("AccessQuestion", Object{{"type", "object"},
+                                       {"properties", std::move(question)},
+                                       {"required", string_array({"verb", "resource"})}});
+  schemas.set("AccessReview", closed(Object{{"user", text()},
+                                            {"verb", verbs},
+                                            {"api", text()},
+                                            {"resource", text()},
+                                            {"namespace", nullable},
+                                            {"allowed", Object{{"type", "boolean"}}}},
+                                     string_array({"user", "verb", "api", "resource", "namespace", "allowed"})));
+  const Object texts = {{"type", "array"}, {"items", text()}};
+  Object rule = closed(Object{{"api", text()},
+                              {"resources", texts},
+                              {"namespaces", texts},
+                              {"verbs", Object{{"type", "array"}, {"items", verbs}}}},
+                       string_array({"api", "resources", "namespaces", "verbs"}));
+  schemas.set("MyRules",
+              closed(Object{{"user", text()},
+                            {"authorization", Object{{"enum", string_array({"always-allow", "always-deny", "RBAC"})}}},
+                            {"roles", texts},
+                            {"rules", Object{{"type", "array"}, {"items", std::move(rule)}}}},
+                     string_array({"user", "authorization", "roles", "rules"})));
+}
+
 }  // namespace
 
 std::string_view openapi_response_name(int status) {
@@ -272,6 +308,7 @@ void add_openapi_schemas(Object& schemas) {
                                                    {"items", text()},
                                                    {"description", "Names of the roles bound to that user, sorted."}}}},
                            string_array({"user", "roles"})));
+  add_access_schemas(schemas);
   schemas.set(
       "Removed",
       Object{{"type", "object"},

@@ -83,6 +83,8 @@ struct Miscellaneous {
 };
 constexpr Miscellaneous kMiscellaneous[] = {{"/", "GET", Operation::index},
                                             {"/me", "GET", Operation::me},
+                                            {"/me/access", "POST", Operation::review},
+                                            {"/me/rules", "GET", Operation::rules},
                                             {"/release", "GET", Operation::release},
                                             {"/openapi.json", "GET", Operation::openapi},
                                             {"/backup", "POST", Operation::backup}};
@@ -145,6 +147,8 @@ std::string_view Route::verb() const {
     case Operation::me:
     case Operation::release:
     case Operation::openapi:
+    case Operation::review:
+    case Operation::rules:
       return "";
     case Operation::create:
     case Operation::backup:  // who may only read everything is not given all secrets in one file
@@ -221,6 +225,11 @@ const std::string* find_parameter(const Query& query, std::string_view name) {
     if (key == name) return &value;
   }
   return nullptr;
+}
+
+bool switched_on(const Query& query, std::string_view name) {
+  const auto* value = find_parameter(query, name);
+  return value && (*value == "true" || *value == "True" || *value == "1");
 }
 
 }  // namespace krake::server

@@ -16,6 +16,8 @@ enum class Operation {
   me,
   release,
   openapi,
+  review,  // POST /me/access
+  rules,   // GET /me/rules
   backup,
   create,
   list,
@@ -40,6 +42,10 @@ struct Route {
 
   bool on_object() const { return !name.empty(); }
   bool guarded() const { return kind != nullptr || operation == Operation::backup; }  // needs a right
+  // Needs nothing but a name, and yet the stored roles.
+  bool about_oneself() const {
+    return operation == Operation::me || operation == Operation::review || operation == Operation::rules;
+  }
   std::string_view group() const { return kind ? kind->group : "core"; }
   std::string resource() const;   // RBAC: "applications", "applications/status"
   std::string_view verb() const;  // RBAC; empty when only authentication is asked for
@@ -63,5 +69,7 @@ std::vector<RouteTemplate> all_routes(const Registry& registry);
 
 using Query = std::vector<std::pair<std::string, std::string>>;
 const std::string* find_parameter(const Query& query, std::string_view name);
+// NAME=true, True or 1 (W15).
+bool switched_on(const Query& query, std::string_view name);
 
 }  // namespace krake::server

@@ -172,9 +172,9 @@ class Suite(Special):
         for label, body in [("unchanged", read), ("unchanged, keys in another order", dict(reversed(read.items()))),
                             ("unchanged, unknown keys and the kind left out", {**{k: v for k, v in read.items() if k != "kind"}, "unknown": 1})]:
             if kind.same_is_ok:
-                before = self.snapshot()
+                before = self.snapshot(path)
                 self.answer(label, "PUT", path, body, 200, read)
-                self.rows.row(f"PUT {path}: {label}: nothing is written", before, after := self.snapshot(), before == after)
+                self.rows.row(f"PUT {path}: {label}: nothing is written", before, after := self.snapshot(path), before == after)
             else:
                 self.refused(label, "PUT", path, body, 400, "The body contained no update.", "UPDATE_ERROR")
         immutable = "Trying to update an immutable field: "
@@ -231,10 +231,10 @@ class Suite(Special):
                             wanted(read, modified=read["metadata"]["modified"], deleted=TIME, finalizers=["mine", "cascade_deletion"]))
         self.stored(f"DELETE {path}", path, reply)
         self.rows.equal(f"DELETE {path}: one commit", before + 1, self.revision())
-        before = self.snapshot()
+        before = self.snapshot(path)
         again = self.client.call("DELETE", path, b"a body is not looked at")
         self.rows.row(f"DELETE {path}: again", reply, again, (again.status, again.type, again.body) == (200, JSON, reply.body))
-        self.rows.row(f"DELETE {path}: again: nothing is written", before, after := self.snapshot(), before == after)
+        self.rows.row(f"DELETE {path}: again: nothing is written", before, after := self.snapshot(path), before == after)
         name, read = self.create(kind, finalizers=["cascade_deletion", "mine"])
         finalizers = self.client.call("DELETE", kind.path(name)).json()["metadata"]["finalizers"]
         self.rows.equal(f"DELETE {kind.path(name)}: cascade_deletion once (W34)", ["cascade_deletion", "mine"], sorted(finalizers))
@@ -285,9 +285,9 @@ class Suite(Special):
         document = self.answer("merge patch", "PATCH", path + tail, {"status": change, "spec": {"backoff": 7}}, 200,
                                wanted({**read, "status": {**read["status"], **change}}, modified=read["metadata"]["modified"]))
         document = self.stored(f"PATCH {path}{tail}", path, document)
-        before = self.snapshot()
+        before = self.snapshot(path)
         self.answer("unchanged", "PATCH", path + tail, {"status": {"state": kind.busy}}, 200, document)
-        self.rows.row(f"PATCH {path}{tail}: unchanged: nothing is written", before, after := self.snapshot(), before == after)
+        self.rows.row(f"PATCH {path}{tail}: unchanged: nothing is written", before, after := self.snapshot(path), before == after)
         self.answer("null sets back", "PATCH", path + tail, {"status": {"reason": None, "state": None}}, 200,
                     wanted(read, modified=read["metadata"]["modified"]))
         self.cover("PATCH", template, "O")
@@ -308,13 +308,13 @@ class Suite(Special):
         self.rows.row(f"PATCH {path}: modified grows", True, document,
                       moment(document["metadata"]["modified"]) > moment(read["metadata"]["modified"]))
         document = self.stored(f"PATCH {path}", path, self.answer("", "PATCH", path, kind.change, 200, changed(wanted(document), kind.change)))
-        before = self.snapshot()
+        before = self.snapshot(path)
         for change in ({}, kind.change, {"metadata": {"resource_version": "1", "labels": {"nobody": None}}}, {"unknown": 1}):
             self.answer("unchanged", "PATCH", path, change, 200, document)
         if kind.status:
             self.answer("status has its own route", "PATCH", path, {"status": {"state": kind.busy}}, 200, document)
         self.answer("readonly fields stay", "PATCH", path, {"metadata": {"uid": "mine", "created": "2026-03-01T09:30:00"}}, 200, document)
-        self.rows.row(f"PATCH {path}: unchanged: nothing is written", before, after := self.snapshot(), before == after)
+        self.rows.row(f"PATCH {path}: unchanged: nothing is written", before, after := self.snapshot(path), before == after)
         links = {"finalizers": ["x"], "owners": [ref()]}
         reply = self.answer("finalizers and owners alone leave modified alone", "PATCH", path, {"metadata": links}, 200,
                             wanted(document, modified=document["metadata"]["modified"], **links))
@@ -363,10 +363,10 @@ class Suite(Special):
                          headers={"If-Match": etag})
         self.rows.equal(f"PATCH {path}: If-Match *", 200, self.client.call("PATCH", path, {"metadata": {"labels": {"x": "v"}}},
                                                                            {"If-Match": "*"}).status)
-        before = self.snapshot()
+        before = self.snapshot(path)
         garbage = self.client.call("PATCH", path, {"metadata": {"labels": {"x": "u"}}}, {"If-Match": "garbage"})
         self.rows.row(f"PATCH {path}: If-Match garbage", "400 or 412, nothing written", garbage,
-                      garbage.status in (400, 412) and before == self.snapshot())
+                      garbage.status in (400, 412) and before == self.snapshot(path))
 
     # ---- sub-resources
 
@@ -708,13 +708,13 @@ class Suite(Special):
             for method in METHODS:
                 if method in allowed:
                     continue
-                before = self.snapshot()
+                before = self.snapshot(path)
                 route, reply = self.ask("other method", method, path, None if method in ("GET", "HEAD") else {})
                 document = "" if method == "HEAD" else problem(405, "405: Method Not Allowed")
                 allow = {part.strip() for part in (reply.header("Allow") or "").split(",")}
                 self.rows.equal(route, {"status": 405, "type": PROBLEM, "allow": sorted(allowed), "body": document},
                                 {"status": reply.status, "type": reply.type, "allow": sorted(allow), "body": reply.json() if reply.body else ""})
-                self.rows.row(f"{route}: nothing is written", before, after := self.snapshot(), before == after)
+                self.rows.row(f"{route}: nothing is written", before, after := self.snapshot(path), before == after)
 
     def leases(self):
         path, template = "/core/leases/", "/core/leases/{name}"

@@ -11,6 +11,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from contract import CONTRACT  # noqa: E402
 from harness import Processes, kept_port  # noqa: E402,F401  the scripts take it from here
+from secret_scan import plant_value  # noqa: E402
 
 JSON = "application/json; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
@@ -165,6 +166,9 @@ class Client:
             body = json.dumps(body)
         if isinstance(body, str):
             body = body.encode()
+        for name, value in {**self.headers, **(headers or {})}.items():
+            if name.lower() == "authorization":
+                plant_value("an Authorization header", value.split()[-1] if value.split() else "")
         for attempt in (1, 2):
             fresh = self.connection is None
             if fresh:

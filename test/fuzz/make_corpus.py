@@ -157,7 +157,7 @@ def samples():
     yield "datetime", [("full", "2026-03-01T09:30:00.123456+02:00"), ("plain", "2026-3-1 9:5"), ("zulu", "2024-02-29T00:00:59.1Z"), ("first", "0001-01-01T00:00-23:59"),
                        ("last", "9999-12-31T23:59:59.9999999+2359"), ("leap", "2025-02-29T00:00")]
     yield "quantity", [("milli", "1000m\n1"), ("binary", "1Gi\n1024Mi"), ("exponent", "1e3\n1000"), ("fraction", "0.5\n500m"), ("negative", "-1.5k\n-1500"),
-                       ("nano", "1n\n1E-9"), ("small", "0.0000000001\n1n")]
+                       ("nano", "1n\n1E-9"), ("small", "0.0000000001\n1n"), ("huge-exponent", "1e2147483647\n1E-2147483648")]
     yield "url", [("plain", "http://localhost:8080"), ("six", "https://[2001:db8::1]:6443/prefix/"), ("user", "https://user:password@host/?q#f"),
                   ("query", "a=1&b&c=%C3%A4+x&=&%zz=%"), ("base64", "aGVsbG8 =\n"), ("escapes", "%00%2F%2f%")]
     yield "route", [("list", "GET /core/roles?watch&heartbeat=0"), ("item", "PUT /kubernetes/namespaces/system%3Aadmin/applications/web/status"),

@@ -1,10 +1,10 @@
 // Every input of the corpora through its target, and variations of each that are the same at each run: what is cut off
 // anywhere, bytes changed, pieces doubled, dropped and taken from other inputs. In any build, without libFuzzer.
 //
-//   krake_fuzz_replay CORPUS [--target NAME] [--variations N] [FILE...]
+//   krake_fuzz_replay CORPUS [--target NAME] [--variations N] [--last FILE] [FILE...]
 //
-// The files, or all of CORPUS/TARGET; N variations of each, 40 unless told. The last line on standard error is the
-// input at work when the process dies; with --variations 0 that is the file alone.
+// The files, or all of CORPUS/TARGET; N variations of each, 40 unless told. The last line on standard error names the
+// input at work when the process dies; with --last, FILE is that input, or that variation of it.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -92,6 +92,7 @@ struct Options {
   fs::path corpus;
   std::string target;
   std::size_t variations = 40;
+  fs::path last;
   std::vector<fs::path> files;
 };
 
@@ -103,6 +104,8 @@ bool read_options(int argc, char** argv, Options& options) {
       options.target = args[++i];
     } else if (args[i] == "--variations" && has_value) {
       options.variations = std::strtoul(args[++i].c_str(), nullptr, 10);
+    } else if (args[i] == "--last" && has_value) {
+      options.last = args[++i];
     } else if (options.corpus.empty()) {
       options.corpus = args[i];
     } else {
@@ -118,13 +121,14 @@ std::size_t replay(const krake::fuzz::Target& target, const Options& options) {
   const auto inputs = read_inputs(options.files.empty() ? files_of(options.corpus / target.name) : options.files);
   std::size_t count = 0;
   Variations variations(inputs, 1);
+  const auto run = [&](const std::string& bytes) {
+    if (!options.last.empty()) std::ofstream(options.last, std::ios::binary) << bytes;
+    target.run(bytes);
+  };
   for (const auto& input : inputs) {
     std::fprintf(stderr, "%s\n", input.name.c_str());
-    target.run(input.bytes);
-    for (std::size_t i = 0; i < options.variations; ++i) {
-      const auto bytes = variations.of(input.bytes);
-      target.run(bytes);
-    }
+    run(input.bytes);
+    for (std::size_t i = 0; i < options.variations; ++i) run(variations.of(input.bytes));
     count += 1 + options.variations;
   }
   return count;
@@ -135,7 +139,7 @@ std::size_t replay(const krake::fuzz::Target& target, const Options& options) {
 int main(int argc, char** argv) {
   Options options;
   if (!read_options(argc, argv, options)) {
-    std::fprintf(stderr, "usage: krake_fuzz_replay CORPUS [--target NAME] [--variations N] [FILE...]\n");
+    std::fprintf(stderr, "usage: krake_fuzz_replay CORPUS [--target NAME] [--variations N] [--last FILE] [FILE...]\n");
     return 2;
   }
   bool complete = true;

@@ -149,6 +149,7 @@ struct Application {
 
   static constexpr FieldMark kMarks[] = {
       {"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
+  static void advise(const Application& application, std::vector<std::string>& advice);
   friend bool operator==(const Application&, const Application&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Application, (), (metadata, spec, status))

@@ -36,6 +36,7 @@ Status complete_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
   if (!token_matches(app.status.complete_token, read_body<CompleteHook>(call).token)) return bad_token();
   app.status.state = ApplicationState::READY_FOR_ACTION;
+  if (call.spend_token) app.status.complete_token.reset();
   if (!app.metadata.deleted) app.metadata.deleted = call.now;  // a repeated call does not move the deletion time (W13)
   return {};
 }
@@ -43,6 +44,7 @@ Status complete_application(Object& object, const SubresourceCall& call) {
 Status shutdown_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
   if (!token_matches(app.status.shutdown_token, read_body<ShutdownHook>(call).token)) return bad_token();
+  if (call.spend_token) app.status.shutdown_token.reset();
   if (app.status.state == ApplicationState::WAITING_FOR_CLEANING || app.status.state == ApplicationState::DEGRADED) {
     app.status.state = ApplicationState::READY_FOR_ACTION;
     app.status.shutdown_grace_period.reset();
@@ -83,7 +85,8 @@ void register_kubernetes(Registry& registry) {
        .resource = "applications/binding",
        .validate = validate_body<ClusterBinding>,
        .apply = bind_application,
-       .schema = schema::request<ClusterBinding>},
+       .schema = schema::request<ClusterBinding>,
+       .target_kinds = {"Cluster"}},
       {.name = "complete",
        .resource = "applications/complete",
        .validate = validate_body<CompleteHook>,
@@ -106,7 +109,8 @@ void register_kubernetes(Registry& registry) {
        .resource = "clusters/binding",
        .validate = validate_body<CloudBinding>,
        .apply = bind_cluster,
-       .schema = schema::request<CloudBinding>},
+       .schema = schema::request<CloudBinding>,
+       .target_kinds = {"Cloud", "GlobalCloud"}},
   };
   registry.add(std::move(cluster));
 }

@@ -79,7 +79,7 @@ Authenticator::Authenticator(Env& env, const AuthOptions& options)
       own_rules_(own_token_rules()),
       cache_(options.identity.cache),
       tasks_(env.executor) {
-  for (const auto& [token, user] : options.tokens) tokens_.emplace(sha256(token), user);
+  for (const auto& [token, user] : options.tokens) tokens_.insert_or_assign(sha256(token), user);
 }
 
 Status Authenticator::open() {
