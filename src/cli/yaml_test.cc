@@ -137,6 +137,19 @@ TEST(Yaml, PrintsSortedBlocks) {
   EXPECT_EQ(print_yaml(json::Value("x")), "x\n");
 }
 
+TEST(Yaml, KnowsWhereThingsStand) {
+  const auto good = parse_yaml_with_lines(
+      "# nothing\n---\na: &x\n  b:\n  - c: 1\n  - - 2\n    - 3\ny: *x\n---\nd.e: 0\nf: {g: 1,\n  h: 2}\n", "f");
+  ASSERT_TRUE(good) << good.error().message;
+  ASSERT_EQ(good->size(), 2U);
+  const std::tuple<std::size_t, std::string_view, int> rows[] = {
+      {0, "a", 3},        {0, "a.b", 4},   {0, "a.b.0", 5}, {0, "a.b.0.c", 5}, {0, "a.b.1.1", 7},
+      {0, "a.b.0.no", 5}, {0, "y.b.0", 8}, {0, "no", 0},    {1, "d.e", 10},    {1, "f.h", 12},
+  };
+  for (const auto& [document, path, line] : rows) EXPECT_EQ((*good)[document].lines.of(path), line) << path;
+  EXPECT_EQ(parse_yaml_with_lines(R"({"a": 1})", "f")->front().lines.of("a"), 0) << "JSON text has none";
+}
+
 TEST(Yaml, ReadsBackWhatItPrints) {
   const std::string_view texts[] = {"",           " ",     "a",        " a",     "a ",        "-",        "- a",
                                     "?",          "a:",    "a: b",     "a #b",   "#a",        "'a'",      "\"",

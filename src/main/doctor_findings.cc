@@ -99,6 +99,7 @@ void check_files(const ApiConfig& config, Wall now, std::vector<Finding>& out) {
     check_pem(config.tls.key, "tls.key", Pem::key, now, out);
     check_pem(config.tls.client_ca, "tls.client_ca", Pem::certificate, now, out);
   }
+  check_pem(config.authentication.ca, "authentication.ca", Pem::certificate, now, out);
   if (!config.etcd) return;
   check_pem(config.etcd->tls.ca, "etcd.tls.ca", Pem::certificate, now, out);
   check_pem(config.etcd->tls.cert, "etcd.tls.cert", Pem::certificate, now, out);

@@ -62,7 +62,10 @@ void print_help(std::string_view title, const ProgramInfo& program) {
       "{}\n\nusage: krake {} [options]\n\noptions:\n  -h, --help\n  -c, --config FILE (str, default: None)\n"
       "  --check-config, --print-config\n",
       title, program.name);
-  const auto defaults = to_value(T{});
+  T config{};
+  if constexpr (requires { config.etcd.emplace(); }) config.etcd.emplace();  // what a section has once it is there
+  if constexpr (requires { config.store.emplace(); }) config.store.emplace();
+  const auto defaults = to_value(config);
   for (const auto& flag : config_flags<T>(program)) {
     const json::Value* value = &defaults;
     for (const auto& step : flag.path) value = value && value->if_object() ? value->if_object()->find(step) : nullptr;
