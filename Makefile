@@ -6,7 +6,7 @@ export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_f
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
-.PHONY: help deps build demo ha-demo test bench tidy format sim crash faults fuzz fuzz-http mutants clean kube
+.PHONY: help deps build demo ha-demo test bench tidy format sim crash faults fuzz fuzz-http mutants reference clean kube
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ mutants: deps ## each test/mutants/*.patch must be killed by a test
 
 bench: deps ## the table of docs/design/bench: ours, the reference measured in the same run, ratio
 	@tools/run-bench
+
+reference: build ## docs/reference/*.md from the OpenAPI document of the program
+	@tools/reference.py build/release/bin/krake
 
 tidy: deps ## format, layers, house rules, clang-tidy
 	@tools/tidy.py

@@ -232,6 +232,60 @@ NamespaceScope RbacIndex::namespaces(std::string_view user, const Request& reque
   return scope;
 }
 
+bool RbacIndex::holds(std::string_view user, const Rule& rule) const {
+  // No rule mentions "" by its text: asked for, it is covered by wildcards alone.
+  for (const Verb verb : rule.verbs) {
+    for (const std::string& resource : rule.resources) {
+      Request request{.api = rule.api, .resource = resource, .verb = verb, .ns = {}};
+      // Without namespaces it still allows what has none.
+      if (rule.namespaces.empty() && !allowed(user, request)) return false;
+      for (const std::string& ns : rule.namespaces) {
+        request.ns = ns;
+        if (!allowed(user, request)) return false;
+      }
+    }
+  }
+  return true;
+}
+
+Rule RbacIndex::text_of(const CompiledRule& rule) const {
+  Rule out;
+  const auto texts = [&](const std::vector<Id>& ids, bool any) {
+    std::vector<std::string> names;
+    if (any) names.emplace_back();
+    for (const Id id : ids) names.push_back(strings_.text(id));
+    sort_unique(names);
+    return names;
+  };
+  if (rule.api != kAny) out.api = strings_.text(rule.api);
+  out.resources = texts(rule.resources, rule.any_resource);
+  out.namespaces = texts(rule.namespaces, rule.any_namespace);
+  for (const auto& [verb, name] : kVerbs) {
+    if (rule.verbs & bit(verb)) out.verbs.push_back(verb);
+  }
+  return out;
+}
+
+std::vector<Rule> RbacIndex::rules_of(std::string_view user) const {
+  std::vector<Rule> rules;
+  for (const std::string& role : roles_of(user)) {
+    for (Rule& rule : rules_of_role(role)) rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+bool RbacIndex::has_role(std::string_view name) const {
+  const auto it = role_ids_.find(name);
+  return it != role_ids_.end() && roles_[it->second].exists;
+}
+
+std::vector<Rule> RbacIndex::rules_of_role(std::string_view name) const {
+  std::vector<Rule> rules;
+  if (!has_role(name)) return rules;
+  for (const CompiledRule& rule : roles_[role_ids_.find(name)->second].rules) rules.push_back(text_of(rule));
+  return rules;
+}
+
 std::vector<std::string> RbacIndex::roles_of(std::string_view user) const {
   std::vector<std::string> names;
   if (const auto entry = users_.find(user); entry != users_.end()) {

@@ -67,6 +67,13 @@ class RbacIndex {
   bool allowed(std::string_view user, const Request& request) const;
   // Where `allowed` would hold for a request with a namespace; request.ns is ignored.
   NamespaceScope namespaces(std::string_view user, const Request& request) const;
+  // Whether the user may do all that `rule` allows: who grants no more than he has gains nothing by it. A wildcard is
+  // held by a wildcard only.
+  bool holds(std::string_view user, const Rule& rule) const;
+  // Everything the rules of his roles give him, role by role, as they were written (but for their order).
+  std::vector<Rule> rules_of(std::string_view user) const;
+  bool has_role(std::string_view name) const;
+  std::vector<Rule> rules_of_role(std::string_view name) const;  // none when there is no such role
   // Names in all bindings that list the user, whether or not such roles exist; sorted, unique.
   std::vector<std::string> roles_of(std::string_view user) const;
 
@@ -128,6 +135,7 @@ class RbacIndex {
   void drop_rules(Role& role);
   void release_role(Id id);
   std::vector<Id> compile(std::span<const std::string> texts, bool& any);
+  Rule text_of(const CompiledRule& rule) const;
   template <class Visit>
   void each_match(std::string_view user, const Request& request, Visit visit) const;
 

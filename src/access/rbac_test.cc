@@ -111,6 +111,52 @@ TEST(Rbac, GrantsWhatARuleSaysAndNothingElse) {
   for (const RuleCase& c : cases) EXPECT_EQ(with_rules({c.rule}).allowed("alice", c.request), c.allowed) << c.what;
 }
 
+struct HeldCase {
+  std::string what;
+  Rule rule;
+  bool held;
+};
+
+TEST(Rbac, HoldsWhatGivesNothingMore) {
+  const RbacIndex index = with_rules({{"kubernetes", {"applications", "clusters"}, {"a", "b"}, {Verb::get, Verb::list}},
+                                      {"core", {""}, {""}, {Verb::get}},
+                                      {"", {"metrics"}, {"a"}, {Verb::update}}});
+  const std::vector<HeldCase> cases = {
+      {"the same", {"kubernetes", {"applications", "clusters"}, {"a", "b"}, {Verb::get, Verb::list}}, true},
+      {"less of each", {"kubernetes", {"clusters"}, {"b"}, {Verb::list}}, true},
+      {"nothing", {"kubernetes", {}, {"a"}, {Verb::delete_}}, true},
+      {"another verb", {"kubernetes", {"clusters"}, {"b"}, {Verb::list, Verb::update}}, false},
+      {"another namespace", {"kubernetes", {"clusters"}, {"a", "c"}, {Verb::list}}, false},
+      {"all namespaces", {"kubernetes", {"clusters"}, {""}, {Verb::list}}, false},
+      {"no namespace: what has none", {"kubernetes", {"clusters"}, {}, {Verb::list}}, true},
+      {"no namespace, another verb", {"kubernetes", {"clusters"}, {}, {Verb::update}}, false},
+      {"all resources", {"kubernetes", {""}, {"a"}, {Verb::get}}, false},
+      {"all resources of core", {"core", {""}, {""}, {Verb::get}}, true},
+      {"all groups", {"", {"applications"}, {"a"}, {Verb::get}}, false},
+      {"all groups, as given", {"", {"metrics"}, {"a"}, {Verb::update}}, true},
+      {"one group of all", {"core", {"metrics"}, {"a"}, {Verb::update, Verb::get}}, true},
+  };
+  for (const HeldCase& c : cases) EXPECT_EQ(index.holds("alice", c.rule), c.held) << c.what;
+  EXPECT_FALSE(index.holds("bob", cases.front().rule));
+}
+
+TEST(Rbac, TellsTheRulesOfAUserAsTheyAreWritten) {
+  RbacIndex index = with_rules({{"kubernetes", {"b", "a"}, {"n"}, {Verb::list, Verb::get}}});
+  index.upsert_role("other", std::vector<Rule>{{"", {""}, {}, {Verb::create}}});
+  index.upsert_binding("second", Names{"alice"}, Names{"other", "missing"});
+  const auto rules = index.rules_of("alice");
+  ASSERT_EQ(rules.size(), 2U);
+  EXPECT_EQ(rules[0].api, "");
+  EXPECT_THAT(rules[0].resources, ElementsAre(""));
+  EXPECT_THAT(rules[0].namespaces, IsEmpty());
+  EXPECT_THAT(rules[1].resources, ElementsAre("a", "b"));
+  EXPECT_THAT(rules[1].verbs, ElementsAre(Verb::list, Verb::get));
+  EXPECT_TRUE(index.has_role("other"));
+  EXPECT_FALSE(index.has_role("missing"));
+  EXPECT_THAT(index.rules_of_role("missing"), IsEmpty());
+  EXPECT_THAT(index.rules_of("bob"), IsEmpty());
+}
+
 TEST(Rbac, NeedsOneRuleThatHoldsAsAWhole) {
   const RbacIndex index = with_rules(
       {{"kubernetes", {"applications"}, {"a"}, {Verb::get}}, {"kubernetes", {"clusters"}, {"b"}, {Verb::get}}});

@@ -53,17 +53,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string suggestion(std::string_view word, const std::vector<std::string_view>& known) {
-  std::string_view best;
-  std::size_t least = 3;
-  if (word.size() > 64) return {};
-  for (const auto candidate : known) {
-    const std::size_t d = distance(word, candidate);
-    if (d < least && d < candidate.size()) least = d, best = candidate;
-  }
-  return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
-}
-
 bool negative_number(std::string_view word) {
   if (word.size() < 2 || word[0] != '-') return false;
   const auto rest = word.substr(1);
@@ -105,6 +94,16 @@ std::string folded_line(std::string head, const std::vector<std::string>& parts)
   return out + line + '\n';
 }
 
+std::vector<std::string_view> words_in(std::string_view text) {
+  std::vector<std::string_view> words;
+  while (!text.empty()) {
+    const auto end = text.find(' ');
+    words.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return words;
+}
+
 std::string usage_of(const Syntax& command) {
   std::vector<std::string> parts{"[-h]"};
   for (const auto& option : command.options) {
@@ -112,7 +111,7 @@ std::string usage_of(const Syntax& command) {
         (option.letter ? fmt::format("-{}", option.letter) : std::string(option.name)) + value_part(option);
     parts.push_back(option.required ? text : '[' + text + ']');
   }
-  if (!command.positional.empty()) parts.emplace_back(command.positional);
+  for (const auto word : words_in(command.positional)) parts.emplace_back(word);
   return folded_line("usage: " + words_of(command, command.path.size()), parts);
 }
 
@@ -304,8 +303,11 @@ class LeafParser {
 
   std::optional<ParseOutcome> finish(Parsed& parsed) {
     std::vector<std::string> missing;
-    const std::size_t wanted = command_.positional.empty() ? 0 : 1;
-    if (positionals_.size() < wanted) missing.emplace_back(command_.positional);
+    const auto names = words_in(command_.positional);
+    for (std::size_t i = positionals_.size(); i < names.size(); ++i) {
+      if (!names[i].starts_with('[')) missing.emplace_back(names[i]);
+    }
+    const std::size_t wanted = names.size();
     for (const auto& option : command_.options) {
       if (option.required && !parsed.has(option.name)) missing.push_back(option_label(option));
     }
@@ -316,8 +318,9 @@ class LeafParser {
           fmt::format("unrecognized arguments: {}",
                       fmt::join(positionals_.begin() + static_cast<std::ptrdiff_t>(wanted), positionals_.end(), " ")));
     }
-    if (wanted == 1 && positionals_[0].empty())
-      return error(fmt::format("argument {}: must not be empty", command_.positional));
+    for (std::size_t i = 0; i < positionals_.size(); ++i) {
+      if (positionals_[i].empty()) return error(fmt::format("argument {}: must not be empty", names[i]));
+    }
     parsed.names = std::move(positionals_);
     return std::nullopt;
   }
@@ -330,6 +333,17 @@ class LeafParser {
 };
 
 }  // namespace
+
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& known) {
+  std::string_view best;
+  std::size_t least = 3;
+  if (word.size() > 64) return {};
+  for (const auto candidate : known) {
+    const std::size_t d = distance(word, candidate);
+    if (d < least && d < candidate.size()) least = d, best = candidate;
+  }
+  return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
+}
 
 bool is_number(std::string_view word) {
   if (word.starts_with('+')) word.remove_prefix(1);

@@ -22,7 +22,9 @@ Awaitable<Outcome<int>> list_leases(Session& session);
 Awaitable<Outcome<int>> get_lease(Session& session);
 Awaitable<Outcome<int>> delete_object(Session& session);
 Awaitable<Outcome<int>> show_version(Session& session);
-Awaitable<Outcome<int>> show_whoami(Session& session);
+// explain.cc
+Awaitable<Outcome<int>> explain(Session& session);
+Awaitable<Outcome<int>> show_api_resources(Session& session);
 // application.cc
 Awaitable<Outcome<int>> create_application(Session& session);
 Awaitable<Outcome<int>> update_application(Session& session);
@@ -33,6 +35,9 @@ Awaitable<Outcome<int>> register_cluster(Session& session);
 Awaitable<Outcome<int>> create_cluster(Session& session);
 Awaitable<Outcome<int>> update_cluster(Session& session);
 Awaitable<Outcome<int>> delete_cluster(Session& session);
+// auth.cc
+Awaitable<Outcome<int>> show_whoami(Session& session);
+Awaitable<Outcome<int>> can_i(Session& session);
 // core.cc
 Awaitable<Outcome<int>> create_provider(Session& session);
 Awaitable<Outcome<int>> update_provider(Session& session);

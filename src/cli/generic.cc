@@ -76,11 +76,4 @@ Awaitable<Outcome<int>> show_version(Session& session) {
   co_return 0;
 }
 
-Awaitable<Outcome<int>> show_whoami(Session& session) {
-  auto answer = co_await session.call({.target = "/me"});
-  if (!answer) co_return stop(std::move(answer).error());
-  session.show_document(*answer);
-  co_return 0;
-}
-
 }  // namespace krake::cli

@@ -26,6 +26,19 @@ std::string_view without_status(std::string_view detail, int status) {
   return detail.starts_with(prefix) ? detail.substr(prefix.size()) : detail;
 }
 
+// 299 krake "TEXT" -> TEXT
+std::string warning_text(std::string_view header) {
+  const auto begin = header.find('"');
+  const auto end = header.rfind('"');
+  if (begin == std::string_view::npos || end == begin) return std::string(header);
+  std::string text;
+  for (std::size_t i = begin + 1; i < end; ++i) {
+    if (header[i] == '\\' && i + 1 < end) ++i;
+    text += header[i];
+  }
+  return text;
+}
+
 std::string hint_for(int status, const Subject& subject, std::string_view title) {
   if (status == 401)
     return "give a client certificate (tls.*), a token (token, KRAKE_TOKEN), or allow anonymous access at the API";
@@ -120,6 +133,9 @@ Awaitable<Outcome<HttpResponse>> Session::exchange(Request request) {
   auto response = co_await transport_->send(std::move(http), {.timeout = config_.timeout, .body_limit = kBodyLimit});
   if (!response) co_return stop(unreachable(response.error(), request.method != "GET"));
   if (response->status >= 400) co_return stop(failure(request, *response));
+  for (const auto& [name, value] : response->headers) {
+    if (iequals(name, "Warning")) warn(printable(warning_text(value)));
+  }
   co_return *std::move(response);
 }
 
@@ -164,6 +180,10 @@ Failure Session::usage(std::string_view option, std::string_view what) const {
               syntax_, fmt::format("argument {}: {}", found ? option_label(*found) : std::string(option), what))};
 }
 
+Failure Session::usage(std::string_view what) const {
+  return {.message = {}, .exit = 2, .usage = usage_error(syntax_, what)};
+}
+
 Outcome<std::string> Session::file(std::string_view option) const {
   const std::string path = args_.one_or(option, "");
   auto text = read_input(io_, path);
@@ -201,6 +221,18 @@ void Session::show_document(const json::Value& document) const {
     }
     io_.out(single_table(rows, table_options()));
   }
+}
+
+void Session::show_table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
+                         const json::Value& document) const {
+  if (structured()) return show_document(document);
+  if (output_ != "name") return io_.out(list_table(header, rows, table_options()));
+  for (const auto& row : rows) io_.out(fmt::format("{}\n", row.front()));
+}
+
+void Session::show_text(std::string_view text, const json::Value& document) const {
+  if (structured()) return show_document(document);
+  io_.out(text);
 }
 
 void Session::show(const json::Value& object, View view) const {

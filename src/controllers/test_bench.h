@@ -84,13 +84,16 @@ class FaultyTransport final : public Transport {
 };
 
 struct ControllerBench {
-  explicit ControllerBench(const Registry& registry = krake_registry()) : api(TestServer::open_to_all(), registry) {
+  // `controller`: whose role it runs under.
+  explicit ControllerBench(std::string_view controller, const Registry& registry = krake_registry())
+      : api(TestServer::under_shipped_roles(), registry),
+        transport(std::make_shared<FaultyTransport>(api.as(fmt::format("system:{}", controller)), line)) {
     line.clock = &api.world.clock;
   }
 
   TestServer api;
   LineFaults line;
-  std::shared_ptr<Transport> transport = std::make_shared<FaultyTransport>(api.transport, line);
+  std::shared_ptr<Transport> transport;
   Client client{transport};  // of the controllers
   Client user{api.transport};
 

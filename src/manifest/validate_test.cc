@@ -270,6 +270,14 @@ TEST(CheckTosca, WhatIsFalsyIsAbsent) {
   }
 }
 
+// What is imported may declare anything; nobody looks, neither over the network nor in files.
+TEST(W19, ImportsAreNotFetched) {
+  for (const auto* import : {"'file:///etc/passwd'", "'http://127.0.0.1:1/types.yaml'", "{'x':'../../secret.yaml'}"}) {
+    EXPECT_EQ(check_node("{'type':'of.Elsewhere'}", fmt::format("'imports':[{}],", import)), std::nullopt) << import;
+  }
+  EXPECT_EQ(check_node("{'type':'of.Elsewhere'}"), kBadTosca);
+}
+
 TEST(CheckTosca, RefusesWhatUpstreamCannotLoad) {
   EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':5},"), kBadTosca);
   EXPECT_EQ(check_node("{'type':'A'}", "'node_types':{'A':{'properties':'x'}},"), kBadTosca);

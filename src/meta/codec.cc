@@ -149,6 +149,16 @@ void mask_member(json::Value& member) {
   member = kMask;
 }
 
+void redact_member(json::Value& member) {
+  if (auto* object = member.if_object()) {
+    for (auto& entry : *object) redact_member(entry.second);
+  } else if (auto* array = member.if_array()) {
+    for (auto& element : *array) redact_member(element);
+  } else if (member.is_number() || (member.is_string() && !member.if_string()->empty())) {
+    member = kMask;
+  }
+}
+
 bool check_fixed(const json::Object& object, std::string_view field, std::string_view wanted, FieldErrors& errors) {
   const auto* value = object.find(field);
   if (!value) return true;

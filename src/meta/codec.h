@@ -35,6 +35,15 @@ struct FieldMark {
   unsigned marks;
 };
 
+// What a schema can say of check(): of a text its pattern and length, of a number its least and greatest value. A
+// struct with `static constexpr FieldLimit kLimits[]` is tested to refuse what these exclude.
+struct FieldLimit {
+  std::string_view name;
+  std::string_view pattern = {};
+  std::optional<std::int64_t> min = {};
+  std::optional<std::int64_t> max = {};
+};
+
 // Keys found in a stored object that this version does not know. They survive our writes and take no part in equality.
 struct Unknown {
   json::Object fields;
@@ -496,43 +505,76 @@ Result<T> decode_json(const json::Value& in, Form form) {
 inline constexpr std::string_view kMask = "********";
 
 namespace codec {
-void mask_member(json::Value& member);  // unless it is null or empty
+void mask_member(json::Value& member);    // as a whole, unless it is null or empty
+void redact_member(json::Value& member);  // each text and number in it: what it is made of stays
+using MaskMember = void (*)(json::Value& member);
 template <class T>
-void mask(json::Value& value);
+void mask(json::Value& value, MaskMember how);
 template <class... Vs>
-void mask_variants(json::Object& object, const OneOf<Vs...>*) {
+void mask_variants(json::Object& object, const OneOf<Vs...>*, MaskMember how) {
   const auto one = [&]<class V>(const V*) {
-    if (auto* variant = object.find(V::kTag)) mask<V>(*variant);
+    if (auto* variant = object.find(V::kTag)) mask<V>(*variant, how);
   };
   (one(static_cast<const Vs*>(nullptr)), ...);
 }
 template <class T>
-void mask_fields(json::Object& object) {
+void mask_fields(json::Object& object, MaskMember how) {
   for_each_member<T>([&](std::string_view name, auto pointer) {
     using Member = std::decay_t<decltype(std::declval<T&>().*pointer)>;
     auto* member = object.find(name);
     if (!member) return;
     if (marks_of<T>(name) & kSecret) {
-      mask_member(*member);
+      how(*member);
     } else {
-      mask<Member>(*member);
+      mask<Member>(*member, how);
     }
   });
 }
 template <class T>
-void mask(json::Value& value) {
+void mask(json::Value& value, MaskMember how) {
   auto* object = value.if_object();
   if constexpr (is_optional<T>) {
-    mask<typename T::value_type>(value);
+    mask<typename T::value_type>(value, how);
   } else if constexpr (is_vector<T>) {
-    if (auto* array = value.if_array()) std::ranges::for_each(*array, mask<typename T::value_type>);
+    if (auto* array = value.if_array()) {
+      for (auto& element : *array) mask<typename T::value_type>(element, how);
+    }
   } else if constexpr (is_string_map<T>) {
     using Element = decltype(T::entries)::value_type::second_type;
-    if (object) std::ranges::for_each(*object, [](auto& entry) { mask<Element>(entry.second); });
+    if (object) {
+      for (auto& entry : *object) mask<Element>(entry.second, how);
+    }
   } else if constexpr (is_one_of<T>) {
-    if (object) mask_variants(*object, static_cast<const T*>(nullptr));
+    if (object) mask_variants(*object, static_cast<const T*>(nullptr), how);
   } else if constexpr (Described<T>) {
-    if (object) mask_fields<T>(*object);
+    if (object) mask_fields<T>(*object, how);
+  }
+}
+
+// Whether a field marked as secret is anywhere in a T.
+template <class T>
+constexpr bool has_secrets();
+template <class... Vs>
+constexpr bool variants_have_secrets(const OneOf<Vs...>*) {
+  return (has_secrets<Vs>() || ...);
+}
+template <class T>
+constexpr bool has_secrets() {
+  if constexpr (is_optional<T> || is_vector<T>) {
+    return has_secrets<typename T::value_type>();
+  } else if constexpr (is_string_map<T>) {
+    return has_secrets<typename decltype(T::entries)::value_type::second_type>();
+  } else if constexpr (is_one_of<T>) {
+    return variants_have_secrets(static_cast<const T*>(nullptr));
+  } else if constexpr (Described<T>) {
+    bool found = false;
+    boost::mp11::mp_for_each<Members<T>>([&](auto member) {
+      using Member = std::decay_t<decltype(std::declval<T&>().*member.pointer)>;
+      if ((marks_of<T>(json_name(member.name)) & kSecret) || has_secrets<Member>()) found = true;
+    });
+    return found;
+  } else {
+    return false;
   }
 }
 }  // namespace codec
@@ -540,7 +582,7 @@ void mask(json::Value& value) {
 // `value`, the JSON of a T, with kMask in fields marked as secret. It need not be a valid T.
 template <class T>
 json::Value masked(json::Value value) {
-  codec::mask<T>(value);
+  codec::mask<T>(value, codec::mask_member);
   return value;
 }
 template <class T>

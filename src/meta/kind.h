@@ -45,16 +45,20 @@ class Object {
 struct SubresourceCall {
   const json::Value* body = nullptr;  // null when the subresource takes none
   DateTime now;
+  bool spend_token = false;  // a token that was accepted is good for nothing more
 };
 struct Subresource {
   std::string_view name;      // last path segment
   std::string_view resource;  // RBAC resource, "applications/binding"
   bool has_body = true;
   bool load_first = false;  // the object is looked up before the body is read
-  // Checks the body alone; errors become a 422. May be null when has_body is false.
+  // Checks the body alone; errors become a 422. May be null when has_body is false, as schema.
   bool (*validate)(const json::Value& body, FieldErrors& errors) = nullptr;
   // Changes the object, or refuses with the code and message of the problem.
   Status (*apply)(Object& object, const SubresourceCall& call) = nullptr;
+  json::Object (*schema)(schema::Components& components) = nullptr;  // of the body: schema::request<T>
+  // The kinds a reference in the body may be to; empty: there is none, or nobody looks.
+  std::vector<std::string_view> target_kinds = {};
 };
 
 struct Kind {
@@ -74,7 +78,13 @@ struct Kind {
   // The newest server-made time outside the metadata, e.g. of a binding; null when the kind has none.
   std::optional<DateTime> (*newest_time)(const Object& object) = nullptr;
 
+  // Masks what is marked as secret in the JSON of an object, so that it stays one; null when the kind has no secrets.
+  void (*mask)(json::Value& document) = nullptr;
+  // What is accepted and yet looks like a mistake, a sentence each; may be null.
+  void (*advise)(const Object& object, std::vector<std::string>& advice) = nullptr;
+
   std::unique_ptr<Object> (*decode)(const Kind& kind, const json::Value& in, Form form, FieldErrors& errors) = nullptr;
+  json::Object (*schema)(schema::Components& components, schema::Use use) = nullptr;  // a reference
 
   // "/kubernetes/applications/": every key of this kind starts so.
   std::string storage_prefix() const;
@@ -155,6 +165,13 @@ Kind make_kind() {
     if (!codec::decode(in, object->value, errors, form)) return nullptr;
     return object;
   };
+  kind.schema = schema::of<T>;
+  if constexpr (codec::has_secrets<T>()) {
+    kind.mask = [](json::Value& document) { codec::mask<T>(document, codec::redact_member); };
+  }
+  if constexpr (requires(const T& t, std::vector<std::string>& advice) { T::advise(t, advice); }) {
+    kind.advise = [](const Object& object, std::vector<std::string>& advice) { T::advise(object.as<T>(), advice); };
+  }
   if constexpr (requires(T t) { t.status.state; }) {
     kind.state = [](const Object& object) { return std::string(enum_name(object.as<T>().status.state)); };
   }

@@ -18,6 +18,9 @@ struct Counted {
   std::size_t& count;
 };
 
+// The method by which a browser asks what it may do.
+constexpr std::string_view kPreflight = "OPTIONS";
+
 // RFC 9112 3.2.2: http://host/path means /path.
 std::string_view origin_form(std::string_view target) {
   if (target.starts_with('/')) return target;
@@ -47,6 +50,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
              {.ring_events = options_.ring_events,
               .wait_limit = options_.store_limit,
               .unconfirmed_limit = options_.unconfirmed_limit}),
+      authenticator_(env, options_.auth),
       authorizer_(options_.auth, cache_),
       admission_(options_.limits),
       meter_(env),
@@ -60,6 +64,7 @@ Awaitable<Status> ApiServer::start() {
     if (!kind->decode(*kind, *value, Form::create, errors))
       co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind->name, errors.render()));
   }
+  CO_RETURN_IF_ERROR(authenticator_.open());
   tasks_.spawn("load", bring_up());
   const Mono deadline = env_.clock.now() + options_.store_limit;
   while (load_attempts_ == 0 && env_.clock.now() < deadline) co_await load_changed_.wait_until(env_.clock, deadline);
@@ -106,6 +111,7 @@ Awaitable<Status> ApiServer::loaded() {
 }
 
 Awaitable<void> ApiServer::stop() {
+  co_await authenticator_.stop();
   co_await tasks_.stop();
   co_await cache_.stop();
 }
@@ -158,10 +164,17 @@ Awaitable<Status> ApiServer::create_defaults() {
 Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
   const Mono begin = env_.clock.now();
   Answered answered;
+  if (options_.audit.sink) answered.request_id = request_id(request.headers, env_.random);
   ServerReply reply = co_await process(request, answered);
+  if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
   answered.status = reply.status;
   answered.took = env_.clock.now() - begin;
   meter_.count(request, answered);
+  if (options_.audit.sink) {
+    reply.headers.add("X-Request-Id", answered.request_id);
+    if (is_audited(options_.audit, answered))
+      options_.audit.sink->write(audit_line(env_.clock.wall(), request, answered));
+  }
   co_return reply;
 }
 
@@ -170,13 +183,17 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   const std::string_view target = origin_form(http.target);
   const auto question = target.find('?');
   auto routed = route(registry_, http.method, target.substr(0, question));
-  auto user = authenticate(options_.auth, http);
+  const bool preflight = http.method == kPreflight;
+  auto known = preflight ? std::optional<Authenticator::Verdict>(std::string(kAnonymous)) : authenticator_.known(http);
+  if (!known) known = co_await authenticator_.ask(http);
+  auto& user = *known;
   if (user) answered.user = *user;
   if (routed.route) {
     answered.kind = routed.route->kind;
     answered.subresource = routed.route->subresource;
     answered.operation = routed.route->operation;
     answered.verb = routed.route->verb();
+    if (options_.audit.sink) answered.ns = routed.route->ns, answered.name = routed.route->name;
   }
   // Before anything is read or looked up.
   const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
@@ -190,14 +207,16 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     shed.headers.add("Retry-After", "1");
     co_return problem(shed);
   }
-  if (!user) co_return problem(plain_problem(401, user.error().message));
+  if (!user) co_return problem(user.error());
+  if (preflight && routed.status != 404)
+    co_return server::preflight(options_.cors, http.headers, options_.problem_base_url);
   if (!routed.route) {
     auto p = plain_problem(routed.status);
     if (!routed.allow.empty()) p.headers.add("Allow", routed.allow);
     co_return problem(p);
   }
   // The index needs no store.
-  if (!loaded_ && (routed.route->guarded() || routed.route->operation == Operation::me)) {
+  if (!loaded_ && (routed.route->guarded() || routed.route->about_oneself())) {
     if (auto status = co_await loaded(); !status) co_return problem(problem_of(status.error()));
   }
   Request request{.http = http,
@@ -216,11 +235,23 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     request.authorized = authorizer_.version();
   }
   auto answer = co_await dispatch(request);
+  note(answered, request, answer);
   if (!answer) {
     if (answer.error().status >= 500) env_.log.error("request failed", {{"why", answer.error().detail}});
     co_return problem(answer.error());
   }
+  for (const auto& warning : request.warnings) answer->headers.add("Warning", warning_header(warning));
   co_return std::move(*answer);
+}
+
+void ApiServer::note(Answered& answered, const Request& request, const Answer& answer) const {
+  if (!options_.audit.sink) return;
+  if (!request.created.empty()) answered.name = request.created;
+  answered.revision = request.committed;
+  const auto operation = request.route.operation;
+  answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
+  // Retry-After is the promise that nothing was done.
+  answered.may_be_done = !answer && answer.error().status >= 500 && !answer.error().headers.get("Retry-After");
 }
 
 Awaitable<Answer> ApiServer::dispatch(Request& request) {
@@ -232,6 +263,13 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
     case Operation::me:
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
       co_return me(request);
+    case Operation::openapi:
+      co_return openapi(request);
+    case Operation::review:
+      co_return co_await review(request);
+    case Operation::rules:
+      if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+      co_return rules(request);
     case Operation::backup:
       co_return backup();
     case Operation::list:
@@ -260,7 +298,7 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
 }
 
 Status ApiServer::still_allowed(Request& request) const {
-  if (request.authorized == authorizer_.version()) return {};
+  if (!request.route.guarded() || request.authorized == authorizer_.version()) return {};
   RETURN_IF_ERROR(authorizer_.allowed(request.user, request.route));
   request.authorized = authorizer_.version();
   return {};
@@ -272,12 +310,17 @@ Answer ApiServer::me(const Request& request) const {
   return json_reply(200, json::print(json::Object{{"user", request.user}, {"roles", std::move(roles)}}));
 }
 
-ServerReply ApiServer::object_reply(const CachedObject& object) const {
+ServerReply ApiServer::object_reply(const Request& request, const CachedPtr& object) const {
   ServerReply reply;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
-  reply.headers.add("ETag", fmt::format("\"{}\"", object.modified));
-  reply.body.push_back(object.bytes);
+  reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
+  reply.body.push_back(authorizer_.sight(request.user, *request.route.kind).of(object)->bytes);
   return reply;
+}
+
+ServerReply ApiServer::document_reply(const Request& request, json::Value document) const {
+  if (!sees_secrets(request)) request.route.kind->mask(document);
+  return json_reply(200, json::print(document));
 }
 
 CachedPtr ApiServer::load(const Request& request) const {
@@ -321,6 +364,10 @@ void ApiServer::measure() {
       auto& refused = env_.metrics.counter("krake_api_refused_total", "Requests answered 429, by limit.", labels);
       refused.Increment(static_cast<double>(pool->refused(priority)) - refused.Value());
     }
+  }
+  if (options_.audit.sink) {
+    auto& dropped = env_.metrics.counter("krake_audit_dropped_total", "Audit records that could not be written.");
+    dropped.Increment(static_cast<double>(options_.audit.sink->dropped()) - dropped.Value());
   }
   env_.metrics.gauge("krake_store_unconfirmed_seconds", "Since the store last confirmed what the server shows.")
       .Set(cache_.ready() ? std::chrono::duration<double>(cache_.unconfirmed()).count() : 0);

@@ -8,10 +8,14 @@
 
 #include "base/env.h"
 #include "server/admission.h"
+#include "server/audit.h"
 #include "server/auth.h"
+#include "server/authn/authenticator.h"
 #include "server/cache.h"
+#include "server/cors.h"
 #include "server/meter.h"
 #include "server/problem.h"
+#include "server/references.h"
 #include "server/route.h"
 #include "store/bounded_store.h"
 
@@ -23,6 +27,7 @@ namespace krake::server {
 
 struct ServerOptions {
   AuthOptions auth;
+  CorsOptions cors;
   std::string problem_base_url = "https://rak-n-rok.readthedocs.io/projects/krake/en/latest/user/problem.html";
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
@@ -41,6 +46,7 @@ struct ServerOptions {
   std::vector<json::Value> default_roles;
   std::vector<json::Value> default_role_bindings;
   bool defaults_for_fresh_store_only = false;
+  AuditOptions audit;
 };
 
 // Of a request body. Lists, events and stored values nest it deeper; all of them stay below json::kMaxDepth.
@@ -57,7 +63,8 @@ class ApiServer {
 
   // Begins to load the cache and to create the default roles, and returns when that is done, has failed once or takes
   // longer than store_limit: a server without its store goes on trying, also whenever a request needs it. Until then
-  // requests wait, and are answered 500 when it fails. Errors: invalid_object (a default role).
+  // requests wait, and are answered 500 when it fails. Errors: invalid_object (a default role), invalid_argument (the
+  // address of an identity service).
   Awaitable<Status> start();
   Awaitable<void> stop();
 
@@ -80,6 +87,9 @@ class ApiServer {
     Pool::Share& admitted;
     std::uint64_t authorized = 0;          // the version of the roles that allowed it
     std::optional<Pool::Share> body_room;  // as long as what was read of it may be in memory
+    Revision committed = 0;                // by it
+    std::string created;                   // the name of what it made
+    std::vector<std::string> warnings;     // for the answer, a sentence each
   };
   // What a write computes from the current object.
   struct Mutation {
@@ -106,12 +116,18 @@ class ApiServer {
   Awaitable<ServerReply> process(ServerRequest& request, Answered& answered);
   void measure();
   Awaitable<Answer> dispatch(Request& request);
+  void note(Answered& answered, const Request& request, const Answer& answer) const;
   // read.cc
+  Answer openapi(const Request& request);
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
+  void warn_of_unreadable(Request& request);
   // backup.cc
   Answer backup();
+  // access_review.cc
+  Awaitable<Answer> review(Request& request);
+  Answer rules(const Request& request) const;
   // write.cc
   Awaitable<Answer> create(Request& request);
   Awaitable<Answer> update(Request& request);
@@ -121,7 +137,8 @@ class ApiServer {
   Awaitable<Answer> subresource(Request& request);
   Awaitable<Answer> force_remove(Request& request);
   static bool forced(const Request& request);
-  Awaitable<std::optional<Answer>> remove_unreadable(const Request& request);
+  std::optional<Problem> may_force(const Request& request) const;
+  Awaitable<std::optional<Answer>> remove_unreadable(Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
   Awaitable<void> shown(Revision revision);
@@ -130,6 +147,19 @@ class ApiServer {
   // Roles may have changed while the request waited for its sender or for others: then the question is asked again.
   Status still_allowed(Request& request) const;
   std::expected<std::optional<Revision>, Problem> wanted_revision(const Request& request) const;
+  // checks.cc
+  // Of what is about to be stored where `stored` is (null: nothing): warns, or refuses what the switches forbid.
+  std::optional<Problem> look_at(Request& request, const Object* stored, const Object& wanted);
+  std::optional<Problem> look_at_target(Request& request, const json::Value& body);
+  OwnersOf owners_of();
+  // With ?strict=true, of a body that was read as `known`.
+  std::optional<Problem> unknown_keys(const Request& request, const json::Value& body, const Object& known) const;
+  // What a caller sends who was not shown secrets: those he left as he saw them are the stored ones.
+  bool sees_secrets(const Request& request) const;
+  using Meant =
+      std::function<std::expected<std::shared_ptr<Object>, Problem>(const Object& stored, const json::Value& document)>;
+  Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
+  json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc
@@ -142,7 +172,9 @@ class ApiServer {
   std::string leased_document(const Request& request, const LeaseRequest& wanted, const CachedPtr& present);
 
   Answer me(const Request& request) const;
-  ServerReply object_reply(const CachedObject& object) const;
+  ServerReply object_reply(const Request& request, const CachedPtr& object) const;
+  // Of an object that is in no cache.
+  ServerReply document_reply(const Request& request, json::Value document) const;
   CachedPtr load(const Request& request) const;
   Problem missing(const Request& request) const;
   // Now, but never before a time already stored in the object.
@@ -180,11 +212,14 @@ class ApiServer {
   const Registry& registry_;
   ServerOptions options_;
   Cache cache_;
+  Authenticator authenticator_;
   Authorizer authorizer_;
   std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
   Admission admission_;
   std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
+  SharedBytes openapi_;  // made when it is first asked for
+  std::string openapi_etag_;
   bool loaded_ = false;
   std::uint64_t load_attempts_ = 0;  // that have ended
   Error load_error_{Code::unavailable, "the server has not loaded its data yet; try again"};

@@ -86,7 +86,7 @@ TEST(ApiServer, EveryErrorHasItsStatusTitleAndDetail) {
   EXPECT_EQ(*t.call("DELETE", "/core/roles").headers.get("Allow"), "GET,HEAD,OPTIONS,POST");
 }
 
-TEST(ApiServer, UpdateFollowsTheMergeRules) {
+TEST(W36, UpdateFollowsTheMergeRules) {
   TestServer t;
   t.call("POST", std::string(kApps), std::string(kMinimal));
   auto stored = t.get(app("web"));
@@ -108,7 +108,7 @@ TEST(ApiServer, UpdateFollowsTheMergeRules) {
   EXPECT_EQ(TestServer::body_of(immutable).string_at({"detail"}), "Trying to update an immutable field: namespace");
 }
 
-TEST(ApiServer, PreconditionsAreKept) {
+TEST(W1, PreconditionsAreKept) {
   TestServer t;
   const auto created = t.call("POST", std::string(kApps), std::string(kMinimal));
   const std::string etag(*created.headers.get("ETag"));
@@ -181,7 +181,7 @@ TEST(ApiServer, AdditiveFieldsAreResetByNullNotByAbsence) {
   EXPECT_FALSE(t.get(app("web")).at_path({"status", "cleanup"}));
 }
 
-TEST(ApiServer, WatchSendsChangesFromItsStartAndResumes) {
+TEST(W3, WatchSendsChangesFromItsStartAndResumes) {
   TestServer t;
   auto stream = t.world.run(t.transport->open({"GET", std::string(kApps) + "?watch&heartbeat=0", {}, ""}));
   ASSERT_TRUE(stream.has_value());
@@ -240,7 +240,7 @@ TEST(ApiServer, AWatchWithBookmarksTellsAtOnceHowFarItIs) {
   }
 }
 
-TEST(ApiServer, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
+TEST(W10, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
   TestServer t;
   auto stream =
       t.world.run(t.transport->open({"GET", std::string(kApps) + "?watch&heartbeat=0&labels=tier%3Dweb", {}, ""}));
@@ -262,7 +262,7 @@ TEST(ApiServer, WatchWithASelectionSaysWhenAnObjectEntersAndLeavesIt) {
   EXPECT_THAT(seen, ::testing::ElementsAre("ADDED s1", "MODIFIED s2", "DELETED s3", "ADDED s5"));
 }
 
-TEST(ApiServer, ListIsInKeyOrderAndCanBePaged) {
+TEST(W9, ListIsInKeyOrderAndCanBePaged) {
   TestServer t;
   for (const auto* name : {"c", "a", "b"}) {
     t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"{}"}},"rules":[]}})", name));
@@ -280,7 +280,7 @@ TEST(ApiServer, ListIsInKeyOrderAndCanBePaged) {
   EXPECT_EQ(t.call("GET", "/core/roles?limit=2&continue=zzz.1").status, 410);
 }
 
-TEST(ApiServer, BlockingWaitsForThisObject) {
+TEST(W14, BlockingWaitsForThisObject) {
   TestServer t;
   t.call("POST", std::string(kApps), std::string(kMinimal));
   // A minute of waiting, then the ordinary answer.
@@ -308,7 +308,7 @@ TEST(ApiServer, LeasesHaveOneHolderAndFenceWrites) {
   EXPECT_EQ(t.call("GET", "/core/leases/scheduler").status, 404);  // not renewed: gone
 }
 
-TEST(ApiServer, RolesDecideUnderRbac) {
+TEST(W37, RolesDecideUnderRbac) {
   auto options = TestServer::open_to_all();
   options.auth.client_certificates = true;
   options.auth.mode = access::Authorization::rbac;
@@ -326,7 +326,7 @@ TEST(ApiServer, RolesDecideUnderRbac) {
   EXPECT_EQ(t.world.run(anonymous->send({"GET", "/core/roles", {}, ""}))->status, 401);
 }
 
-TEST(ApiServer, ARoleForOneNamespaceShowsThatNamespaceOnly) {
+TEST(W20, ARoleForOneNamespaceShowsThatNamespaceOnly) {
   auto options = TestServer::open_to_all();
   options.auth.client_certificates = true;
   options.auth.mode = access::Authorization::rbac;

@@ -1,29 +1,10 @@
 #include "server/auth.h"
 
 #include "api/core/role.h"
-#include "base/encoding.h"
 
 namespace krake::server {
 
 namespace {
-
-access::Verb verb_of(Verb verb) {
-  switch (verb) {
-    case Verb::create:
-      return access::Verb::create;
-    case Verb::list:
-      return access::Verb::list;
-    case Verb::list_all:
-      return access::Verb::list_all;
-    case Verb::get:
-      return access::Verb::get;
-    case Verb::update:
-      return access::Verb::update;
-    case Verb::delete_:
-      return access::Verb::delete_;
-  }
-  return access::Verb::get;
-}
 
 template <class T>
 std::optional<T> decode_cached(const CachedObject& object) {
@@ -33,41 +14,22 @@ std::optional<T> decode_cached(const CachedObject& object) {
 }
 
 // What upstream's role sets do not grant because it did not exist: to each controller its own lease, and reading what
-// it watches.
-bool implicit_right(const std::string& user, const Route& route) {
+// it watches. The garbage collector has no use for secrets.
+bool implicit_right(const std::string& user, const Right& right) {
   constexpr std::string_view prefix = "system:";
-  constexpr std::string_view controllers[] = {"scheduler", "gc", "kubernetes-application", "kubernetes-cluster"};
-  if (!user.starts_with(prefix)) return false;
+  constexpr std::string_view controllers[] = {"scheduler",          "gc",     "kubernetes-application",
+                                              "kubernetes-cluster", "magnum", "infrastructure"};
+  if (!right.kind || !user.starts_with(prefix)) return false;
   const std::string_view controller = std::string_view(user).substr(prefix.size());
   if (std::ranges::find(controllers, controller) == std::end(controllers)) return false;
-  const bool reads = route.verb() == "get" || route.verb() == "list";
-  if (route.kind->leased) return reads || route.name == controller;
-  return reads && (route.kind->group == "kubernetes" || route.kind->group == "core") && route.kind->plural != "roles" &&
-         route.kind->plural != "rolebindings";
+  const bool reads = right.verb == access::Verb::get || right.verb == access::Verb::list;
+  if (right.kind->leased) return reads || right.name == controller;
+  const std::string_view plural = right.kind->plural;
+  if (!reads || plural == "roles" || plural == "rolebindings") return false;
+  return right.resource == plural || (controller != "gc" && right.resource == fmt::format("{}/secrets", plural));
 }
 
 }  // namespace
-
-Result<std::string> authenticate(const AuthOptions& options, const ServerRequest& request) {
-  if (options.static_user) return *options.static_user;
-  if (!options.tokens.empty()) {
-    if (const auto header = request.headers.get("Authorization"); header && !header->empty()) {
-      constexpr std::string_view scheme = "Bearer ";
-      std::string_view given = *header;
-      if (iequals(given.substr(0, scheme.size()), scheme)) given.remove_prefix(scheme.size());
-      const std::string* user = nullptr;
-      // All are looked at, so that the time does not tell which one nearly matched.
-      for (const auto& [token, name] : options.tokens) {
-        if (constant_time_equal(token, given)) user = &name;
-      }
-      if (user) return *user;
-      return fail(Code::unauthenticated, "The bearer token is not known.");
-    }
-  }
-  if (options.client_certificates && !request.peer.common_name.empty()) return request.peer.common_name;
-  if (options.allow_anonymous) return std::string(kAnonymous);
-  return fail(Code::unauthenticated, "No user has been authenticated.");
-}
 
 Authorizer::Authorizer(AuthOptions options, Cache& cache) : options_(std::move(options)) {
   cache.on_change(
@@ -80,26 +42,43 @@ void Authorizer::changed(const Kind& kind, const std::string& name, const Cached
   ++version_;
   if (kind.name == Role::kKindName) {
     const auto role = object ? decode_cached<Role>(*object) : std::nullopt;
-    if (!role) return index_.remove_role(name);
-    std::vector<access::Rule> rules;
-    for (const auto& rule : role->rules) {
-      access::Rule& compiled = rules.emplace_back();
-      compiled.api = rule.api;
-      compiled.resources = rule.resources;
-      compiled.namespaces = rule.namespaces;
-      for (const auto verb : rule.verbs) compiled.verbs.push_back(verb_of(verb));
-    }
-    index_.upsert_role(name, rules);
+    if (!role || (options_.access.strict_roles && role->metadata.deleted)) return index_.remove_role(name);
+    index_.upsert_role(name, server::rules_of(*role));
   } else {
     const auto binding = object ? decode_cached<RoleBinding>(*object) : std::nullopt;
-    if (!binding) return index_.remove_binding(name);
+    if (!binding || (options_.access.strict_roles && binding->metadata.deleted)) return index_.remove_binding(name);
     index_.upsert_binding(name, binding->users, binding->roles);
   }
 }
 
+Right right_of(const Route& route) {
+  return {.kind = route.kind,
+          .api = route.group(),
+          .resource = route.resource(),
+          .verb = access::parse_verb(route.verb()).value_or(access::Verb::get),
+          .ns = route.ns,
+          .name = route.name};
+}
+
+Right right_on_part(const Route& route, std::string_view part, access::Verb verb) {
+  Right right = right_of(route);
+  right.resource = fmt::format("{}/{}", route.kind->plural, part);
+  right.verb = verb;
+  return right;
+}
+
 Status Authorizer::allowed(const std::string& user, const Route& route) const {
-  // It has every secret: nobody gets it without a name, whatever the mode.
-  if (route.operation == Operation::backup && user == kAnonymous) return fail(Code::unauthenticated, "Unauthorized");
+  Right right = right_of(route);
+  auto answer = allowed(user, right);
+  if (answer || !route.subresource || options_.mode != access::Authorization::rbac) return answer;
+  // Upstream grants some sub-resources under another's name; its own does as well (W40).
+  right.resource = fmt::format("{}/{}", route.kind->plural, route.subresource->name);
+  return allowed(user, right);
+}
+
+Status Authorizer::allowed(const std::string& user, const Right& right) const {
+  // A backup has every secret: nobody gets it without a name, whatever the mode.
+  if (!right.kind && user == kAnonymous) return fail(Code::unauthenticated, "Unauthorized");
   switch (options_.mode) {
     case access::Authorization::always_allow:
       return {};
@@ -109,29 +88,47 @@ Status Authorizer::allowed(const std::string& user, const Route& route) const {
       break;
   }
   if (user == kAnonymous) return fail(Code::unauthenticated, "Unauthorized");
-  if (options_.implicit_controller_rights && route.kind && implicit_right(user, route)) return {};
-  const auto verb = access::parse_verb(route.verb());
-  const std::string resource = route.resource();
-  access::Request request{.api = route.group(), .resource = resource, .verb = verb.value_or(access::Verb::get)};
-  if (!route.ns.empty()) request.ns = route.ns;
-  if (verb && index_.allowed(user, request)) return {};
-  // Upstream grants some sub-resources under another's name; its own does as well (W40).
-  if (verb && route.subresource) {
-    const std::string own = fmt::format("{}/{}", route.kind->plural, route.subresource->name);
-    request.resource = own;
-    if (own != resource && index_.allowed(user, request)) return {};
-  }
+  if (options_.implicit_controller_rights && implicit_right(user, right)) return {};
+  access::Request request{.api = right.api, .resource = right.resource, .verb = right.verb, .ns = {}};
+  if (!right.ns.empty()) request.ns = right.ns;
+  if (index_.allowed(user, request)) return {};
   return fail(Code::forbidden, "Forbidden");
 }
 
-access::NamespaceScope Authorizer::scope(const std::string& user, const Route& route) const {
+access::NamespaceScope Authorizer::namespaces(const std::string& user, const Right& right) const {
+  const bool all = allowed(user, right).has_value();
   // Namespaces limit nothing where there are none (api-contract 7.5).
-  if (options_.mode != access::Authorization::rbac || !route.kind->namespaced) return {.all = true, .names = {}};
-  if (options_.implicit_controller_rights && implicit_right(user, route)) return {.all = true, .names = {}};
-  const std::string resource = route.resource();
-  const auto verb = access::parse_verb(route.verb());
-  return index_.namespaces(
-      user, {.api = route.kind->group, .resource = resource, .verb = verb.value_or(access::Verb::list), .ns = {}});
+  const bool by_rules = options_.mode == access::Authorization::rbac && right.kind->namespaced &&
+                        !(options_.implicit_controller_rights && implicit_right(user, right));
+  if (!by_rules) return {.all = all, .names = {}};
+  return index_.namespaces(user, {.api = right.api, .resource = right.resource, .verb = right.verb, .ns = {}});
+}
+
+access::NamespaceScope Authorizer::scope(const std::string& user, const Route& route) const {
+  if (!options_.access.filter_namespaces || !route.kind->namespaced) return {.all = true, .names = {}};
+  return namespaces(user, right_of(route));
+}
+
+Sight Authorizer::sight(const std::string& user, const Kind& kind) const {
+  Sight sight{.kind = &kind};
+  if (!options_.access.redact_secrets || !kind.mask) return sight;
+  sight.secrets = namespaces(user, {.kind = &kind,
+                                    .api = kind.group,
+                                    .resource = fmt::format("{}/secrets", kind.plural),
+                                    .verb = access::Verb::get,
+                                    .ns = {},
+                                    .name = {}});
+  return sight;
+}
+
+bool Authorizer::may_force(const std::string& user, const Route& route) const {
+  return !options_.access.force_needs_right ||
+         allowed(user, right_on_part(route, "force", access::Verb::delete_)).has_value();
+}
+
+Status Authorizer::may_grant(const std::string& user, const Object* stored, const Object& wanted) const {
+  if (!options_.access.strict_roles || options_.mode != access::Authorization::rbac) return {};
+  return check_grant(index_, user, stored, wanted);
 }
 
 }  // namespace krake::server

@@ -76,6 +76,37 @@ SharedBytes event_line(std::string_view type, const CachedObject& object, Told t
   return share_bytes(std::move(line));
 }
 
+namespace {
+// `line`, which tells of `object`, with `bytes` in its place.
+std::string retold(std::string_view line, std::string_view object, std::string_view bytes) {
+  constexpr std::string_view member = R"("object":)";
+  const std::size_t begin = line.find(member) + member.size();
+  return fmt::format("{}{}{}", line.substr(0, begin), bytes, line.substr(begin + object.size()));
+}
+}  // namespace
+
+CachedPtr without_secrets(const Kind& kind, const CachedPtr& object) {
+  if (object->redacted) return object->redacted;
+  // Should it ever not be JSON, nothing of it is shown.
+  auto document = json::parse(*object->bytes).value_or(json::Value());
+  kind.mask(document);
+  const std::string bytes = json::print(document);
+  auto twin = std::make_shared<CachedObject>(*object);
+  twin->line = share_bytes(retold(*object->line, *object->bytes, bytes));
+  twin->bytes =
+      twin->line.part(twin->line->find(R"("object":)") + std::string_view(R"("object":)").size(), bytes.size());
+  object->redacted = std::move(twin);
+  return object->redacted;
+}
+
+SharedBytes line_without_secrets(const Kind& kind, const WatchLine& event) {
+  const auto twin = without_secrets(kind, event.object);
+  const bool own = event.line->data() == event.object->line->data();
+  if (own) return twin->line;
+  if (!event.redacted) event.redacted = share_bytes(retold(*event.line, *event.object->bytes, *twin->bytes));
+  return event.redacted;
+}
+
 json::Value stored_document(const CachedObject& object) {
   auto document = json::parse(*object.bytes);
   if (!document || !document->is_object()) return nullptr;

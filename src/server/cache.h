@@ -40,6 +40,8 @@ struct CachedObject {
   Labels labels;
   std::string state;           // status.state; empty when the kind has none
   std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
+  // The same without secrets, made when somebody first asks for it.
+  mutable std::shared_ptr<const CachedObject> redacted = nullptr;
 };
 using CachedPtr = std::shared_ptr<const CachedObject>;
 // Decodable again: what the store has, without the resource_version clients see (a lease keeps its epoch). Null should
@@ -61,7 +63,11 @@ struct WatchLine {
   bool removed = false;
   CachedPtr before;  // the object as it was, when something changed that a selection looks at
   bool before_unknown = false;
+  mutable SharedBytes redacted = nullptr;  // `line` without secrets, made when somebody first asks for it
 };
+// What those see who may not see secrets: made once for each revision, and shared by all of them. `kind` has a mask.
+CachedPtr without_secrets(const Kind& kind, const CachedPtr& object);
+SharedBytes line_without_secrets(const Kind& kind, const WatchLine& event);
 
 // Where those wait who look at one namespace (or at all), so that what happens elsewhere wakes nobody.
 class EventFeed {

@@ -58,7 +58,7 @@ TEST(Declarative, RepeatingAnyWriteChangesNothingMore) {
   }
 }
 
-TEST(Declarative, APatchThatChangesNothingWritesNothing) {
+TEST(W29, APatchThatChangesNothingWritesNothing) {
   testing::TestServer t;
   t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})");
   const auto before = t.call("GET", "/core/roles/r");

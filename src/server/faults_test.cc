@@ -27,7 +27,7 @@ struct FaultyServer {
   std::shared_ptr<Transport> transport;
 };
 
-TEST(ServerFaults, StoreOutageIsAnswered500AndEndsByItself) {
+TEST(W18, StoreOutageIsAnswered500AndEndsByItself) {
   FaultyServer t;
   t.faulty.set_away(true);
   const auto refused = t.call("POST", "/core/roles", R"({"metadata":{"name":"r"},"rules":[]})");
@@ -151,7 +151,7 @@ TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
   EXPECT_EQ(odd.string_at({"metadata", "created"}), "2026-01-01T00:00:00");
 }
 
-TEST(ServerFaults, AnUnreadableValueIsTakenAwayByForce) {
+TEST(W7, AnUnreadableValueIsTakenAwayByForce) {
   testing::TestServer t;
   EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
   auto stream = t.world.run(t.transport->open({"GET", "/core/roles?watch&heartbeat=0", {}, ""}));
@@ -168,7 +168,7 @@ TEST(ServerFaults, AnUnreadableValueIsTakenAwayByForce) {
   EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
 }
 
-TEST(ServerFaults, RemovalsBeforeARestartAreStillTold) {
+TEST(W5, RemovalsBeforeARestartAreStillTold) {
   FaultyServer t;
   EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
   const auto since = t.server.cache().revision();

@@ -159,6 +159,7 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     const auto unused = !done ? *lease : present ? present->lease : store::LeaseId{0};
     if (unused != 0) (void)co_await store_.revoke(unused);
     if (!done) continue;  // somebody was faster
+    request.committed = done->revision;
     if (auto seen = co_await cache_.wait_for(done->revision); !seen) {
       co_return refuse(Error{Code::timeout, fmt::format("lease '{}' was taken, but this server cannot show it: {}; ask "
                                                         "again",
@@ -192,6 +193,7 @@ Awaitable<Answer> ApiServer::release_lease(Request& request) {
   auto result = co_await store_.commit(std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* done = std::get_if<store::Committed>(&*result)) {
+    request.committed = done->revision;
     co_await shown(done->revision);
     (void)co_await store_.revoke(present->lease);
   } else if (std::get<store::Conflict>(*result).current) {

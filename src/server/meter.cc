@@ -5,10 +5,8 @@
 
 namespace krake::server {
 
-namespace {
-
 std::string resource_of(const Answered& answered) {
-  if (!answered.kind) return "";
+  if (!answered.kind) return answered.operation == Operation::backup ? "backup" : "";
   std::string name(answered.kind->plural);
   if (answered.subresource) {
     name += "/" + std::string(answered.subresource->name);
@@ -17,8 +15,6 @@ std::string resource_of(const Answered& answered) {
   }
   return name;
 }
-
-}  // namespace
 
 void Meter::count(const ServerRequest& request, const Answered& answered) {
   const std::string verb(answered.verb.empty() ? "other" : answered.verb);

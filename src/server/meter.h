@@ -8,8 +8,11 @@
 #include "base/env.h"
 #include "net/http.h"
 #include "server/route.h"
+#include "store/store.h"
 
 namespace krake::server {
+
+using store::Revision;
 
 // What is known of a request when it has been answered.
 struct Answered {
@@ -20,7 +23,17 @@ struct Answered {
   std::string user;
   int status = 0;
   Duration took{};
+  // For the audit log alone, when there is one.
+  std::string request_id{};
+  std::string ns{};
+  std::string name{};
+  Revision revision = 0;     // of what was committed; 0: nothing was
+  bool forced = false;       // a deletion without cleaning up
+  bool may_be_done = false;  // a write that failed, and nobody knows
 };
+
+// As rules name it, but for "applications/retry", which has no rules of its own.
+std::string resource_of(const Answered& answered);
 
 class Meter {
  public:

@@ -110,7 +110,7 @@ ServerOptions small_limits() {
   return options;
 }
 
-TEST(Overload, LeasesAreRenewedThroughAFloodOfListsAndSlowBodies) {
+TEST(W39, LeasesAreRenewedThroughAFloodOfListsAndSlowBodies) {
   testing::TestServer t(small_limits());
   for (int i = 0; i < 200; ++i)
     ASSERT_EQ(t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"r{}"}},"rules":[]}})", i)).status,

@@ -3,6 +3,7 @@
 #include "base/encoding.h"
 #include "expr/constraint.h"
 #include "server/api_server.h"
+#include "server/openapi.h"
 
 namespace krake::server {
 
@@ -91,11 +92,13 @@ std::expected<Selection, Problem> selection_of(const Query& query) {
 // an end to how long a reader may take.
 class ListSource final : public ReplySource {
  public:
-  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, std::optional<Pool::Share> place)
+  ListSource(Clock& clock, std::string head, std::vector<CachedPtr> objects, Sight sight,
+             std::optional<Pool::Share> place)
       : clock_(clock),
         end_(clock.now() + kListLimit),
         head_(std::move(head)),
         objects_(std::move(objects)),
+        sight_(std::move(sight)),
         place_(std::move(place)) {}
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
     if (done_) co_return false;
@@ -104,8 +107,9 @@ class ListSource final : public ReplySource {
     std::size_t size = 0;
     while (at_ < objects_.size() && size < kSliceBytes) {
       if (at_ > 0) batch.push_back(comma());
-      size += objects_[at_]->bytes->size();
-      batch.push_back(objects_[at_]->bytes);
+      const auto bytes = sight_.of(objects_[at_])->bytes;
+      size += bytes->size();
+      batch.push_back(bytes);
       objects_[at_++].reset();
     }
     if (at_ == objects_.size()) {
@@ -130,6 +134,7 @@ class ListSource final : public ReplySource {
   Mono end_;
   std::string head_;
   std::vector<CachedPtr> objects_;
+  Sight sight_;
   std::optional<Pool::Share> place_;
   std::size_t at_ = 0;
   bool done_ = false;
@@ -143,6 +148,7 @@ struct WatchOptions {
   std::optional<Duration> heartbeat;
   bool bookmarks = false;
   Selection selection;
+  Sight sight;
 };
 
 // Events by position in the kind's ring. A watcher the ring has overtaken is cut: its client lists again.
@@ -207,6 +213,7 @@ class WatchSource final : public ReplySource {
     if (options_.authorized == authorizer_.version()) return {};
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
     options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
+    options_.sight = authorizer_.sight(options_.user, *options_.route.kind);
     options_.authorized = authorizer_.version();
     return {};
   }
@@ -233,19 +240,22 @@ class WatchSource final : public ReplySource {
   // To a watcher with a selection, an object that leaves it is deleted and one that enters it is added.
   SharedBytes shown(const WatchLine& event) const {
     const bool now = options_.selection.admits(*event.object);
-    if (event.before_unknown)
-      return now ? event.line : event_line("DELETED", *event.object, {event.revision, event.gap});
-    if (event.removed || !event.before) return now ? event.line : nullptr;
+    const auto other = [&](std::string_view type) {
+      return event_line(type, *options_.sight.of(event.object), {event.revision, event.gap});
+    };
+    if (event.before_unknown) return now ? options_.sight.line(event) : other("DELETED");
+    if (event.removed || !event.before) return now ? options_.sight.line(event) : nullptr;
     const bool before = options_.selection.admits(*event.before);
-    if (now == before) return now ? event.line : nullptr;
-    return event_line(now ? "ADDED" : "DELETED", *event.object, {event.revision, event.gap});
+    if (now == before) return now ? options_.sight.line(event) : nullptr;
+    return other(now ? "ADDED" : "DELETED");
   }
   // In slices, like a list.
   void send_initial(std::vector<SharedBytes>& batch) {
     std::size_t size = 0;
     while (sent_ < initial_->size() && size < kSliceBytes) {
-      const CachedPtr object = std::move((*initial_)[sent_++]);
+      CachedPtr object = std::move((*initial_)[sent_++]);
       if (!options_.selection.admits(*object)) continue;  // roles may have changed
+      object = options_.sight.of(object);
       batch.push_back(share_bytes(R"({"type":"ADDED","object":)"));
       batch.push_back(object->bytes);
       batch.push_back(share_bytes(fmt::format(",\"revision\":\"{}\"}}\n", object->modified)));
@@ -271,8 +281,7 @@ class WatchSource final : public ReplySource {
 };
 
 // If-None-Match: *, or entity tags, weak or not (RFC 9110 13.1.2).
-bool names_revision(std::string_view header, Revision revision) {
-  const std::string wanted = fmt::format("\"{}\"", revision);
+bool names_tag(std::string_view header, std::string_view wanted) {
   while (!header.empty()) {
     const auto comma = header.find(',');
     auto tag = header.substr(0, comma);
@@ -285,12 +294,30 @@ bool names_revision(std::string_view header, Revision revision) {
   return false;
 }
 
-bool flag(const Query& query, std::string_view name) {
-  const auto* value = find_parameter(query, name);
-  return value && (*value == "true" || *value == "1");
+ServerReply not_modified(std::string etag) {
+  ServerReply reply;
+  reply.status = 304;
+  reply.headers.add("ETag", std::move(etag));
+  return reply;
 }
 
 }  // namespace
+
+// Made for the first who asks, and the same for all.
+Answer ApiServer::openapi(const Request& request) {
+  if (!openapi_) {
+    auto document = json::print(openapi_document(registry_, options_.version));
+    openapi_etag_ = fmt::format("\"{}\"", sha256_hex(document).substr(0, 32));
+    openapi_ = share_bytes(std::move(document));
+  }
+  const auto none_match = request.http.headers.get("If-None-Match");
+  if (none_match && names_tag(*none_match, openapi_etag_)) return not_modified(openapi_etag_);
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/json; charset=utf-8");
+  reply.headers.add("ETag", openapi_etag_);
+  reply.body.push_back(openapi_);
+  return reply;
+}
 
 Awaitable<Answer> ApiServer::read(Request& request) {
   const auto* consistency = find_parameter(request.query, "consistency");
@@ -300,15 +327,20 @@ Awaitable<Answer> ApiServer::read(Request& request) {
   const auto object = load(request);
   if (!object) co_return refuse(missing(request));
   if (const auto none_match = request.http.headers.get("If-None-Match");
-      none_match && names_revision(*none_match, object->modified)) {
-    ServerReply reply;
-    reply.status = 304;
-    reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
-    co_return reply;
+      none_match && names_tag(*none_match, fmt::format("\"{}\"", object->modified))) {
+    co_return not_modified(fmt::format("\"{}\"", object->modified));
   }
-  auto reply = object_reply(*object);
+  auto reply = object_reply(request, object);
   if (request.route.kind->leased) reply.headers.add("Krake-Epoch", epoch_of(*object));
   co_return reply;
+}
+
+// What nobody can decode is left out, and that is told (W7).
+void ApiServer::warn_of_unreadable(Request& request) {
+  const auto count = cache_.of(*request.route.kind).unreadable.size();
+  if (count == 0) return;
+  request.warnings.push_back(
+      fmt::format("{} stored values of {} cannot be read and are left out", count, request.route.kind->plural));
 }
 
 Awaitable<Answer> ApiServer::list(Request& request) {
@@ -331,6 +363,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
     limit = std::min(limit, kMaxPage);
   }
   selection->namespaces = authorizer_.scope(request.user, request.route);
+  warn_of_unreadable(request);
   Revision revision = cache_.revision();
   std::shared_ptr<const std::vector<CachedPtr>> all;
   Page page;
@@ -379,7 +412,8 @@ Awaitable<Answer> ApiServer::list(Request& request) {
                                                    "like this",
                                                    admission_.list_streams.used())});
   }
-  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown), std::move(place));
+  auto source = std::make_unique<ListSource>(env_.clock, std::move(head), std::move(shown),
+                                             authorizer_.sight(request.user, *request.route.kind), std::move(place));
   if (small) {
     // Small: one piece with its length.
     bool more = true;
@@ -457,13 +491,15 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   }
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  warn_of_unreadable(request);
   auto& kind = cache_.of(*request.route.kind);
   WatchOptions options{.ns = request.route.ns,
                        .user = request.user,
                        .route = request.route,
                        .authorized = request.authorized,  // roles may have changed since: then it is asked again
-                       .bookmarks = flag(request.query, "bookmarks"),
-                       .selection = *selection_of(request.query)};
+                       .bookmarks = switched_on(request.query, "bookmarks"),
+                       .selection = *selection_of(request.query),
+                       .sight = authorizer_.sight(request.user, *request.route.kind)};
   options.selection.namespaces = authorizer_.scope(request.user, request.route);
   const auto heartbeat = *heartbeat_of(request.query);
   const std::int64_t seconds = heartbeat ? std::min<std::int64_t>(*heartbeat, 1'000'000) : 10;
@@ -486,7 +522,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
           Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
     }
     position = kind.position_after(revision);
-  } else if (flag(request.query, "initial")) {
+  } else if (switched_on(request.query, "initial")) {
     initial.emplace();
     const auto prefix = options.ns.empty() ? kind.kind.storage_prefix() : kind.kind.storage_prefix() + options.ns + "/";
     for (auto it = kind.objects.lower_bound(prefix); it != kind.objects.end() && it->first.starts_with(prefix); ++it) {

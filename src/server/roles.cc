@@ -32,23 +32,48 @@ ShippedRoles shipped_roles() {
   ShippedRoles out;
   const json::Value leases = rule("core", {"leases"}, {"get", "list", "update", "delete"});
   grant(out, "system:admin", {rule("", {""}, {"create", "list", "get", "update", "delete"})}, "system");
+  const std::initializer_list<std::string_view> all = {"list", "get", "update", "delete"};
+  grant(out, "system:gc",
+        {rule("core",
+              {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders", "roles", "rolebindings"}, all),
+         rule("kubernetes", {"applications", "clusters"}, all),
+         rule("infrastructure", {"globalinfrastructureproviders", "infrastructureproviders", "globalclouds", "clouds"},
+              all),
+         rule("openstack", {"projects", "magnumclusters"}, all), leases});
   grant(
-      out, "system:gc",
-      {rule("", {""}, {"list", "get"}),
-       rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders", "roles", "rolebindings"},
-            {"update", "delete"}),
-       rule("kubernetes", {"applications", "clusters"}, {"update", "delete"}), leases});
-  grant(out, "system:scheduler",
-        {rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders"}, {"get", "list"}),
-         rule("kubernetes", {"applications", "clusters"}, {"get", "list"}),
-         rule("kubernetes", {"applications/binding", "applications/status", "clusters/status", "clusters/binding"},
-              {"update"}),
-         leases});
+      out, "system:scheduler",
+      {rule("core", {"globalmetrics", "globalmetricsproviders", "metrics", "metricsproviders"}, {"get", "list"}),
+       rule("core", {"globalmetricsproviders/secrets", "metricsproviders/secrets"}, {"get"}),
+       rule("kubernetes", {"applications", "clusters"}, {"get", "list"}),
+       rule("kubernetes", {"applications/binding", "applications/status", "clusters/status", "clusters/binding"},
+            {"update"}),
+       rule("infrastructure", {"globalclouds", "clouds"}, {"get", "list"}),
+       rule("openstack", {"projects"}, {"get", "list"}),
+       rule("openstack", {"magnumclusters"}, {"get", "list", "update"}),
+       rule("openstack", {"magnumclusters/binding", "magnumclusters/status", "projects/status"}, {"update"}), leases});
   grant(out, "system:kubernetes-application",
         {rule("kubernetes", {"applications", "applications/status"}, {"get", "list", "update"}),
-         rule("kubernetes", {"clusters"}, {"get", "list"}), leases});
+         rule("kubernetes", {"clusters"}, {"get", "list"}),
+         rule("kubernetes", {"applications/secrets", "clusters/secrets"}, {"get"}), leases});
   grant(out, "system:kubernetes-cluster",
-        {rule("kubernetes", {"clusters", "clusters/status"}, {"get", "list", "update"}), leases});
+        {rule("kubernetes", {"clusters", "clusters/status"}, {"get", "list", "update"}),
+         rule("kubernetes", {"clusters/secrets"}, {"get"}), leases});
+  grant(out, "system:infrastructure",
+        {rule("kubernetes", {"clusters", "clusters/status"}, {"get", "list", "update"}),
+         rule("infrastructure", {"globalinfrastructureproviders", "infrastructureproviders", "globalclouds", "clouds"},
+              {"get", "list"}),
+         rule("kubernetes", {"clusters/secrets"}, {"get"}),
+         rule("infrastructure",
+              {"globalinfrastructureproviders/secrets", "infrastructureproviders/secrets", "globalclouds/secrets",
+               "clouds/secrets"},
+              {"get"}),
+         leases});
+  grant(out, "system:magnum",
+        {rule("openstack", {"magnumclusters"}, {"get", "list", "update"}),
+         rule("openstack", {"magnumclusters/status"}, {"update"}), rule("openstack", {"projects"}, {"get", "list"}),
+         rule("openstack", {"projects/secrets"}, {"get"}),
+         rule("kubernetes", {"clusters"}, {"create", "get", "list", "update"}),
+         rule("kubernetes", {"clusters/secrets"}, {"get"}), leases});
   grant(out, "system:complete-hook", {rule("kubernetes", {"applications/complete"}, {"update"})});
   grant(out, "system:shutdown-hook", {rule("kubernetes", {"applications/shutdown"}, {"update"})});
   return out;

@@ -15,6 +15,9 @@ enum class Operation {
   index,
   me,
   release,
+  openapi,
+  review,  // POST /me/access
+  rules,   // GET /me/rules
   backup,
   create,
   list,
@@ -39,6 +42,10 @@ struct Route {
 
   bool on_object() const { return !name.empty(); }
   bool guarded() const { return kind != nullptr || operation == Operation::backup; }  // needs a right
+  // Needs nothing but a name, and yet the stored roles.
+  bool about_oneself() const {
+    return operation == Operation::me || operation == Operation::review || operation == Operation::rules;
+  }
   std::string_view group() const { return kind ? kind->group : "core"; }
   std::string resource() const;   // RBAC: "applications", "applications/status"
   std::string_view verb() const;  // RBAC; empty when only authentication is asked for
@@ -52,7 +59,17 @@ struct Routed {
 
 Routed route(const Registry& registry, std::string_view method, std::string_view path);
 
+// Every route there is, for those who describe them: `path` has {namespace} and {name} for what varies, as has `route`.
+struct RouteTemplate {
+  std::string_view method;
+  std::string path;
+  Route route;
+};
+std::vector<RouteTemplate> all_routes(const Registry& registry);
+
 using Query = std::vector<std::pair<std::string, std::string>>;
 const std::string* find_parameter(const Query& query, std::string_view name);
+// NAME=true, True or 1 (W15).
+bool switched_on(const Query& query, std::string_view name);
 
 }  // namespace krake::server

@@ -82,7 +82,7 @@ TEST(SharedStore, WhatOneServerWritesEachOtherShowsAtOnce) {
   EXPECT_EQ(a.call("GET", "/core/roles").body, b.call("GET", "/core/roles").body);
 }
 
-TEST(SharedStore, ARolePutStraightIntoTheStoreCountsForTheNextRequest) {
+TEST(W21, ARolePutStraightIntoTheStoreCountsForTheNextRequest) {
   Shared t;
   auto options = testing::TestServer::open_to_all();
   options.auth.mode = access::Authorization::rbac;
@@ -267,7 +267,7 @@ TEST(SharedStore, AServerThatIsBehindWaitsForTheRevisionOfAWatch) {
 }
 
 // Between the look at the cache and the commit: the store's own guards decide.
-TEST(SharedStore, WhoWasFasterWinsAlsoInTheLastMoment) {
+TEST(W2, WhoWasFasterWinsAlsoInTheLastMoment) {
   Shared t;
   const auto inner = t.open();
   testing::StoreDouble store(t.world.env.executor, *inner);

@@ -5,6 +5,7 @@
 #include "base/testing.h"
 #include "net/inproc/inproc.h"
 #include "server/api_server.h"
+#include "server/roles.h"
 #include "store/memory/memory_store.h"
 
 namespace krake::testing {
@@ -25,9 +26,32 @@ struct TestServer {
     return options;
   }
 
+  // As a site has it: each controller may do what its own role says and nothing else. alice is an administrator.
+  static server::ServerOptions under_shipped_roles() {
+    auto shipped = shipped_roles();
+    server::ServerOptions options;
+    options.auth.client_certificates = true;
+    options.auth.mode = access::Authorization::rbac;
+    options.auth.implicit_controller_rights = false;
+    options.default_roles = std::move(shipped.roles);
+    options.default_role_bindings = std::move(shipped.bindings);
+    options.default_role_bindings.emplace_back(json::Object{{"metadata", json::Object{{"name", "alice"}}},
+                                                            {"users", json::Array{"alice"}},
+                                                            {"roles", json::Array{"role:system"}}});
+    return options;
+  }
+  // A line to the server that is vouched for as that user; empty: nobody.
+  std::shared_ptr<Transport> as(std::string user) {
+    return make_inproc_transport(server.handler(), Peer{.common_name = std::move(user), .address = {}}, world.clock);
+  }
+
   HttpResponse call(std::string method, std::string target, std::string body = {}, Headers headers = {}) {
-    auto answer = world.run(transport->send({std::move(method), std::move(target), std::move(headers), std::move(body)},
-                                            {.timeout = std::chrono::minutes(5)}));
+    return call_as(*transport, std::move(method), std::move(target), std::move(body), std::move(headers));
+  }
+  HttpResponse call_as(Transport& line, std::string method, std::string target, std::string body = {},
+                       Headers headers = {}) {
+    auto answer = world.run(line.send({std::move(method), std::move(target), std::move(headers), std::move(body)},
+                                      {.timeout = std::chrono::minutes(5)}));
     if (!answer) throw std::runtime_error(answer.error().message);
     return std::move(*answer);
   }

@@ -59,7 +59,7 @@ TEST(WatchUnderPressure, WhoIsStillReadingTheInitialObjectsWhenTheRingTurnsOverI
   EXPECT_EQ(watch.next(), "");
 }
 
-TEST(WatchUnderPressure, WhatHappensInOtherNamespacesCutsNobody) {
+TEST(W6, WhatHappensInOtherNamespacesCutsNobody) {
   TestServer t(small_ring());
   const auto metric = [&](const std::string& ns, int i) {
     const auto body = fmt::format(

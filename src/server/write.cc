@@ -124,6 +124,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
   }
   if (!object) co_return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, *body, *object)) co_return refuse(std::move(*unknown));
   auto& meta = object->meta();
   if (kind.namespaced) {
     meta.namespace_ = request.route.ns;
@@ -134,6 +135,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   meta.created = meta.modified = stamp(nullptr);
   meta.deleted.reset();
   object->reset_status();
+  if (auto refused = look_at(request, nullptr, *object)) co_return refuse(std::move(*refused));
   auto guard = leader_guard(request);
   if (!guard) co_return refuse(guard.error());
 
@@ -153,9 +155,11 @@ Awaitable<Answer> ApiServer::create(Request& request) {
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
+  request.committed = revision;
+  request.created = meta.name;
   co_await shown(revision);
   const auto cached = draft.committed(revision, revision);
-  ServerReply reply = object_reply(*cached);
+  ServerReply reply = object_reply(request, cached);
   if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
       blocking && *blocking != "False") {
     co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
@@ -209,7 +213,10 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     }
     auto mutation = mutate(*stored, document, stamp(cached.get()));
     if (!mutation) co_return refuse(mutation.error());
-    if (mutation->unchanged) co_return object_reply(*cached);
+    if (mutation->unchanged) co_return object_reply(request, cached);
+    if (mutation->object) {
+      if (auto refused = look_at(request, stored.get(), *mutation->object)) co_return refuse(std::move(*refused));
+    }
 
     store::Txn txn;
     txn.guards.push_back(store::Guard::modified_at(cached->key, cached->modified));
@@ -241,16 +248,14 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       continue;
     }
     const Revision revision = std::get<store::Committed>(*result).revision;
+    request.committed = revision;
     co_await shown(revision);
     if (mutation->remove_key) {
       std::string body;
       (mutation->answer ? *mutation->answer : *mutation->object).encode(body);
-      ServerReply reply;
-      reply.headers.add("Content-Type", "application/json; charset=utf-8");
-      reply.body.push_back(share_bytes(std::move(body)));
-      co_return reply;
+      co_return document_reply(request, json::parse(body).value_or(json::Value()));
     }
-    co_return object_reply(*draft->committed(cached->created, revision));
+    co_return object_reply(request, draft->committed(cached->created, revision));
   }
 }
 
@@ -264,9 +269,14 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
   if (!wanted) co_return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, *body, *wanted)) co_return refuse(std::move(*unknown));
+  const auto meant = meant_by(request, std::move(*body), wanted);
   co_return co_await modify(
-      request, [&kind, wanted](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-        auto merged = merge_update(kind, *wanted, stored, now, true);
+      request,
+      [&kind, meant](const Object& stored, json::Value& document, DateTime now) -> std::expected<Mutation, Problem> {
+        const auto object = meant(stored, document);
+        if (!object) return refuse(object.error());
+        auto merged = merge_update(kind, **object, stored, now, true);
         if (!merged) return refuse(merged.error());
         if (!*merged) return Mutation{.unchanged = true};
         const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
@@ -289,8 +299,9 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
   const auto change = std::make_shared<json::Value>(std::move(*body));
   co_return co_await modify(
       request,
-      [&kind, change, on_status](const Object& stored, json::Value& document,
-                                 DateTime now) -> std::expected<Mutation, Problem> {
+      [this, &request, &kind, change, on_status](const Object& stored, json::Value& document,
+                                                 DateTime now) -> std::expected<Mutation, Problem> {
+        const auto before = sees_secrets(request) ? json::Value() : document;
         if (on_status) {
           json::Object status;
           if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
@@ -298,9 +309,11 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
         } else {
           json::merge_patch(document, *change);
         }
+        if (!before.is_null()) document = with_secrets(request, std::move(document), before);
         FieldErrors errors;
         const auto wanted = kind.decode(kind, document, Form::full, errors);
         if (!wanted) return refuse(invalid(errors));
+        if (auto unknown = unknown_keys(request, *change, *wanted)) return refuse(std::move(*unknown));
         if (on_status) {
           if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
             return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
@@ -324,6 +337,27 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
       });
 }
 
+// What the body of a PUT means for the object as it is stored: read again where it has masked secrets, and of the same
+// uid where that is looked at (W32).
+ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const {
+  const bool masked = !sees_secrets(request);
+  return [this, &request, masked, body = std::make_shared<json::Value>(std::move(body)), wanted](
+             const Object& stored, const json::Value& document) -> std::expected<std::shared_ptr<Object>, Problem> {
+    const auto& given = wanted->meta().uid;
+    if (options_.auth.access.check_uid && !given.empty() && given != stored.meta().uid) {
+      return refuse(Problem{.status = 409,
+                            .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
+                                                  describe(stored.kind(), stored.meta()), stored.meta().uid, given)});
+    }
+    if (!masked) return wanted;
+    FieldErrors errors;
+    std::shared_ptr<Object> object =
+        stored.kind().decode(stored.kind(), with_secrets(request, *body, document), Form::full, errors);
+    if (!object) return refuse(invalid(errors));
+    return object;
+  };
+}
+
 Awaitable<Answer> ApiServer::status(Request& request) {
   const Kind& kind = *request.route.kind;
   auto body = co_await read_body(request);
@@ -331,13 +365,17 @@ Awaitable<Answer> ApiServer::status(Request& request) {
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
   if (!wanted) co_return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, *body, *wanted)) co_return refuse(std::move(*unknown));
+  const auto meant = meant_by(request, std::move(*body), wanted);
   co_return co_await modify(
-      request, [wanted](const Object& stored, json::Value&, DateTime) -> std::expected<Mutation, Problem> {
-        if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
+      request, [meant](const Object& stored, json::Value& document, DateTime) -> std::expected<Mutation, Problem> {
+        const auto object = meant(stored, document);
+        if (!object) return refuse(object.error());
+        if (const auto field = (*object)->changed_immutable_status(stored); !field.empty()) {
           return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
         }
         auto merged = stored.clone();
-        merged->take_status(*wanted);
+        merged->take_status(**object);
         return Mutation{.object = std::move(merged)};
       });
 }
@@ -354,23 +392,29 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
     if (!given) co_return refuse(given.error());
     FieldErrors errors;
     if (!sub.validate(*given, errors)) co_return refuse(invalid(errors));
+    if (auto refused = look_at_target(request, *given)) co_return refuse(std::move(*refused));
     body = std::make_shared<json::Value>(std::move(*given));
   }
-  co_return co_await modify(
-      request, [&sub, body](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-        auto object = stored.clone();
-        auto done = sub.apply(*object, {.body = body.get(), .now = now});
-        if (!done) {
-          if (done.error().code == Code::invalid_argument) return refuse(update_error(400, done.error().message));
-          return refuse(plain_problem(http_status(done.error().code), done.error().message));
-        }
-        return Mutation{.object = std::move(object)};
-      });
+  co_return co_await modify(request,
+                            [&sub, body, spend = options_.auth.access.one_time_hook_tokens](
+                                const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
+                              auto object = stored.clone();
+                              auto done = sub.apply(*object, {.body = body.get(), .now = now, .spend_token = spend});
+                              if (!done) {
+                                if (done.error().code == Code::invalid_argument)
+                                  return refuse(update_error(400, done.error().message));
+                                return refuse(plain_problem(http_status(done.error().code), done.error().message));
+                              }
+                              return Mutation{.object = std::move(object)};
+                            });
 }
 
-bool ApiServer::forced(const Request& request) {
-  const auto* force = find_parameter(request.query, "force");
-  return force && (*force == "True" || *force == "true" || *force == "1");
+bool ApiServer::forced(const Request& request) { return switched_on(request.query, "force"); }
+
+std::optional<Problem> ApiServer::may_force(const Request& request) const {
+  if (authorizer_.may_force(request.user, request.route)) return std::nullopt;
+  return plain_problem(
+      403, fmt::format("to delete by force one also needs the right to delete {}/force", request.route.kind->plural));
 }
 
 Awaitable<Answer> ApiServer::remove(Request& request) {
@@ -400,12 +444,13 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
 
 // A stored value nobody can decode is no object, but it occupies a name: force takes it away (W7). Nothing when the key
 // holds none.
-Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& request) {
+Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) {
   const Kind& kind = *request.route.kind;
   if (!request.route.names_valid) co_return std::nullopt;
   const auto& unreadable = cache_.of(kind).unreadable;
   const auto it = unreadable.find(kind.storage_key(request.route.ns, request.route.name));
   if (it == unreadable.end()) co_return std::nullopt;
+  if (auto refused = may_force(request)) co_return Answer(refuse(std::move(*refused)));
   const auto precondition = wanted_revision(request);
   if (!precondition) co_return Answer(refuse(precondition.error()));
   if (*precondition && **precondition != it->second) {
@@ -428,17 +473,17 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(const Request& req
     co_return Answer(
         refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
   }
+  request.committed = done->revision;
   co_await shown(done->revision);
-  ServerReply reply;
-  reply.headers.add("Content-Type", "application/json; charset=utf-8");
-  reply.body.push_back(share_bytes(json::print(json::Object{
-      {"api", kind.group}, {"kind", kind.name}, {"metadata", json::Object{{"name", request.route.name}}}})));
-  co_return Answer(std::move(reply));
+  co_return Answer(document_reply(request, json::Object{{"api", kind.group},
+                                                        {"kind", kind.name},
+                                                        {"metadata", json::Object{{"name", request.route.name}}}}));
 }
 
 Awaitable<Answer> ApiServer::force_remove(Request& request) {
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
+  if (auto refused = may_force(request)) co_return refuse(std::move(*refused));
   co_return co_await modify(request,
                             [](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
                               auto answer = stored.clone();
@@ -467,13 +512,10 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
       json::merge_patch(deleted, json::Object{{"status", json::Object{{"state", "DELETED"}}}});
       FieldErrors unknown_state;
       if (kind.kind.decode(kind.kind, deleted, Form::stored, unknown_state)) document = std::move(deleted);
-      ServerReply reply;
-      reply.headers.add("Content-Type", "application/json; charset=utf-8");
-      reply.body.push_back(share_bytes(json::print(document)));
-      co_return reply;
+      co_return document_reply(request, std::move(document));
     }
     object = now;
-    if (lower(now->state) == wanted) co_return object_reply(*now);
+    if (lower(now->state) == wanted) co_return object_reply(request, now);
     co_await uncounted(request, feed->changed.wait_until(env_.clock, deadline));
   }
   co_return otherwise;

@@ -27,6 +27,9 @@ struct MetricSpec {
 };
 BOOST_DESCRIBE_STRUCT(MetricSpec, (), (allowed_values, min, max, provider))
 
+// What looks like a mistake in them (W35).
+void advise_metric(const MetricSpec& spec, std::vector<std::string>& advice);
+
 struct Metric {
   static constexpr std::string_view kApi = "core", kKindName = "Metric", kPlural = "metrics";
   static constexpr bool kNamespaced = true;
@@ -35,6 +38,7 @@ struct Metric {
   Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  static void advise(const Metric& metric, std::vector<std::string>& advice) { advise_metric(metric.spec, advice); }
   friend bool operator==(const Metric&, const Metric&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Metric, (), (metadata, spec))
@@ -47,6 +51,9 @@ struct GlobalMetric {
   Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  static void advise(const GlobalMetric& metric, std::vector<std::string>& advice) {
+    advise_metric(metric.spec, advice);
+  }
   friend bool operator==(const GlobalMetric&, const GlobalMetric&) = default;
 };
 BOOST_DESCRIBE_STRUCT(GlobalMetric, (), (metadata, spec))
@@ -101,6 +108,8 @@ BOOST_DESCRIBE_STRUCT(StaticProvider, (), (metrics))
 
 using MetricsProviderSpec = OneOf<PrometheusProvider, InfluxProvider, KafkaProvider, StaticProvider>;
 
+void advise_provider(const MetricsProviderSpec& spec, std::vector<std::string>& advice);
+
 struct MetricsProvider {
   static constexpr std::string_view kApi = "core", kKindName = "MetricsProvider", kPlural = "metricsproviders";
   static constexpr bool kNamespaced = true;
@@ -109,6 +118,9 @@ struct MetricsProvider {
   Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  static void advise(const MetricsProvider& provider, std::vector<std::string>& advice) {
+    advise_provider(provider.spec, advice);
+  }
   friend bool operator==(const MetricsProvider&, const MetricsProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(MetricsProvider, (), (metadata, spec))
@@ -122,6 +134,9 @@ struct GlobalMetricsProvider {
   Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"metadata", kRequired}, {"spec", kRequired}};
+  static void advise(const GlobalMetricsProvider& provider, std::vector<std::string>& advice) {
+    advise_provider(provider.spec, advice);
+  }
   friend bool operator==(const GlobalMetricsProvider&, const GlobalMetricsProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(GlobalMetricsProvider, (), (metadata, spec))

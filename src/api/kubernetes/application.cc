@@ -42,4 +42,28 @@ void ApplicationSpec::check(const ApplicationSpec& spec, FieldChecks& checks) {
   }
 }
 
+// W35: upstream takes any text and any number here.
+void Application::advise(const Application& application, std::vector<std::string>& advice) {
+  const auto& spec = application.spec;
+  for (const auto& hook : spec.hooks) {
+    if (hook != "complete" && hook != "shutdown")
+      advice.push_back(fmt::format("spec.hooks: '{}' is no hook; known are complete and shutdown", hook));
+  }
+  if (spec.shutdown_failure_strategy && *spec.shutdown_failure_strategy != "give_up" &&
+      *spec.shutdown_failure_strategy != "delete") {
+    advice.push_back(fmt::format("spec.shutdown_failure_strategy: '{}' is not known; known are give_up and delete",
+                                 *spec.shutdown_failure_strategy));
+  }
+  if (spec.storage_migration != "none")
+    advice.push_back(fmt::format("spec.storage_migration: '{}' has no effect", spec.storage_migration));
+  const std::pair<std::string_view, std::optional<Integer>> counters[] = {
+      {"shutdown_grace_time", spec.shutdown_grace_time},
+      {"shutdown_retry_count", spec.shutdown_retry_count},
+      {"backoff", spec.backoff},
+      {"backoff_delay", spec.backoff_delay}};
+  for (const auto& [name, value] : counters) {
+    if (value && *value < 0) advice.push_back(fmt::format("spec.{}: {} is negative", name, value->text()));
+  }
+}
+
 }  // namespace krake

@@ -19,6 +19,10 @@ struct Codec<ToscaSource> {
   static void encode(const ToscaSource& v, std::string& out) { json::print_to(v.value, out); }
 };
 }  // namespace codec
+template <>
+struct schema::SchemaOf<ToscaSource> {
+  static json::Object of(Components&, Use) { return {{"type", schema::string_array({"object", "string"})}}; }
+};
 
 struct ClusterConstraints {
   std::optional<std::vector<expr::LabelConstraint>> labels;
@@ -145,6 +149,7 @@ struct Application {
 
   static constexpr FieldMark kMarks[] = {
       {"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
+  static void advise(const Application& application, std::vector<std::string>& advice);
   friend bool operator==(const Application&, const Application&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Application, (), (metadata, spec, status))

@@ -16,4 +16,9 @@ void ClusterSpec::check(const ClusterSpec& spec, FieldChecks& checks) {
   }
 }
 
+void Cluster::advise(const Cluster& cluster, std::vector<std::string>& advice) {
+  if (cluster.spec.backoff < 0) advice.emplace_back("spec.backoff: it is negative");
+  if (cluster.spec.backoff_delay < 0) advice.emplace_back("spec.backoff_delay: it is negative");
+}
+
 }  // namespace krake

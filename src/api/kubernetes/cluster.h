@@ -119,6 +119,7 @@ struct Cluster {
 
   static constexpr FieldMark kMarks[] = {
       {"metadata", kRequired}, {"spec", kRequired}, {"status", kRequired | kSubresource}};
+  static void advise(const Cluster& cluster, std::vector<std::string>& advice);
   friend bool operator==(const Cluster&, const Cluster&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Cluster, (), (metadata, spec, status))

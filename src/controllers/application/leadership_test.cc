@@ -17,7 +17,7 @@ struct Replica {
       : bench(b),
         env{b.api.world.env.executor, b.api.world.clock, b.api.world.env.random.fork(holder), Log(),
             b.api.world.metrics},
-        transport(std::make_shared<krake::testing::FaultyTransport>(b.api.transport, line)),
+        transport(std::make_shared<krake::testing::FaultyTransport>(b.api.as("system:kubernetes-application"), line)),
         lease_client(transport),
         elector(env, lease_client, {.name = "kubernetes-application", .holder = std::move(holder), .ttl = kTtl}),
         client(transport,

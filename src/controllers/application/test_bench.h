@@ -126,14 +126,14 @@ inline json::Object node_port_service(const std::string& name) {
 }
 
 struct Bench {
-  krake::testing::TestServer api;
+  krake::testing::TestServer api{krake::testing::TestServer::under_shipped_roles()};
   bool api_off = false;
   bool api_hangs = false;
   std::map<std::string, Site> sites;
   TableDialer dialer{api.world.clock};
   Client user{api.transport};
-  Client controllers_client{
-      std::make_shared<Unanswered>(std::make_shared<Switchable>(api.transport, api_off), api.world.clock, api_hangs)};
+  Client controllers_client{std::make_shared<Unanswered>(
+      std::make_shared<Switchable>(api.as("system:kubernetes-application"), api_off), api.world.clock, api_hangs)};
   ApplicationOptions options;
   TickingClock ticking{api.world.clock};
   Env ticking_env{api.world.env.executor, ticking, Random(1), Log(), api.world.metrics};

@@ -63,7 +63,7 @@ struct Bench : testing::ControllerBench {
   std::unique_ptr<Controller> controller;
   const ObjectKey key{"demo", "one"};
 
-  Bench() {
+  Bench() : ControllerBench("kubernetes-cluster") {
     add_sim("one");
     start();
   }

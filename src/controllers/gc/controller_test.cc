@@ -47,7 +47,7 @@ struct Bench : testing::ControllerBench {
   std::unique_ptr<Controller> gc;
   std::unique_ptr<Client> other_client;  // instead of `client`
 
-  explicit Bench(GcOptions given = {}) : options(given) { start(); }
+  explicit Bench(GcOptions given = {}) : ControllerBench("gc"), options(given) { start(); }
   ~Bench() { stop(); }
   void start() {
     gc = make_garbage_collector({api.world.env, other_client ? *other_client : client, dialer}, options,

@@ -75,7 +75,7 @@ struct Bench : testing::ControllerBench {
   SchedulerOptions options;
   std::unique_ptr<Controller> scheduler;
 
-  explicit Bench(SchedulerOptions given = {}) : options(given) { start(); }
+  explicit Bench(SchedulerOptions given = {}) : ControllerBench("scheduler"), options(given) { start(); }
   ~Bench() { stop(); }
   void start() {
     scheduler = make_scheduler({api.world.env, client, dialer}, options);

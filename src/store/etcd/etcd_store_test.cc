@@ -185,7 +185,7 @@ TEST(EtcdStore, AnUpdateWhoseMemberFallsAsleepIsDoneOnce) {
   EXPECT_EQ(known, 3) << "what it was sent to fell asleep at most once without taking it along";
 }
 
-TEST(EtcdStore, LogsInAndLogsInAgainWhenItsTokenIsForgotten) {
+TEST(W26, LogsInAndLogsInAgainWhenItsTokenIsForgotten) {
   Site site;
   site.cluster->ctl("user add root:top");
   site.cluster->ctl("auth enable");
@@ -320,7 +320,7 @@ TEST(EtcdStore, AUserWithFewRightsSeesEveryCommitOfItsKeysAndIsToldWhatIsMissing
   }
 }
 
-TEST(EtcdStore, TlsIsVerified) {
+TEST(W26, TlsIsVerified) {
   Site site({.tls = true});
   const Site other({.tls = true});
   const auto endpoint = site.cluster->endpoints();

@@ -1,0 +1,53 @@
+#include "main/security_config.h"
+
+#include <fmt/format.h>
+
+#include "base/line_file.h"
+
+namespace krake {
+
+namespace {
+
+class AuditFile final : public server::AuditSink {
+ public:
+  explicit AuditFile(std::unique_ptr<LineFile> file) : file_(std::move(file)) {}
+  void write(std::string line) override { file_->write(std::move(line)); }
+  std::uint64_t dropped() const override { return file_->dropped(); }
+
+ private:
+  std::unique_ptr<LineFile> file_;
+};
+
+Status in_range(std::string_view field, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return {};
+  return fail(Code::invalid_argument,
+              fmt::format("Parsing configuration failed with error(s): \n - field '{}': want {} to {}, got {}", field,
+                          low, high, value));
+}
+
+}  // namespace
+
+Status check(const AuditConfig& config) {
+  RETURN_IF_ERROR(in_range("audit.max_bytes", config.max_bytes, 65'536, std::int64_t{1} << 40));
+  return in_range("audit.max_files", config.max_files, 1, 1000);
+}
+
+Status apply(const SecurityConfig& security, const AuditConfig& audit, server::ServerOptions& options) {
+  options.auth.access = {.filter_namespaces = security.filter_namespaces,
+                         .strict_roles = security.strict_roles,
+                         .redact_secrets = security.redact_secrets,
+                         .force_needs_right = security.force_needs_right,
+                         .one_time_hook_tokens = security.one_time_hook_tokens,
+                         .check_uid = security.check_uid,
+                         .check_references = security.check_references};
+  if (audit.file.empty()) return {};
+  auto file = LineFile::open({.path = audit.file,
+                              .max_bytes = static_cast<std::uint64_t>(static_cast<std::int64_t>(audit.max_bytes)),
+                              .max_files = static_cast<unsigned>(static_cast<std::int64_t>(audit.max_files)),
+                              .on_dropped = server::dropped_line});
+  if (!file) return fail(with_context(file.error(), "audit.file"));
+  options.audit = {.sink = std::make_shared<AuditFile>(std::move(*file)), .reads = audit.reads};
+  return {};
+}
+
+}  // namespace krake

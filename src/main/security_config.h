@@ -1,0 +1,36 @@
+// What makes an API server stricter than upstream's, and its audit log. All additive; off unless said otherwise.
+#pragma once
+
+#include "base/error.h"
+#include "meta/codec.h"
+#include "server/api_server.h"
+
+namespace krake {
+
+struct SecurityConfig {
+  bool filter_namespaces = true;      // lists over all namespaces show what one may list; false: as upstream, all
+  bool strict_roles = false;          // who writes roles and bindings must hold what they give
+  bool redact_secrets = false;        // secrets are shown to who may `get` PLURAL/secrets
+  bool force_needs_right = false;     // ?force wants `delete` on PLURAL/force
+  bool one_time_hook_tokens = false;  // the token of a hook is accepted once
+  bool check_uid = false;             // a PUT with the uid of another object is refused
+  bool check_references = false;      // references to what does not exist are refused
+};
+BOOST_DESCRIBE_STRUCT(SecurityConfig, (),
+                      (filter_namespaces, strict_roles, redact_secrets, force_needs_right, one_time_hook_tokens,
+                       check_uid, check_references))
+
+struct AuditConfig {
+  std::string file;                 // empty: no audit log
+  Integer max_bytes = 104'857'600;  // of one file
+  Integer max_files = 10;           // with the present one
+  bool reads = false;               // also what is read
+};
+BOOST_DESCRIBE_STRUCT(AuditConfig, (), (file, max_bytes, max_files, reads))
+
+// Ranges. Code::invalid_argument, naming the field.
+Status check(const AuditConfig& config);
+// Puts both into the options; opens the audit log. Errors: unavailable, when it cannot be written.
+Status apply(const SecurityConfig& security, const AuditConfig& audit, server::ServerOptions& options);
+
+}  // namespace krake

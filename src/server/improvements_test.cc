@@ -1,0 +1,476 @@
+// Improvements over upstream that have no other test, by their number in docs/design: each additive, the stricter ones
+// behind a switch.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/testing.h"
+
+namespace krake::server {
+namespace {
+
+using krake::testing::TestServer;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kApps = "/kubernetes/namespaces/demo/applications";
+constexpr std::string_view kClusters = "/kubernetes/namespaces/demo/clusters";
+constexpr std::string_view kSecretText = "s3cr3t-token";
+
+std::string app(std::string_view name) { return fmt::format("{}/{}", kApps, name); }
+std::string application(std::string_view name, std::string_view more = {}) {
+  return fmt::format(
+      R"({{"metadata":{{"name":"{}"}},"spec":{{"manifest":[{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c"}}}}],"constraints":{{"cluster":{{}}}}{}}}}})",
+      name, more);
+}
+std::string cluster(std::string_view name, std::string_view token = kSecretText) {
+  return fmt::format(
+      R"({{"metadata":{{"name":"{}"}},"spec":{{"kubeconfig":{{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{{"name":"x","context":{{"cluster":"k","user":"u"}}}}],"clusters":[{{"name":"k","cluster":{{"server":"https://k.example"}}}}],"users":[{{"name":"u","user":{{"token":"{}"}}}}]}},"constraints":{{"cloud":{{}}}}}}}})",
+      name, token);
+}
+std::string role(std::string_view name, std::string_view rules = "") {
+  return fmt::format(R"({{"metadata":{{"name":"{}"}},"rules":[{}]}})", name, rules);
+}
+std::string rule(std::string_view api, std::string_view resource, std::string_view ns, std::string_view verbs) {
+  return fmt::format(R"({{"api":"{}","resources":["{}"],"namespaces":["{}"],"verbs":[{}]}})", api, resource, ns, verbs);
+}
+std::string binding(std::string_view name, std::string_view user, std::string_view to) {
+  return fmt::format(R"({{"metadata":{{"name":"{}"}},"users":["{}"],"roles":["{}"]}})", name, user, to);
+}
+
+ServerOptions with(void (*change)(AccessSwitches&)) {
+  auto options = TestServer::under_shipped_roles();
+  change(options.auth.access);
+  return options;
+}
+
+// alice is an administrator; bob has the rules that are given.
+struct Site : TestServer {
+  explicit Site(ServerOptions options = TestServer::under_shipped_roles(), std::string_view rules = "")
+      : TestServer(std::move(options)), bob(as("bob")) {
+    give(rules);
+  }
+  void give(std::string_view rules) {
+    if (call("GET", "/core/roles/bob").status == 404) {
+      EXPECT_EQ(call("POST", "/core/roles", role("bob", rules)).status, 200);
+      EXPECT_EQ(call("POST", "/core/rolebindings", binding("bob", "bob", "bob")).status, 200);
+      return;
+    }
+    EXPECT_EQ(call("PATCH", "/core/roles/bob", fmt::format(R"({{"rules":[{}]}})", rules)).status, 200);
+  }
+  HttpResponse by_bob(std::string method, std::string target, std::string body = {}) {
+    return call_as(*bob, std::move(method), std::move(target), std::move(body));
+  }
+  std::shared_ptr<Transport> bob;
+};
+
+std::vector<std::string> warnings(const HttpResponse& answer) {
+  std::vector<std::string> found;
+  for (const auto& [name, value] : answer.headers) {
+    if (iequals(name, "Warning")) found.push_back(value);
+  }
+  return found;
+}
+
+std::string lines(TestServer& t, ByteStream& stream, std::ptrdiff_t count) {
+  std::string text;
+  while (std::ranges::count(text, '\n') < count) text += *t.world.run(stream.read());
+  return text;
+}
+
+TEST(W4, AWatchGoesOnWhereAListEnds) {
+  TestServer t;
+  t.call("POST", std::string(kApps), application("a"));
+  const auto list = t.get(std::string(kApps));
+  const std::string at(list.string_at({"metadata", "resource_version"}));
+  t.call("POST", std::string(kApps), application("b"));
+  auto stream = t.world.run(t.transport->open({"GET", fmt::format("{}?watch&since={}", kApps, at), {}, ""}));
+  const auto event = json::parse(lines(t, *stream->body, 1));
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->string_at({"object", "metadata", "name"}), "b");
+}
+
+TEST(W6, EveryWatcherGetsEveryEvent) {
+  TestServer t;
+  std::vector<HttpStream> watches;
+  for (int i = 0; i < 40; ++i)
+    watches.push_back(std::move(*t.world.run(t.transport->open({"GET", "/core/roles?watch&heartbeat=0", {}, ""}))));
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(t.call("POST", "/core/roles", role(fmt::format("r{}", i))).status, 200);
+  for (auto& watch : watches) EXPECT_EQ(std::ranges::count(lines(t, *watch.body, 100), '\n'), 100);
+}
+
+TEST(W7, AnswersSayWhatWasLeftOut) {
+  TestServer t;
+  store::Txn txn;
+  txn.puts.push_back({"/core/roles/a", std::make_shared<const std::string>("not json")});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  const auto list = t.call("GET", "/core/roles");
+  EXPECT_EQ(list.status, 200);
+  EXPECT_THAT(warnings(list), ElementsAre(R"(299 krake "1 stored values of roles cannot be read and are left out")"));
+  EXPECT_THAT(warnings(t.call("GET", "/core/globalmetrics")), ElementsAre());
+}
+
+TEST(W8, EnumsTakeTheirNamesAndNothingElse) {
+  TestServer t;
+  for (const char* verb : {"__doc__", "__class__", "name", "mro", "Create", "delete_", ""}) {
+    const auto answer =
+        t.call("POST", "/core/roles", role("r", rule("core", "roles", "", fmt::format("\"{}\"", verb))));
+    EXPECT_EQ(answer.status, 422) << verb;
+    EXPECT_THAT(answer.body, HasSubstr("Invalid enum member")) << verb;
+  }
+  t.call("POST", std::string(kApps), application("web"));
+  for (const char* state : {"__doc__", "running", "__members__"}) {
+    EXPECT_EQ(t.call("PATCH", app("web") + "/status", fmt::format(R"({{"status":{{"state":"{}"}}}})", state)).status,
+              422)
+        << state;
+  }
+  EXPECT_EQ(t.call("GET", "/core/roles/r").status, 404);
+}
+
+TEST(W11, SecretsAreForThoseWhoMayHaveThem) {
+  Site t(with([](auto& s) { s.redact_secrets = true; }),
+         rule("kubernetes", "clusters", "demo", R"("list","get","update","create","delete")"));
+  auto stream = t.world.run(t.bob->open({"GET", fmt::format("{}?watch&heartbeat=0", kClusters), {}, ""}));
+  auto selected =
+      t.world.run(t.bob->open({"GET", fmt::format("{}?watch&heartbeat=0&labels=a%3Db", kClusters), {}, ""}));
+  EXPECT_THAT(t.call("POST", std::string(kClusters), cluster("one")).body, HasSubstr(kSecretText));
+  const auto hides = AllOf(Not(HasSubstr(kSecretText)), HasSubstr(R"("token":"********")"));
+  EXPECT_THAT(t.call("GET", fmt::format("{}/one", kClusters)).body, HasSubstr(kSecretText));
+  EXPECT_THAT(t.by_bob("GET", fmt::format("{}/one", kClusters)).body, hides);
+  EXPECT_THAT(t.by_bob("GET", std::string(kClusters)).body, hides);
+  EXPECT_THAT(t.by_bob("GET", "/kubernetes/clusters").body, hides);
+  EXPECT_THAT(lines(t, *stream->body, 1), hides);
+  // What he was shown can be written back, and leaves the secrets as they are.
+  auto shown = TestServer::body_of(t.by_bob("GET", fmt::format("{}/one", kClusters)));
+  shown.make_object()["metadata"].make_object().set("labels", json::Object{{"a", "b"}});
+  const auto put = t.by_bob("PUT", fmt::format("{}/one", kClusters), json::print(shown));
+  EXPECT_EQ(put.status, 200) << put.body;
+  EXPECT_THAT(put.body, hides);
+  EXPECT_THAT(lines(t, *stream->body, 1), hides);
+  EXPECT_THAT(lines(t, *selected->body, 1), AllOf(hides, HasSubstr(R"("type":"ADDED")")));
+  EXPECT_EQ(t.by_bob("PATCH", fmt::format("{}/one", kClusters), R"({"metadata":{"labels":{"a":"c"}}})").status, 200);
+  EXPECT_THAT(lines(t, *selected->body, 1), AllOf(hides, HasSubstr(R"("type":"DELETED")")));
+  EXPECT_THAT(t.call("GET", fmt::format("{}/one", kClusters)).body, HasSubstr(kSecretText));
+  // And he may give new ones.
+  EXPECT_THAT(t.by_bob("POST", std::string(kClusters), cluster("two", "of-bob")).body, Not(HasSubstr("of-bob")));
+  EXPECT_THAT(t.call("GET", fmt::format("{}/two", kClusters)).body, HasSubstr("of-bob"));
+  EXPECT_THAT(t.by_bob("DELETE", fmt::format("{}/one?force=True", kClusters)).body, hides);
+  EXPECT_THAT(lines(t, *stream->body, 3), AllOf(hides, HasSubstr(R"("type":"DELETED")"), Not(HasSubstr("of-bob"))));
+}
+
+TEST(W11, TheRightToSecretsCountsAtOnceAndByNamespace) {
+  Site t(with([](auto& s) { s.redact_secrets = true; }), rule("kubernetes", "clusters", "", R"("list","get")"));
+  t.call("POST", std::string(kClusters), cluster("one"));
+  t.call("POST", "/kubernetes/namespaces/other/clusters", cluster("two", "other-t0ken"));
+  auto stream = t.world.run(t.bob->open({"GET", "/kubernetes/clusters?watch&heartbeat=0", {}, ""}));
+  t.give(rule("kubernetes", "clusters", "", R"("list","get")") + "," +
+         rule("kubernetes", "clusters/secrets", "other", R"("get")"));
+  EXPECT_THAT(t.by_bob("GET", "/kubernetes/clusters").body,
+              AllOf(Not(HasSubstr(kSecretText)), HasSubstr("other-t0ken")));
+  t.call("PATCH", "/kubernetes/namespaces/other/clusters/two", R"({"metadata":{"labels":{"a":"b"}}})");
+  EXPECT_THAT(lines(t, *stream->body, 1), HasSubstr("other-t0ken"));
+}
+
+TEST(W11, WhoIsShownTheSameSharesItsBytes) {
+  TestServer t;
+  t.call("POST", std::string(kClusters), cluster("one"));
+  const Kind& kind = krake_registry().get("kubernetes", "Cluster");
+  const auto object = t.server.cache().of(kind).find("demo", "one");
+  ASSERT_TRUE(object);
+  const auto first = without_secrets(kind, object);
+  EXPECT_EQ(without_secrets(kind, object), first);
+  EXPECT_EQ(first->line->find(*first->bytes), object->line->find(*object->bytes));
+  EXPECT_THAT(std::string(*first->line), AllOf(Not(HasSubstr(kSecretText)), HasSubstr(R"("resource_version")")));
+  // It is still an object of its kind.
+  FieldErrors errors;
+  EXPECT_TRUE(kind.decode(kind, *json::parse(*first->bytes), Form::full, errors)) << errors.render();
+}
+
+TEST(W12, ATokenMayBeGoodForOneUse) {
+  for (const bool once : {false, true}) {
+    auto options = TestServer::open_to_all();
+    options.auth.access.one_time_hook_tokens = once;
+    TestServer t(options);
+    t.call("POST", std::string(kApps), application("web"));
+    t.call("PATCH", app("web") + "/status", R"({"status":{"complete_token":"c","shutdown_token":"s"}})");
+    EXPECT_EQ(t.call("PUT", app("web") + "/shutdown", R"({"token":"x"})").status, 401);
+    for (const char* hook : {"/shutdown", "/complete"}) {
+      const std::string body = fmt::format(R"({{"token":"{}"}})", hook[1]);
+      EXPECT_EQ(t.call("PUT", app("web") + hook, body).status, 200) << hook;
+      EXPECT_EQ(t.call("PUT", app("web") + hook, body).status, once ? 401 : 200) << hook;
+    }
+  }
+}
+
+TEST(W13, ARepeatedCompleteDoesNotMoveTheDeletion) {
+  TestServer t;
+  t.call("POST", std::string(kApps), application("web"));
+  t.call("PATCH", app("web") + "/status", R"({"status":{"complete_token":"c"}})");
+  const auto first = TestServer::body_of(t.call("PUT", app("web") + "/complete", R"({"token":"c"})"));
+  t.world.run(sleep_for(t.world.clock, std::chrono::seconds(5)));
+  const auto again = TestServer::body_of(t.call("PUT", app("web") + "/complete", R"({"token":"c"})"));
+  EXPECT_EQ(first.string_at({"metadata", "deleted"}), again.string_at({"metadata", "deleted"}));
+}
+
+TEST(W15, ForceIsSpelledInThreeWaysAndMayNeedARight) {
+  for (const char* spelled : {"True", "true", "1", "False", "yes"}) {
+    TestServer t;
+    t.call("POST", std::string(kApps), application("web"));
+    EXPECT_EQ(t.call("DELETE", fmt::format("{}?force={}", app("web"), spelled)).status, 200);
+    const bool forces = std::string_view(spelled) != "False" && std::string_view(spelled) != "yes";
+    EXPECT_EQ(t.call("GET", app("web")).status, forces ? 404 : 200) << spelled;
+  }
+  const auto deletes = rule("kubernetes", "applications", "demo", R"("delete")");
+  Site t(with([](auto& s) { s.force_needs_right = true; }), deletes);
+  t.call("POST", std::string(kApps), application("web"));
+  const auto refused = t.by_bob("DELETE", app("web") + "?force=true");
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_THAT(refused.body, HasSubstr("applications/force"));
+  EXPECT_EQ(t.by_bob("DELETE", app("web")).status, 200);
+  t.give(deletes + "," + rule("kubernetes", "applications/force", "demo", R"("delete")"));
+  EXPECT_EQ(t.by_bob("DELETE", app("web") + "?force=true").status, 200);
+  EXPECT_EQ(t.call("GET", app("web")).status, 404);
+}
+
+TEST(W16, NamesInPathsKeepTheAlphabetOfNames) {
+  TestServer t;
+  for (const char* ns : {"a%20b", "a%2Fb", "%C3%A4", "-a", "a%00"}) {
+    const std::string path = fmt::format("/kubernetes/namespaces/{}/applications", ns);
+    EXPECT_EQ(t.call("POST", path, application("web")).status, 422) << ns;
+    EXPECT_EQ(t.call("GET", path + "/web").status, 404) << ns;
+    EXPECT_EQ(t.call("DELETE", path + "/web").status, 404) << ns;
+  }
+  EXPECT_THAT(t.call("GET", "/kubernetes/applications").body, HasSubstr(R"("items":[])"));
+}
+
+TEST(W17, WhatUpstreamAnswersWith500IsTheClientsError) {
+  TestServer t;
+  const auto manifest = [](std::string_view text) {
+    return fmt::format(R"({{"metadata":{{"name":"x"}},"spec":{{"manifest":{},"constraints":{{"cluster":{{}}}}}}}})",
+                       text);
+  };
+  const std::vector<std::pair<std::string, int>> bodies = {
+      {manifest(R"([{"apiVersion":"v1","kind":"C","metadata":null}])"), 422},
+      {manifest(R"([{"apiVersion":"v1","kind":"C","metadata":[]}])"), 422},
+      {application("x", R"(,"observer_schema":[{"apiVersion":"v1","kind":"C","metadata":{"name":"c"},"x":1}])"), 422},
+      {application(
+           "x",
+           R"(,"tosca":{"tosca_definitions_version":"tosca_simple_yaml_1_0","topology_template":null,"node_types":null})"),
+       422},
+      {"\xff\xfe{}", 415},
+  };
+  for (const auto& [body, status] : bodies) {
+    const auto answer = t.call("POST", std::string(kApps), body, {{"Content-Type", "application/json; charset=none"}});
+    if (answer.status == 200) {
+      EXPECT_EQ(t.call("DELETE", app("x") + "?force=1").status, 200);  // accepting is no 500 either
+      continue;
+    }
+    EXPECT_EQ(answer.status, status) << body << answer.body;
+  }
+  for (
+      const char* kubeconfig :
+      {R"({"current-context":"x","contexts":"x"})",
+       R"({"current-context":"x","contexts":[{"name":"x","context":{"cluster":"k","user":"u"}}],"clusters":[{"name":"k","cluster":{}}]})",
+       R"({"current-context":[],"contexts":[1]})"}) {
+    const auto answer =
+        t.call("POST", std::string(kClusters),
+               fmt::format(R"({{"metadata":{{"name":"x"}},"spec":{{"kubeconfig":{},"constraints":{{"cloud":{{}}}}}}}})",
+                           kubeconfig));
+    EXPECT_EQ(answer.status, 422) << kubeconfig << answer.body;
+  }
+}
+
+TEST(W20, TheFilterCanBeSwitchedOff) {
+  for (const bool filters : {true, false}) {
+    auto options = TestServer::under_shipped_roles();
+    options.auth.access.filter_namespaces = filters;
+    Site t(options, rule("kubernetes", "applications", "other", R"("list")"));
+    t.call("POST", std::string(kApps), application("web"));
+    const auto list = t.by_bob("GET", "/kubernetes/applications");
+    EXPECT_EQ(list.status, 200);
+    EXPECT_EQ(list.body.find(R"("name":"web")") == std::string::npos, filters);
+  }
+}
+
+TEST(W22, NobodyGivesWhatHeDoesNotHave) {
+  const auto own = rule("core", "roles", "", R"("create","update","get")") + "," +
+                   rule("core", "rolebindings", "", R"("create","update","get")") + "," +
+                   rule("kubernetes", "applications", "demo", R"("get","list")");
+  Site t(with([](auto& s) { s.strict_roles = true; }), own);
+  const auto some = rule("kubernetes", "applications", "demo", R"("get")");
+  const auto more = rule("kubernetes", "applications", "", R"("get")");
+  EXPECT_EQ(t.by_bob("POST", "/core/roles", role("some", some)).status, 200);
+  const auto refused = t.by_bob("POST", "/core/roles", role("more", more));
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_THAT(refused.body, HasSubstr("applications"));
+  EXPECT_EQ(t.by_bob("PATCH", "/core/roles/some", fmt::format(R"({{"rules":[{}]}})", more)).status, 403);
+  EXPECT_EQ(t.by_bob("PATCH", "/core/roles/some", R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  EXPECT_EQ(t.by_bob("POST", "/core/rolebindings", binding("mine", "bob", "role:system")).status, 403);
+  EXPECT_EQ(t.by_bob("POST", "/core/rolebindings", binding("later", "bob", "nobody-made-it")).status, 403);
+  EXPECT_EQ(t.by_bob("POST", "/core/rolebindings", binding("fine", "carol", "some")).status, 200);
+  EXPECT_EQ(t.by_bob("PATCH", "/core/rolebindings/alice", R"({"users":["alice","bob"]})").status, 403);
+  // The administrator holds everything.
+  EXPECT_EQ(t.call("POST", "/core/roles", role("more", more)).status, 200);
+  // Without the switch, creating them is a right as any other.
+  Site loose(TestServer::under_shipped_roles(), own);
+  EXPECT_EQ(loose.by_bob("POST", "/core/rolebindings", binding("mine", "bob", "role:system")).status, 200);
+}
+
+TEST(W22, WhatIsBeingDeletedGivesNothing) {
+  const auto list = rule("kubernetes", "applications", "", R"("list")");
+  for (const bool strict : {true, false}) {
+    auto options = TestServer::under_shipped_roles();
+    options.auth.access.strict_roles = strict;
+    Site t(options, list);
+    EXPECT_EQ(t.by_bob("GET", std::string(kApps)).status, 200);
+    EXPECT_EQ(t.call("DELETE", "/core/rolebindings/bob").status, 200);
+    EXPECT_EQ(t.by_bob("GET", std::string(kApps)).status, strict ? 403 : 200);
+  }
+}
+
+TEST(W30, StrictBodiesHaveNoUnknownKeys) {
+  TestServer t;
+  const auto with_typo = application("web", R"(,"bakoff":3,"constraints2":{})");
+  const auto refused = t.call("POST", std::string(kApps) + "?strict=true", with_typo);
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_THAT(refused.body, AllOf(HasSubstr("'bakoff': ['Unknown field.']"), HasSubstr("constraints2")));
+  EXPECT_EQ(t.call("POST", std::string(kApps), with_typo).status, 200);
+  // What was read is never unknown; neither is what only upstream or only we have.
+  auto read = t.get(app("web"));
+  read.make_object()["metadata"].make_object().set("labels", json::Object{{"a", "b"}});
+  EXPECT_EQ(t.call("PUT", app("web") + "?strict=true", json::print(read)).status, 200);
+  read.make_object()["metadata"].make_object().set("lables", json::Object());
+  EXPECT_EQ(t.call("PUT", app("web") + "?strict=1", json::print(read)).status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web") + "?strict=true", R"({"spec":{"bakoff":3}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web") + "?strict=true", R"({"spec":{"backoff":3}})").status, 200);
+  EXPECT_EQ(t.call("PATCH", app("web") + "/status?strict=true", R"({"status":{"services":{"any":"x"}}})").status, 200);
+  EXPECT_EQ(t.call("PATCH", app("web") + "/status?strict=true", R"({"status":{"sate":"RUNNING"}})").status, 422);
+  // A new object may say of its status what it likes.
+  EXPECT_EQ(t.call("POST", std::string(kClusters) + "?strict=true", cluster("c")).status, 200);
+}
+
+TEST(W31, WhatHasNoNamespaceGetsNone) {
+  TestServer t;
+  const auto made =
+      TestServer::body_of(t.call("POST", "/core/roles", R"({"metadata":{"name":"r","namespace":"demo"},"rules":[]})"));
+  EXPECT_TRUE(made.at_path({"metadata", "namespace"})->is_null());
+}
+
+TEST(W32, APutForAnotherObjectOfThatNameCanBeRefused) {
+  for (const bool checks : {false, true}) {
+    auto options = TestServer::open_to_all();
+    options.auth.access.check_uid = checks;
+    TestServer t(options);
+    t.call("POST", std::string(kApps), application("web"));
+    auto old = t.get(app("web"));
+    t.call("DELETE", app("web") + "?force=1");
+    t.call("POST", std::string(kApps), application("web"));
+    old.make_object()["metadata"].make_object().set("labels", json::Object{{"a", "b"}});
+    const auto answer = t.call("PUT", app("web"), json::print(old));
+    EXPECT_EQ(answer.status, checks ? 409 : 200);
+    if (checks) EXPECT_THAT(answer.body, HasSubstr("uid"));
+    old.make_object()["metadata"].make_object().set("uid", "");
+    EXPECT_EQ(t.call("PUT", app("web") + "/status", json::print(old)).status, 200);
+  }
+}
+
+TEST(W33, DoubtfulReferencesAreToldOrRefused) {
+  const std::string bind = R"({"cluster":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"none"}})";
+  const std::string wrong = R"({"cluster":{"api":"core","kind":"Role","namespace":null,"name":"r"}})";
+  const std::string owner =
+      R"({"metadata":{"owners":[{"api":"kubernetes","kind":"Application","namespace":"demo","name":"a"}]}})";
+  for (const bool strict : {false, true}) {
+    auto options = TestServer::open_to_all();
+    options.auth.access.check_references = strict;
+    TestServer t(options);
+    t.call("POST", std::string(kApps), application("a"));
+    t.call("POST", std::string(kApps), application("b"));
+    const auto expect = [&](const HttpResponse& answer, std::string_view text) {
+      EXPECT_EQ(answer.status, strict ? 422 : 200) << text << answer.body;
+      if (strict) {
+        EXPECT_THAT(answer.body, HasSubstr(text));
+      } else {
+        EXPECT_THAT(warnings(answer), ElementsAre(HasSubstr(text)));
+      }
+    };
+    expect(t.call("PUT", app("a") + "/binding", bind), "does not exist");
+    expect(t.call("PUT", app("a") + "/binding", wrong), "of another kind than Cluster");
+    const auto fine = t.call("PATCH", app("b"), owner);
+    EXPECT_EQ(fine.status, 200);
+    EXPECT_THAT(warnings(fine), ElementsAre());
+    std::string back = owner;
+    back.replace(back.find(R"("a")"), 3, R"("b")");
+    expect(t.call("PATCH", app("a"), back), "never be deleted");
+    expect(t.call("PATCH", app("b"),
+                  R"({"metadata":{"owners":[{"api":"core","kind":"Nothing","namespace":null,"name":"x"}]}})"),
+           "does not exist");
+  }
+}
+
+TEST(W34, DeletingTwiceAddsOneFinalizerAndLeavesModifiedAlone) {
+  TestServer t;
+  const auto made = TestServer::body_of(t.call("POST", std::string(kApps), application("web")));
+  t.call("PATCH", app("web"), R"({"metadata":{"finalizers":["cascade_deletion","mine"]}})");
+  t.call("DELETE", app("web"));
+  const auto deleted = TestServer::body_of(t.call("DELETE", app("web")));
+  EXPECT_EQ(json::print(*deleted.at_path({"metadata", "finalizers"})), R"(["mine","cascade_deletion"])");
+  EXPECT_EQ(deleted.string_at({"metadata", "modified"}), made.string_at({"metadata", "modified"}));
+}
+
+TEST(W35, WhatLooksLikeAMistakeIsTold) {
+  TestServer t;
+  struct Case {
+    std::string path;
+    std::string body;
+    std::string_view text;
+  };
+  const std::string values = R"("provider":{"name":"p","metric":"m"}})";
+  const std::vector<Case> cases = {
+      {std::string(kApps), application("a", R"(,"hooks":["finish"])"), "'finish' is no hook"},
+      {std::string(kApps), application("b", R"(,"shutdown_failure_strategy":"cry")"), "'cry' is not known"},
+      {std::string(kApps), application("c", R"(,"storage_migration":"fast")"), "no effect"},
+      {std::string(kApps), application("d", R"(,"backoff_delay":-5)"), "-5 is negative"},
+      {"/core/globalmetrics", R"({"metadata":{"name":"m"},"spec":{"min":2,"max":1,)" + values + "}",
+       "more than spec.max"},
+      {"/core/globalmetricsproviders",
+       R"({"metadata":{"name":"p"},"spec":{"type":"prometheus","prometheus":{"url":"prometheus:9090"}}})", "http://"},
+      {"/core/rolebindings", binding("b", "alice", "nobody-made-it"), "role 'nobody-made-it' does not exist"},
+  };
+  for (const auto& c : cases) {
+    const auto answer = t.call("POST", c.path, c.body);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    EXPECT_THAT(warnings(answer), ElementsAre(HasSubstr(c.text)));
+  }
+  EXPECT_THAT(warnings(t.call("POST", std::string(kApps), application("good", R"(,"hooks":["complete"])"))),
+              ElementsAre());
+}
+
+TEST(W40, RetryHasARightOfItsOwn) {
+  for (const char* resource : {"applications/status", "applications/retry", "applications"}) {
+    Site t(TestServer::under_shipped_roles(), rule("kubernetes", resource, "demo", R"("update")"));
+    t.call("POST", std::string(kApps), application("web"));
+    t.call("PATCH", app("web") + "/status", R"({"status":{"state":"DEGRADED"}})");
+    EXPECT_EQ(t.by_bob("PUT", app("web") + "/retry").status, std::string_view(resource) == "applications" ? 403 : 200)
+        << resource;
+  }
+}
+
+TEST(W42, StoredValuesAreNotValidatedAgain) {
+  TestServer t;
+  t.call("POST", std::string(kApps), application("web"));
+  auto stored = t.get(app("web"));
+  stored.make_object()["spec"].make_object().set("tosca", json::Object{{"tosca_definitions_version", "of_old"}});
+  stored.make_object()["metadata"].make_object().erase("resource_version");
+  store::Txn txn;
+  txn.puts.push_back({"/kubernetes/applications/demo/web", std::make_shared<const std::string>(json::print(stored))});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  EXPECT_EQ(t.get(app("web")).string_at({"spec", "tosca", "tosca_definitions_version"}), "of_old");
+  EXPECT_EQ(t.call("PUT", app("web") + "/binding",
+                   R"({"cluster":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"c"}})")
+                .status,
+            200);
+}
+
+}  // namespace
+}  // namespace krake::server

@@ -1,0 +1,32 @@
+// What an object says of others: owners, and what it is bound to (W33). Nothing here is wrong enough to be refused by
+// upstream; it is told in a header, or refused where the server is told to. Pure.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "meta/object.h"
+
+namespace krake::server {
+
+// The owners of an object; nothing when there is no such object.
+using OwnersOf = std::function<std::optional<std::vector<ResourceRef>>(const ResourceRef&)>;
+
+// What is doubtful about the owners `self` is given: those that do not exist, and those that lead back to it, which the
+// garbage collector could never take apart. A sentence each. At most some hundred objects are looked at.
+std::vector<std::string> doubtful_owners(const ResourceRef& self, std::span<const ResourceRef> added,
+                                         const OwnersOf& owners_of);
+
+// Of the references a body consists of: those that do not exist, or are of none of `kinds` (empty: of any).
+std::vector<std::string> doubtful_targets(const json::Value& body, std::span<const std::string_view> kinds,
+                                          const OwnersOf& owners_of);
+
+// RFC 9111 5.5: 299 krake "TEXT", in printable ASCII, and not too long for a header.
+std::string warning_header(std::string_view text);
+
+}  // namespace krake::server
