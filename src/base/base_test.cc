@@ -166,4 +166,22 @@ TEST(Epoch, IsAStoreAndARevision) {
 }
 
 }  // namespace
+TEST(Encoding, UrlsAreShownWithoutWhatMayBeSecret) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"http://a:1/b", "http://a:1/b"},
+      {"http://u:p@a/b", "http://***@a/b"},
+      {"http://u:p/q@a", "http://***@a"},
+      {"http://u:p@q@a/?t=s", "http://***@a/?***"},
+      {"ftp://u:p@a", "ftp://***@a"},
+      {"u:p@a", "***@a"},
+      {"http://a/?t=s", "http://a/?***"},
+      {"http://a/#s", "http://a/?***"},
+      {"http://u:p?q@a", "http://***"},
+      {"http://a/?mail=b@s", "http://***"},
+      {"a@b://c", "***"},
+      {"", ""},
+  };
+  for (const auto& [url, shown] : cases) EXPECT_EQ(presentable_url(url), shown) << url;
+}
+
 }  // namespace krake

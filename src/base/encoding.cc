@@ -128,6 +128,21 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
   return out;
 }
 
+std::string presentable_url(std::string_view url) {
+  const auto scheme = url.find("://");
+  const auto begin = scheme == std::string_view::npos ? 0 : scheme + 3;
+  const auto tail = url.find_first_of("?#");
+  const auto at = url.rfind('@');
+  std::string shown(url.substr(0, begin));
+  if (at == std::string_view::npos)
+    return std::string(url.substr(0, tail)) + (tail == std::string_view::npos ? "" : "?***");
+  // An '@' behind a '?' may end a password or be part of a query: nothing is sure to be neither.
+  if (at < begin) return "***";
+  if (tail < at) return shown + "***";
+  return shown + "***@" + std::string(url.substr(at + 1, tail == std::string_view::npos ? tail : tail - at - 1)) +
+         (tail == std::string_view::npos ? "" : "?***");
+}
+
 bool constant_time_equal(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }

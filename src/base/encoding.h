@@ -1,4 +1,4 @@
-// Base64, percent encoding, query strings, constant-time comparison and secret random bytes.
+// Base64, percent encoding, query strings, URLs to show, constant-time comparison and secret random bytes.
 #pragma once
 
 #include <array>
@@ -22,6 +22,9 @@ std::optional<std::string> percent_decode(std::string_view text);  // none when 
 
 // "a=1&b&c=" -> {a,1} {b,} {c,}; '+' means blank here.
 std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
+
+// A URL for messages and tables: without what may be secret, the user before an '@' and what follows '?' or '#'.
+std::string presentable_url(std::string_view url);
 
 // Time depends on the lengths only.
 bool constant_time_equal(std::string_view a, std::string_view b);

@@ -4,6 +4,7 @@
 
 #include "api/core/metric.h"
 #include "base/datetime.h"
+#include "base/encoding.h"
 
 namespace krake::cli {
 
@@ -14,7 +15,8 @@ constexpr std::string_view kNone = "None";
 std::string cell(const json::Value* value);
 
 std::string text_of(const json::Value& value) {
-  if (const auto* text = value.if_string()) return *text;
+  if (const auto* text = value.if_string())
+    return text->starts_with("http://") || text->starts_with("https://") ? presentable_url(*text) : *text;
   if (const auto* number = value.if_number()) return number->text;
   if (const auto* boolean = value.if_bool()) return *boolean ? "True" : "False";
   if (value.is_null()) return std::string(kNone);

@@ -146,11 +146,13 @@ class Builder final : public YAML::EventHandler {
 
   bool ended = false;
   int line = 1;
+  YAML::Mark begin;
   json::Value document;
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     ended = false;
     line = mark.line + 1;
+    begin = mark;
   }
   void OnDocumentEnd() override { ended = true; }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(mark, anchor, nullptr, false); }
@@ -373,11 +375,14 @@ Result<std::vector<YamlDocument>> parse(std::string_view text, std::string_view 
   std::istringstream stream{std::string(text)};
   try {
     YAML::Parser parser(stream);
-    for (;;) {
+    for (int before = -1;;) {
       YamlDocument document;
       Builder builder(limits, with_lines ? &document.lines : nullptr);
       if (!parser.HandleNextDocument(builder)) break;
       if (!builder.ended) break;
+      // What cannot begin a document, like a bracket that closes nothing, is an empty one to the parser, for ever.
+      if (builder.begin.pos == before) return failed(builder.begin, "nothing can begin like this");
+      before = builder.begin.pos;
       document.value = std::move(builder.document);
       document.line = builder.line;
       documents.push_back(std::move(document));

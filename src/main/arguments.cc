@@ -39,8 +39,8 @@ bool take_switch(Arguments& args, std::initializer_list<std::string_view> names)
 Status only_positional(std::string_view command, const Arguments& args) {
   for (const auto& arg : args) {
     if (arg.size() > 1 && arg.starts_with('-'))
-      return fail(Code::invalid_argument,
-                  fmt::format("{}: unknown option '{}', or one without its value", command, arg));
+      return fail(Code::invalid_argument, fmt::format("{}: unknown option '{}', or one without its value", command,
+                                                      arg.substr(0, arg.find('='))));
   }
   return {};
 }

@@ -76,6 +76,9 @@ void print_help(std::string_view title, const ProgramInfo& program) {
   }
 }
 
+// Without its value, which may be a password.
+std::string option_name(const std::string& option) { return option.substr(0, option.find('=')); }
+
 int usage_error(std::string_view message) {
   fmt::print(stderr, "krake: {}\n\n{}", message, kUsage);
   return 2;
@@ -164,7 +167,7 @@ int all(std::vector<std::string> args, const std::string& config_path) {
     log = configured->log;
     std::ranges::move(configured->warnings, std::back_inserter(warnings));
   }
-  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", args[0]));
+  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
   return start(log, warnings, [&](Process& p) { return run_all(p, options); });
 }
 
@@ -231,7 +234,7 @@ int run_program(std::string_view title, const ProgramInfo& program, Arguments ar
   const bool check = take_switch(args, {"--check-config"}) || print;
   auto configured = configure_from<T>(config_path, program, args);
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
-  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", program.name, args[0]));
+  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", program.name, option_name(args[0])));
   if (check) return print_configured(*configured, program, print), 0;
   return start(configured->log, configured->warnings, [&](Process& p) { return run(p, configured->config); });
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "api/registry.h"
+#include "base/encoding.h"
 #include "store/etcd/etcd_store.h"
 #include "store/memory/memory_store.h"
 #include "store/sealed_store.h"
@@ -19,6 +20,13 @@ Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
       .endpoints = config.endpoints, .prefix = config.prefix, .user = config.user, .password = config.password};
   const bool tls = !config.tls.ca.empty() || !config.tls.cert.empty() || !config.tls.key.empty();
   for (const auto& endpoint : options.endpoints) {
+    // It is told wherever the member is spoken of.
+    if (endpoint.find('@') != std::string::npos) {
+      return fail(
+          Code::invalid_argument,
+          fmt::format("etcd.endpoints: {} carries a user or password: put them into etcd.user and etcd.password",
+                      presentable_url(endpoint)));
+    }
     if (!tls || endpoint.starts_with("https://")) continue;
     return fail(Code::invalid_argument,
                 fmt::format("etcd.tls is set, but the endpoint '{}' does not begin with https://", endpoint));

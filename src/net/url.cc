@@ -7,6 +7,8 @@
 #include <cctype>
 #include <charconv>
 
+#include "base/encoding.h"
+
 namespace krake {
 
 namespace {
@@ -16,7 +18,8 @@ std::string bracketed(const std::string& host) {
 }
 
 std::unexpected<Error> bad(std::string_view text, std::string_view why) {
-  return fail(Code::invalid_argument, fmt::format("'{}' is not an http:// or https:// URL: {}", text, why));
+  return fail(Code::invalid_argument,
+              fmt::format("'{}' is not an http:// or https:// URL: {}", presentable_url(text), why));
 }
 
 bool strip_scheme(std::string_view& rest, std::string_view scheme) {

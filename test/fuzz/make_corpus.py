@@ -148,7 +148,7 @@ def samples():
                          ("names-nothing", compact({"current-context": "a", "contexts": [{"name": "a"}], "clusters": [1], "users": [1]})),
                          ("exec", compact({**KUBECONFIG, "users": [{"name": "u", "user": {"exec": {"command": "x"}, "auth-provider": {}}}]}))]
     yield "yaml", [("most", YAML), ("api", API_YAML), ("aliases", "a: &a [1, 2]\nb: &b [*a, *a]\nc: [*b, *b]\n"), ("self", "a: &a [*a]\n"),
-                   ("repeated", "{a: 1, a: 2}"), ("tabs", "a:\n\t- b"), ("tag", "!!binary aGVsbG8="), ("merge", "<<: [{a: 1}, {b: 2}]\na: 3")]
+                   ("repeated", "{a: 1, a: 2}"), ("tabs", "a:\n\t- b"), ("tag", "!!binary aGVsbG8="), ("nothing-begins-so", "{a: 1} }\n"), ("closed-twice", "a: [b]]"), ("merge", "<<: [{a: 1}, {b: 2}]\na: 3")]
     yield "config", [("api", API_YAML), ("controller", CONTROLLER_YAML),
                      ("flags", API_YAML + "\n---flags\n--port\n1\n--no-tls-enabled\n--etcd-host=x\n--limits-requests\n1e3\n--worker-count=-1")]
     yield "constraints", [("equal", "location is DE"), ("not", "a/b is not c"), ("in", "x in (a, b,)"), ("not-in", "not x in (a)"), ("sign", "x != a"),

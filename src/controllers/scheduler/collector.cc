@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
 #include "controllers/scheduler/provider_protocols.h"
 
 namespace krake::scheduler {
@@ -203,8 +204,9 @@ bool Collector::note(Source& source, const std::string& metric, const Result<dou
 Reason Collector::failure_of(const Source& source, const Error& error) const {
   if (was_answered(error))
     return {ReasonCode::INVALID_METRIC, fmt::format("{}: {}", to_string(source.key), error.message)};
-  return {ReasonCode::UNREACHABLE_METRICS_PROVIDER,
-          fmt::format("{} at {}: {}", to_string(source.key), url_of(source.wanted.spec), error.message)};
+  return {
+      ReasonCode::UNREACHABLE_METRICS_PROVIDER,
+      fmt::format("{} at {}: {}", to_string(source.key), presentable_url(url_of(source.wanted.spec)), error.message)};
 }
 
 json::Object Collector::debug() const {

@@ -284,7 +284,9 @@ Awaitable<ServerReply> Connection::call_handler(ServerRequest& request) {
     problem = e.what();
   }
   context_.log.error("a request handler threw",
-                     {{"method", request.method}, {"target", request.target}, {"problem", problem}});
+                     {{"method", request.method},
+                      {"path", std::string_view(request.target).substr(0, request.target.find('?'))},
+                      {"problem", problem}});
   co_return plain_text(500, "500: Internal Server Error\n");
 }
 
