@@ -6,7 +6,7 @@ export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_f
 export ASAN_OPTIONS ?= detect_stack_use_after_return=0:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 
-.PHONY: help deps build demo ha-demo test bench tidy format sim crash faults mutants clean kube
+.PHONY: help deps build demo ha-demo test bench tidy format sim crash faults fuzz fuzz-http mutants reference clean kube
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,11 +40,20 @@ faults: build ## faults on real processes, the network and disks: ONLY=case [ETC
 	@test/faults/run.py build/release/bin --etcd $(or $(ETCD),3.4) $(if $(ONLY),--only $(ONLY))
 	@$(if $(ONLY),,test/faults/etcd_roles.py build/release/bin --etcd $(or $(ETCD),3.4))
 
+fuzz: deps ## looks for inputs that break a parser: FUZZ_SECONDS=60 for each, ONLY=target
+	@tools/fuzz $(ONLY)
+
+fuzz-http: build ## requests made from the server's own OpenAPI document: FUZZ_SECONDS=60 SEED=1
+	@test/fuzz/http_fuzz.py build/release/bin --seconds $(or $(FUZZ_SECONDS),60) --seed $(or $(SEED),1)
+
 mutants: deps ## each test/mutants/*.patch must be killed by a test
 	@tools/mutants
 
 bench: deps ## the table of docs/design/bench: ours, the reference measured in the same run, ratio
 	@tools/run-bench
+
+reference: build ## docs/reference/*.md from the OpenAPI document of the program
+	@tools/reference.py build/release/bin/krake
 
 tidy: deps ## format, layers, house rules, clang-tidy
 	@tools/tidy.py

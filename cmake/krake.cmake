@@ -58,3 +58,11 @@ function(krake_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS "${arg_LABELS}")
 endfunction()
+
+# docs/design/003: a third less CPU per create. Sanitizers bring their own allocator.
+function(krake_allocate_with_jemalloc target)
+  if(NOT KRAKE_SANITIZE)
+    find_library(JEMALLOC jemalloc REQUIRED)
+    target_link_libraries(${target} PRIVATE ${JEMALLOC})
+  endif()
+endfunction()

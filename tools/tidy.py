@@ -78,6 +78,13 @@ def check_text(findings):
         findings.append(f"{len(beast)} files include Beast or Asio's TLS (limit {MAX_BEAST_FILES}): {' '.join(beast)}")
 
 
+def check_mutants(findings):
+    for path in tracked("test/mutants/*.patch"):
+        tried = subprocess.run(["patch", "-p1", "--dry-run", "-s", "-i", ROOT / path], cwd=ROOT, capture_output=True, check=False)
+        if tried.returncode != 0:
+            findings.append(f"{path}: does not apply; take it along with the code it changes")
+
+
 def check_format(findings):
     files = tracked("*.h", "*.cc")
     result = subprocess.run(["clang-format-19", "--dry-run", "--Werror", *files], cwd=ROOT, capture_output=True, text=True)
@@ -117,6 +124,7 @@ def check_clang_tidy(findings):
 def main():
     findings = []
     check_text(findings)
+    check_mutants(findings)
     check_format(findings)
     if "--fast" not in sys.argv:
         check_clang_tidy(findings)

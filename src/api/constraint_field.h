@@ -2,7 +2,7 @@
 #pragma once
 
 #include "expr/constraint.h"
-#include "meta/codec.h"
+#include "meta/schema.h"
 
 namespace krake::codec {
 
@@ -31,3 +31,16 @@ struct Codec<expr::MetricConstraint> {
 };
 
 }  // namespace krake::codec
+
+namespace krake::schema {
+
+template <>
+struct SchemaOf<expr::LabelConstraint> {
+  static json::Object of(Components&, Use) { return {{"type", "string"}, {"format", "krake-label-constraint"}}; }
+};
+template <>
+struct SchemaOf<expr::MetricConstraint> {
+  static json::Object of(Components&, Use) { return {{"type", "string"}, {"format", "krake-metric-constraint"}}; }
+};
+
+}  // namespace krake::schema

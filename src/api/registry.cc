@@ -7,6 +7,8 @@ const Registry& krake_registry() {
     Registry r;
     register_core(r);
     register_kubernetes(r);
+    register_infrastructure(r);
+    register_openstack(r);
     return r;
   }();
   return registry;

@@ -5,8 +5,10 @@
 
 namespace krake {
 
-void register_core(Registry& registry);        // core/group.cc
-void register_kubernetes(Registry& registry);  // kubernetes/group.cc
+void register_core(Registry& registry);            // core/group.cc
+void register_kubernetes(Registry& registry);      // kubernetes/group.cc
+void register_infrastructure(Registry& registry);  // infrastructure/group.cc
+void register_openstack(Registry& registry);       // openstack/group.cc
 
 // All of the above.
 const Registry& krake_registry();

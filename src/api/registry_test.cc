@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "api/infrastructure/cloud.h"
+#include "api/infrastructure/provider.h"
+#include "api/openstack/project.h"
 #include "base/random.h"
 
 namespace krake {
@@ -22,6 +25,18 @@ json::Object sample(std::string_view kind) {
       {"Role", R"({"rules":[{"api":"core","resources":["r"],"namespaces":["n"],"verbs":["get"]}]})"},
       {"RoleBinding", R"({"users":["u"],"roles":["r"]})"},
       {"Lease", R"({"spec":{"holder":"h"}})"},
+      {"InfrastructureProvider",
+       R"({"spec":{"type":"im","im":{"url":"u","username":"n","password":"p","token":"t"}}})"},
+      {"Cloud",
+       R"({"spec":{"type":"openstack","openstack":{"url":"u","auth":{"type":"password","password":{
+           "user":{"username":"n","password":"p","comment":"c"},"project":{"name":"p","comment":"c"}}},
+           "metrics":[{"name":"m","weight":1}],"infrastructure_provider":{"name":"im"}}}})"},
+      {"Project",
+       R"({"spec":{"url":"u","auth":{"type":"password","password":{"user":{"id":"i","password":"p"},
+           "project":{"id":"i"}}},"template":"t","metrics":[{"name":"m","weight":1}]}})"},
+      {"MagnumCluster",
+       R"({"spec":{"master_count":1,"node_count":2,"metrics":[{"name":"m","weight":1}],
+           "constraints":{"project":{"labels":["a is b"]}}}})"},
   };
   if (kind.starts_with("Global")) kind.remove_prefix(6);
   const auto found = kSamples.find(kind);
@@ -136,6 +151,127 @@ TEST(Registry, BindingsCountAsServerMadeTimes) {
   }
 }
 
+struct Refusal {
+  std::string_view kind;
+  std::string_view spec;
+  std::string_view errors;
+};
+constexpr std::string_view kNoAuthentication =
+    "{'spec': {'_schema': ['At least one authentication should be defined in the IM infrastructure provider spec.']}}";
+constexpr std::string_view kNamespacedProvider =
+    "{'_schema': ['A non-namespaced global cloud resource cannot reference the namespaced infrastructure provider "
+    "resource.']}";
+constexpr std::string_view kNamespacedMetric =
+    "{'_schema': ['A non-namespaced global cloud resource cannot reference the namespaced metric resource.']}";
+
+std::string cloud_spec(std::string_view more) {
+  return fmt::format(R"({{"type":"openstack","openstack":{{"url":"u","auth":{{"type":"password","password":{{
+      "user":{{"username":"n","password":"p"}},"project":{{"name":"p"}}}}}},{}}}}})",
+                     more);
+}
+
+TEST(Registry, ChecksAcrossFields) {
+  const auto both = cloud_spec(
+      R"("infrastructure_provider":{"name":"im","namespaced":true},"metrics":[{"name":"m","weight":1,"namespaced":true}])");
+  const auto metric = cloud_spec(
+      R"("infrastructure_provider":{"name":"im"},"metrics":[{"name":"l","weight":1},{"name":"m","weight":1,"namespaced":true}])");
+  const Refusal cases[] = {
+      {"InfrastructureProvider", R"({"type":"im","im":{"url":"u"}})", kNoAuthentication},
+      {"InfrastructureProvider", R"({"type":"im","im":{"url":"u","username":"n"}})", kNoAuthentication},
+      {"GlobalInfrastructureProvider", R"({"type":"im","im":{"url":"u","password":"p"}})", kNoAuthentication},
+      {"InfrastructureProvider", R"({"type":"im","im":{"url":"u","username":"","password":""}})", ""},
+      {"InfrastructureProvider", R"({"type":"im","im":{"url":"u","token":""}})", ""},
+      {"InfrastructureProvider", R"({"type":"im","im":{"url":"u","token":1}})",
+       "{'spec': {'token': ['Not a valid string.']}}"},
+      {"GlobalCloud", both, kNamespacedProvider},
+      {"GlobalCloud", metric, kNamespacedMetric},
+      {"Cloud", both, ""},
+      {"Cloud", metric, ""},
+  };
+  for (const auto& [name, spec, wanted] : cases) {
+    const auto kind = std::ranges::find(krake_registry().kinds(), name, [](const auto& k) { return k->name; });
+    const json::Value body = json::Object{{"metadata", json::Object{{"name", "x"}}}, {"spec", *json::parse(spec)}};
+    FieldErrors errors;
+    const auto object = (*kind)->decode(**kind, body, Form::create, errors);
+    EXPECT_EQ(object != nullptr, wanted.empty()) << name << spec;
+    errors.prune();
+    EXPECT_EQ(object ? "" : errors.render(), wanted) << name << spec;
+    // What was stored by somebody who did not check is served.
+    if (object) continue;
+    auto document = full_document(**kind);
+    document.if_object()->set("spec", *json::parse(spec));
+    EXPECT_EQ(decode(**kind, document, Form::stored) != nullptr, !errors.render().contains("Not a valid")) << spec;
+  }
+}
+
+TEST(Registry, ImmutableFieldsOfAMagnumCluster) {
+  const auto& kind = krake_registry().get("openstack", "MagnumCluster");
+  const auto stored = decode(kind, full_document(kind), Form::stored);
+  auto document = full_document(kind);
+  json::merge_patch(document, *json::parse(R"({"spec":{"node_count":9}})"));
+  EXPECT_EQ(decode(kind, document, Form::full)->changed_immutable(*stored), "");
+  json::merge_patch(document, *json::parse(R"({"spec":{"master_count":null}})"));
+  EXPECT_EQ(decode(kind, document, Form::full)->changed_immutable(*stored), "master_count");
+  json::merge_patch(document, *json::parse(R"({"metadata":{"namespace":"other"}})"));
+  EXPECT_EQ(decode(kind, document, Form::full)->changed_immutable(*stored), "namespace");
+
+  // A status may not change the template, the binding may.
+  auto bound = stored->clone();
+  const auto body = *json::parse(R"({"project":{"api":"openstack","kind":"Project","name":"p"},"template":"t"})");
+  const auto& binding = kind.subresources.front();
+  EXPECT_TRUE(binding.load_first);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(binding.apply(*bound, {.body = &body, .now = {}}));
+  EXPECT_EQ(bound->meta().owners.size(), stored->meta().owners.size() + 1) << "once";
+  EXPECT_EQ(stored->changed_immutable_status(*bound), "template");
+  auto other = bound->clone();
+  const auto again = *json::parse(R"({"project":{"api":"openstack","kind":"Project","name":"q"},"template":"u"})");
+  ASSERT_TRUE(binding.apply(*other, {.body = &again, .now = {}}));
+  EXPECT_EQ(other->changed_immutable_status(*bound), "template");
+  EXPECT_TRUE(encode(*other).contains(R"("template":"u")")) << encode(*other);
+  EXPECT_EQ(other->meta().owners.size(), stored->meta().owners.size() + 2) << "earlier owners stay";
+}
+
+TEST(Registry, NewCloudsAndProjectsAreOnline) {
+  for (const auto& [group, name, state] :
+       {std::tuple{"infrastructure", "Cloud", "ONLINE"}, std::tuple{"infrastructure", "GlobalCloud", "ONLINE"},
+        std::tuple{"openstack", "Project", "ONLINE"}, std::tuple{"openstack", "MagnumCluster", "PENDING"}}) {
+    const auto& kind = krake_registry().get(group, name);
+    const auto object = decode(kind, full_document(kind), Form::stored);
+    object->reset_status();
+    EXPECT_EQ(kind.state(*object), state) << name;
+  }
+}
+
+// No password, token or secret is printed for people's eyes: one planted in each such field is not found.
+TEST(Registry, SecretsAreMarked) {
+  const auto masked_of = []<class T>(const T*, std::string_view kind_name, std::string_view spec) {
+    const auto& kind = krake_registry().of<T>();
+    EXPECT_EQ(kind.name, kind_name);
+    const json::Value body = json::Object{{"metadata", json::Object{{"name", "x"}}}, {"spec", *json::parse(spec)}};
+    const auto object = decode(kind, body, Form::create);
+    EXPECT_NE(object, nullptr) << spec;
+    return object ? encode_masked(object->template as<T>()) : std::string("planted");
+  };
+  const std::string texts[] = {
+      masked_of(static_cast<InfrastructureProvider*>(nullptr), "InfrastructureProvider",
+                R"({"type":"im","im":{"url":"u","username":"n","password":"planted","token":"planted"}})"),
+      masked_of(static_cast<Cloud*>(nullptr), "Cloud",
+                R"({"type":"openstack","openstack":{"url":"u","auth":{"type":"password","password":{
+                    "user":{"username":"n","password":"planted"},"project":{"name":"p"}}},
+                    "infrastructure_provider":{"name":"im"}}})"),
+      masked_of(static_cast<Project*>(nullptr), "Project",
+                R"({"url":"u","template":"t","auth":{"type":"password","password":{
+                    "user":{"id":"i","password":"planted"},"project":{"id":"i"}}}})"),
+      masked_of(static_cast<Project*>(nullptr), "Project",
+                R"({"url":"u","template":"t","auth":{"type":"application_credential","application_credential":{
+                    "id":"i","secret":"planted"}}})"),
+  };
+  for (const auto& text : texts) {
+    EXPECT_FALSE(text.contains("planted")) << text;
+    EXPECT_TRUE(text.contains(kMask)) << text;
+  }
+}
+
 // Where unknown keys are kept.
 std::vector<std::vector<std::string>> places(std::string_view kind) {
   static const std::map<std::string_view, std::vector<std::vector<std::string>>> kPlaces{
@@ -151,6 +287,22 @@ std::vector<std::vector<std::string>> places(std::string_view kind) {
       {"Metric", {{"spec"}, {"spec", "provider"}}},
       {"MetricsProvider", {{"spec", "static"}}},
       {"Lease", {{"spec"}}},
+      {"InfrastructureProvider", {{"spec", "im"}}},
+      {"Cloud",
+       {{"spec", "openstack"},
+        {"spec", "openstack", "auth", "password"},
+        {"spec", "openstack", "auth", "password", "user"},
+        {"spec", "openstack", "auth", "password", "project"},
+        {"spec", "openstack", "infrastructure_provider"},
+        {"status"}}},
+      {"Project",
+       {{"spec"},
+        {"spec", "auth", "password"},
+        {"spec", "auth", "password", "user"},
+        {"spec", "auth", "password", "project"},
+        {"status"}}},
+      {"MagnumCluster",
+       {{"spec"}, {"spec", "constraints"}, {"spec", "constraints", "project"}, {"status"}, {"status", "reason"}}},
   };
   if (kind.starts_with("Global")) kind.remove_prefix(6);
   std::vector<std::vector<std::string>> all{{}, {"metadata"}};
@@ -170,7 +322,8 @@ json::Value with_unknown_keys(const Kind& kind, json::Value document) {
 
 json::Value document_with_reason(const Kind& kind) {
   auto document = full_document(kind);
-  if (auto* status = document.if_object()->find("status")) {
+  auto* status = document.if_object()->find("status");
+  if (status && status->if_object()->contains("reason")) {
     status->if_object()->set("reason", *json::parse(R"({"code":"NOT_FOUND","message":"m"})"));
   }
   return document;

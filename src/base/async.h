@@ -5,10 +5,8 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/multiple_exceptions.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/wait_point.h"
 
 namespace krake {
 
@@ -23,7 +22,7 @@ namespace krake {
 // on the condition itself. The notifier must outlive its waiters.
 class Notifier {
  public:
-  explicit Notifier(const boost::asio::any_io_executor& executor) : waiters_(std::make_shared<Waiters>(executor)) {}
+  explicit Notifier(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
 
   void notify_all();
   Awaitable<void> wait();
@@ -31,18 +30,17 @@ class Notifier {
   Awaitable<bool> wait_until(Clock& clock, Mono deadline);
 
  private:
-  // Those without a deadline share a timer; the others have one each, so that a deadline wakes its own waiter only.
-  struct Waiters {
-    explicit Waiters(const boost::asio::any_io_executor& executor)
-        : all(executor, boost::asio::steady_timer::time_point::max()) {}
-    boost::asio::steady_timer all;
-    std::list<boost::asio::steady_timer*> with_deadline;
+  using Hook = boost::intrusive::list_base_hook<boost::intrusive::tag<Notifier>,
+                                                boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+  struct Waiter : WaitPoint, Hook {
+    using WaitPoint::WaitPoint;
   };
-  std::shared_ptr<Waiters> waiters_;
+  boost::asio::any_io_executor executor_;
+  // Woken ones stay until they have run.
+  boost::intrusive::list<Waiter, boost::intrusive::base_hook<Hook>, boost::intrusive::constant_time_size<false>>
+      waiters_;
 };
 
-// A wait on `timer` that ends by timer.cancel(): normally then, by exception when the coroutine itself is cancelled.
-Awaitable<void> wait_for_cancel(boost::asio::steady_timer& timer);
 Awaitable<void> sleep_until(Clock& clock, Mono when);
 inline Awaitable<void> sleep_for(Clock& clock, Duration time) { return sleep_until(clock, clock.now() + time); }
 // Lets everything that is ready run first.

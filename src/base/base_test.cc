@@ -37,6 +37,13 @@ TEST(Encoding, Base64AndPercentRoundTrip) {
   for (const auto* text : {"", "f", "fo", "foo", "foob"}) EXPECT_EQ(base64_decode(base64_encode(text)), text);
   EXPECT_EQ(base64_encode("foob"), "Zm9vYg==");
   EXPECT_FALSE(base64_decode("a*b"));
+  for (const auto* text : {"", "f", "fo", "foo", "\xfb\xff"}) EXPECT_EQ(base64url_decode(base64url_encode(text)), text);
+  EXPECT_EQ(base64url_encode("\xfb\xff\xfe"), "-__-");
+  // One value is written in one way only.
+  for (const auto* text : {"Zm8=", "Zm9v\n", "Z g", "+/", "Zh", "Z", "a.b"})
+    EXPECT_FALSE(base64url_decode(text)) << text;
+  const auto digest = sha256("abc");
+  EXPECT_EQ(sha256_hex("abc").substr(0, 4), fmt::format("{:02x}{:02x}", digest[0], digest[1]));
   EXPECT_EQ(percent_decode("system%3Aadmin"), "system:admin");
   EXPECT_EQ(percent_decode("%41"), "A");
   for (const auto* bad : {"%", "%4", "%zz", "a%2"}) EXPECT_FALSE(percent_decode(bad)) << bad;

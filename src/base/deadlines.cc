@@ -12,20 +12,22 @@ Deadlines::Call::Call(std::shared_ptr<Calls> calls, Mono deadline, const asio::a
   calls_->arm(deadline, executor);
 }
 
-Deadlines::Call::~Call() {
+Deadlines::Call::~Call() { leave(); }
+
+void Deadlines::Call::leave() {
   if (place_ != calls_->by_deadline.end()) calls_->by_deadline.erase(place_);
+  place_ = calls_->by_deadline.end();
 }
 
-std::optional<Error> Deadlines::Call::unexpected(const std::exception_ptr& thrown) const {
-  const bool is_late = place_ == calls_->by_deadline.end();
+std::optional<Error> Deadlines::unexpected(const std::exception_ptr& thrown, bool cancelled) {
   try {
     std::rethrow_exception(thrown);
   } catch (const asio::multiple_exceptions& several) {
     // Branches of the operation that were cancelled together: the first stands for all.
-    return unexpected(several.first_exception());
+    return unexpected(several.first_exception(), cancelled);
   } catch (const boost::system::system_error& why) {
     if (why.code() != asio::error::operation_aborted) return unexpected_exception(why.what());
-    if (!is_late) throw;
+    if (!cancelled) throw;
     return std::nullopt;
   } catch (const std::exception& why) {
     return unexpected_exception(why.what());
@@ -51,7 +53,7 @@ void Deadlines::Calls::expire(const asio::any_io_executor& executor) {
     Call& call = *by_deadline.begin()->second;
     by_deadline.erase(by_deadline.begin());
     call.place_ = by_deadline.end();
-    call.signal.emit(asio::cancellation_type::terminal);
+    call.expire();
   }
   if (!by_deadline.empty()) arm(by_deadline.begin()->first, executor);
 }

@@ -163,6 +163,130 @@ TEST_F(DeadlinesTest, ACallerCancelledAtTheVeryDeadlineEnds) {
   EXPECT_EQ(tasks.size(), 0u);
 }
 
+// ---- joined_at()
+
+Awaitable<int> second_after(Clock& clock, Duration time, int* started) {
+  ++*started;
+  co_await sleep_for(clock, time);
+  co_return 7;
+}
+Awaitable<int> broken_second(Clock& clock, Duration time, int* started) {
+  ++*started;
+  co_await sleep_for(clock, time);
+  throw std::runtime_error("no such thing");
+}
+
+class JoinedTest : public DeadlinesTest {
+ protected:
+  using Raced = std::variant<Result<int>, int>;
+  // The second starts after kLimit.
+  Awaitable<Raced> race(Awaitable<Result<int>> first, Duration second) {
+    co_return co_await deadlines.joined_at(world.clock.now() + kLimit, std::move(first),
+                                           [&, second] { return second_after(world.clock, second, &started); });
+  }
+  Awaitable<void> keep(Awaitable<Raced> call) {
+    auto raced = co_await std::move(call);
+    EXPECT_FALSE(outcome) << "one outcome";
+    outcome = std::move(raced);
+  }
+  int started = 0;
+  std::optional<Raced> outcome;
+};
+
+TEST_F(JoinedTest, WhatEndsFirstCounts) {
+  struct Case {
+    Duration first, second;
+    int started;
+    Raced outcome;
+    Duration at;
+  };
+  for (const auto& test : std::vector<Case>{{seconds(1), seconds(1), 0, Result<int>(42), seconds(1)},
+                                            {seconds(8), seconds(4), 1, Result<int>(42), seconds(8)},
+                                            {seconds(8), seconds(2), 1, 7, seconds(7)},
+                                            {hours(1), seconds(0), 1, 7, seconds(5)}}) {
+    started = 0;
+    const auto timers = world.clock.pending();
+    const auto begun = world.clock.now();
+    EXPECT_EQ(world.run(race(answer_after(world.clock, test.first), test.second)), test.outcome);
+    EXPECT_EQ(started, test.started);
+    EXPECT_EQ(world.clock.now() - begun, test.at);
+    EXPECT_LE(world.clock.pending(), timers + 1) << "the other is over";
+  }
+  EXPECT_EQ(world.run(race(at_once(fail(Code::not_found, "x")), seconds(0))), Raced(fail(Code::not_found, "x")));
+  EXPECT_EQ(started, 1);
+}
+
+TEST_F(JoinedTest, WhatTheFirstAnswersAfterTheSecondIsTooLate) {
+  EXPECT_EQ(world.run(race(answer_when_cancelled(world.clock), seconds(1))), Raced(7));
+}
+
+TEST_F(JoinedTest, ExceptionsOfTheFirstAreErrorsAndThoseOfTheSecondNothing) {
+  EXPECT_EQ(world.run(race(broken(world.clock), seconds(1))),
+            Raced(fail(Code::internal, "unexpected exception: no such thing")));
+  const auto with_broken_second = [&](Duration first) -> Awaitable<Raced> {
+    co_return co_await deadlines.joined_at(world.clock.now() + kLimit, answer_after(world.clock, first),
+                                           [&] { return broken_second(world.clock, seconds(1), &started); });
+  };
+  EXPECT_EQ(world.run(with_broken_second(seconds(20))), Raced(Result<int>(42)));
+  EXPECT_EQ(started, 1);
+}
+
+TEST_F(JoinedTest, TheCallersCancellationEndsBoth) {
+  for (const Duration passed : {seconds(1), seconds(6)}) {
+    started = 0;
+    TaskGroup calls(world.env.executor);
+    calls.spawn("call", keep(race(answer_after(world.clock, hours(1)), hours(1))));
+    world.settle();
+    world.clock.advance(passed);
+    world.settle();
+    calls.cancel();
+    world.settle();
+    EXPECT_EQ(calls.size(), 0u);
+    EXPECT_FALSE(outcome) << "cancellation unwinds";
+    world.clock.advance(hours(2));
+    world.settle();
+    EXPECT_EQ(started, passed > kLimit) << "nothing starts any more";
+  }
+}
+
+TEST_F(JoinedTest, BothAtTheSameMomentGiveOneOutcome) {
+  for (const Duration first : {seconds(5), seconds(6)}) {
+    outcome.reset();
+    tasks.spawn("call", keep(race(answer_after(world.clock, first), seconds(1))));
+    world.settle();
+    for (int i = 0; i < 6; ++i) {
+      world.clock.advance(seconds(1));
+      world.settle();
+    }
+    EXPECT_TRUE(outcome);
+    EXPECT_EQ(tasks.size(), 0u);
+  }
+}
+
+// A simulated crash, before and after the second has begun.
+TEST(Deadlines, RacesDieWithTheirLoop) {
+  for (const Duration passed : {seconds(1), seconds(6)}) {
+    auto here = std::make_shared<int>(0);
+    const std::weak_ptr<int> frame = here;
+    int started = 0;
+    {
+      testing::World world;
+      TaskGroup tasks(world.env.executor);
+      Deadlines deadlines(world.clock);
+      tasks.spawn("call",
+                  [](testing::World& the_world, Deadlines& all, int* count, std::shared_ptr<int>) -> Awaitable<void> {
+                    co_await all.joined_at(the_world.clock.now() + kLimit, answer_after(the_world.clock, hours(1)),
+                                           [&] { return second_after(the_world.clock, hours(1), count); });
+                  }(world, deadlines, &started, std::move(here)));
+      world.settle();
+      world.clock.advance(passed);
+      world.settle();
+    }
+    EXPECT_EQ(started, passed > kLimit);
+    EXPECT_TRUE(frame.expired());
+  }
+}
+
 TEST(Deadlines, CallsOutliveTheObject) {
   testing::World world;
   TaskGroup tasks(world.env.executor);

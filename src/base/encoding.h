@@ -1,6 +1,8 @@
 // Base64, percent encoding, query strings, constant-time comparison and secret random bytes.
 #pragma once
 
+#include <array>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,8 +12,11 @@
 
 namespace krake {
 
-std::string base64_encode(std::string_view bytes);                 // RFC 4648, padded
-std::optional<std::string> base64_decode(std::string_view text);   // white space is ignored
+std::string base64_encode(std::string_view bytes);                // RFC 4648, padded
+std::optional<std::string> base64_decode(std::string_view text);  // white space is ignored
+std::string base64url_encode(std::string_view bytes);             // RFC 4648 5, no padding
+// Only what base64url_encode() writes: no padding, no white space, no stray bits at the end.
+std::optional<std::string> base64url_decode(std::string_view text);
 std::string percent_encode(std::string_view text);                 // all but unreserved characters
 std::optional<std::string> percent_decode(std::string_view text);  // none when an escape is broken; '+' stays
 
@@ -23,6 +28,17 @@ bool constant_time_equal(std::string_view a, std::string_view b);
 // From OpenSSL's generator, base64url without padding. 32 bytes give 43 characters.
 std::string secret_token(std::size_t bytes = 32);
 std::string sha256_hex(std::string_view bytes);
+
+using Digest = std::array<unsigned char, 32>;
+Digest sha256(std::string_view bytes);
+// For unordered containers: the digest is as good as random.
+struct DigestHash {
+  std::size_t operator()(const Digest& digest) const {
+    std::size_t hash = 0;
+    std::memcpy(&hash, digest.data(), sizeof hash);
+    return hash;
+  }
+};
 
 // The same over bytes that come in pieces.
 class Sha256 {

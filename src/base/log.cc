@@ -1,8 +1,13 @@
 #include "base/log.h"
 
 #include <spdlog/logger.h>
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include <mutex>
+
+#include "base/log_file.h"
 
 namespace krake {
 
@@ -46,6 +51,77 @@ void append_text(std::string& out, std::string_view text) {
     append_json_string(out, text);
   }
 }
+
+constexpr std::string_view kRoot = "krake";  // name of the logger of no component; that of one is "krake.NAME"
+
+// "[component] ", or nothing.
+class ComponentFlag final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    const std::string_view name(message.logger_name.data(), message.logger_name.size());
+    if (name.size() <= kRoot.size() + 1) return;
+    const std::string text = fmt::format("[{}] ", name.substr(kRoot.size() + 1));
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<ComponentFlag>(); }
+};
+
+// INFO, WARNING, ...; with the padding of the pattern ("%-8&").
+class PythonLevelFlag final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    const std::string_view name = message.level <= spdlog::level::debug  ? "DEBUG"
+                                  : message.level == spdlog::level::info ? "INFO"
+                                  : message.level == spdlog::level::warn ? "WARNING"
+                                                                         : "ERROR";
+    const bool left = padinfo_.side_ == spdlog::details::padding_info::pad_side::right;
+    const std::string text =
+        left ? fmt::format("{:<{}}", name, padinfo_.width_) : fmt::format("{:>{}}", name, padinfo_.width_);
+    out.append(text.data(), text.data() + text.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<PythonLevelFlag>(); }
+};
+
+class FileSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit FileSink(std::unique_ptr<LogFile> file) : file_(std::move(file)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    file_->write({line.data(), line.size()});
+  }
+  void flush_() override {}
+  std::unique_ptr<LogFile> file_;
+};
+
+std::unique_ptr<spdlog::formatter> make_formatter(bool json, const std::string& pattern) {
+  const bool own = json || pattern.empty();
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(own ? spdlog::pattern_time_type::utc
+                                                                   : spdlog::pattern_time_type::local);
+  formatter->add_flag<ComponentFlag>('*').add_flag<PythonLevelFlag>('&');
+  formatter->set_pattern(json              ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%v})"
+                         : pattern.empty() ? "%Y-%m-%dT%H:%M:%S.%fZ %-7l %*%v"
+                                           : pattern);
+  return formatter;
+}
+
+Result<spdlog::sink_ptr> make_sink(const LogOutput& output, bool json) {
+  spdlog::sink_ptr sink;
+  if (output.to == LogOutput::To::file) {
+    ASSIGN_OR_RETURN(auto file,
+                     LogFile::open({.path = output.file, .max_bytes = output.max_bytes, .backups = output.backups}));
+    sink = std::make_shared<FileSink>(std::move(file));
+  } else if (output.to == LogOutput::To::standard_output) {
+    sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+  } else {
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  }
+  sink->set_formatter(make_formatter(json, output.pattern));
+  sink->set_level(to_spdlog(output.level));
+  return sink;
+}
 }  // namespace
 
 Log::Log() = default;
@@ -54,21 +130,17 @@ Result<Log> Log::open(const LogOptions& options) {
   Log log;
   log.json_ = options.json;
   log.level_ = options.level;
-  std::shared_ptr<spdlog::sinks::sink> sink;
-  if (options.file.empty()) {
-    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  } else {
-    try {
-      sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file);
-    } catch (const spdlog::spdlog_ex& error) {
-      return fail(Code::unavailable, fmt::format("log.output: cannot write '{}': {}", options.file, error.what()));
-    }
+  log.levels_ = std::make_shared<const std::vector<std::pair<std::string, LogLevel>>>(options.levels);
+  auto outputs = options.outputs;
+  if (outputs.empty())
+    outputs.push_back(options.file.empty() ? LogOutput{} : LogOutput{.to = LogOutput::To::file, .file = options.file});
+  std::vector<spdlog::sink_ptr> sinks;
+  for (const auto& output : outputs) {
+    ASSIGN_OR_RETURN(auto sink, make_sink(output, options.json));
+    sinks.push_back(std::move(sink));
   }
-  log.sink_ = std::make_shared<spdlog::logger>("krake", std::move(sink));
-  log.sink_->set_pattern(
-      log.json_ ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%v})" : "%Y-%m-%dT%H:%M:%S.%fZ %-7l %v",
-      spdlog::pattern_time_type::utc);
-  log.sink_->set_level(to_spdlog(log.level_));
+  log.sink_ = std::make_shared<spdlog::logger>(std::string(kRoot), sinks.begin(), sinks.end());
+  log.sink_->set_level(spdlog::level::debug);  // write() decides
   log.sink_->flush_on(spdlog::level::debug);
   return log;
 }
@@ -76,6 +148,11 @@ Result<Log> Log::open(const LogOptions& options) {
 Log Log::named(std::string_view name) const {
   Log copy = *this;
   copy.component_ = component_.empty() ? std::string(name) : component_ + "." + std::string(name);
+  if (!sink_) return copy;
+  copy.sink_ = sink_->clone(fmt::format("{}.{}", kRoot, copy.component_));
+  for (const auto& [component, level] : *levels_) {
+    if (component == copy.component_) copy.level_ = level;
+  }
   return copy;
 }
 
@@ -96,7 +173,6 @@ void Log::write(LogLevel level, std::string_view message, std::initializer_list<
       append_json_string(line, field.value);
     }
   } else {
-    if (!component_.empty()) line += "[" + component_ + "] ";
     line += message;
     for (const auto& field : fields) {
       line += ' ';

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -26,10 +28,26 @@ struct LogField {
   LogField(std::string_view k, const T& v) : key(k), value(fmt::format("{}", v)) {}
 };
 
+// One place lines go to.
+struct LogOutput {
+  enum class To { standard_error, standard_output, file };
+  To to = To::standard_error;
+  std::string file{};
+  std::uint64_t max_bytes = 0;  // see LogFileOptions
+  int backups = 0;
+  LogLevel level = LogLevel::debug;  // less is not written there
+  // How a line of text looks: spdlog's pattern, in local time, where "%*" is "[component] " or nothing, "%n" is
+  // "krake.component" and "%&" the level as Python writes it. Empty: Krake's own.
+  std::string pattern{};
+};
+
 struct LogOptions {
   LogLevel level = LogLevel::info;
   bool json = false;
-  std::string file;  // empty: standard error
+  std::string file{};                // empty: standard error
+  std::vector<LogOutput> outputs{};  // instead of `file`
+  // Of what one component logs, by the name that named() gives it.
+  std::vector<std::pair<std::string, LogLevel>> levels{};
 };
 
 class Log {
@@ -57,6 +75,7 @@ class Log {
  private:
   void write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const;
   std::shared_ptr<spdlog::logger> sink_;
+  std::shared_ptr<const std::vector<std::pair<std::string, LogLevel>>> levels_;
   std::string component_;
   bool json_ = false;
   LogLevel level_ = LogLevel::off;

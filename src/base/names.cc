@@ -14,10 +14,6 @@ bool in_alphabet(std::string_view text, std::size_t max, std::string_view inner)
   return std::ranges::all_of(text, [&](char c) { return word(c) || inner.find(c) != std::string_view::npos; });
 }
 bool label_part(std::string_view text, std::size_t max) { return in_alphabet(text, max, ".-"); }
-
-constexpr std::string_view kKeyPattern =
-    "^([a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?/)?[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
-constexpr std::string_view kValuePattern = "^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
 }  // namespace
 
 bool valid_resource_name(std::string_view name) { return in_alphabet(name, 255, ".:-"); }
@@ -28,12 +24,12 @@ std::optional<std::string> check_label_key(std::string_view key) {
                         ? label_part(key, 63)
                         : label_part(key.substr(0, slash), 253) && label_part(key.substr(slash + 1), 63);
   if (good) return std::nullopt;
-  return fmt::format("Label key '{}' does not match the regex '{}'", key, kKeyPattern);
+  return fmt::format("Label key '{}' does not match the regex '{}'", key, kLabelKeyPattern);
 }
 
 std::optional<std::string> check_label_value(std::string_view value) {
   if (label_part(value, 63)) return std::nullopt;
-  return fmt::format("Label value '{}' does not match the regex '{}'", value, kValuePattern);
+  return fmt::format("Label value '{}' does not match the regex '{}'", value, kLabelValuePattern);
 }
 
 }  // namespace krake

@@ -7,6 +7,12 @@
 
 namespace krake {
 
+// The same as regular expressions.
+inline constexpr std::string_view kNamePattern = "^[a-zA-Z0-9_]([a-zA-Z0-9_.:-]{0,253}[a-zA-Z0-9_])?$";
+inline constexpr std::string_view kLabelKeyPattern =
+    "^([a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_])?/)?[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
+inline constexpr std::string_view kLabelValuePattern = "^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?$";
+
 // Names and namespaces: 1-255 of [A-Za-z0-9_.:-], first and last of [A-Za-z0-9_].
 bool valid_resource_name(std::string_view name);
 // The message when it is not one.

@@ -53,17 +53,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string suggestion(std::string_view word, const std::vector<std::string_view>& known) {
-  std::string_view best;
-  std::size_t least = 3;
-  if (word.size() > 64) return {};
-  for (const auto candidate : known) {
-    const std::size_t d = distance(word, candidate);
-    if (d < least && d < candidate.size()) least = d, best = candidate;
-  }
-  return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
-}
-
 bool negative_number(std::string_view word) {
   if (word.size() < 2 || word[0] != '-') return false;
   const auto rest = word.substr(1);
@@ -344,6 +333,17 @@ class LeafParser {
 };
 
 }  // namespace
+
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& known) {
+  std::string_view best;
+  std::size_t least = 3;
+  if (word.size() > 64) return {};
+  for (const auto candidate : known) {
+    const std::size_t d = distance(word, candidate);
+    if (d < least && d < candidate.size()) least = d, best = candidate;
+  }
+  return best.empty() ? std::string() : fmt::format("; did you mean '{}'?", best);
+}
 
 bool is_number(std::string_view word) {
   if (word.starts_with('+')) word.remove_prefix(1);

@@ -82,6 +82,9 @@ const Option* find_option(const Syntax& command, std::string_view name);
 // A script for bash, zsh or tcsh that completes the words of the commands.
 std::string completion_script(const std::vector<Syntax>& commands, std::string_view shell);
 
+// "; did you mean 'create'?", or nothing when none is close.
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& known);
+
 bool is_number(std::string_view word);
 bool is_integer(std::string_view word);
 

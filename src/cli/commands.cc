@@ -285,6 +285,10 @@ std::vector<Command> build() {
   table.read_verbs({{kCore, {{"lease", "leases"}, "show who leads what"}}, kind_of<Lease>()}, list_leases, get_lease);
   table.verb({{}, nullptr}, {"version"}, "the versions of krakectl and the API", "", {}, show_version);
   table.verb({{}, nullptr}, {"whoami"}, "who the API thinks you are", "", {}, show_whoami);
+  table.verb({{}, nullptr}, {"explain"}, "what a kind and its fields are, like kube app.spec.constraints",
+             "[GROUP] [KIND.FIELD]", {}, explain);
+  table.verb({{}, nullptr}, {"api-resources"}, "the kinds the API has, and what may be asked of them", "", {},
+             show_api_resources);
   const Resource_ auth{{{{"auth"}, "who you are, and what you may do"}}, nullptr};
   table.verb(auth, {"whoami"}, "who the API thinks you are", "", {}, show_whoami);
   table.verb(auth, {"can-i"}, "whether you may do something, like: update applications/status web -n demo",

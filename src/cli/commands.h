@@ -22,6 +22,9 @@ Awaitable<Outcome<int>> list_leases(Session& session);
 Awaitable<Outcome<int>> get_lease(Session& session);
 Awaitable<Outcome<int>> delete_object(Session& session);
 Awaitable<Outcome<int>> show_version(Session& session);
+// explain.cc
+Awaitable<Outcome<int>> explain(Session& session);
+Awaitable<Outcome<int>> show_api_resources(Session& session);
 // application.cc
 Awaitable<Outcome<int>> create_application(Session& session);
 Awaitable<Outcome<int>> update_application(Session& session);

@@ -21,7 +21,9 @@ const json::Value* entry(const json::Value& document, std::string_view key, std:
   const auto* list = document.at_path({key});
   if (!list || !list->is_array()) return nullptr;
   for (const auto& item : *list->if_array()) {
-    if (item.string_at({"name"}) == name) return &item;
+    // What has no name is not the entry that a missing reference means.
+    const auto* own = item.at_path({"name"});
+    if (own && own->is_string() && *own->if_string() == name) return &item;
   }
   return nullptr;
 }

@@ -223,6 +223,18 @@ void Session::show_document(const json::Value& document) const {
   }
 }
 
+void Session::show_table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
+                         const json::Value& document) const {
+  if (structured()) return show_document(document);
+  if (output_ != "name") return io_.out(list_table(header, rows, table_options()));
+  for (const auto& row : rows) io_.out(fmt::format("{}\n", row.front()));
+}
+
+void Session::show_text(std::string_view text, const json::Value& document) const {
+  if (structured()) return show_document(document);
+  io_.out(text);
+}
+
 void Session::show(const json::Value& object, View view) const {
   if (object.is_null()) return;
   if (structured()) return show_document(object);

@@ -60,6 +60,11 @@ class Session {
   void show(const json::Value& object, View view = View::single) const;
   void show_list(const json::Value& items) const;
   void show_document(const json::Value& document) const;  // of no kind
+  // Of things that are no objects: -o name shows the first column, -o json and yaml show `document`.
+  void show_table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
+                  const json::Value& document) const;
+  // As it is; -o json and yaml show `document`.
+  void show_text(std::string_view text, const json::Value& document) const;
   void warn(std::string_view text) const;
   void progress(std::string_view text) const;
   void note(std::string_view text) const;  // for humans: on standard error, tables only

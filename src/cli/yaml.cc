@@ -141,12 +141,17 @@ struct YamlFailure {
 // Builds the values while the parser walks the text.
 class Builder final : public YAML::EventHandler {
  public:
-  explicit Builder(YamlLimits limits) : limits_(limits) {}
+  // `lines`: where to note what stands where; null: nowhere.
+  explicit Builder(YamlLimits limits, YamlLines* lines = nullptr) : limits_(limits), lines_(lines) {}
 
   bool ended = false;
+  int line = 1;
   json::Value document;
 
-  void OnDocumentStart(const YAML::Mark&) override { ended = false; }
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    ended = false;
+    line = mark.line + 1;
+  }
   void OnDocumentEnd() override { ended = true; }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(mark, anchor, nullptr, false); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -202,8 +207,23 @@ class Builder final : public YAML::EventHandler {
     if (nodes_ > limits_.nodes)
       throw YamlFailure{mark, fmt::format("more than {} values, aliases counted in full", limits_.nodes)};
   }
+  // Of what comes next in the levels below `depth`.
+  std::string path(std::size_t depth) const {
+    std::string out;
+    for (std::size_t i = 0; i < depth; ++i) {
+      const auto* array = stack_[i].value.if_array();
+      if (!out.empty()) out += '.';
+      out += array ? std::to_string(array->size()) : stack_[i].key;
+    }
+    return out;
+  }
+  // Of a list's next element; keys note themselves.
+  void note_element(const YAML::Mark& mark) {
+    if (lines_ && !stack_.empty() && stack_.back().value.is_array()) lines_->set(path(stack_.size()), mark.line + 1);
+  }
   void add(const YAML::Mark& mark, YAML::anchor_t anchor, json::Value value, bool merge) {
     count(mark, 1);
+    note_element(mark);
     if (anchor) anchors_[anchor] = {value, 1, 0};
     put(mark, std::move(value), merge);
   }
@@ -213,6 +233,7 @@ class Builder final : public YAML::EventHandler {
     if (!stack_.empty() && stack_.back().value.is_object() && !stack_.back().has_key) {
       throw YamlFailure{mark, "a list or mapping as key"};
     }
+    note_element(mark);
     stack_.push_back({mark, anchor, std::move(value), nodes_ - 1, deepest_});
     deepest_ = stack_.size();
   }
@@ -242,7 +263,7 @@ class Builder final : public YAML::EventHandler {
       }
     }
   }
-  static void take_key(const YAML::Mark& mark, Level& level, const json::Value& value, bool merge_key) {
+  void take_key(const YAML::Mark& mark, Level& level, const json::Value& value, bool merge_key) {
     level.has_key = true;
     level.key_merges = merge_key;
     if (merge_key) return;
@@ -255,6 +276,7 @@ class Builder final : public YAML::EventHandler {
     }
     if (!level.keys.insert(level.key).second)
       throw YamlFailure{mark, fmt::format("the key '{}' is given twice", level.key)};
+    if (lines_) lines_->set(path(stack_.size()), mark.line + 1);
   }
   static void take_merge(const YAML::Mark& mark, Level& level, json::Value value) {
     if (auto* object = value.if_object()) {
@@ -294,6 +316,7 @@ class Builder final : public YAML::EventHandler {
   }
 
   YamlLimits limits_;
+  YamlLines* lines_;
   std::size_t nodes_ = 0;
   std::size_t deepest_ = 0;  // nesting reached inside of the level on top
   std::vector<Level> stack_;
@@ -315,26 +338,49 @@ json::Value resolve_scalar(std::string_view text) {
   return text;
 }
 
-Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_view source, YamlLimits limits) {
+int YamlLines::of(std::string_view path) const {
+  for (;;) {
+    if (const auto it = lines_.find(path); it != lines_.end()) return it->second;
+    const auto dot = path.rfind('.');
+    if (dot == std::string_view::npos) return 0;
+    path = path.substr(0, dot);
+  }
+}
+
+YamlLines YamlLines::renamed(const std::function<std::string(const std::string&)>& rename) const {
+  YamlLines out;
+  for (const auto& [path, line] : lines_) out.set(rename(path), line);
+  return out;
+}
+
+namespace {
+Result<std::vector<YamlDocument>> parse(std::string_view text, std::string_view source, YamlLimits limits,
+                                        bool with_lines) {
   const auto failed = [&](const YAML::Mark& mark, std::string_view what) {
     return fail(Code::invalid_argument, fmt::format("{}:{}:{}: {}", source, mark.line + 1, mark.column + 1, what));
   };
   if (!json::valid_utf8(text) && !text.starts_with("\xff\xfe") && !text.starts_with("\xfe\xff")) {
     return fail(Code::invalid_argument, fmt::format("{}:1:1: not UTF-8 text", source));
   }
+  std::vector<YamlDocument> documents;
   // JSON is YAML, and common: kubeconfigs, jq output. Its own parser also knows surrogate pairs.
   if (const auto first = text.find_first_not_of(" \t\r\n"); first != std::string_view::npos && text[first] == '{') {
-    if (auto value = json::parse(text)) return std::vector<json::Value>{std::move(*value)};
+    if (auto value = json::parse(text)) {
+      documents.push_back({.value = std::move(*value)});
+      return documents;
+    }
   }
   std::istringstream stream{std::string(text)};
-  std::vector<json::Value> documents;
   try {
     YAML::Parser parser(stream);
     for (;;) {
-      Builder builder(limits);
+      YamlDocument document;
+      Builder builder(limits, with_lines ? &document.lines : nullptr);
       if (!parser.HandleNextDocument(builder)) break;
       if (!builder.ended) break;
-      documents.push_back(std::move(builder.document));
+      document.value = std::move(builder.document);
+      document.line = builder.line;
+      documents.push_back(std::move(document));
     }
   } catch (const YamlFailure& failure) {
     return failed(failure.mark, failure.what);
@@ -342,6 +388,19 @@ Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_v
     return failed(error.mark, error.msg);
   }
   return documents;
+}
+}  // namespace
+
+Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_view source, YamlLimits limits) {
+  ASSIGN_OR_RETURN(auto documents, parse(text, source, limits, false));
+  std::vector<json::Value> values;
+  for (auto& document : documents) values.push_back(std::move(document.value));
+  return values;
+}
+
+Result<std::vector<YamlDocument>> parse_yaml_with_lines(std::string_view text, std::string_view source,
+                                                        YamlLimits limits) {
+  return parse(text, source, limits, true);
 }
 
 // ---- printing

@@ -3,6 +3,8 @@
 // the text they are.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +22,30 @@ struct YamlLimits {
 // All documents of `text`, an empty one as null; none for an empty text. Errors: invalid_argument, starting with
 // "SOURCE:LINE:COLUMN: ".
 Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_view source, YamlLimits limits = {});
+
+// Where the keys and list elements of a document stand, by their path: "a.b.0.c". What an alias or a merge key stands
+// for has no lines of its own.
+class YamlLines {
+ public:
+  void set(std::string path, int line) { lines_.insert_or_assign(std::move(path), line); }
+  // From 1; of the nearest thing around when `path` itself is not there, 0 when nothing is known.
+  int of(std::string_view path) const;
+  // With `rename` applied to each path.
+  YamlLines renamed(const std::function<std::string(const std::string&)>& rename) const;
+
+ private:
+  std::map<std::string, int, std::less<>> lines_;
+};
+
+struct YamlDocument {
+  json::Value value;
+  YamlLines lines;
+  int line = 1;  // where it begins
+};
+
+// As parse_yaml, for who has to say where something is. JSON text has no lines.
+Result<std::vector<YamlDocument>> parse_yaml_with_lines(std::string_view text, std::string_view source,
+                                                        YamlLimits limits = {});
 
 // One plain scalar: null, boolean, integer, float or the text itself.
 json::Value resolve_scalar(std::string_view text);

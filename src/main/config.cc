@@ -1,14 +1,19 @@
 #include "main/config.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
-#include "cli/yaml.h"
 #include "main/process.h"
 
 namespace krake {
 
 namespace {
+
+std::string with_underscores(std::string text) {
+  std::ranges::replace(text, '-', '_');
+  return text;
+}
 
 // '-' is '_' in mapping keys, recursively, but not inside lists (upstream's rule).
 void normalise_keys(json::Value& value) {
@@ -16,10 +21,8 @@ void normalise_keys(json::Value& value) {
   if (!object) return;
   json::Object renamed;
   for (auto& [key, member] : *object) {
-    std::string name = key;
-    std::ranges::replace(name, '-', '_');
     normalise_keys(member);
-    renamed.set(name, std::move(member));
+    renamed.set(with_underscores(key), std::move(member));
   }
   *object = std::move(renamed);
 }
@@ -30,24 +33,111 @@ json::Value& at(json::Value& document, const std::vector<std::string>& path) {
   return *here;
 }
 
-}  // namespace
+void set(ConfigDocument& config, const ConfigFlag& flag, json::Value value, std::string by) {
+  at(config.document, flag.path) = std::move(value);
+  config.overrides[flag.dotted()] = std::move(by);
+}
 
-namespace config_detail {
-void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path,
-                  std::vector<std::string>& warnings) {
+// Top-level keys that only some programs have.
+constexpr std::pair<std::string_view, std::string_view> kOwners[] = {
+    {"reschedule_after", "scheduler"},       {"stickiness", "scheduler"}, {"automatic_cluster_creation", "scheduler"},
+    {"poll_interval", "infrastructure"},     {"poll_interval", "magnum"}, {"hooks", "kubernetes-application"},
+    {"migration", "kubernetes-application"},
+};
+
+// Keys of older versions, and what has taken their place.
+constexpr std::pair<std::string_view, std::string_view> kDeprecated[] = {
+    {"authentication.kind", "authentication.strategy.NAME.enabled"},
+    {"authentication.name", "authentication.strategy.static.name"},
+};
+
+void look_for_unknown(const ConfigDocument& config, const json::Object& document, const json::Object& known,
+                      const std::string& above, std::vector<std::string>& warnings) {
   for (const auto& [key, value] : document) {
-    const std::string here = path.empty() ? key : path + "." + key;
-    // Python's logging dictionary has keys we do not need and that are no mistake.
-    if (here.starts_with("log.")) continue;
+    const std::string here = above.empty() ? key : above + "." + key;
+    if (above == "log") continue;  // Python's dictionary: log_config.cc
     const auto* match = known.find(key);
-    if (!match) {
-      warnings.push_back(fmt::format("unknown configuration key '{}' is ignored", here));
-    } else if (value.is_object() && match->is_object()) {
-      warn_unknown(*value.if_object(), *match->if_object(), here, warnings);
+    if (match) {
+      if (value.is_object() && match->is_object())
+        look_for_unknown(config, *value.if_object(), *match->if_object(), here, warnings);
+      continue;
     }
+    const auto old = std::ranges::find(kDeprecated, here, &std::pair<std::string_view, std::string_view>::first);
+    warnings.push_back(old == std::end(kDeprecated)
+                           ? fmt::format("{}: unknown configuration key '{}' is ignored", config.place(here), here)
+                           : fmt::format("{}: the deprecated configuration key '{}' is ignored; use '{}'",
+                                         config.place(here), here, old->second));
   }
 }
-}  // namespace config_detail
+
+}  // namespace
+
+const ProgramInfo* find_program(std::string_view name) {
+  const auto* found = std::ranges::find(kPrograms, name, &ProgramInfo::name);
+  return found == std::end(kPrograms) ? nullptr : found;
+}
+
+std::string_view section_of(const ProgramInfo& program) { return program.file.substr(0, program.file.rfind('.')); }
+
+bool has_key(const ProgramInfo& program, std::string_view key) {
+  bool owned = false;
+  for (const auto& [name, owner] : kOwners) {
+    if (name != key) continue;
+    if (owner == program.name) return true;
+    owned = true;
+  }
+  return !owned;
+}
+
+std::string ConfigFlag::variable() const {
+  std::string out = "KRAKE_" + with_underscores(name);
+  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
+std::string ConfigDocument::place(const std::string& path) const {
+  const int line = lines.of(path);
+  return line > 0 ? fmt::format("{}:{}", source, line) : source.empty() ? "configuration" : source;
+}
+
+std::string ConfigDocument::origin(const std::string& path) const {
+  if (const auto it = overrides.find(path); it != overrides.end()) return it->second;
+  const json::Value* here = &document;
+  for (std::string_view rest = path; here && !rest.empty();) {
+    const auto dot = rest.find('.');
+    const auto* object = here->if_object();
+    here = object ? object->find(rest.substr(0, dot)) : nullptr;
+    rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
+  }
+  return here ? place(path) : "default";
+}
+
+std::vector<std::string> doubtful_keys(const ConfigDocument& config, const json::Value& known,
+                                       const ProgramInfo& program) {
+  std::vector<std::string> warnings;
+  const auto* document = config.document.if_object();
+  if (!document || !known.is_object()) return warnings;
+  look_for_unknown(config, *document, *known.if_object(), "", warnings);
+  for (const auto& [key, value] : *document) {
+    if (!known.if_object()->contains(key) || has_key(program, key)) continue;
+    warnings.push_back(fmt::format("{}: '{}' has no effect here: it is a key of another program than {}",
+                                   config.place(key), key, program.name));
+  }
+  return warnings;
+}
+
+std::string describe_errors(const ConfigDocument& config, const FieldErrors& errors) {
+  std::string message = "Parsing configuration failed with error(s): ";
+  for (const auto& [path, text] : errors.flatten()) {
+    message += fmt::format("\n - field '{}': {}", path, text);
+    if (const auto it = config.overrides.find(path); it != config.overrides.end()) {
+      message += fmt::format(" ({})", it->second);
+    } else if (config.lines.of(path) > 0) {
+      message += fmt::format(" ({})", config.place(path));
+    }
+  }
+  return message;
+}
 
 namespace {
 template <class T>
@@ -89,6 +179,12 @@ Status check(const ApiConfig& config) {
       in_range("limits.body_bytes", static_cast<std::int64_t>(config.limits.body_bytes), 16'777'216, 68'719'476'736));
   RETURN_IF_ERROR(in_range("limits.store_seconds", config.limits.store_seconds, 0.1, 300));
   RETURN_IF_ERROR(in_range("limits.unconfirmed_seconds", config.limits.unconfirmed_seconds, 1, 3600));
+  const auto& authentication = config.authentication;
+  RETURN_IF_ERROR(in_range("authentication.timeout", authentication.timeout, 0.1, 60));
+  RETURN_IF_ERROR(in_range("authentication.cache.seconds", authentication.cache.seconds, 0, 3600));
+  RETURN_IF_ERROR(
+      in_range("authentication.cache.size", static_cast<std::int64_t>(authentication.cache.size), 1, 1'000'000));
+  RETURN_IF_ERROR(in_range("authentication.strategy.oidc.leeway", authentication.strategy.oidc.leeway, 0, 300));
   if (config.etcd)
     RETURN_IF_ERROR(
         in_range("etcd.retry_transactions", static_cast<std::int64_t>(config.etcd->retry_transactions), 0, 1000));
@@ -102,6 +198,20 @@ Status check(const ControllerConfig& config) {
   RETURN_IF_ERROR(in_range("debounce", config.debounce, 0, 3600));
   RETURN_IF_ERROR(in_range("reschedule_after", config.reschedule_after, 0.1, 31'536'000));
   RETURN_IF_ERROR(in_range("stickiness", config.stickiness, 0, 1000));
+  RETURN_IF_ERROR(in_range("poll_interval", config.poll_interval, 0.1, 31'536'000));
+  RETURN_IF_ERROR(in_range("automatic_cluster_creation.deletion_retention",
+                           static_cast<std::int64_t>(config.automatic_cluster_creation.deletion_retention), 0,
+                           31'536'000));
+  const auto& shutdown = config.hooks.shutdown;
+  RETURN_IF_ERROR(in_range("hooks.shutdown.timeout", static_cast<std::int64_t>(shutdown.timeout), 1, 31'536'000));
+  RETURN_IF_ERROR(in_range("hooks.shutdown.failure_retry_count",
+                           static_cast<std::int64_t>(shutdown.failure_retry_count), 0, 1'000'000));
+  if (shutdown.failure_strategy != "delete" && shutdown.failure_strategy != "give_up") {
+    return fail(Code::invalid_argument,
+                fmt::format("Parsing configuration failed with error(s): \n - field 'hooks.shutdown.failure_strategy': "
+                            "want delete or give_up, got '{}'",
+                            shutdown.failure_strategy));
+  }
   RETURN_IF_ERROR(
       in_range("leader_election.ttl_seconds", static_cast<std::int64_t>(config.leader_election.ttl_seconds), 2, 3600));
   RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
@@ -117,37 +227,52 @@ Result<std::string> read_file(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-Result<ConfigDocument> load_config_file(const std::string& path, const std::string& file) {
-  std::vector<std::string> places;
-  if (!path.empty()) {
-    places = {path};
-  } else {
-    places = {file, "/etc/krake/" + file};
+Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section) {
+  auto documents = cli::parse_yaml_with_lines(text, source);
+  if (!documents) return fail(documents.error());
+  ConfigDocument config{.source = source};
+  if (!documents->empty()) {
+    config.document = std::move(documents->front().value);
+    config.lines = documents->front().lines.renamed(with_underscores);
   }
+  if (config.document.is_null()) config.document = json::Object();
+  if (!config.document.is_object()) return fail(Code::invalid_argument, source + ": want a mapping of keys to values");
+  normalise_keys(config.document);
+  const auto is_section = [&](const ProgramInfo& p) { return config.document.if_object()->contains(section_of(p)); };
+  if (!section.empty() && std::ranges::any_of(kPrograms, is_section)) {
+    const auto* part = config.document.if_object()->find(section);
+    json::Value whole = part && !part->is_null() ? *part : json::Value(json::Object());
+    if (!whole.is_object())
+      return fail(Code::invalid_argument, fmt::format("{}: want a mapping", config.place(std::string(section))));
+    const std::string above = fmt::format("{}.", section);
+    config.lines = config.lines.renamed(
+        [&](const std::string& path) { return path.starts_with(above) ? path.substr(above.size()) : ""; });
+    config.document = std::move(whole);
+  }
+  // Python's levels are names or numbers.
+  if (auto* log = config.document.if_object()->find("log"); log && log->is_object()) {
+    auto* level = log->if_object()->find("level");
+    if (level && level->is_number()) *level = level->if_number()->text;
+  }
+  return config;
+}
+
+Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program) {
+  const std::string file(program.file);
+  std::vector<std::string> places{path};
+  if (path.empty()) places = {file, "/etc/krake/" + file, "krake.yaml", "/etc/krake/krake.yaml"};
   for (const auto& place : places) {
     std::error_code ec;
     const auto status = std::filesystem::status(place, ec);
     if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
     ASSIGN_OR_RETURN(const std::string text, read_file(place));
-    auto documents = cli::parse_yaml(text, place);
-    if (!documents) return fail(with_context(documents.error(), place));
-    ConfigDocument config{documents->empty() ? json::Value(json::Object()) : std::move(documents->front()), place};
-    if (config.document.is_null()) config.document = json::Object();
-    if (!config.document.is_object()) return fail(Code::invalid_argument, place + ": want a mapping of keys to values");
-    normalise_keys(config.document);
-    // Python's levels are names or numbers.
-    if (auto* log = config.document.if_object()->find("log"); log && log->is_object()) {
-      auto* level = log->if_object()->find("level");
-      if (level && level->is_number()) *level = level->if_number()->text;
-    }
-    return config;
+    return parse_config(text, place, section_of(program));
   }
-  std::string tried;
-  for (const auto& place : places) tried += fmt::format("{}'{}'", tried.empty() ? "" : ", ", place);
-  return fail(Code::not_found, fmt::format("Configuration in {} not found", tried));
+  if (path.empty()) places.resize(2);  // upstream's text
+  return fail(Code::not_found, fmt::format("Configuration in '{}' not found", fmt::join(places, "', '")));
 }
 
-Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args) {
+Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args) {
   std::vector<std::string> rest;
   for (std::size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
@@ -163,21 +288,43 @@ Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, 
       rest.push_back(arg);
       continue;
     }
+    const std::string by = "--" + name;
     if (flag->is_switch && flag->name != name) {
       if (eq != std::string::npos) return fail(Code::invalid_argument, fmt::format("--{}: takes no value", name));
-      at(document, flag->path) = false;
+      set(config, *flag, false, by);
     } else if (flag->is_switch && eq == std::string::npos) {
-      at(document, flag->path) = true;
+      set(config, *flag, true, by);
     } else if (eq != std::string::npos) {
-      at(document, flag->path) = arg.substr(eq + 1);
+      set(config, *flag, arg.substr(eq + 1), by);
     } else if (i + 1 < args.size()) {
-      at(document, flag->path) = args[++i];
+      set(config, *flag, args[++i], by);
     } else {
       return fail(Code::invalid_argument, fmt::format("--{}: a value is missing", name));
     }
   }
   args = std::move(rest);
   return {};
+}
+
+void apply_variables(ConfigDocument& config, const std::vector<ConfigFlag>& flags, const Variables& variable,
+                     std::vector<std::string>& warnings) {
+  for (const auto& flag : flags) {
+    const auto name = flag.variable();
+    const auto value = variable(name);
+    if (!value) continue;
+    // What Kubernetes tells containers about a Service called "krake": KRAKE_PORT=tcp://10.0.0.1:8080.
+    if (flag.path.back() == "port" && value->find("://") != std::string::npos) {
+      warnings.push_back(
+          fmt::format("{}={} is no port and is ignored: Kubernetes sets such variables for Services", name, *value));
+      continue;
+    }
+    set(config, flag, *value, name);
+  }
+}
+
+std::optional<std::string> environment_variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
 }  // namespace krake

@@ -1,11 +1,16 @@
 // The configuration files of upstream (api-contract 9, cli-and-config-contract 2), read unchanged, plus additive keys.
-// A key may be written with '-' or '_'; unknown keys are warned about; every scalar has a flag (--etcd-host).
+// A key may be written with '-' or '_'; unknown keys are warned about; every scalar has a flag (--etcd-host) and a
+// variable (KRAKE_ETCD_HOST). A flag wins over a variable, that over the file, that over the default.
+// docs/operations/configuration.md says what each key is for; config_test.cc compares.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/yaml.h"
 #include "main/security_config.h"
 #include "meta/codec.h"
 
@@ -65,10 +70,38 @@ struct StaticAuthConfig {
 };
 BOOST_DESCRIBE_STRUCT(StaticAuthConfig, (), (enabled, name))
 
-struct EnabledConfig {
+struct KeystoneAuthConfig {
   bool enabled = false;
+  std::string endpoint = "http://localhost:5000/v3";
 };
-BOOST_DESCRIBE_STRUCT(EnabledConfig, (), (enabled))
+BOOST_DESCRIBE_STRUCT(KeystoneAuthConfig, (), (enabled, endpoint))
+
+struct KeycloakAuthConfig {
+  bool enabled = false;
+  std::string endpoint = "http://localhost:9080";
+  std::string realm = "krake";
+};
+BOOST_DESCRIBE_STRUCT(KeycloakAuthConfig, (), (enabled, endpoint, realm))
+
+// Additive: JWTs of any OpenID provider, verified here by its keys.
+struct OidcAuthConfig {
+  bool enabled = false;
+  std::string issuer;
+  std::vector<std::string> audiences;  // one of them must be in the token
+  std::string jwks_uri;                // empty: from the discovery document
+  std::string username_claim = "sub";
+  std::string username_prefix;
+  std::vector<std::string> algorithms{"RS256", "PS256", "ES256", "EdDSA"};
+  double leeway = 30;  // seconds that clocks may differ
+};
+BOOST_DESCRIBE_STRUCT(OidcAuthConfig, (),
+                      (enabled, issuer, audiences, jwks_uri, username_claim, username_prefix, algorithms, leeway))
+
+// Additive: tokens signed by `krake token create`. A file of PEM keys, public or private.
+struct SignedAuthConfig {
+  std::string file;
+};
+BOOST_DESCRIBE_STRUCT(SignedAuthConfig, (), (file))
 
 // Additive: a file with lines `<token> <user>`.
 struct TokenAuthConfig {
@@ -77,21 +110,36 @@ struct TokenAuthConfig {
 BOOST_DESCRIBE_STRUCT(TokenAuthConfig, (), (file))
 
 struct AuthStrategyConfig {
-  EnabledConfig keystone;
-  EnabledConfig keycloak;
+  KeystoneAuthConfig keystone;
+  KeycloakAuthConfig keycloak;
   StaticAuthConfig static_;
   TokenAuthConfig token;
+  SignedAuthConfig signed_;
+  OidcAuthConfig oidc;
 };
-BOOST_DESCRIBE_STRUCT(AuthStrategyConfig, (), (keystone, keycloak, static_, token))
+BOOST_DESCRIBE_STRUCT(AuthStrategyConfig, (), (keystone, keycloak, static_, token, signed_, oidc))
+
+// Additive: tokens that were found to be good are not asked about again for so long.
+struct AuthCacheConfig {
+  double seconds = 60;  // 0: always ask
+  Integer size = 10'000;
+};
+BOOST_DESCRIBE_STRUCT(AuthCacheConfig, (), (seconds, size))
 
 struct AuthenticationConfig {
   std::string cors_origin = "*";
+  std::optional<std::vector<std::string>> cors_origins;  // additive; instead of cors_origin
   bool allow_anonymous = false;
+  bool several = false;  // additive: all strategies that are enabled, not the first alone
+  std::string ca;        // additive: a PEM file to verify identity services by; empty: the system's
+  double timeout = 5;    // additive: seconds an identity service may take
+  AuthCacheConfig cache;
   AuthStrategyConfig strategy;
 };
-BOOST_DESCRIBE_STRUCT(AuthenticationConfig, (), (cors_origin, allow_anonymous, strategy))
+BOOST_DESCRIBE_STRUCT(AuthenticationConfig, (),
+                      (cors_origin, cors_origins, allow_anonymous, several, ca, timeout, cache, strategy))
 
-// What is understood of Python's logging dictionary, and the additive simple keys.
+// The simple keys of logging, `format` and `output` additive; Python's dictionary beside them is read by log_config.h.
 struct LogConfig {
   std::optional<std::string> level;
   std::string format = "text";  // or json
@@ -160,7 +208,61 @@ struct LeaderElectionConfig {
 };
 BOOST_DESCRIBE_STRUCT(LeaderElectionConfig, (), (enabled, ttl_seconds))
 
-// The keys all controllers share; those of one controller alone are optional here.
+// Of the scheduler. Without effect so far: no cluster is made.
+struct ClusterCreationConfig {
+  std::string tosca_file = "examples/automation/cluster.yaml";
+  Integer deletion_retention = 600;  // seconds
+};
+BOOST_DESCRIBE_STRUCT(ClusterCreationConfig, (), (tosca_file, deletion_retention))
+
+// Of the application controller. Without effect so far, as `migration`.
+struct CompleteHookConfig {
+  std::string hook_user = "system:complete-hook";
+  std::string intermediate_src;
+  std::string intermediate_key_src;
+  std::string cert_dest = "/etc/krake_complete_cert";
+  std::string env_token = "KRAKE_COMPLETE_TOKEN";
+  std::string env_url = "KRAKE_COMPLETE_URL";
+  std::optional<std::string> external_endpoint;
+};
+BOOST_DESCRIBE_STRUCT(CompleteHookConfig, (),
+                      (hook_user, intermediate_src, intermediate_key_src, cert_dest, env_token, env_url,
+                       external_endpoint))
+
+struct ShutdownHookConfig {
+  std::string hook_user = "system:shutdown-hook";
+  std::string intermediate_src;
+  std::string intermediate_key_src;
+  std::string cert_dest = "/etc/krake_shutdown_cert";
+  std::string env_token = "KRAKE_SHUTDOWN_TOKEN";
+  std::string env_url = "KRAKE_SHUTDOWN_URL";
+  std::optional<std::string> external_endpoint;
+  Integer timeout = 30;                     // seconds
+  std::string failure_strategy = "delete";  // or give_up
+  Integer failure_retry_count = 0;
+};
+BOOST_DESCRIBE_STRUCT(ShutdownHookConfig, (),
+                      (hook_user, intermediate_src, intermediate_key_src, cert_dest, env_token, env_url,
+                       external_endpoint, timeout, failure_strategy, failure_retry_count))
+
+struct HooksConfig {
+  CompleteHookConfig complete;
+  ShutdownHookConfig shutdown;
+};
+BOOST_DESCRIBE_STRUCT(HooksConfig, (), (complete, shutdown))
+
+struct MigrationRetryConfig {
+  Integer max = 10;
+  Integer timeout = 60;  // seconds
+};
+BOOST_DESCRIBE_STRUCT(MigrationRetryConfig, (), (max, timeout))
+
+struct MigrationConfig {
+  MigrationRetryConfig retry;
+};
+BOOST_DESCRIBE_STRUCT(MigrationConfig, (), (retry))
+
+// The keys of all controllers; has_key() says which of them one has.
 struct ControllerConfig {
   std::string api_endpoint = "http://localhost:8080";  // additive: several, with commas between them
   Integer worker_count = 5;
@@ -170,6 +272,10 @@ struct ControllerConfig {
   std::string token;  // additive
   double reschedule_after = 60;
   double stickiness = 0.1;
+  ClusterCreationConfig automatic_cluster_creation;
+  double poll_interval = 30;
+  HooksConfig hooks;
+  MigrationConfig migration;
   LeaderElectionConfig leader_election;
   AdminConfig admin;  // additive
 
@@ -177,13 +283,41 @@ struct ControllerConfig {
 };
 BOOST_DESCRIBE_STRUCT(ControllerConfig, (),
                       (api_endpoint, worker_count, debounce, tls, log, token, reschedule_after, stickiness,
-                       leader_election, admin))
+                       automatic_cluster_creation, poll_interval, hooks, migration, leader_election, admin))
 
-// One scalar of a configuration struct, for flags and help.
+// ---- programs
+
+// A program with a configuration file of its own.
+struct ProgramInfo {
+  std::string_view name;    // "kubernetes-application"
+  std::string_view file;    // "kubernetes_application.yaml"
+  std::string_view module;  // "krake.controller.kubernetes.application", as upstream is started
+};
+inline constexpr ProgramInfo kPrograms[] = {
+    {"api", "api.yaml", "krake.api"},
+    {"scheduler", "scheduler.yaml", "krake.controller.scheduler"},
+    {"kubernetes-application", "kubernetes_application.yaml", "krake.controller.kubernetes.application"},
+    {"kubernetes-cluster", "kubernetes_cluster.yaml", "krake.controller.kubernetes.cluster"},
+    {"infrastructure", "infrastructure.yaml", "krake.controller.infrastructure"},
+    {"gc", "garbage_collector.yaml", "krake.controller.gc"},
+    {"magnum", "magnum.yaml", "krake.controller.magnum"},
+};
+const ProgramInfo* find_program(std::string_view name);
+// "api.yaml" -> "api": the section of the program in a krake.yaml.
+std::string_view section_of(const ProgramInfo& program);
+// Whether `program` has the top-level key of ApiConfig or ControllerConfig.
+bool has_key(const ProgramInfo& program, std::string_view key);
+
+// ---- flags
+
+// One scalar of a configuration struct, for flags, variables and help.
 struct ConfigFlag {
   std::string name;               // "etcd-host"
   std::vector<std::string> path;  // {"etcd", "host"}
   bool is_switch = false;         // a boolean: --name and --no-name
+
+  std::string dotted() const { return fmt::format("{}", fmt::join(path, ".")); }  // "etcd.host"
+  std::string variable() const;                                                   // "KRAKE_ETCD_HOST"
 };
 
 namespace config_detail {
@@ -205,8 +339,6 @@ void collect(std::vector<std::string> path, std::vector<ConfigFlag>& out) {
     out.push_back({name, std::move(path), std::is_same_v<T, bool>});
   }
 }
-void warn_unknown(const json::Object& document, const json::Object& known, const std::string& path,
-                  std::vector<std::string>& warnings);
 }  // namespace config_detail
 
 template <class T>
@@ -216,32 +348,59 @@ std::vector<ConfigFlag> config_flags() {
   return flags;
 }
 
+// The flags of one program.
+template <class T>
+std::vector<ConfigFlag> config_flags(const ProgramInfo& program) {
+  auto flags = config_flags<T>();
+  std::erase_if(flags, [&](const auto& flag) { return !has_key(program, flag.path.front()); });
+  return flags;
+}
+
+// ---- loading
+
 struct ConfigDocument {
   json::Value document = json::Object();
-  std::string source;  // the file it came from
+  std::string source{};                            // the file it came from; empty: none
+  cli::YamlLines lines{};                          // of `document`
+  std::map<std::string, std::string> overrides{};  // "etcd.host": "--etcd-host", or the variable
+
+  // Where the value at this path comes from: "api.yaml:3", "--port", "KRAKE_PORT", "default".
+  std::string origin(const std::string& path) const;
+  // "api.yaml:3", or the file alone.
+  std::string place(const std::string& path) const;
 };
 
-// `path` when given, else ./<file>, else /etc/krake/<file>. not_found with upstream's text when there is none.
-Result<ConfigDocument> load_config_file(const std::string& path, const std::string& file);
+// The keys of a text: '-' is '_'. `section`: take this part of it, when it has it. Errors begin with the file.
+Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section = {});
+// `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml.
+// not_found with upstream's text when there is none.
+Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program);
 // Takes the flags of `flags` (--name VALUE, --name=VALUE, --switch, --no-switch) out of `args` and into the document.
-Status apply_flags(json::Value& document, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
+Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
+// What `variable` answers for KRAKE_* goes into the document. Before the flags.
+using Variables = std::function<std::optional<std::string>(const std::string& name)>;
+void apply_variables(ConfigDocument& config, const std::vector<ConfigFlag>& flags, const Variables& variable,
+                     std::vector<std::string>& warnings);
+std::optional<std::string> environment_variable(const std::string& name);
 Result<std::string> read_file(const std::string& path);
 // What a type cannot say of a configuration: ranges. Code::invalid_argument, naming the field.
 Status check(const ApiConfig& config);
 Status check(const ControllerConfig& config);
 
+// Keys `known` (a decoded configuration) does not have, keys of other programs and what is deprecated, with their
+// lines.
+std::vector<std::string> doubtful_keys(const ConfigDocument& config, const json::Value& known,
+                                       const ProgramInfo& program);
+// "field 'port': Not a valid integer. (api.yaml:3)" for each.
+std::string describe_errors(const ConfigDocument& config, const FieldErrors& errors);
+
 template <class T>
-Result<T> decode_config(const ConfigDocument& config, std::vector<std::string>& warnings) {
+Result<T> decode_config(const ConfigDocument& config, const ProgramInfo& program, std::vector<std::string>& warnings) {
   T out{};
   FieldErrors errors;
-  if (!codec::decode(config.document, out, errors, Form::full)) {
-    std::string message = "Parsing configuration failed with error(s): ";
-    for (const auto& [path, text] : errors.flatten()) message += fmt::format("\n - field '{}': {}", path, text);
-    return fail(Code::invalid_argument, std::move(message));
-  }
-  const auto known = to_value(out);
-  if (config.document.is_object())
-    config_detail::warn_unknown(*config.document.if_object(), *known.if_object(), "", warnings);
+  if (!codec::decode(config.document, out, errors, Form::full))
+    return fail(Code::invalid_argument, describe_errors(config, errors));
+  std::ranges::move(doubtful_keys(config, to_value(out), program), std::back_inserter(warnings));
   RETURN_IF_ERROR(check(out));
   return out;
 }

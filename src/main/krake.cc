@@ -4,8 +4,16 @@
 
 #include <filesystem>
 
+#include "api/registry.h"
+#include "main/arguments.h"
 #include "main/backup.h"
+#include "main/bootstrap.h"
+#include "main/config_command.h"
+#include "main/doctor.h"
+#include "main/pki_command.h"
 #include "main/programs.h"
+#include "main/token.h"
+#include "server/openapi.h"
 
 // Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
 // (docs/design/003-jemalloc.md)
@@ -33,17 +41,29 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   restore FILE                    fills the store of --state DIR or -c FILE (default: api.yaml), while no API server has it
       --replace                   also when there is something in it, which is lost
       --check                     only checks that FILE is whole
+  bootstrap FILE...               puts roles, metrics and other objects of files in place; also as krake_bootstrap_db
+      --server | -c FILE | --db-host HOST  through the API server of krakectl.yaml, or into the store of api.yaml or an etcd
+      --force  --dry-run          also what is there and differs is made so; only says what would be done
+  config generate | check         configuration files, and what counts of them; generate also as krake_generate_config
+  pki ca | server | client ...    certificates; `krake pki NAME` as upstream's helper does
+  doctor                          looks at a configuration and its data and says what is wrong with them; changes nothing
+  openapi                         prints the OpenAPI document of the API
+  token key FILE                  makes a key that signs tokens
+  token create --key FILE --user NAME [--ttl 30d]  a token for that user, signed; for authentication.strategy.signed
   version
 
-options of all commands: -c/--config FILE, -h/--help, --log-level LEVEL, --log-format text|json
+options of the programs: -c/--config FILE, -h/--help, --check-config, --print-config, and one for each key of the file
+(krake api --help). Each may be a variable too: --etcd-host is KRAKE_ETCD_HOST.
 )";
 
 template <class T>
-void print_help(std::string_view title, std::string_view program) {
-  fmt::print("{}\n\nusage: krake {} [options]\n\noptions:\n  -h, --help\n  -c, --config FILE (str, default: None)\n",
-             title, program);
+void print_help(std::string_view title, const ProgramInfo& program) {
+  fmt::print(
+      "{}\n\nusage: krake {} [options]\n\noptions:\n  -h, --help\n  -c, --config FILE (str, default: None)\n"
+      "  --check-config, --print-config\n",
+      title, program.name);
   const auto defaults = to_value(T{});
-  for (const auto& flag : config_flags<T>()) {
+  for (const auto& flag : config_flags<T>(program)) {
     const json::Value* value = &defaults;
     for (const auto& step : flag.path) value = value && value->if_object() ? value->if_object()->find(step) : nullptr;
     const char* type = flag.is_switch                ? "bool"
@@ -53,52 +73,9 @@ void print_help(std::string_view title, std::string_view program) {
   }
 }
 
-// The values of an option, in order; one without its value stays in `args`.
-std::vector<std::string> take_options(std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
-  std::vector<std::string> values;
-  for (std::size_t i = 0; i < args.size(); ++i) {
-    const auto eq = args[i].find('=');
-    const std::string_view name = std::string_view(args[i]).substr(0, eq);
-    if (std::ranges::find(names, name) == names.end()) continue;
-    if (eq != std::string::npos) {
-      values.push_back(args[i].substr(eq + 1));
-      args.erase(args.begin() + static_cast<std::ptrdiff_t>(i--));
-    } else if (i + 1 < args.size()) {
-      values.push_back(args[i + 1]);
-      args.erase(args.begin() + static_cast<std::ptrdiff_t>(i), args.begin() + static_cast<std::ptrdiff_t>(i) + 2);
-      --i;
-    }
-  }
-  return values;
-}
-
-// The last one counts.
-std::optional<std::string> take_option(std::vector<std::string>& args, std::initializer_list<std::string_view> names) {
-  auto values = take_options(args, names);
-  if (values.empty()) return std::nullopt;
-  return std::move(values.back());
-}
-
-bool take_switch(std::vector<std::string>& args, std::string_view name) { return std::erase(args, name) > 0; }
-
 int usage_error(std::string_view message) {
   fmt::print(stderr, "krake: {}\n\n{}", message, kUsage);
   return 2;
-}
-
-LogOptions log_options(const LogConfig& config) {
-  return {.level = parse_log_level(config.level.value_or("info")).value_or(LogLevel::info),
-          .json = config.format == "json",
-          .file = config.output};
-}
-
-// Loads FILE, applies the flags that are left in `args`, complains about the rest.
-template <class T>
-Result<T> configure(const std::string& path, const std::string& file, std::vector<std::string>& args,
-                    std::vector<std::string>& warnings) {
-  ASSIGN_OR_RETURN(auto document, load_config_file(path, file));
-  RETURN_IF_ERROR(apply_flags(document.document, config_flags<T>(), args));
-  return decode_config<T>(document, warnings);
 }
 
 int failed(const Error& error) {
@@ -106,26 +83,38 @@ int failed(const Error& error) {
   return 1;
 }
 
+const ProgramInfo& api_program() { return *find_program("api"); }
+
+// Loads FILE, applies variables and the flags that are in `args`.
+template <class T>
+Result<Configured<T>> configure_from(const std::string& path, const ProgramInfo& program, Arguments& args) {
+  ASSIGN_OR_RETURN(auto document, load_config_file(path, program));
+  return configure<T>(std::move(document), program, args);
+}
+
 template <class Run>
-int start(const LogConfig& config, const std::vector<std::string>& warnings, Run run) {
-  auto log = Log::open(log_options(config));
+int start(const LogOptions& options, const std::vector<std::string>& warnings, Run run) {
+  auto log = Log::open(options);
   if (!log) return failed(log.error());
   Process process(std::move(*log));
   for (const auto& warning : warnings) process.env().log.warning(warning);
   return process.run(run);
 }
 
+const LogOptions kQuiet{.level = LogLevel::warning};
+
 // The options of controllers that `all` takes, by the rules of their files.
-Result<ControllerConfig> all_controllers(std::vector<std::string>& args) {
-  std::vector<ConfigFlag> flags = config_flags<ControllerConfig>();
+Result<ControllerConfig> all_controllers(Arguments& args, std::vector<std::string>& warnings) {
+  const auto& scheduler = *find_program("scheduler");
+  std::vector<ConfigFlag> flags = config_flags<ControllerConfig>(scheduler);
   std::erase_if(flags, [](const auto& flag) {
     return flag.name != "reschedule-after" && flag.name != "stickiness" && !flag.name.starts_with("leader-election-");
   });
   ConfigDocument document;
   document.document.make_object().set("debounce", 0);
-  RETURN_IF_ERROR(apply_flags(document.document, flags, args));
-  std::vector<std::string> warnings;
-  return decode_config<ControllerConfig>(document, warnings);
+  apply_variables(document, flags, environment_variable, warnings);
+  RETURN_IF_ERROR(apply_flags(document, flags, args));
+  return decode_config<ControllerConfig>(document, scheduler, warnings);
 }
 
 // A port of the --dev mode; by the rule of api.yaml.
@@ -134,22 +123,22 @@ Result<int> dev_port(std::vector<std::string>& args) {
   document.document.make_object().set("port", take_option(args, {"--port"}).value_or("8443"));
   document.document.make_object().set("authorization", "RBAC");
   std::vector<std::string> warnings;
-  ASSIGN_OR_RETURN(const auto config, decode_config<ApiConfig>(document, warnings));
+  ASSIGN_OR_RETURN(const auto config, decode_config<ApiConfig>(document, api_program(), warnings));
   return static_cast<int>(config.port);
 }
 
 int all(std::vector<std::string> args, const std::string& config_path) {
   AllOptions options;
-  LogConfig log;
+  LogOptions log{.level = LogLevel::warning};
   std::vector<std::string> warnings;
-  options.dev = take_switch(args, "--dev");
+  options.dev = take_switch(args, {"--dev"});
   for (auto& name : take_options(args, {"--without"})) {
     if (std::ranges::find(kComponents, name) == std::end(kComponents)) {
       return usage_error(fmt::format("--without: no component '{}'; there are {}", name, fmt::join(kComponents, ", ")));
     }
     options.without.insert(std::move(name));
   }
-  auto controllers = all_controllers(args);
+  auto controllers = all_controllers(args, warnings);
   if (!controllers) return failed(controllers.error());
   options.controllers = std::move(*controllers);
   if (options.dev) {
@@ -159,13 +148,18 @@ int all(std::vector<std::string> args, const std::string& config_path) {
     auto port = dev_port(args);
     if (!port) return failed(port.error());
     options.port = *port;
-    log.level = take_option(args, {"--log-level"}).value_or("warning");
-    log.format = take_option(args, {"--log-format"}).value_or("text");
+    if (const auto level = take_option(args, {"--log-level"})) {
+      const auto known = parse_log_level(*level);
+      if (!known) return usage_error(fmt::format("--log-level: '{}' is no level", *level));
+      log.level = *known;
+    }
+    log.json = take_option(args, {"--log-format"}) == "json";
   } else {
-    auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
-    if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
-    options.api = std::move(*config);
-    log = options.api.log;
+    auto configured = configure_from<ApiConfig>(config_path, api_program(), args);
+    if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
+    options.api = std::move(configured->config);
+    log = configured->log;
+    std::ranges::move(configured->warnings, std::back_inserter(warnings));
   }
   if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", args[0]));
   return start(log, warnings, [&](Process& p) { return run_all(p, options); });
@@ -180,11 +174,13 @@ Result<std::optional<ApiConfig>> store_to_open(std::vector<std::string>& args, c
     return config;
   }
   if (config_path.empty() && !by_default) return std::nullopt;
-  ASSIGN_OR_RETURN(auto config, configure<ApiConfig>(config_path, "api.yaml", args, warnings));
+  ASSIGN_OR_RETURN(auto configured, configure_from<ApiConfig>(config_path, api_program(), args));
+  std::ranges::move(configured.warnings, std::back_inserter(warnings));
+  auto& config = configured.config;
   // The programs have different ideas of what is meant then.
   if (!config.store && !config.etcd)
     return fail(Code::invalid_argument, "the configuration names no store: add `store` or `etcd`");
-  return config;
+  return std::move(config);
 }
 
 // The one argument that is left.
@@ -203,14 +199,14 @@ int backup(std::vector<std::string> args, const std::string& config_path) {
   auto file = file_argument("backup", args);
   if (!file) return usage_error(file.error().message);
   options.file = std::move(*file);
-  return start(LogConfig{.level = "warning"}, warnings, [&](Process& p) { return run_backup(p, options); });
+  return start(kQuiet, warnings, [&](Process& p) { return run_backup(p, options); });
 }
 
 int restore(std::vector<std::string> args, const std::string& config_path) {
   RestoreCommand command;
   std::vector<std::string> warnings;
-  command.replace = take_switch(args, "--replace");
-  if (take_switch(args, "--check")) {
+  command.replace = take_switch(args, {"--replace"});
+  if (take_switch(args, {"--check"})) {
     auto file = file_argument("restore --check", args);
     return file ? check_backup(*file) : usage_error(file.error().message);
   }
@@ -220,10 +216,57 @@ int restore(std::vector<std::string> args, const std::string& config_path) {
   auto file = file_argument("restore", args);
   if (!file) return usage_error(file.error().message);
   command.file = std::move(*file);
-  return start(LogConfig{.level = "warning"}, warnings, [&](Process& p) { return run_restore(p, command); });
+  return start(kQuiet, warnings, [&](Process& p) { return run_restore(p, command); });
 }
 
-int run(std::vector<std::string> args) {
+// `krake api` and the controllers.
+template <class T, class Run>
+int run_program(std::string_view title, const ProgramInfo& program, Arguments args, const std::string& config_path,
+                bool help, Run run) {
+  if (help) return print_help<T>(title, program), 0;
+  const bool print = take_switch(args, {"--print-config"});
+  const bool check = take_switch(args, {"--check-config"}) || print;
+  auto configured = configure_from<T>(config_path, program, args);
+  if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
+  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", program.name, args[0]));
+  if (check) return print_configured(*configured, program, print), 0;
+  return start(configured->log, configured->warnings, [&](Process& p) { return run(p, configured->config); });
+}
+
+Awaitable<int> run_known_controller(Process& process, std::string name, ControllerConfig config) {
+  if (std::ranges::find(kComponents, name) == std::end(kComponents)) {
+    co_return failed({Code::invalid_argument,
+                      fmt::format("the configuration is good, but this version has no controller '{}'", name)});
+  }
+  co_return co_await run_controller(process, std::move(name), std::move(config));
+}
+
+int controller(const ProgramInfo& program, Arguments args, const std::string& config_path, bool help) {
+  return run_program<ControllerConfig>(fmt::format("Krake {}", program.name), program, std::move(args), config_path,
+                                       help, [&](Process& p, const ControllerConfig& config) {
+                                         return run_known_controller(p, std::string(program.name), config);
+                                       });
+}
+
+// What has arguments of its own.
+std::optional<int> run_tool(const std::string& command, const Arguments& args) {
+  if (command == "config") return run_config(args);
+  if (command == "pki") return run_pki(args);
+  if (command == "bootstrap") return run_bootstrap(args);
+  if (command == "doctor") return run_doctor(args);
+  if (command == "openapi") {
+    fmt::print("{}\n", json::print(server::openapi_document(krake_registry(), server::ServerOptions{}.version)));
+    return 0;
+  }
+  if (command == "token") {
+    if (std::ranges::find(args, "--help") != args.end() || std::ranges::find(args, "-h") != args.end())
+      return fmt::print("{}", kUsage), 0;
+    return run_token(args);
+  }
+  return std::nullopt;
+}
+
+int run(Arguments args) {
   if (args.empty() || args[0] == "-h" || args[0] == "--help") {
     fmt::print("{}", kUsage);
     return args.empty() ? 2 : 0;
@@ -234,42 +277,34 @@ int run(std::vector<std::string> args) {
     fmt::print("krake {}\n", KRAKE_VERSION);
     return 0;
   }
+  if (const auto status = run_tool(command, args)) return *status;
   if (command == "controller") {
     if (args.empty()) return usage_error("controller: which one?");
     command = args[0];
     args.erase(args.begin());
-    if (!command.starts_with("kubernetes-")) return usage_error(fmt::format("controller: there is no '{}'", command));
+    if (!find_program(command) || command == "api")
+      return usage_error(fmt::format("controller: there is no '{}'", command));
   }
-  const bool help = take_switch(args, "-h") || take_switch(args, "--help");
+  const bool help = take_switch(args, {"-h", "--help"});
   const std::string config_path = take_option(args, {"-c", "--config"}).value_or("");
-  std::vector<std::string> warnings;
 
   if (command == "api") {
-    if (help) return print_help<ApiConfig>("Krake API server", "api"), 0;
-    auto config = configure<ApiConfig>(config_path, "api.yaml", args, warnings);
-    if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
-    if (!args.empty()) return usage_error(fmt::format("api: unknown option '{}'", args[0]));
-    return start(config->log, warnings, [&](Process& p) { return run_api(p, *config); });
+    return run_program<ApiConfig>("Krake API server", api_program(), std::move(args), config_path, help,
+                                  [](Process& p, const ApiConfig& config) { return run_api(p, config); });
   }
   if (command == "backup" || command == "restore") {
     if (help) return fmt::print("{}", kUsage), 0;
     return command == "backup" ? backup(std::move(args), config_path) : restore(std::move(args), config_path);
   }
   if (command == "all") return help ? (fmt::print("{}", kUsage), 0) : all(args, config_path);
-  if (std::ranges::find(kComponents, command) == std::end(kComponents))
-    return usage_error(fmt::format("unknown command '{}'", command));
-  if (help) return print_help<ControllerConfig>("Krake " + command, command), 0;
-  const std::string file = command == "scheduler"                ? "scheduler.yaml"
-                           : command == "gc"                     ? "garbage_collector.yaml"
-                           : command == "kubernetes-application" ? "kubernetes_application.yaml"
-                                                                 : "kubernetes_cluster.yaml";
-  auto config = configure<ControllerConfig>(config_path, file, args, warnings);
-  if (!config) return fmt::print(stderr, "{}\n", config.error().message), 1;
-  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", command, args[0]));
-  return start(config->log, warnings, [&](Process& p) { return run_controller(p, command, *config); });
+  const auto* program = find_program(command);
+  if (!program) return usage_error(fmt::format("unknown command '{}'", command));
+  return controller(*program, std::move(args), config_path, help);
 }
 
 }  // namespace
 }  // namespace krake
 
-int main(int argc, char** argv) { return krake::run({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  return krake::run(krake::as_command(argc > 0 ? argv[0] : "krake", {argv + std::min(argc, 1), argv + argc}));
+}

@@ -14,6 +14,7 @@
 #include "controllers/cluster/controller.h"
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
+#include "main/authentication.h"
 #include "main/stores.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
@@ -70,11 +71,7 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
   options.auth.implicit_controller_rights = config.implicit_controller_rights;
   if (config.authentication.strategy.static_.enabled)
     options.auth.static_user = config.authentication.strategy.static_.name;
-  if (config.authentication.strategy.keystone.enabled || config.authentication.strategy.keycloak.enabled) {
-    return fail(Code::invalid_argument,
-                "authentication.strategy: keystone and keycloak are not available in this version; "
-                "use TLS client certificates, tokens (strategy.token.file) or the static user");
-  }
+  RETURN_IF_ERROR(use_identity_services(config.authentication, options));
   options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
   ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
   options.problem_base_url = config.docs.problem_base_url;
@@ -315,6 +312,8 @@ Awaitable<int> serve(Process& process, Serving serving) {
     if (auto ended = co_await end_inner_leases(*serving.store); !ended) co_return failed(ended.error());
   }
   store::MeteredStore metered(*serving.store, env.clock, env.metrics);
+  BeastDialer dialer(env.executor, env.clock);
+  serving.options.auth.identity.dialer = &dialer;
   server::ApiServer api(env, metered, krake_registry(), std::move(serving.options));
   auto loaded = co_await api.start();
   if (!loaded) co_return failed(loaded.error());
@@ -327,7 +326,6 @@ Awaitable<int> serve(Process& process, Serving serving) {
     co_await api.stop();
     co_return failed(started.error());
   }
-  BeastDialer dialer(env.executor, env.clock);
   std::vector<std::unique_ptr<Component>> components;
   Admin admin(&api, components, env.metrics);
   auto admin_http = co_await listen_for(env, serving.admin, admin);
@@ -393,6 +391,7 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 }  // namespace
 
 Awaitable<int> run_api(Process& process, ApiConfig config) {
+  warn_about(config.authentication, process.env().log);
   auto options = server_options(config);
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
@@ -473,6 +472,7 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   }
   if (options.dev) co_return co_await run_dev(process, std::move(options), std::move(names));
   ApiConfig config = std::move(options.api);
+  warn_about(config.authentication, process.env().log);
   auto server = server_options(config);
   if (!server) co_return failed(server.error());
   auto listen = listen_options(config);

@@ -92,6 +92,7 @@ Awaitable<StoreResult> open_plain(Env& env, ApiConfig config, StoreUse use) {
   }
   auto options = etcd_options(config.etcd.value_or(EtcdConfig()));
   if (!options) co_return fail(options.error());
+  options->leave_no_mark = use.leave_no_mark;
   auto opened = store::open_etcd_store(env.executor, env.clock, env.random.fork("etcd"), env.log.named("etcd"),
                                        std::move(*options));
   if (!opened) co_return fail(opened.error());

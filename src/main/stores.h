@@ -10,7 +10,8 @@
 namespace krake {
 
 struct StoreUse {
-  bool renew_id = false;  // its content was restored
+  bool renew_id = false;       // its content was restored
+  bool leave_no_mark = false;  // in an etcd: nothing is written that the caller does not write
 };
 // `store` when it is there and is not of type etcd, else `etcd` (upstream's default when that is missing too).
 Awaitable<Result<std::unique_ptr<store::Store>>> open_store(Env& env, ApiConfig config, StoreUse use = {});

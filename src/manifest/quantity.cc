@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -77,7 +78,8 @@ std::optional<Wide> nanos(std::string_view text) {
     value *= 2;
     if (value > kLimit) return std::nullopt;
   }
-  int tens = scale->tens - places + kPlaces;
+  // Exponent and places are as large as the text wants them.
+  std::int64_t tens = std::int64_t{scale->tens} - places + kPlaces;
   for (; tens > 0 && value != 0; --tens) {
     value *= 10;
     if (value > kLimit) return std::nullopt;

@@ -35,6 +35,15 @@ struct FieldMark {
   unsigned marks;
 };
 
+// What a schema can say of check(): of a text its pattern and length, of a number its least and greatest value. A
+// struct with `static constexpr FieldLimit kLimits[]` is tested to refuse what these exclude.
+struct FieldLimit {
+  std::string_view name;
+  std::string_view pattern = {};
+  std::optional<std::int64_t> min = {};
+  std::optional<std::int64_t> max = {};
+};
+
 // Keys found in a stored object that this version does not know. They survive our writes and take no part in equality.
 struct Unknown {
   json::Object fields;

@@ -56,7 +56,7 @@ std::string describe(const Kind& kind, const ObjectMeta& meta) {
 
 const Kind& Registry::add(Kind kind) {
   CHECK(!find(kind.group, kind.plural) && !find_by_kind(kind.group, kind.name), "a kind is registered once");
-  CHECK(kind.decode != nullptr);
+  CHECK(kind.decode != nullptr && kind.schema != nullptr, kind.name);
   kinds_.push_back(std::make_unique<const Kind>(std::move(kind)));
   return *kinds_.back();
 }

@@ -52,10 +52,11 @@ struct Subresource {
   std::string_view resource;  // RBAC resource, "applications/binding"
   bool has_body = true;
   bool load_first = false;  // the object is looked up before the body is read
-  // Checks the body alone; errors become a 422. May be null when has_body is false.
+  // Checks the body alone; errors become a 422. May be null when has_body is false, as schema.
   bool (*validate)(const json::Value& body, FieldErrors& errors) = nullptr;
   // Changes the object, or refuses with the code and message of the problem.
   Status (*apply)(Object& object, const SubresourceCall& call) = nullptr;
+  json::Object (*schema)(schema::Components& components) = nullptr;  // of the body: schema::request<T>
   // The kinds a reference in the body may be to; empty: there is none, or nobody looks.
   std::vector<std::string_view> target_kinds = {};
 };
@@ -83,6 +84,7 @@ struct Kind {
   void (*advise)(const Object& object, std::vector<std::string>& advice) = nullptr;
 
   std::unique_ptr<Object> (*decode)(const Kind& kind, const json::Value& in, Form form, FieldErrors& errors) = nullptr;
+  json::Object (*schema)(schema::Components& components, schema::Use use) = nullptr;  // a reference
 
   // "/kubernetes/applications/": every key of this kind starts so.
   std::string storage_prefix() const;
@@ -163,6 +165,7 @@ Kind make_kind() {
     if (!codec::decode(in, object->value, errors, form)) return nullptr;
     return object;
   };
+  kind.schema = schema::of<T>;
   if constexpr (codec::has_secrets<T>()) {
     kind.mask = [](json::Value& document) { codec::mask<T>(document, codec::redact_member); };
   }

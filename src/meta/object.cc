@@ -64,4 +64,14 @@ void Codec<Labels>::encode(const Labels& labels, std::string& out) {
 }
 
 }  // namespace codec
+// Stored values may be older than the rules.
+json::Object schema::SchemaOf<Labels>::of(Components&, Use use) {
+  json::Object value{{"type", "string"}};
+  if (use == Use::answer) return {{"type", "object"}, {"additionalProperties", std::move(value)}};
+  value.set("pattern", kLabelValuePattern);
+  return {{"type", "object"},
+          {"propertyNames", json::Object{{"pattern", kLabelKeyPattern}}},
+          {"additionalProperties", std::move(value)}};
+}
+
 }  // namespace krake

@@ -6,7 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "meta/codec.h"
+#include "base/names.h"
+#include "meta/schema.h"
 
 namespace krake {
 
@@ -36,6 +37,10 @@ struct Codec<Labels> {
   static void encode(const Labels& labels, std::string& out);
 };
 }  // namespace codec
+template <>
+struct schema::SchemaOf<Labels> {
+  static json::Object of(Components& components, Use use);
+};
 
 struct ObjectMeta {
   std::string name;
@@ -54,6 +59,8 @@ struct ObjectMeta {
       {"name", kRequired | kImmutable},   {"namespace", kImmutable},           {"uid", kRequired | kReadonly},
       {"created", kRequired | kReadonly}, {"modified", kRequired | kReadonly}, {"deleted", kReadonly},
   };
+  static constexpr FieldLimit kLimits[] = {{.name = "name", .pattern = kNamePattern, .min = 1, .max = 255},
+                                           {.name = "namespace", .pattern = kNamePattern, .min = 1, .max = 255}};
   // The server puts it beside the stored fields; kept as an unknown key it would be printed twice.
   static constexpr std::string_view kOfTheAnswer = "resource_version";
   static void check(const ObjectMeta& meta, FieldChecks& checks);

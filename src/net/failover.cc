@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/deadlines.h"
 #include "net/url.h"
 
 namespace krake {
@@ -24,7 +25,7 @@ struct Server {
 
 struct Servers {
   Servers(Clock& the_clock, std::vector<std::shared_ptr<Transport>> transports, FailoverOptions the_options)
-      : clock(the_clock), options(the_options), hedges(the_options.hedge_burst) {
+      : clock(the_clock), deadlines(the_clock), options(the_options), hedges(the_options.hedge_burst) {
     for (auto& transport : transports) all.push_back({.transport = std::move(transport)});
   }
   // Others may have left it meanwhile.
@@ -63,6 +64,7 @@ struct Servers {
     if (changed) changed->notify_all();
   }
   Clock& clock;
+  Deadlines deadlines;
   std::vector<Server> all;
   FailoverOptions options;
   double hedges;
@@ -86,17 +88,6 @@ std::string name_of(const HttpRequest& request) {
 // It says that nothing was done, and that another may do it.
 bool cannot_serve(int status, const Headers& headers) {
   return (status == 500 || status == 503) && headers.get("Retry-After").has_value();
-}
-
-// The first to end; the other is cancelled and waited for.
-template <class A, class B>
-Awaitable<std::variant<A, B>> either(Awaitable<A> a, Awaitable<B> b) {
-  using namespace boost::asio::experimental::awaitable_operators;
-  try {
-    co_return co_await (std::move(a) || std::move(b));
-  } catch (const boost::asio::multiple_exceptions& both) {
-    std::rethrow_exception(both.first_exception());  // cancelled with us
-  }
 }
 
 // ---- silence: a server that does not answer a question it could always answer
@@ -133,19 +124,18 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server) {
   }
 }
 
-// Returns when the server has left a probe unanswered that was sent since. All who wait share one.
-Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, Mono quiet_since, Duration patience) {
-  const Mono begin = servers->clock.now();
-  const Mono earliest = begin + servers->probe_limit(server) / 4;  // whatever is known: probes may fail at once
+// Returns when the server has left a probe unanswered that was sent since `begin`. All who wait share one.
+Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, Mono begin, Mono quiet_since,
+                                       Duration patience) {
   const auto& it = servers->all[server];
   if (!servers->changed) servers->changed.emplace(co_await boost::asio::this_coro::executor);
   for (;;) {
     if (it.failed_probe > begin && it.failed_probe > it.heard) co_return std::monostate();
-    const Mono due = servers->doubted(server) ? earliest : std::max(quiet_since, it.heard) + patience;
+    const Mono due = servers->doubted(server) ? begin : std::max(quiet_since, it.heard) + patience;
     if (it.probing) {
       co_await servers->changed->wait();
-    } else if (const Mono next = std::max(due, earliest); servers->clock.now() < next) {
-      co_await servers->changed->wait_until(servers->clock, next);
+    } else if (servers->clock.now() < due) {
+      co_await servers->changed->wait_until(servers->clock, due);
     } else {
       co_await probe(servers, server);
     }
@@ -156,10 +146,12 @@ Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, M
 template <class T>
 Awaitable<std::optional<Result<T>>> unless_silent(ServersPtr servers, std::size_t server, Mono quiet_since,
                                                   Duration patience, Awaitable<Result<T>> operation) {
-  auto first =
-      co_await either(caught(std::move(operation)), until_silent(std::move(servers), server, quiet_since, patience));
-  if (first.index() == 1) co_return std::nullopt;
-  co_return std::move(std::get<0>(first));
+  const Mono begin = servers->clock.now();
+  const Mono earliest = begin + servers->probe_limit(server) / 4;  // whatever is known: probes may fail at once
+  auto outcome = co_await servers->deadlines.joined_at(
+      earliest, std::move(operation), [&] { return until_silent(servers, server, begin, quiet_since, patience); });
+  if (outcome.index() == 1) co_return std::nullopt;
+  co_return std::move(std::get<0>(outcome));
 }
 
 // A stream that ends is not asked for at the same server first: that one is going away, or was cut off.
@@ -215,21 +207,20 @@ CallOptions until(Mono deadline, const Clock& clock, CallOptions options) {
   return options;
 }
 
-// `asked`: the server it is at.
+// `asked`: the server it is at. It and `request` are kept by the caller.
 template <class Answer>
-Awaitable<Result<Answer>> ask(ServersPtr servers, HttpRequest request, CallOptions options,
-                              std::shared_ptr<std::size_t> asked) {
+Awaitable<Result<Answer>> ask(ServersPtr servers, const HttpRequest& request, CallOptions options, std::size_t& asked) {
   const Mono deadline = servers->clock.now() + options.timeout;
   const auto& limits = servers->options;
   const std::size_t count = servers->all.size();
   std::optional<Result<Answer>> last;  // the best that came: an answer counts for more than none
   std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < count; ++i) order.push_back((*asked + i) % count);
+  for (std::size_t i = 0; i < count; ++i) order.push_back((asked + i) % count);
   // Those slow to connect are tried again at the end of the order, with more time; those that are silent too.
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::size_t server = order[i];
     auto& it = servers->all[server];
-    *asked = server;
+    asked = server;
     const Duration left = deadline - servers->clock.now();
     if (left <= Duration::zero()) break;
     const Duration limit = i < count ? limits.connect_limit : limits.slow_connect_limit;
@@ -257,18 +248,16 @@ Awaitable<Result<Answer>> ask(ServersPtr servers, HttpRequest request, CallOptio
   co_return fail(Code::timeout, name_of(request) + ": no time was left to ask any server");
 }
 
-// Asks another server too when the first takes long, and returns only with an answer that is as good.
+// Asks another server too, as the first takes long, and returns only with an answer that is as good.
 template <class Answer>
-Awaitable<Result<Answer>> hedge(ServersPtr servers, HttpRequest request, CallOptions options,
-                                std::shared_ptr<std::size_t> asked) {
-  const Mono begin = servers->clock.now();
-  co_await sleep_for(servers->clock, servers->options.hedge_after);
-  const auto slow = *asked;
+Awaitable<Result<Answer>> hedge(ServersPtr servers, const HttpRequest& request, CallOptions options, Mono begin,
+                                const std::size_t& asked) {
+  const auto slow = asked;
   if (const auto other = servers->take_hedge(slow)) {
     if (co_await servers->all[*other].transport->connect(servers->options.connect_limit)) {
-      auto answer = co_await caught(attempt(servers, *other, std::move(request),
-                                            until(begin + options.timeout, servers->clock, options),
-                                            static_cast<Answer*>(nullptr)));
+      auto answer =
+          co_await caught(attempt(servers, *other, request, until(begin + options.timeout, servers->clock, options),
+                                  static_cast<Answer*>(nullptr)));
       // What it does not keep (410) the other may have.
       if (answer && answer->status < 500 && answer->status != 429 && answer->status != 410) {
         // Slow with this request alone, it is as good as before.
@@ -284,13 +273,14 @@ Awaitable<Result<Answer>> hedge(ServersPtr servers, HttpRequest request, CallOpt
 template <class Answer>
 Awaitable<Result<Answer>> exchange(ServersPtr servers, HttpRequest request, CallOptions options) {
   servers->authorization = request.headers.get("Authorization").value_or("");
-  auto asked = std::make_shared<std::size_t>(servers->current);
-  if (!is_safe(request) || is_page(request))
-    co_return co_await ask<Answer>(servers, std::move(request), options, std::move(asked));
+  auto asked = servers->current;
+  if (!is_safe(request) || is_page(request)) co_return co_await ask<Answer>(servers, request, options, asked);
   servers->hedges = std::min(servers->hedges + servers->options.hedge_share, servers->options.hedge_burst);
-  auto first = co_await either(caught(ask<Answer>(servers, request, options, asked)),
-                               hedge<Answer>(servers, request, options, asked));
-  co_return first.index() == 0 ? std::move(std::get<0>(first)) : std::move(std::get<1>(first));
+  const Mono begin = servers->clock.now();
+  auto outcome = co_await servers->deadlines.joined_at(
+      begin + servers->options.hedge_after, ask<Answer>(servers, request, options, asked),
+      [&] { return hedge<Answer>(servers, request, options, begin, asked); });
+  co_return std::visit([](auto& answer) { return std::move(answer); }, outcome);
 }
 
 class FailoverTransport final : public Transport {

@@ -371,7 +371,8 @@ TEST(Failover, StreamsOfASilentServerEnd) {
     EXPECT_LE(rig.world.clock.now() - begin, limit);
     EXPECT_EQ(ends[0]->code, Code::unavailable);
     EXPECT_EQ(ends[0]->message, "nothing more on the stream, and no answer to a probe: a: silent");
-    EXPECT_EQ(rig.servers[0]->probes, probes + 1);
+    EXPECT_GE(rig.servers[0]->probes, probes + 1);
+    EXPECT_LE(rig.servers[0]->probes, probes + 2) << "one may have been begun for the GET, and given up with it";
     EXPECT_EQ(rig.call("PUT"), "b 200");
     EXPECT_EQ(rig.took, Duration::zero());
   }

@@ -67,6 +67,7 @@ struct HttpResponse {
   int status = 0;
   Headers headers;
   std::string body;
+  std::string reason;  // the phrase of the status line, as the peer words it; may be empty
 };
 
 // A body that arrives in pieces. Destroying it closes the connection.

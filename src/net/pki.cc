@@ -151,41 +151,83 @@ Wall wall_of(const ASN1_TIME* time) {
 
 Wall add(Wall now, Duration lifetime) { return now + std::chrono::duration_cast<std::chrono::microseconds>(lifetime); }
 
+struct Authority {
+  Cert cert;
+  Key key;
+};
+
+Result<Authority> read_ca(const CertificateAndKey& ca) {
+  Authority authority;
+  ASSIGN_OR_RETURN(authority.cert, read_cert(ca.cert_pem));
+  ASSIGN_OR_RETURN(authority.key, read_key(ca.key_pem));
+  if (X509_check_private_key(authority.cert.get(), authority.key.get()) != 1) {
+    ERR_clear_error();
+    return fail(Code::invalid_argument, "the certificate authority's key does not belong to its certificate");
+  }
+  if (X509_check_ca(authority.cert.get()) == 0)
+    return fail(Code::invalid_argument, "the certificate is not that of a certificate authority: it may sign no other");
+  return authority;
+}
+
+Status make_authority(X509* cert, X509* issuer, int levels) {
+  const std::string constraints = fmt::format("critical,CA:TRUE,pathlen:{}", levels);
+  if (!add_extension(cert, issuer, NID_basic_constraints, constraints.c_str()) ||
+      !add_extension(cert, issuer, NID_key_usage, "critical,keyCertSign,cRLSign") ||
+      !add_extension(cert, issuer, NID_subject_key_identifier, "hash")) {
+    return openssl_failed("making a certificate authority");
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime) {
+Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime, int levels) {
   ASSIGN_OR_RETURN(const Subject subject, make_subject(common_name, now, add(now, lifetime)));
   auto* cert = subject.cert.get();
-  if (X509_set_issuer_name(cert, X509_get_subject_name(cert)) != 1 ||
-      !add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
-      !add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") ||
-      !add_extension(cert, cert, NID_subject_key_identifier, "hash") ||
-      X509_sign(cert, subject.key.get(), EVP_sha256()) == 0) {
+  if (X509_set_issuer_name(cert, X509_get_subject_name(cert)) != 1)
     return openssl_failed("making a certificate authority");
+  RETURN_IF_ERROR(make_authority(cert, cert, levels));
+  if (X509_sign(cert, subject.key.get(), EVP_sha256()) == 0) return openssl_failed("making a certificate authority");
+  return to_pem(cert, subject.key.get());
+}
+
+Result<CertificateAndKey> make_intermediate_ca(const CertificateAndKey& ca, std::string_view common_name, Wall now,
+                                               Duration lifetime) {
+  ASSIGN_OR_RETURN(const Authority issuer, read_ca(ca));
+  const auto until = std::min(add(now, lifetime), wall_of(X509_get0_notAfter(issuer.cert.get())));
+  ASSIGN_OR_RETURN(const Subject subject, make_subject(common_name, now, until));
+  auto* cert = subject.cert.get();
+  if (X509_set_issuer_name(cert, X509_get_subject_name(issuer.cert.get())) != 1)
+    return openssl_failed("signing a certificate authority");
+  RETURN_IF_ERROR(make_authority(cert, issuer.cert.get(), 0));
+  if (!add_extension(cert, issuer.cert.get(), NID_authority_key_identifier, "keyid") ||
+      X509_sign(cert, issuer.key.get(), EVP_sha256()) == 0) {
+    return openssl_failed("signing a certificate authority");
   }
   return to_pem(cert, subject.key.get());
 }
 
+Status check_ca(const CertificateAndKey& ca) {
+  RETURN_IF_ERROR(read_ca(ca));
+  return {};
+}
+
 Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view common_name,
                                 std::span<const std::string> hosts, CertificateUse use, Wall now, Duration lifetime) {
-  ASSIGN_OR_RETURN(const Cert issuer, read_cert(ca.cert_pem));
-  ASSIGN_OR_RETURN(const Key issuer_key, read_key(ca.key_pem));
-  if (X509_check_private_key(issuer.get(), issuer_key.get()) != 1) {
-    ERR_clear_error();
-    return fail(Code::invalid_argument, "the certificate authority's key does not belong to its certificate");
-  }
-  const auto until = std::min(add(now, lifetime), wall_of(X509_get0_notAfter(issuer.get())));
+  ASSIGN_OR_RETURN(const Authority authority, read_ca(ca));
+  X509* issuer = authority.cert.get();
+  const auto until = std::min(add(now, lifetime), wall_of(X509_get0_notAfter(issuer)));
   ASSIGN_OR_RETURN(const Subject subject, make_subject(common_name, now, until));
   auto* cert = subject.cert.get();
   const char* extended = use.server && use.client ? "serverAuth,clientAuth" : use.server ? "serverAuth" : "clientAuth";
   if (!hosts.empty()) RETURN_IF_ERROR(add_hosts(cert, hosts));
-  if (X509_set_issuer_name(cert, X509_get_subject_name(issuer.get())) != 1 ||
-      !add_extension(cert, issuer.get(), NID_basic_constraints, "critical,CA:FALSE") ||
-      !add_extension(cert, issuer.get(), NID_key_usage, "critical,digitalSignature") ||
-      ((use.server || use.client) && !add_extension(cert, issuer.get(), NID_ext_key_usage, extended)) ||
-      !add_extension(cert, issuer.get(), NID_subject_key_identifier, "hash") ||
-      !add_extension(cert, issuer.get(), NID_authority_key_identifier, "keyid") ||
-      X509_sign(cert, issuer_key.get(), EVP_sha256()) == 0) {
+  if (X509_set_issuer_name(cert, X509_get_subject_name(issuer)) != 1 ||
+      !add_extension(cert, issuer, NID_basic_constraints, "critical,CA:FALSE") ||
+      !add_extension(cert, issuer, NID_key_usage, "critical,digitalSignature") ||
+      ((use.server || use.client) && !add_extension(cert, issuer, NID_ext_key_usage, extended)) ||
+      !add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
+      !add_extension(cert, issuer, NID_authority_key_identifier, "keyid") ||
+      X509_sign(cert, authority.key.get(), EVP_sha256()) == 0) {
     return openssl_failed("signing a certificate");
   }
   return to_pem(cert, subject.key.get());

@@ -26,12 +26,19 @@ struct CertificateUse {
 inline constexpr Duration kCaLifetime = std::chrono::hours(24 * 3650);
 inline constexpr Duration kCertificateLifetime = std::chrono::hours(24 * 365);
 
-// Self-signed, may sign end certificates only.
-Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime = kCaLifetime);
+// Self-signed. `levels`: of authorities that may stand between it and an end certificate.
+Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime = kCaLifetime,
+                                  int levels = 0);
+// An authority signed by another one; may sign end certificates only. Never outlives `ca`.
+Result<CertificateAndKey> make_intermediate_ca(const CertificateAndKey& ca, std::string_view common_name, Wall now,
+                                               Duration lifetime = kCertificateLifetime);
 // `hosts`: DNS names (also "*.example.org") and IP addresses, for the subjectAltName. Never outlives its CA.
 Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view common_name,
                                 std::span<const std::string> hosts, CertificateUse use, Wall now,
                                 Duration lifetime = kCertificateLifetime);
+// invalid_argument when the key is not that of the first certificate of the text, or that certificate is no
+// authority's.
+Status check_ca(const CertificateAndKey& ca);
 // When the first certificate of the text expires.
 Result<Wall> certificate_expiry(std::string_view cert_pem);
 

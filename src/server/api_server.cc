@@ -18,6 +18,9 @@ struct Counted {
   std::size_t& count;
 };
 
+// The method by which a browser asks what it may do.
+constexpr std::string_view kPreflight = "OPTIONS";
+
 // RFC 9112 3.2.2: http://host/path means /path.
 std::string_view origin_form(std::string_view target) {
   if (target.starts_with('/')) return target;
@@ -47,6 +50,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
              {.ring_events = options_.ring_events,
               .wait_limit = options_.store_limit,
               .unconfirmed_limit = options_.unconfirmed_limit}),
+      authenticator_(env, options_.auth),
       authorizer_(options_.auth, cache_),
       admission_(options_.limits),
       meter_(env),
@@ -60,6 +64,7 @@ Awaitable<Status> ApiServer::start() {
     if (!kind->decode(*kind, *value, Form::create, errors))
       co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind->name, errors.render()));
   }
+  CO_RETURN_IF_ERROR(authenticator_.open());
   tasks_.spawn("load", bring_up());
   const Mono deadline = env_.clock.now() + options_.store_limit;
   while (load_attempts_ == 0 && env_.clock.now() < deadline) co_await load_changed_.wait_until(env_.clock, deadline);
@@ -106,6 +111,7 @@ Awaitable<Status> ApiServer::loaded() {
 }
 
 Awaitable<void> ApiServer::stop() {
+  co_await authenticator_.stop();
   co_await tasks_.stop();
   co_await cache_.stop();
 }
@@ -160,6 +166,7 @@ Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
   Answered answered;
   if (options_.audit.sink) answered.request_id = request_id(request.headers, env_.random);
   ServerReply reply = co_await process(request, answered);
+  if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
   answered.status = reply.status;
   answered.took = env_.clock.now() - begin;
   meter_.count(request, answered);
@@ -176,7 +183,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   const std::string_view target = origin_form(http.target);
   const auto question = target.find('?');
   auto routed = route(registry_, http.method, target.substr(0, question));
-  auto user = authenticate(options_.auth, http);
+  const bool preflight = http.method == kPreflight;
+  auto known = preflight ? std::optional<Authenticator::Verdict>(std::string(kAnonymous)) : authenticator_.known(http);
+  if (!known) known = co_await authenticator_.ask(http);
+  auto& user = *known;
   if (user) answered.user = *user;
   if (routed.route) {
     answered.kind = routed.route->kind;
@@ -197,7 +207,9 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     shed.headers.add("Retry-After", "1");
     co_return problem(shed);
   }
-  if (!user) co_return problem(plain_problem(401, user.error().message));
+  if (!user) co_return problem(user.error());
+  if (preflight && routed.status != 404)
+    co_return server::preflight(options_.cors, http.headers, options_.problem_base_url);
   if (!routed.route) {
     auto p = plain_problem(routed.status);
     if (!routed.allow.empty()) p.headers.add("Allow", routed.allow);
@@ -251,6 +263,8 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
     case Operation::me:
       if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
       co_return me(request);
+    case Operation::openapi:
+      co_return openapi(request);
     case Operation::review:
       co_return co_await review(request);
     case Operation::rules:

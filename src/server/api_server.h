@@ -10,7 +10,9 @@
 #include "server/admission.h"
 #include "server/audit.h"
 #include "server/auth.h"
+#include "server/authn/authenticator.h"
 #include "server/cache.h"
+#include "server/cors.h"
 #include "server/meter.h"
 #include "server/problem.h"
 #include "server/references.h"
@@ -25,6 +27,7 @@ namespace krake::server {
 
 struct ServerOptions {
   AuthOptions auth;
+  CorsOptions cors;
   std::string problem_base_url = "https://rak-n-rok.readthedocs.io/projects/krake/en/latest/user/problem.html";
   std::string version = "1.0.1";  // what GET / answers: the upstream version whose contract is served
   int retry_transactions = 1;
@@ -60,7 +63,8 @@ class ApiServer {
 
   // Begins to load the cache and to create the default roles, and returns when that is done, has failed once or takes
   // longer than store_limit: a server without its store goes on trying, also whenever a request needs it. Until then
-  // requests wait, and are answered 500 when it fails. Errors: invalid_object (a default role).
+  // requests wait, and are answered 500 when it fails. Errors: invalid_object (a default role), invalid_argument (the
+  // address of an identity service).
   Awaitable<Status> start();
   Awaitable<void> stop();
 
@@ -114,6 +118,7 @@ class ApiServer {
   Awaitable<Answer> dispatch(Request& request);
   void note(Answered& answered, const Request& request, const Answer& answer) const;
   // read.cc
+  Answer openapi(const Request& request);
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
@@ -207,11 +212,14 @@ class ApiServer {
   const Registry& registry_;
   ServerOptions options_;
   Cache cache_;
+  Authenticator authenticator_;
   Authorizer authorizer_;
   std::map<std::string, Snapshot> snapshots_;  // pinned for limit/continue
   Admission admission_;
   std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
+  SharedBytes openapi_;  // made when it is first asked for
+  std::string openapi_etag_;
   bool loaded_ = false;
   std::uint64_t load_attempts_ = 0;  // that have ended
   Error load_error_{Code::unavailable, "the server has not loaded its data yet; try again"};

@@ -1,7 +1,6 @@
 #include "server/auth.h"
 
 #include "api/core/role.h"
-#include "base/encoding.h"
 
 namespace krake::server {
 
@@ -31,27 +30,6 @@ bool implicit_right(const std::string& user, const Right& right) {
 }
 
 }  // namespace
-
-Result<std::string> authenticate(const AuthOptions& options, const ServerRequest& request) {
-  if (options.static_user) return *options.static_user;
-  if (!options.tokens.empty()) {
-    if (const auto header = request.headers.get("Authorization"); header && !header->empty()) {
-      constexpr std::string_view scheme = "Bearer ";
-      std::string_view given = *header;
-      if (iequals(given.substr(0, scheme.size()), scheme)) given.remove_prefix(scheme.size());
-      const std::string* user = nullptr;
-      // All are looked at, so that the time does not tell which one nearly matched.
-      for (const auto& [token, name] : options.tokens) {
-        if (constant_time_equal(token, given)) user = &name;
-      }
-      if (user) return *user;
-      return fail(Code::unauthenticated, "The bearer token is not known.");
-    }
-  }
-  if (options.client_certificates && !request.peer.common_name.empty()) return request.peer.common_name;
-  if (options.allow_anonymous) return std::string(kAnonymous);
-  return fail(Code::unauthenticated, "No user has been authenticated.");
-}
 
 Authorizer::Authorizer(AuthOptions options, Cache& cache) : options_(std::move(options)) {
   cache.on_change(

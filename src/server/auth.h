@@ -1,4 +1,5 @@
-// Who asks (authentication) and whether he may (authorisation); api-contract 7.
+// Who may ask for what (authorisation; api-contract 7.4 to 7.6), and the options of both it and authn/, which finds out
+// who asks.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "access/rbac.h"
 #include "net/http.h"
+#include "server/authn/options.h"
 #include "server/cache.h"
 #include "server/grants.h"
 #include "server/right.h"
@@ -19,17 +21,15 @@ struct AuthOptions {
   bool allow_anonymous = false;
   std::optional<std::string> static_user;  // everybody is this user; certificates are then never looked at
   bool client_certificates = false;
-  // Additive: bearer tokens, `Authorization: Bearer <token>`; token -> user.
+  // Additive: known tokens, token -> user.
   std::vector<std::pair<std::string, std::string>> tokens;
+  IdentityOptions identity;
   access::Authorization mode = access::Authorization::rbac;
   // Additive: Krake's own controllers (system:*) may keep leases and read what they watch, whatever the stored roles
   // say: roles written by upstream do not know leases.
   bool implicit_controller_rights = true;
   AccessSwitches access;
 };
-
-// The user, or Code::unauthenticated.
-Result<std::string> authenticate(const AuthOptions& options, const ServerRequest& request);
 
 // Rules from the Role and RoleBinding objects in the cache, kept up to date by its events.
 class Authorizer {

@@ -24,6 +24,25 @@ const std::map<std::string_view, std::string_view> kBodies = {
      R"({"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}],"constraints":{"cluster":{}}}})"},
     {"Cluster",
      R"({"spec":{"kubeconfig":{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"clusters":[{"name":"x","cluster":{"server":"https://x"}}],"users":[{"name":"x","user":{"token":"t"}}]},"constraints":{"cloud":{}}}})"},
+    {"GlobalInfrastructureProvider", R"({"spec":{"type":"im","im":{"url":"u","token":"t"}}})"},
+    {"InfrastructureProvider", R"({"spec":{"type":"im","im":{"url":"u","token":"t"}}})"},
+    {"GlobalCloud",
+     R"({"spec":{"type":"openstack","openstack":{"url":"u","auth":{"type":"password","password":{"user":{"username":"u","password":"p"},"project":{"name":"p"}}},"infrastructure_provider":{"name":"im"}}}})"},
+    {"Cloud",
+     R"({"spec":{"type":"openstack","openstack":{"url":"u","auth":{"type":"password","password":{"user":{"username":"u","password":"p"},"project":{"name":"p"}}},"infrastructure_provider":{"name":"im"}}}})"},
+    {"Project",
+     R"({"spec":{"url":"u","auth":{"type":"application_credential","application_credential":{"id":"i","secret":"s"}},"template":"t"}})"},
+    {"MagnumCluster", R"({"spec":{}})"},
+};
+
+// A status that is not what a new object has.
+const std::map<std::string_view, std::string_view> kStatuses = {
+    {"Application", R"({"state":"DEGRADED","complete_token":"t","shutdown_token":"s"})"},
+    {"Cluster", R"({"state":"OFFLINE"})"},
+    {"GlobalCloud", R"({"state":"FAILING_METRICS"})"},
+    {"Cloud", R"({"state":"FAILING_METRICS"})"},
+    {"Project", R"({"state":"FAILING_METRICS"})"},
+    {"MagnumCluster", R"({"state":"CREATING"})"},
 };
 
 // Bodies of sub-resources, in an order in which each is allowed after the one before.
@@ -38,6 +57,8 @@ constexpr Sub kSubs[] = {
     {"Application", "shutdown", R"({"token":"s"})"},
     {"Application", "complete", R"({"token":"t"})"},
     {"Cluster", "binding", R"({"cloud":{"api":"infrastructure","kind":"GlobalCloud","name":"os-1"}})"},
+    {"MagnumCluster", "binding",
+     R"({"project":{"api":"openstack","kind":"Project","namespace":"demo","name":"p"},"template":"t"})"},
 };
 
 struct Write {
@@ -116,10 +137,8 @@ TEST_F(Fenced, EveryWriteOfEveryKind) {
     expect_fenced({"PUT", one, changed(one, {"metadata", "labels", "x"}, "put")});
     expect_fenced({"PATCH", one, R"({"metadata":{"labels":{"x":"patched"}}})"});
     if (kind->has_status) {
-      const bool hooked = kind->name == "Application";
-      expect_fenced({"PATCH", one + "/status",
-                     hooked ? R"({"status":{"state":"DEGRADED","complete_token":"t","shutdown_token":"s"}})"
-                            : R"({"status":{"state":"OFFLINE"}})"});
+      ASSERT_TRUE(kStatuses.contains(kind->name)) << "a row is missing here for " << kind->name;
+      expect_fenced({"PATCH", one + "/status", fmt::format(R"({{"status":{}}})", kStatuses.at(kind->name))});
       expect_fenced({"PUT", one + "/status",
                      changed(one, {"status", "reason"}, json::Object{{"code", "INTERNAL_ERROR"}, {"message", "m"}})});
     }
@@ -209,7 +228,8 @@ TEST(FencedInTheStore, ALeaseThatGoesAtTheLastMoment) {
       {"DELETE", "/kubernetes/namespaces/demo/clusters/c?force=True", ""},
       {"DELETE", "/core/roles/unreadable?force=True", ""},
       {"PATCH", "/kubernetes/namespaces/demo/clusters/c/status", R"({"status":{"state":"OFFLINE"}})"},
-      {"PUT", "/kubernetes/namespaces/demo/clusters/c/binding", std::string(std::end(kSubs)[-1].body)},
+      {"PUT", "/kubernetes/namespaces/demo/clusters/c/binding",
+       std::string(std::ranges::find(kSubs, "Cluster", &Sub::kind)->body)},
   };
   for (const bool another_took_it : {false, true}) {
     for (const auto& write : writes) {

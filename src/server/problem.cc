@@ -17,6 +17,10 @@ std::string_view wire_name(Title title) {
       return "TRANSACTION_ERROR";
     case Title::update_error:
       return "UPDATE_ERROR";
+    case Title::invalid_keystone_token:
+      return "INVALID_KEYSTONE_TOKEN";
+    case Title::invalid_keycloak_token:
+      return "INVALID_KEYCLOAK_TOKEN";
     case Title::resource_already_exists:
       return "RESOURCE_ALREADY_EXISTS";
   }

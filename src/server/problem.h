@@ -9,7 +9,15 @@
 
 namespace krake::server {
 
-enum class Title { none, not_found_error, transaction_error, update_error, resource_already_exists };
+enum class Title {
+  none,
+  not_found_error,
+  transaction_error,
+  update_error,
+  invalid_keystone_token,
+  invalid_keycloak_token,
+  resource_already_exists
+};
 
 struct Problem {
   int status = 500;

@@ -3,6 +3,7 @@
 #include "base/encoding.h"
 #include "expr/constraint.h"
 #include "server/api_server.h"
+#include "server/openapi.h"
 
 namespace krake::server {
 
@@ -280,8 +281,7 @@ class WatchSource final : public ReplySource {
 };
 
 // If-None-Match: *, or entity tags, weak or not (RFC 9110 13.1.2).
-bool names_revision(std::string_view header, Revision revision) {
-  const std::string wanted = fmt::format("\"{}\"", revision);
+bool names_tag(std::string_view header, std::string_view wanted) {
   while (!header.empty()) {
     const auto comma = header.find(',');
     auto tag = header.substr(0, comma);
@@ -294,7 +294,30 @@ bool names_revision(std::string_view header, Revision revision) {
   return false;
 }
 
+ServerReply not_modified(std::string etag) {
+  ServerReply reply;
+  reply.status = 304;
+  reply.headers.add("ETag", std::move(etag));
+  return reply;
+}
+
 }  // namespace
+
+// Made for the first who asks, and the same for all.
+Answer ApiServer::openapi(const Request& request) {
+  if (!openapi_) {
+    auto document = json::print(openapi_document(registry_, options_.version));
+    openapi_etag_ = fmt::format("\"{}\"", sha256_hex(document).substr(0, 32));
+    openapi_ = share_bytes(std::move(document));
+  }
+  const auto none_match = request.http.headers.get("If-None-Match");
+  if (none_match && names_tag(*none_match, openapi_etag_)) return not_modified(openapi_etag_);
+  ServerReply reply;
+  reply.headers.add("Content-Type", "application/json; charset=utf-8");
+  reply.headers.add("ETag", openapi_etag_);
+  reply.body.push_back(openapi_);
+  return reply;
+}
 
 Awaitable<Answer> ApiServer::read(Request& request) {
   const auto* consistency = find_parameter(request.query, "consistency");
@@ -304,11 +327,8 @@ Awaitable<Answer> ApiServer::read(Request& request) {
   const auto object = load(request);
   if (!object) co_return refuse(missing(request));
   if (const auto none_match = request.http.headers.get("If-None-Match");
-      none_match && names_revision(*none_match, object->modified)) {
-    ServerReply reply;
-    reply.status = 304;
-    reply.headers.add("ETag", fmt::format("\"{}\"", object->modified));
-    co_return reply;
+      none_match && names_tag(*none_match, fmt::format("\"{}\"", object->modified))) {
+    co_return not_modified(fmt::format("\"{}\"", object->modified));
   }
   auto reply = object_reply(request, object);
   if (request.route.kind->leased) reply.headers.add("Krake-Epoch", epoch_of(*object));

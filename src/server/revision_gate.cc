@@ -3,18 +3,18 @@
 namespace krake::server {
 
 Awaitable<void> RevisionGate::wait(store::Revision revision, Mono deadline) {
-  Waiter waiter{boost::asio::steady_timer(executor_, boost::asio::steady_timer::time_point::max()), deadline};
+  Waiter waiter{WaitPoint(executor_), deadline};
   struct Place {
     Waiters& waiters;
     Waiters::iterator it;
     ~Place() { waiters.erase(it); }
   } const place{waiters_, waiters_.emplace(revision, &waiter)};
   arm(deadline);
-  co_await wait_for_cancel(waiter.timer);
+  co_await waiter.point.wait();
 }
 
 void RevisionGate::reached(store::Revision revision) {
-  for (auto it = waiters_.begin(); it != waiters_.end() && it->first <= revision; ++it) it->second->timer.cancel();
+  for (auto it = waiters_.begin(); it != waiters_.end() && it->first <= revision; ++it) it->second->point.wake();
 }
 
 // Deadlines are all about the same time away, so that the timer is set for the first of many and rarely fires.
@@ -30,7 +30,7 @@ void RevisionGate::expire() {
   std::optional<Mono> next;
   for (const auto& [revision, waiter] : waiters_) {
     if (waiter->deadline <= now) {
-      waiter->timer.cancel();
+      waiter->point.wake();
     } else if (!next || waiter->deadline < *next) {
       next = waiter->deadline;
     }

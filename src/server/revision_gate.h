@@ -2,7 +2,6 @@
 // deadline; one timer serves all deadlines. Thread: the loop.
 #pragma once
 
-#include <boost/asio/steady_timer.hpp>
 #include <map>
 
 #include "base/async.h"
@@ -26,7 +25,7 @@ class RevisionGate {
 
  private:
   struct Waiter {
-    boost::asio::steady_timer timer;
+    WaitPoint point;
     Mono deadline;
   };
   using Waiters = std::multimap<store::Revision, Waiter*>;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/encoding.h"
 #include "base/names.h"
 
@@ -75,6 +76,51 @@ std::optional<Methods> methods_of(const Target& target) {
   return Methods{{"GET", Operation::list}, {"POST", Operation::create}};
 }
 
+struct Miscellaneous {
+  std::string_view path;
+  std::string_view method;
+  Operation operation;
+};
+constexpr Miscellaneous kMiscellaneous[] = {{"/", "GET", Operation::index},
+                                            {"/me", "GET", Operation::me},
+                                            {"/me/access", "POST", Operation::review},
+                                            {"/me/rules", "GET", Operation::rules},
+                                            {"/release", "GET", Operation::release},
+                                            {"/openapi.json", "GET", Operation::openapi},
+                                            {"/backup", "POST", Operation::backup}};
+
+Methods miscellaneous(std::string_view path) {
+  Methods methods;
+  for (const auto& known : kMiscellaneous) {
+    if (known.path == path) methods.emplace_back(known.method, known.operation);
+  }
+  return methods;
+}
+
+// Every shape of path of a kind.
+std::vector<Target> targets_of(const Kind& kind) {
+  constexpr std::string_view ns = "{namespace}", name = "{name}";
+  const bool has_ns = kind.namespaced;
+  std::vector<Target> targets{{.kind = &kind, .ns = has_ns ? ns : "", .has_ns = has_ns}};
+  if (has_ns) targets.push_back({.kind = &kind});
+  const auto on_object = [&](std::string_view sub) {
+    targets.push_back({.kind = &kind, .ns = has_ns ? ns : "", .name = name, .sub = sub, .has_ns = has_ns});
+  };
+  on_object("");
+  if (kind.has_status) on_object("status");
+  for (const auto& sub : kind.subresources) on_object(sub.name);
+  return targets;
+}
+
+std::string path_of(const Target& target) {
+  std::string path = fmt::format("/{}", target.kind->group);
+  if (target.has_ns) fmt::format_to(std::back_inserter(path), "/namespaces/{}", target.ns);
+  for (const auto part : {target.kind->plural, target.name, target.sub}) {
+    if (!part.empty()) fmt::format_to(std::back_inserter(path), "/{}", part);
+  }
+  return path;
+}
+
 std::string allow_of(const Methods& methods) {
   std::vector<std::string> names{"OPTIONS"};
   for (const auto& [method, operation] : methods) {
@@ -100,6 +146,7 @@ std::string_view Route::verb() const {
     case Operation::index:
     case Operation::me:
     case Operation::release:
+    case Operation::openapi:
     case Operation::review:
     case Operation::rules:
       return "";
@@ -125,21 +172,9 @@ std::string_view Route::verb() const {
 }
 
 Routed route(const Registry& registry, std::string_view method, std::string_view path) {
-  Methods methods;
+  Methods methods = miscellaneous(path);
   std::optional<Target> target;
-  if (path == "/") {
-    methods = {{"GET", Operation::index}};
-  } else if (path == "/me") {
-    methods = {{"GET", Operation::me}};
-  } else if (path == "/me/access") {
-    methods = {{"POST", Operation::review}};
-  } else if (path == "/me/rules") {
-    methods = {{"GET", Operation::rules}};
-  } else if (path == "/release") {
-    methods = {{"GET", Operation::release}};
-  } else if (path == "/backup") {
-    methods = {{"POST", Operation::backup}};
-  } else {
+  if (methods.empty()) {
     target = path.starts_with('/') ? match(registry, split(path)) : std::nullopt;
     auto known = target ? methods_of(*target) : std::nullopt;
     if (!known) return {};
@@ -162,6 +197,27 @@ Routed route(const Registry& registry, std::string_view method, std::string_view
     return {.route = std::move(found), .status = 200};
   }
   return {.status = 405, .allow = allow_of(methods)};
+}
+
+std::vector<RouteTemplate> all_routes(const Registry& registry) {
+  std::vector<RouteTemplate> all;
+  for (const auto& known : kMiscellaneous) {
+    all.push_back({known.method, std::string(known.path), Route{.operation = known.operation}});
+  }
+  for (const auto& kind : registry.kinds()) {
+    for (const auto& target : targets_of(*kind)) {
+      const auto methods = methods_of(target);
+      CHECK(methods.has_value(), path_of(target));
+      for (const auto& [method, operation] : *methods) {
+        Route route{.operation = operation, .kind = target.kind};
+        route.ns = target.ns;
+        route.name = target.name;
+        if (operation == Operation::subresource) route.subresource = find_subresource(*kind, target.sub);
+        all.push_back({method, path_of(target), std::move(route)});
+      }
+    }
+  }
+  return all;
 }
 
 const std::string* find_parameter(const Query& query, std::string_view name) {

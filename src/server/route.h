@@ -15,6 +15,7 @@ enum class Operation {
   index,
   me,
   release,
+  openapi,
   review,  // POST /me/access
   rules,   // GET /me/rules
   backup,
@@ -57,6 +58,14 @@ struct Routed {
 };
 
 Routed route(const Registry& registry, std::string_view method, std::string_view path);
+
+// Every route there is, for those who describe them: `path` has {namespace} and {name} for what varies, as has `route`.
+struct RouteTemplate {
+  std::string_view method;
+  std::string path;
+  Route route;
+};
+std::vector<RouteTemplate> all_routes(const Registry& registry);
 
 using Query = std::vector<std::pair<std::string, std::string>>;
 const std::string* find_parameter(const Query& query, std::string_view name);

@@ -16,6 +16,8 @@ namespace krake::sim {
 
 class ProcessLoop : public boost::asio::io_context {
  public:
+  ProcessLoop() : io_context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE) {}  // one thread: no locks
+
   // What a crash does to what runs here: every coroutine is destroyed where it waits, none goes on. What belongs to the
   // process dies after that and before the loop: destructors of coroutines still find it, and its timers their loop.
   void drop() { shutdown(); }

@@ -136,7 +136,7 @@ TEST_F(CommandWorld, MayBeKilledAtAnyMoment) {
     }
     ++killed;
   }
-  EXPECT_GE(killed, 2) << "before its request, after it, ...";
+  EXPECT_GE(killed, 1) << "with its request sent and no answer yet";
 }
 
 TEST_F(CommandWorld, GoesToAnotherServer) {

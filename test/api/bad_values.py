@@ -13,8 +13,13 @@ class MapKey(str):
     """A key of a map from string to T: its errors are reported under `value`."""
 
 
+class VariantKey(str):
+    """The key of the variant of a tagged union: its errors are reported without it."""
+
+
 REFUSED = {
     "str": [(text, STRING) for text in ("1", "1.5", "true", "[]", "{}", '["x"]')],
+    "tag": [(text, STRING) for text in ("1", "true", "[]", "{}")] + [('"x"', ["Unknown type 'x'"]), ('""', ["Unknown type ''"])],
     "int": [(text, INTEGER) for text in ("true", "false", '"5.0"', '"1e3"', '""', '" "', '"0x1"', '"1__0"', '"_1"', '"1_"', '"+-1"', '"1 2"',
                                          '"\u0661x"', "[]", "{}", "[1]")]
            + [("1e400", ["Number too large."]), ("-1e400", ["Number too large."])],
@@ -57,8 +62,35 @@ METRIC = under(("spec",), [("allowed_values", "list", False), (("allowed_values"
                            ("provider", "nested", False),
                            (("provider", "name"), "str", False), (("provider", "metric"), "str", False)]) + [(("spec",), "nested", False)]
 
+INFLUX, IM, OPENSTACK = ("spec", VariantKey("influx")), ("spec", VariantKey("im")), ("spec", VariantKey("openstack"))
+CREDENTIAL, PASSWORD = ("spec", "auth", VariantKey("application_credential")), (*OPENSTACK, "auth", VariantKey("password"))
+TAGGED = [(("spec",), "nested", False), (("spec", "type"), "tag", False)]
+PROVIDER = TAGGED + under(INFLUX, [(name, "str", False) for name in ("url", "token", "org", "bucket")])
+METRIC_REFS = [("metrics", "list", False), (("metrics", 0), "nested", False), (("metrics", 0, "name"), "str", False),
+               (("metrics", 0, "weight"), "float", False), (("metrics", 0, "namespaced"), "bool", False)]
+IM_FIELDS = TAGGED + under(IM, [("url", "str", False), ("username", "str", True), ("password", "str", True), ("token", "str", True)])
+CLOUD = TAGGED + under(OPENSTACK, [("url", "str", False), ("auth", "nested", False), (("auth", "type"), "tag", False), *METRIC_REFS,
+                                   ("infrastructure_provider", "nested", False), (("infrastructure_provider", "name"), "str", False),
+                                   (("infrastructure_provider", "namespaced"), "bool", False)]) + under(PASSWORD, [
+    ("version", "str", False), ("user", "nested", False), (("user", "username"), "str", False), (("user", "password"), "str", False),
+    (("user", "domain_name"), "str", False), (("user", "comment"), "str", True), ("project", "nested", False), (("project", "name"), "str", False),
+    (("project", "domain_id"), "str", False), (("project", "comment"), "str", True)])
+
 # Of the rich bodies in kinds.py: (path, type, may be null).
 FIELDS = {
+    "GlobalMetricsProvider": PROVIDER,
+    "MetricsProvider": PROVIDER,
+    "GlobalInfrastructureProvider": IM_FIELDS,
+    "InfrastructureProvider": IM_FIELDS,
+    "GlobalCloud": CLOUD,
+    "Cloud": CLOUD,
+    "Project": [(("spec",), "nested", False)] + under(("spec",), [
+        ("url", "str", False), ("auth", "nested", False), (("auth", "type"), "tag", False), ("template", "str", False), *METRIC_REFS])
+        + under(CREDENTIAL, [("id", "str", False), ("secret", "str", False)]),
+    "MagnumCluster": [(("spec",), "nested", False)] + under(("spec",), [
+        ("master_count", "int", True), ("node_count", "int", True), *METRIC_REFS, ("constraints", "nested", True),
+        (("constraints", "project"), "nested", True), (("constraints", "project", "labels"), "list", True),
+        (("constraints", "project", "labels", 0), "label constraint", False)]),
     "Role": [(("rules",), "list", False), (("rules", 0), "nested", False)] + under(("rules", 0), [
         ("api", "str", False), ("resources", "list", False), (("resources", 0), "str", False), ("namespaces", "list", False),
         (("namespaces", 0), "str", False),
@@ -91,7 +123,18 @@ FIELDS = {
         ("auto_generated", "bool", False)]),
 }
 REASON = [("code", "enum", False), ("message", "str", False)]
+METRICS_STATUS = [(("status",), "nested", False)] + under(("status",), [
+    ("state", "enum", False), ("metrics_reasons", "map", False), (("metrics_reasons", MapKey("heat")), "nested", False),
+    (("metrics_reasons", MapKey("heat"), "code"), "enum", False), (("metrics_reasons", MapKey("heat"), "message"), "str", False)])
 STATUS_FIELDS = {
+    "GlobalCloud": METRICS_STATUS,
+    "Cloud": METRICS_STATUS,
+    "Project": METRICS_STATUS,
+    "MagnumCluster": [(("status",), "nested", False)] + under(("status",), [
+        ("reason", "nested", True), (("reason", "code"), "enum", False), (("reason", "message"), "str", False), ("state", "enum", False),
+        ("template", "str", True), ("cluster_id", "str", True), ("node_count", "int", True), ("api_address", "str", True),
+        ("master_addresses", "list", True), (("master_addresses", 0), "str", False), ("node_addresses", "list", True)])
+        + reference(("status", "project"), True) + reference(("status", "cluster"), True),
     "Application": [(("status",), "nested", False)] + under(("status",), [
         ("reason", "nested", True), (("reason", "code"), "enum", False), (("reason", "message"), "str", False), ("state", "enum", False),
         ("container_health", "nested", False),
@@ -133,7 +176,8 @@ def replaced(document, path, value):
 
 def error_at(path, messages):
     for step in reversed(path):
-        messages = {step: {"value": messages}} if isinstance(step, MapKey) else {step: messages}
+        if not isinstance(step, VariantKey):
+            messages = {step: {"value": messages}} if isinstance(step, MapKey) else {step: messages}
     return messages
 
 

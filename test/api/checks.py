@@ -59,9 +59,10 @@ class Checks:
     def cover(self, method, template, letter):
         self.covered.add((method, template, letter))
 
-    def snapshot(self):
-        """Everything stored, and the revision, which any commit would move."""
-        return [self.client.get(path).body for path in [kind.all() for kind in KINDS] + ["/core/leases"]]
+    def snapshot(self, path="/core/leases"):
+        """All objects of the kind of a path, and in it the revision of the whole store, which any commit would move."""
+        kind = next((kind for kind in KINDS if kind.plural in path.partition("?")[0].split("/")[2:5:2]), None)
+        return self.client.get(kind.all() if kind else "/core/leases").body
 
     def ask(self, label, method, path, body=None, headers=None):
         reply = self.client.call(method, path, body, headers)
@@ -76,20 +77,20 @@ class Checks:
 
     def refused(self, label, method, path, body, status, detail, title=None, headers=None):
         """A problem, and nothing was written."""
-        before = self.snapshot()
+        before = self.snapshot(path)
         reply = self.answer(label, method, path, body, status, problem(status, detail, title), PROBLEM, headers)
-        self.rows.row(f"{method} {path}: {label}: nothing is written", before, after := self.snapshot(), before == after)
+        self.rows.row(f"{method} {path}: {label}: nothing is written", before, after := self.snapshot(path), before == after)
         return reply
 
     def invalid(self, label, method, path, body, structure):
         """422; the detail renders the structure of api-contract 4.3."""
-        before = self.snapshot()
+        before = self.snapshot(path)
         sent = body.decode() if isinstance(body, bytes) else json.dumps(body)
         route, reply = self.ask(f"{label} {short(sent, 120)}", method, path, body)
         document = reply.json()
         came = {"status": reply.status, "type": reply.type, "body": document, "violations": in_any_order(violations(document))}
         self.rows.equal(route, {"status": 422, "type": PROBLEM, "body": problem(422, TEXT), "violations": in_any_order(structure)}, came)
-        after = self.snapshot()
+        after = self.snapshot(path)
         self.rows.row(f"{route}: nothing is written", before, after, before == after)
 
     def stored(self, label, path, reply):

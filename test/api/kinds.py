@@ -1,4 +1,4 @@
-"""The kinds of this version as data: what is sent, what is stored of it, what is refused and with which words (api-contract 2)."""
+"""The kinds as data: what is sent, what is stored of it, what is refused and with which words (api-contract 2)."""
 from support import REVISION, TIME, UID, Like, starts
 
 REQUIRED = ["Missing data for required field."]
@@ -117,16 +117,126 @@ CLUSTER_STATUS_RICH = {
                "status": {"conditions": [{"message": "m", "reason": "r", "status": "s", "type": "t"}]}}]}
 CLUSTER_STATUS_RICH = {key: CLUSTER_STATUS_RICH[key] for key in CLUSTER_STATUS}
 
+IM = {"spec": {"type": "im", "im": {"url": "https://im.example", "token": "t"}}}
+IM_STORED = {"spec": {"type": "im", "im": {"url": "https://im.example", "username": None, "password": None, "token": "t"}}}
+IM_RICH = {"spec": {"type": "im", "im": {"url": "https://im.example", "username": "u", "password": "", "token": "t"}}}
+NO_AUTHENTICATION = {"spec": {"_schema": ["At least one authentication should be defined in the IM infrastructure provider spec."]}}
+
+
+def im(**fields):
+    return {"spec": {"type": "im", "im": {"url": "https://im.example", **fields}}}
+
+
+IM_INVALID = [
+    ({"spec": {}}, {"spec": {"type": REQUIRED}}),
+    ({"spec": {"type": "prometheus", "prometheus": {"url": "u"}}}, {"spec": {"type": ["Unknown type 'prometheus'"]}}),
+    ({"spec": {"type": "im"}}, {"spec": {"im": ["Field is required"]}}),
+    ({"spec": {"type": "im", "im": []}}, {"spec": INPUT}),
+    (im(url=1, token=[], username="u", password="p"), {"spec": {"url": STRING, "token": STRING}}),
+    (im(), NO_AUTHENTICATION),
+    (im(token=None), NO_AUTHENTICATION),
+    (im(username="u"), NO_AUTHENTICATION),
+    (im(password="p", username=None), NO_AUTHENTICATION),
+]
+
+
+def cloud(user=None, project=None, auth=None, **fields):
+    """The smallest spec of a cloud, or what is left of it."""
+    password = {"user": {"username": "svc", "password": "pw"} if user is None else user, "project": {"name": "p1"} if project is None else project}
+    whole = {"url": "https://keystone.example:5000/v3", "auth": {"type": "password", "password": password} if auth is None else auth,
+             "infrastructure_provider": {"name": "im-1"}, **fields}
+    return {"spec": {"type": "openstack", "openstack": {key: value for key, value in whole.items() if value is not ...}}}
+
+
+def cloud_rich(namespaced):
+    return {"spec": {"type": "openstack", "openstack": {
+        "url": "https://keystone.example:5000/v3",
+        "auth": {"type": "password", "password": {
+            "version": "2", "user": {"username": "svc", "password": "pw", "domain_name": "Other", "comment": "a user"},
+            "project": {"name": "p1", "domain_id": "other", "comment": "a project"}}},
+        "metrics": [{"name": "heat", "weight": 0.5, "namespaced": namespaced}], "infrastructure_provider": {"name": "im-1", "namespaced": namespaced}}}}
+
+
+CLOUD_STORED = {"spec": {"type": "openstack", "openstack": {
+    "url": "https://keystone.example:5000/v3",
+    "auth": {"type": "password", "password": {
+        "version": "3", "user": {"username": "svc", "password": "pw", "domain_name": "Default", "comment": None},
+        "project": {"name": "p1", "domain_id": "default", "comment": None}}},
+    "metrics": [], "infrastructure_provider": {"name": "im-1", "namespaced": False}}}}
+METRICS_STATUS = {"state": "ONLINE", "metrics_reasons": {}}
+METRICS_STATUS_RICH = {"state": "FAILING_METRICS", "metrics_reasons": {"heat": {"code": "UNREACHABLE_METRICS_PROVIDER", "message": "away"}}}
+CLOUD_INVALID = [
+    ({"spec": {}}, {"spec": {"type": REQUIRED}}),
+    ({"spec": {"type": "openstack"}}, {"spec": {"openstack": ["Field is required"]}}),
+    ({"spec": {"type": "openstack", "openstack": None}}, {"spec": INPUT}),
+    ({"spec": {"type": "im", "im": {}}}, {"spec": {"type": ["Unknown type 'im'"]}}),
+    ({"spec": {"type": "openstack", "openstack": {}}}, {"spec": {"url": REQUIRED, "auth": REQUIRED, "infrastructure_provider": REQUIRED}}),
+    (cloud(auth={}), {"spec": {"auth": {"type": REQUIRED}}}),
+    (cloud(auth={"type": "application_credential", "application_credential": {"id": "i", "secret": "s"}}),
+     {"spec": {"auth": {"type": ["Unknown type 'application_credential'"]}}}),
+    (cloud(auth={"type": "password"}), {"spec": {"auth": {"password": ["Field is required"]}}}),
+    (cloud(auth={"type": "password", "password": {}}), {"spec": {"auth": {"user": REQUIRED, "project": REQUIRED}}}),
+    (cloud(user={"id": "u"}, project={"id": "p"}),
+     {"spec": {"auth": {"user": {"username": REQUIRED, "password": REQUIRED}, "project": {"name": REQUIRED}}}}),
+    (cloud(metrics=[{}], infrastructure_provider={"namespaced": "maybe"}),
+     {"spec": {"metrics": {0: {"name": REQUIRED, "weight": REQUIRED}}, "infrastructure_provider": {"name": REQUIRED, "namespaced": BOOLEAN}}}),
+]
+GLOBAL_PROVIDER = "A non-namespaced global cloud resource cannot reference the namespaced infrastructure provider resource."
+GLOBAL_METRIC = "A non-namespaced global cloud resource cannot reference the namespaced metric resource."
+NAMESPACED_METRIC = {"name": "heat", "weight": 1, "namespaced": True}
+GLOBAL_CLOUD_INVALID = CLOUD_INVALID + [
+    (cloud(infrastructure_provider={"name": "im-1", "namespaced": True}), {"_schema": [GLOBAL_PROVIDER]}),
+    (cloud(metrics=[{"name": "load", "weight": 1}, NAMESPACED_METRIC]), {"_schema": [GLOBAL_METRIC]}),
+    (cloud(metrics=[NAMESPACED_METRIC], infrastructure_provider={"name": "im-1", "namespaced": True}), {"_schema": [GLOBAL_PROVIDER]}),
+]
+
+
+def project(auth, **fields):
+    return {"spec": {"url": "https://keystone.example:5000/v3", "auth": auth, "template": "tmpl", **fields}}
+
+
+PROJECT_PASSWORD = {"type": "password", "password": {"user": {"id": "u", "password": "pw"}, "project": {"id": "p"}}}
+PROJECT_PASSWORD_STORED = {"type": "password", "password": {"user": {"id": "u", "password": "pw", "comment": None},
+                                                            "project": {"id": "p", "comment": None}}}
+APPLICATION_CREDENTIAL = {"type": "application_credential", "application_credential": {"id": "i", "secret": "s"}}
+PROJECT_INVALID = [
+    ({"spec": {}}, {"spec": {"url": REQUIRED, "auth": REQUIRED, "template": REQUIRED}}),
+    (project(None, template=None, metrics=None), {"spec": {"auth": NULL, "template": NULL, "metrics": NULL}}),
+    (project("password"), {"spec": {"auth": INPUT}}),
+    (project({"type": "token", "token": {}}), {"spec": {"auth": {"type": ["Unknown type 'token'"]}}}),
+    (project({"type": "application_credential"}), {"spec": {"auth": {"application_credential": ["Field is required"]}}}),
+    (project({"type": "application_credential", "application_credential": {"id": 1}}), {"spec": {"auth": {"id": STRING, "secret": REQUIRED}}}),
+    (project({"type": "password", "password": {"user": {"username": "u"}, "project": {"name": "p"}}}),
+     {"spec": {"auth": {"user": {"id": REQUIRED, "password": REQUIRED}, "project": {"id": REQUIRED}}}}),
+]
+
+MAGNUM_SPEC = {"master_count": None, "node_count": None, "metrics": [], "constraints": None}
+MAGNUM_RICH = {"master_count": 3, "node_count": 5, "metrics": [{"name": "load", "weight": 1.5, "namespaced": True}],
+               "constraints": {"project": {"labels": ["location  is DE", "tier in (a, b)"]}}}
+MAGNUM_STATUS = {"reason": None, "state": "PENDING", "project": None, "template": None, "cluster_id": None, "node_count": None, "api_address": None,
+                 "master_addresses": None, "node_addresses": None, "cluster": None}
+MAGNUM_STATUS_RICH = {"reason": REASON, "state": "RUNNING", "project": ref("Project", "p", api="openstack"), "template": None, "cluster_id": "id",
+                      "node_count": 5, "api_address": "https://203.0.113.9:6443", "master_addresses": ["203.0.113.9"], "node_addresses": [],
+                      "cluster": ref()}
+MAGNUM_INVALID = [
+    ({"spec": None}, {"spec": NULL}),
+    ({"spec": {"master_count": "many", "node_count": True, "metrics": None, "constraints": []}},
+     {"spec": {"master_count": INTEGER, "node_count": INTEGER, "metrics": NULL, "constraints": INPUT}}),
+    ({"spec": {"constraints": {"project": {"labels": ["location", "x is y", "-x is y"]}}}},
+     {"spec": {"constraints": {"project": {"labels": {0: ["Invalid label constraint"], 2: [starts("Label key '-x' does not match the regex")]}}}}}),
+]
+
 
 class Kind:
     """`body`: the smallest that can be created. `rich`: with every field. `change`: a merge patch that PUT tests make of a read object."""
 
     def __init__(self, api, kind, plural, namespaced, body, stored, rich, rich_stored, change, invalid, status=None, status_rich=None,
                  subresources=(), force=False,
-                 same_is_ok=False):
+                 same_is_ok=False, busy="DELETING"):
         self.api, self.kind, self.plural, self.namespaced = api, kind, plural, namespaced
         self.body, self.stored, self.rich, self.rich_stored, self.change, self.invalid = body, stored, rich, rich_stored, change, invalid
         self.status, self.status_rich, self.subresources, self.force, self.same_is_ok = status, status_rich, subresources, force, same_is_ok
+        self.busy = busy  # a state that a new object does not have
 
     def collection(self, namespace="demo"):
         return f"/{self.api}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"/{self.api}/{self.plural}"
@@ -205,6 +315,22 @@ KINDS = [
              ({"spec": {"kubeconfig": KUBECONFIG, "tosca": "template.yaml", "constraints": {"cloud": None}}},
               {"spec": {"tosca": MAPPING, "constraints": {"cloud": NULL}}}),
          ], status=CLUSTER_STATUS, status_rich=CLUSTER_STATUS_RICH, subresources=("binding",), force=True),
+    Kind("infrastructure", "GlobalInfrastructureProvider", "globalinfrastructureproviders", False, IM, IM_STORED, IM_RICH, IM_RICH,
+         {"spec": {"im": {"url": "https://im-2.example"}}}, IM_INVALID),
+    Kind("infrastructure", "InfrastructureProvider", "infrastructureproviders", True, IM, IM_STORED, IM_RICH, IM_RICH,
+         {"spec": {"im": {"url": "https://im-2.example"}}}, IM_INVALID),
+    Kind("infrastructure", "GlobalCloud", "globalclouds", False, cloud(), CLOUD_STORED, cloud_rich(False), cloud_rich(False),
+         {"spec": {"openstack": {"url": "https://other.example"}}}, GLOBAL_CLOUD_INVALID, status=METRICS_STATUS, status_rich=METRICS_STATUS_RICH,
+         busy="FAILING_METRICS"),
+    Kind("infrastructure", "Cloud", "clouds", True, cloud(), CLOUD_STORED, cloud_rich(True), cloud_rich(True),
+         {"spec": {"openstack": {"auth": {"password": {"user": {"password": "another"}}}}}}, CLOUD_INVALID, status=METRICS_STATUS,
+         status_rich=METRICS_STATUS_RICH, busy="FAILING_METRICS"),
+    Kind("openstack", "Project", "projects", True, project(PROJECT_PASSWORD), project(PROJECT_PASSWORD_STORED, metrics=[]),
+         project(APPLICATION_CREDENTIAL, metrics=[{"name": "load", "weight": 1e-7, "namespaced": True}]),
+         project(APPLICATION_CREDENTIAL, metrics=[{"name": "load", "weight": 1e-7, "namespaced": True}]), {"spec": {"template": "another"}},
+         PROJECT_INVALID, status=METRICS_STATUS, status_rich=METRICS_STATUS_RICH, busy="FAILING_METRICS"),
+    Kind("openstack", "MagnumCluster", "magnumclusters", True, {"spec": {}}, {"spec": MAGNUM_SPEC}, {"spec": MAGNUM_RICH}, {"spec": MAGNUM_RICH},
+         {"spec": {"node_count": 9}}, MAGNUM_INVALID, status=MAGNUM_STATUS, status_rich=MAGNUM_STATUS_RICH, subresources=("binding",)),
 ]
 BY_NAME = {kind.kind: kind for kind in KINDS}
 
@@ -226,6 +352,10 @@ COMMON_INVALID = [
 # Sub-resources with a body: a good body (or one that gets as far as the object), and what is refused.
 BINDING = {"cluster": {"api": "kubernetes", "kind": "Cluster", "namespace": "demo", "name": "edge"}}
 CLOUD_BINDING = {"cloud": {"api": "infrastructure", "kind": "GlobalCloud", "name": "os-1"}}
+PROJECT_BINDING = {"project": {"api": "openstack", "kind": "Project", "namespace": "demo", "name": "p"}, "template": "tmpl"}
+BINDINGS = {"Application": BINDING, "Cluster": CLOUD_BINDING, "MagnumCluster": PROJECT_BINDING}
+# The object is looked up before the body is read.
+LOADED_FIRST = {("MagnumCluster", "binding")}
 SUBRESOURCE_BODIES = {
     ("Application", "binding"): (BINDING, [
         ({}, {"cluster": REQUIRED}), ({"cluster": None}, {"cluster": NULL}), ({"cluster": {}},
@@ -240,9 +370,14 @@ SUBRESOURCE_BODIES = {
         ({}, {"cloud": REQUIRED}), ({"cloud": "os-1"}, {"cloud": INPUT}), ({**CLOUD_BINDING, "api": "kubernetes"},
                                                                            {"api": ["Must be equal to infrastructure."]}),
         ({**CLOUD_BINDING, "kind": None}, {"kind": NULL})]),
+    ("MagnumCluster", "binding"): (PROJECT_BINDING, [
+        ({}, {"project": REQUIRED, "template": REQUIRED}), ({**PROJECT_BINDING, "template": None}, {"template": NULL}),
+        ({"project": {"name": 1}, "template": 1}, {"project": {"api": REQUIRED, "kind": REQUIRED, "name": STRING}, "template": STRING}),
+        ({**PROJECT_BINDING, "kind": "ClusterBinding"}, {"kind": ["Must be equal to MagnumClusterBinding."]}),
+        ({**PROJECT_BINDING, "api": "infrastructure"}, {"api": ["Must be equal to openstack."]})]),
 }
 
-# The routes of api-contract 3.1 for these kinds (54), and the four of leases. The letters are the rows each must have:
+# The 93 routes of api-contract 3.1, those of PATCH, and the four of leases. The letters are the rows each must have:
 # Ok, Missing object, Conflict (with what is stored), Invalid body or query.
 ROUTES = [("GET", "/", "O"), ("GET", "/me", "O"), ("GET", "/release", "O")]
 for _kind in KINDS:

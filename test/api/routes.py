@@ -8,14 +8,16 @@ import re
 import sys
 import threading
 
-from checks import Checks, changed, moment, wanted, without_version
-from kinds import BINDING, BY_NAME, CLOUD_BINDING, CLUSTER_STATES, COMMON_INVALID, KINDS, NULL, REQUIRED, ROUTES, SUBRESOURCE_BODIES, metadata, ref
+from checks import changed, moment, wanted, without_version
+from kinds import (BINDING, BINDINGS, BY_NAME, CLOUD_BINDING, CLUSTER_STATES, COMMON_INVALID, KINDS, LOADED_FIRST, NULL, REQUIRED, ROUTES,
+                   SUBRESOURCE_BODIES, metadata, ref)
+from special import Special
 from support import (JSON, NDJSON, PROBLEM, REVISION, TEXT, TIME, Client, Like, Processes, Server, Watch, contains, parse, problem)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "FOO", "get"]
 
 
-class Suite(Checks):
+class Suite(Special):
     # ---- one operation of one kind each
 
     def post(self, kind):
@@ -170,9 +172,9 @@ class Suite(Checks):
         for label, body in [("unchanged", read), ("unchanged, keys in another order", dict(reversed(read.items()))),
                             ("unchanged, unknown keys and the kind left out", {**{k: v for k, v in read.items() if k != "kind"}, "unknown": 1})]:
             if kind.same_is_ok:
-                before = self.snapshot()
+                before = self.snapshot(path)
                 self.answer(label, "PUT", path, body, 200, read)
-                self.rows.row(f"PUT {path}: {label}: nothing is written", before, after := self.snapshot(), before == after)
+                self.rows.row(f"PUT {path}: {label}: nothing is written", before, after := self.snapshot(path), before == after)
             else:
                 self.refused(label, "PUT", path, body, 400, "The body contained no update.", "UPDATE_ERROR")
         immutable = "Trying to update an immutable field: "
@@ -229,10 +231,10 @@ class Suite(Checks):
                             wanted(read, modified=read["metadata"]["modified"], deleted=TIME, finalizers=["mine", "cascade_deletion"]))
         self.stored(f"DELETE {path}", path, reply)
         self.rows.equal(f"DELETE {path}: one commit", before + 1, self.revision())
-        before = self.snapshot()
+        before = self.snapshot(path)
         again = self.client.call("DELETE", path, b"a body is not looked at")
         self.rows.row(f"DELETE {path}: again", reply, again, (again.status, again.type, again.body) == (200, JSON, reply.body))
-        self.rows.row(f"DELETE {path}: again: nothing is written", before, after := self.snapshot(), before == after)
+        self.rows.row(f"DELETE {path}: again: nothing is written", before, after := self.snapshot(path), before == after)
         name, read = self.create(kind, finalizers=["cascade_deletion", "mine"])
         finalizers = self.client.call("DELETE", kind.path(name)).json()["metadata"]["finalizers"]
         self.rows.equal(f"DELETE {kind.path(name)}: cascade_deletion once (W34)", ["cascade_deletion", "mine"], sorted(finalizers))
@@ -270,20 +272,22 @@ class Suite(Checks):
         self.bad_bodies("PUT", path + tail)
         self.invalid("no status", "PUT", path + tail, {key: value for key, value in read.items() if key != "status"}, {"status": REQUIRED})
         self.invalid("", "PUT", path + tail, {**read, "status": None}, {"status": NULL})
-        self.invalid("", "PUT", path + tail, {**read, "status": {"state": "running", "reason": {"code": "60"}}},
-                     {"status": {"reason": {"code": ["Invalid enum member 60"], "message": REQUIRED}, "state": ["Invalid enum member running"]}})
+        wrong, messages = {"state": "running", "reason": {"code": "60"}}, {"state": ["Invalid enum member running"]}
+        if "reason" in kind.status:
+            messages = {"reason": {"code": ["Invalid enum member 60"], "message": REQUIRED}, **messages}
+        self.invalid("", "PUT", path + tail, {**read, "status": wrong}, {"status": messages})
         self.invalid("the rest is validated, too", "PUT", path + tail, {**read, "spec": None}, {"spec": NULL})
         self.cover("PUT", template, "I")
 
-        document = self.answer("merge patch", "PATCH", path + tail, {"status": {"state": "DELETING", "reason": {"code": "NOT_FOUND", "message": "m"}},
-                                                                     "spec": {"backoff": 7}},
-                               200, wanted({**read, "status": {**read["status"], "state": "DELETING",
-                                                               "reason": {"code": "NOT_FOUND", "message": "m"}}},
-                                           modified=read["metadata"]["modified"]))
+        change = {"state": kind.busy}
+        if "reason" in kind.status:
+            change["reason"] = {"code": "NOT_FOUND", "message": "m"}
+        document = self.answer("merge patch", "PATCH", path + tail, {"status": change, "spec": {"backoff": 7}}, 200,
+                               wanted({**read, "status": {**read["status"], **change}}, modified=read["metadata"]["modified"]))
         document = self.stored(f"PATCH {path}{tail}", path, document)
-        before = self.snapshot()
-        self.answer("unchanged", "PATCH", path + tail, {"status": {"state": "DELETING"}}, 200, document)
-        self.rows.row(f"PATCH {path}{tail}: unchanged: nothing is written", before, after := self.snapshot(), before == after)
+        before = self.snapshot(path)
+        self.answer("unchanged", "PATCH", path + tail, {"status": {"state": kind.busy}}, 200, document)
+        self.rows.row(f"PATCH {path}{tail}: unchanged: nothing is written", before, after := self.snapshot(path), before == after)
         self.answer("null sets back", "PATCH", path + tail, {"status": {"reason": None, "state": None}}, 200,
                     wanted(read, modified=read["metadata"]["modified"]))
         self.cover("PATCH", template, "O")
@@ -304,13 +308,13 @@ class Suite(Checks):
         self.rows.row(f"PATCH {path}: modified grows", True, document,
                       moment(document["metadata"]["modified"]) > moment(read["metadata"]["modified"]))
         document = self.stored(f"PATCH {path}", path, self.answer("", "PATCH", path, kind.change, 200, changed(wanted(document), kind.change)))
-        before = self.snapshot()
+        before = self.snapshot(path)
         for change in ({}, kind.change, {"metadata": {"resource_version": "1", "labels": {"nobody": None}}}, {"unknown": 1}):
             self.answer("unchanged", "PATCH", path, change, 200, document)
         if kind.status:
-            self.answer("status has its own route", "PATCH", path, {"status": {"state": "FAILED"}}, 200, document)
+            self.answer("status has its own route", "PATCH", path, {"status": {"state": kind.busy}}, 200, document)
         self.answer("readonly fields stay", "PATCH", path, {"metadata": {"uid": "mine", "created": "2026-03-01T09:30:00"}}, 200, document)
-        self.rows.row(f"PATCH {path}: unchanged: nothing is written", before, after := self.snapshot(), before == after)
+        self.rows.row(f"PATCH {path}: unchanged: nothing is written", before, after := self.snapshot(path), before == after)
         links = {"finalizers": ["x"], "owners": [ref()]}
         reply = self.answer("finalizers and owners alone leave modified alone", "PATCH", path, {"metadata": links}, 200,
                             wanted(document, modified=document["metadata"]["modified"], **links))
@@ -344,7 +348,7 @@ class Suite(Checks):
         writes = [("PATCH", path, {"metadata": {"labels": {"x": "y"}}}), ("PUT", path, changed(read, kind.change)), ("DELETE", path, None)]
         if kind.status:
             writes += [("PUT", path + "/status", {**read, "status": kind.status_rich}),
-                       ("PATCH", path + "/status", {"status": {"state": "DELETING"}})]
+                       ("PATCH", path + "/status", {"status": {"state": kind.busy}})]
         for sub in kind.subresources:
             writes.append(("PUT", f"{path}/{sub}", SUBRESOURCE_BODIES.get((kind.kind, sub), (None,))[0]))
         if kind.force:
@@ -359,10 +363,10 @@ class Suite(Checks):
                          headers={"If-Match": etag})
         self.rows.equal(f"PATCH {path}: If-Match *", 200, self.client.call("PATCH", path, {"metadata": {"labels": {"x": "v"}}},
                                                                            {"If-Match": "*"}).status)
-        before = self.snapshot()
+        before = self.snapshot(path)
         garbage = self.client.call("PATCH", path, {"metadata": {"labels": {"x": "u"}}}, {"If-Match": "garbage"})
         self.rows.row(f"PATCH {path}: If-Match garbage", "400 or 412, nothing written", garbage,
-                      garbage.status in (400, 412) and before == self.snapshot())
+                      garbage.status in (400, 412) and before == self.snapshot(path))
 
     # ---- sub-resources
 
@@ -370,7 +374,11 @@ class Suite(Checks):
         template, tail = kind.template("/{name}/" + sub), "/" + sub
         good, bad = SUBRESOURCE_BODIES.get((kind.kind, sub), (None, []))
         self.refused("missing", "PUT", kind.path("nobody") + tail, good, 404, kind.missing("nobody"), "NOT_FOUND_ERROR")
-        if bad:
+        if (kind.kind, sub) in LOADED_FIRST:
+            for body in (None, b"garbage", {}):
+                self.refused(f"body {body!r} on a missing object", "PUT", kind.path("nobody") + tail, body, 404, kind.missing("nobody"),
+                             "NOT_FOUND_ERROR")
+        elif bad:
             self.refused("no body on a missing object", "PUT", kind.path("nobody") + tail, None, 415, "415: Unsupported Media Type")
         self.cover("PUT", template, "M")
         if bad:
@@ -525,9 +533,9 @@ class Suite(Checks):
         steps = [("ADDED", self.client.call("POST", kind.collection(), kind.request(name)))]
         steps.append(("MODIFIED", self.client.call("PUT", path, changed(steps[0][1].json(), kind.change))))
         if kind.status:
-            steps.append(("MODIFIED", self.client.call("PATCH", path + "/status", {"status": {"state": "DELETING"}})))
-        for sub, body in [("binding", BINDING if kind.kind == "Application" else CLOUD_BINDING)] if kind.subresources else []:
-            steps.append(("MODIFIED", self.client.call("PUT", f"{path}/{sub}", body)))
+            steps.append(("MODIFIED", self.client.call("PATCH", path + "/status", {"status": {"state": kind.busy}})))
+        if kind.kind in BINDINGS:
+            steps.append(("MODIFIED", self.client.call("PUT", f"{path}/binding", BINDINGS[kind.kind])))
         steps.append(("MODIFIED", self.client.call("DELETE", path)))
         last = steps[-1][1].json()
         gone = changed(last, {"metadata": {"finalizers": [], "labels": {"last": "change"}}})
@@ -682,6 +690,9 @@ class Suite(Checks):
                      "/kubernetes/namespaces/demo/clusters/c/complete", "/core/roles/r/status", "/core/namespaces/demo/metrics/m/status",
                      "/core/globalmetrics/m/binding",
                      "/kubernetes/namespaces/demo/applications/web/status/x", "/healthz", "/metrics", "/debug", "/infrastructure", "/unknown/things",
+                     "/infrastructure/clouds/x", "/infrastructure/namespaces/demo/globalclouds", "/infrastructure/namespaces/demo/clouds/c/binding",
+                     "/infrastructure/globalinfrastructureproviders/p/status", "/openstack/namespaces/demo/projects/p/binding",
+                     "/openstack/magnumclusters/m", "/openstack/clouds",
                      "/.", "/*"):
             for method in ("GET", "PUT", "POST", "DELETE"):
                 self.refused("unknown path", method, path, None if method == "GET" else {}, 404, "404: Not Found")
@@ -697,13 +708,13 @@ class Suite(Checks):
             for method in METHODS:
                 if method in allowed:
                     continue
-                before = self.snapshot()
+                before = self.snapshot(path)
                 route, reply = self.ask("other method", method, path, None if method in ("GET", "HEAD") else {})
                 document = "" if method == "HEAD" else problem(405, "405: Method Not Allowed")
                 allow = {part.strip() for part in (reply.header("Allow") or "").split(",")}
                 self.rows.equal(route, {"status": 405, "type": PROBLEM, "allow": sorted(allowed), "body": document},
                                 {"status": reply.status, "type": reply.type, "allow": sorted(allow), "body": reply.json() if reply.body else ""})
-                self.rows.row(f"{route}: nothing is written", before, after := self.snapshot(), before == after)
+                self.rows.row(f"{route}: nothing is written", before, after := self.snapshot(path), before == after)
 
     def leases(self):
         path, template = "/core/leases/", "/core/leases/{name}"
@@ -868,8 +879,8 @@ def run(binaries):
                 suite.subresource_common(kind, sub)
             if kind.force:
                 suite.blocking(kind)
-        for part in (suite.bindings, suite.hooks, suite.heartbeats, suite.selectors, suite.paths, suite.free_form, suite.leases, suite.admin,
-                     suite.methods, suite.many):
+        for part in (suite.bindings, suite.magnum, suite.unions, suite.hooks, suite.heartbeats, suite.selectors, suite.paths, suite.free_form,
+                     suite.leases, suite.admin, suite.methods, suite.many):
             part()
         for kind in (BY_NAME["Metric"], BY_NAME["Cluster"]):
             suite.pages(kind)

@@ -9,7 +9,9 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+from contract import CONTRACT  # noqa: E402
 from harness import Processes, kept_port  # noqa: E402,F401  the scripts take it from here
+from secret_scan import plant_value  # noqa: E402
 
 JSON = "application/json; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
@@ -116,6 +118,11 @@ class Rows:
         return self.row(route, wanted, f"{came!r}\n  differs {'; '.join(found)}", not found)
 
     def finish(self):
+        """Ends with what did not fit the OpenAPI document, too."""
+        for text in CONTRACT.found:
+            self.row(f"OpenAPI: {text}", "as it is documented", text, False)
+        if CONTRACT.checked:
+            print(f"{CONTRACT.checked} answers and lines compared with the OpenAPI document")
         print(f"{self.passed} passed, {len(self.failures)} failed")
         return 1 if self.failures else 0
 
@@ -159,6 +166,9 @@ class Client:
             body = json.dumps(body)
         if isinstance(body, str):
             body = body.encode()
+        for name, value in {**self.headers, **(headers or {})}.items():
+            if name.lower() == "authorization":
+                plant_value("an Authorization header", value.split()[-1] if value.split() else "")
         for attempt in (1, 2):
             fresh = self.connection is None
             if fresh:
@@ -169,6 +179,7 @@ class Client:
                 reply = Reply(answer.status, answer.reason, answer.getheaders(), answer.read())
                 if answer.will_close:
                     self.close()
+                CONTRACT.answer(self.port, method, path, body, reply)
                 return reply
             except (ConnectionError, http.client.HTTPException):
                 self.close()
@@ -189,6 +200,7 @@ class Watch:
     """One open ?watch: its lines as they come, heartbeats included."""
 
     def __init__(self, port, path, headers=None, timeout=20):
+        self.port, self.path = port, path
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         self.connection.request("GET", path, headers=headers or {})
         self.answer = self.connection.getresponse()
@@ -197,7 +209,10 @@ class Watch:
 
     def line(self):
         """One line with its line feed; b"" at the end."""
-        return self.answer.readline()
+        line = self.answer.readline()
+        if line.endswith(b"\n"):
+            CONTRACT.line(self.port, self.path, self.status, line)
+        return line
 
     def event(self):
         """The next event; heartbeats are passed over."""
@@ -265,12 +280,13 @@ def split_replies(data, methods=()):
 
 
 class Server:
-    """`krake api` on the memory store, open to everybody unless `config` says otherwise. YAML is a superset of JSON."""
+    """`krake api` on the memory store, open to everybody unless `config` says otherwise; None leaves a section out. YAML is a superset of JSON."""
 
     def __init__(self, processes, name="api", admin=False, **config):
         whole = {"host": "127.0.0.1", "port": 0, "store": {"type": "memory"}, "docs": {"problem_base_url": BASE},
                  "authentication": {"allow_anonymous": True},
                  "authorization": "always-allow", "log": {"level": "ERROR"}, **config}
+        whole = {key: value for key, value in whole.items() if value is not None}
         self.path = processes.state / f"{name}.yaml"
         log = processes.state / f"{name}.log"
         if admin:
@@ -280,6 +296,7 @@ class Server:
         processes.wait(f"{name} to run or to give up", lambda: "Running on" in log.read_text() or self.process.poll() is not None)
         assert self.alive(), f"{name} does not start: {log.read_text()}"
         self.port = int(re.search(r"Running on http://127\.0\.0\.1:(\d+) ", log.read_text()).group(1))
+        CONTRACT.add_server(processes.bin / "krake", self.port)
         self.admin_port = whole.get("admin", {}).get("port")
 
     def alive(self):

@@ -13,6 +13,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "test"))
+import secret_scan  # noqa: E402
 from ports import kept_port  # noqa: E402,F401  the scripts take it from here
 
 
@@ -37,7 +38,11 @@ class Processes:
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
+        # Whatever a test is about: nothing secret that it used may be in what the programs wrote.
+        leaks = secret_scan.scan_folder(self.state)
         self.folder.cleanup()
+        if leaks and not exception[0]:
+            raise AssertionError("secrets come out:\n" + "\n".join(leaks))
 
     def start(self, name, *command):
         with open(self.state / f"{name}.log", "w") as log:

@@ -36,6 +36,36 @@ def reads(bench, rows=True):
     bench.table.add("CPU per GET", f"{cpu_us:.1f} us", bar="<= 25 us", met=cpu_us <= 25)
 
 
+def authenticated(bench):
+    """The same GET by somebody whom a token names and roles allow, and by one whose signed token is remembered, as shares of an anonymous one."""
+    path = "/kubernetes/namespaces/bench/applications"
+    key = bench.new_path("signing.pem")
+    krake = bench.program("krake")
+    subprocess.run([krake, "token", "key", key], check=True)
+    signed = subprocess.run([krake, "token", "create", "--key", key, "--user", "reader"], capture_output=True, text=True, check=True).stdout.strip()
+    roles = {"default_roles": [{"metadata": {"name": "reader"}, "rules": [{"api": "kubernetes", "resources": ["applications"], "namespaces": ["bench"],
+                                                                           "verbs": ["get", "create"]}]}],
+             "default_role_bindings": [{"metadata": {"name": "readers"}, "users": ["reader"], "roles": ["reader"]}]}
+    strategy = {"signed": {"file": str(key)}}
+    rates = {}
+    for name, token, authorization, more in (("anonymous", None, "always-allow", {}), ("token", "s3cr3t-of-the-reader", "RBAC", roles),
+                                             ("signed token", signed, "RBAC", roles)):
+        tokens = {token: "reader"} if name == "token" else None
+        with Server(bench, MEMORY, tokens=tokens, authorization=authorization, strategy=strategy, **more) as server:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            connection = http.client.HTTPConnection("127.0.0.1", server.port)
+            connection.request("POST", path, json.dumps(application("web")), headers)
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise Broken(f"{name}: {answer.status} {answer.read()[:300]!r}")
+            answer.read()
+            rates[name] = wrk(f"{server.url}{path}/web", CLIENTS, headers=headers)[1]
+    anonymous = rates["anonymous"]
+    for name, row, bar in (("token", "GET with a token and RBAC", 0.8), ("signed token", "GET with a signed token (JWT), remembered, and RBAC", 0.6)):
+        bench.table.add(f"{row}, {CLIENTS} connections", f"{rates[name]:,.0f}/s", f"anonymous GET {anonymous:,.0f}/s", rates[name] / anonymous,
+                        f">= {bar}", rates[name] >= bar * anonymous)
+
+
 def nginx_rate(bench, body):
     folder = bench.new_folder("nginx")
     (folder / "web").write_bytes(body)

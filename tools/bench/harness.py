@@ -167,19 +167,21 @@ def settled_rss_mb(pid, still=1.0, limit=20.0):
 
 
 class Server:
-    """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program, `tokens` (token: user) are taken too."""
+    """krake api or krake all on a port of its own, with anonymous access; `wrapper` comes before the program, `tokens` (token: user) are taken too, `strategy`
+    and `more` are put into the configuration."""
 
-    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True, tokens=None, stderr=None):
+    def __init__(self, bench, store, command="api", cpu=SERVER_CPU, wrapper=(), wait_until_ready=True, tokens=None, stderr=None, authorization="always-allow",
+                 strategy=None, **more):
         self.admin = kept_port()
         self.port = kept_port()
         config = bench.new_path("api.yaml")
-        strategy = ""
+        strategy = dict(strategy or {})
         if tokens:
             known = bench.new_path("tokens")
             known.write_text("".join(f"{token} {user}\n" for token, user in tokens.items()))
-            strategy = f', strategy: {{token: {{file: "{known}"}}}}'
-        config.write_text(f"host: 127.0.0.1\nport: {self.port}\nstore: {store}\nauthentication: {{allow_anonymous: true{strategy}}}\n"
-                          f"authorization: always-allow\nadmin: {{host: 127.0.0.1, port: {self.admin}}}\nlog: {{level: ERROR}}\n")
+            strategy["token"] = {"file": str(known)}
+        config.write_text(f"host: 127.0.0.1\nport: {self.port}\nstore: {store}\nauthentication: {{allow_anonymous: true, strategy: {json.dumps(strategy)}}}\n"
+                          f"authorization: {authorization}\n{''.join(f'{name}: {json.dumps(value)}' + chr(10) for name, value in more.items())}admin: {{host: 127.0.0.1, port: {self.admin}}}\nlog: {{level: ERROR}}\n")
         options = ["--log-level", "error"] if command == "all" else []
         command = [*wrapper, bench.program("krake"), command, "-c", config, *options]
         self.command = pinned(cpu, *command) if cpu else [str(c) for c in command]
@@ -306,9 +308,11 @@ class Api:
         return json.loads(text)
 
 
-def wrk(url, connections, script=None, seconds=SECONDS, cpu=LOAD_CPU):
+def wrk(url, connections, script=None, seconds=SECONDS, cpu=LOAD_CPU, headers=None):
     """Requests in all, requests per second, median latency in us."""
     command = pinned(cpu, "wrk") + ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--latency", url]
+    for name, value in (headers or {}).items():
+        command += ["-H", f"{name}: {value}"]
     if script:
         command += ["-s", str(script)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -12,6 +12,8 @@ struct LeaseSpec {
   Unknown unknown;
 
   static constexpr FieldMark kMarks[] = {{"holder", kRequired}};
+  static constexpr FieldLimit kLimits[] = {{.name = "holder", .min = 1, .max = 255},
+                                           {.name = "ttl_seconds", .min = 2, .max = 3600}};
   static void check(const LeaseSpec& spec, FieldChecks& checks) {
     if (checks.loaded("holder") && (spec.holder.empty() || spec.holder.size() > 255)) {
       checks.error("holder", "Must have 1 to 255 characters.");

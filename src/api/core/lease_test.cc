@@ -33,5 +33,18 @@ TEST(LeaseRequest, NamesWhatIsWrong) {
   EXPECT_EQ(read(R"({"spec":null})"), "{'spec': ['Field may not be null.']}");
 }
 
+// What a schema says of a lease is what check() wants.
+TEST(LeaseSpec, LimitsAreThoseOfItsCheck) {
+  for (const auto& limit : LeaseSpec::kLimits) {
+    const auto accepts = [&](std::int64_t n) {
+      json::Object body{{"holder", "h"}, {"ttl_seconds", 6}};
+      body.set(limit.name, limit.name == "holder" ? json::Value(std::string(static_cast<std::size_t>(n), 'h')) : n);
+      return decode_json<LeaseSpec>(body, Form::full).has_value();
+    };
+    EXPECT_TRUE(accepts(*limit.min) && accepts(*limit.max)) << limit.name;
+    EXPECT_FALSE(accepts(*limit.min - 1) || accepts(*limit.max + 1)) << limit.name;
+  }
+}
+
 }  // namespace
 }  // namespace krake

@@ -19,6 +19,10 @@ struct Codec<ToscaSource> {
   static void encode(const ToscaSource& v, std::string& out) { json::print_to(v.value, out); }
 };
 }  // namespace codec
+template <>
+struct schema::SchemaOf<ToscaSource> {
+  static json::Object of(Components&, Use) { return {{"type", schema::string_array({"object", "string"})}}; }
+};
 
 struct ClusterConstraints {
   std::optional<std::vector<expr::LabelConstraint>> labels;

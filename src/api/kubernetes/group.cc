@@ -2,28 +2,12 @@
 #include "api/kubernetes/application.h"
 #include "api/kubernetes/cluster.h"
 #include "api/registry.h"
+#include "api/subresource_body.h"
 #include "base/encoding.h"
 
 namespace krake {
 
 namespace {
-
-template <class Body>
-bool validate_body(const json::Value& in, FieldErrors& errors) {
-  Body body{};
-  return codec::decode(in, body, errors, Form::full);
-}
-template <class Body>
-Body read_body(const SubresourceCall& call) {
-  Body body{};
-  FieldErrors errors;
-  codec::decode(*call.body, body, errors, Form::full);
-  return body;
-}
-
-void add_owner(ObjectMeta& meta, const ResourceRef& owner) {
-  if (std::ranges::find(meta.owners, owner) == meta.owners.end()) meta.owners.push_back(owner);
-}
 
 Status bind_application(Object& object, const SubresourceCall& call) {
   auto& app = object.as<Application>();
@@ -101,15 +85,18 @@ void register_kubernetes(Registry& registry) {
        .resource = "applications/binding",
        .validate = validate_body<ClusterBinding>,
        .apply = bind_application,
+       .schema = schema::request<ClusterBinding>,
        .target_kinds = {"Cluster"}},
       {.name = "complete",
        .resource = "applications/complete",
        .validate = validate_body<CompleteHook>,
-       .apply = complete_application},
+       .apply = complete_application,
+       .schema = schema::request<CompleteHook>},
       {.name = "shutdown",
        .resource = "applications/shutdown",
        .validate = validate_body<ShutdownHook>,
-       .apply = shutdown_application},
+       .apply = shutdown_application,
+       .schema = schema::request<ShutdownHook>},
       {.name = "retry", .resource = "applications/status", .has_body = false, .apply = retry_application},
   };
   registry.add(std::move(application));
@@ -122,6 +109,7 @@ void register_kubernetes(Registry& registry) {
        .resource = "clusters/binding",
        .validate = validate_body<CloudBinding>,
        .apply = bind_cluster,
+       .schema = schema::request<CloudBinding>,
        .target_kinds = {"Cloud", "GlobalCloud"}},
   };
   registry.add(std::move(cluster));

@@ -290,7 +290,8 @@ class BeastTransport final : public Transport {
     Deadline deadline(pool, options.timeout, name_of(request));
     ASSIGN_OR_CO_RETURN(auto started, co_await start(pool, &request, &deadline));
     auto& head = started.lease->parser.head();
-    HttpResponse response{.status = head.status, .headers = std::move(head.headers), .body = {}};
+    HttpResponse response{
+        .status = head.status, .headers = std::move(head.headers), .body = {}, .reason = std::move(head.reason)};
     if (head.content_length && request.method != "HEAD") {
       if (*head.content_length > options.body_limit)
         co_return fail(pool->error(Code::too_large, response_too_large(options.body_limit).message));

@@ -53,8 +53,9 @@ struct MessageParser::Beast final : Impl {
       sink.head.target = to_std(target);
       sink.head.http11 = version >= 11;
     }
-    void on_response_impl(int status, View, int version, error_code&) override {
+    void on_response_impl(int status, View reason, int version, error_code&) override {
       sink.head.status = status;
+      sink.head.reason = to_std(reason);
       sink.head.http11 = version >= 11;
     }
     void on_field_impl(http::field field, View name, View value, error_code& ec) override {

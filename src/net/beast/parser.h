@@ -22,6 +22,7 @@ struct MessageHead {
   std::string method;  // requests
   std::string target;  // as it came, not decoded
   int status = 0;      // responses
+  std::string reason;  // responses: its phrase; may be empty
   Headers headers;
   bool http11 = true;
   bool keep_alive = true;  // what the version and the Connection header say

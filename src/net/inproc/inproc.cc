@@ -81,7 +81,11 @@ Awaitable<Result<std::string>> next_bytes(ExchangePtr exchange, std::vector<Shar
 
 Awaitable<Result<HttpResponse>> run_exchange(ExchangePtr exchange, std::size_t limit) {
   CO_RETURN_IF_ERROR(co_await call_handler(exchange));
-  HttpResponse response{.status = exchange->reply.status, .headers = std::move(exchange->reply.headers), .body = {}};
+  HttpResponse response{.status = exchange->reply.status,
+                        .headers = std::move(exchange->reply.headers),
+                        .body = {},
+                        .reason = std::move(exchange->reply.reason)};
+  if (response.reason.empty()) response.reason = status_phrase(response.status);
   std::vector<SharedBytes> batch;
   while (true) {
     ASSIGN_OR_CO_RETURN(std::string bytes, co_await next_bytes(exchange, &batch));

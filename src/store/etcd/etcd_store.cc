@@ -221,6 +221,10 @@ class Etcd final : public EtcdStore {
     ASSIGN_OR_CO_RETURN(auto response, co_await connection_->call<pb::KV>("Range", &pb::KV::Stub::PrepareAsyncRange,
                                                                           std::move(request)));
     const auto* kv = response.kvs_size() > 0 ? &response.kvs(0) : nullptr;
+    if (!kv && connection_->options().leave_no_mark) {
+      if (!identity_) identity_ = Identity{response.header().cluster_id(), ""};
+      co_return response.header().revision();
+    }
     if (!kv) co_return co_await leave_mark();
     Identity now{response.header().cluster_id(), kv->value()};
     if (!identity_) identity_ = now;

@@ -43,6 +43,8 @@ struct EtcdOptions {
   std::string password;
   EtcdTls tls;
   Duration timeout = std::chrono::seconds(4);  // of every call, all attempts together
+  // The key krake/store_id is not written: id() may be the same for two of them. Commits of the caller still are.
+  bool leave_no_mark = false;
   // How long one member may be silent before a read asks the next one.
   Duration patience = std::chrono::seconds(1);
 };

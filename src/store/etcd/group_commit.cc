@@ -27,9 +27,7 @@ struct GroupCommit::Scouting {
 struct GroupCommit::Waiter {
   enum class Fate { open, settled, alone, scout };
   Waiter(GroupCommit& the_owner, const Txn& the_txn)
-      : owner(the_owner),
-        txn(the_txn),
-        woken(the_owner.connection_->executor(), boost::asio::steady_timer::time_point::max()) {}
+      : owner(the_owner), txn(the_txn), point(the_owner.connection_->executor()) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
   ~Waiter() {
@@ -42,12 +40,12 @@ struct GroupCommit::Waiter {
   }
   void wake(Fate the_fate) {
     fate = the_fate;
-    woken.cancel();
+    point.wake();
   }
 
   GroupCommit& owner;
   const Txn& txn;
-  boost::asio::steady_timer woken;
+  WaitPoint point;
   std::shared_ptr<Waiters> group;  // it was sent with; none: it waits
   Fate fate = Fate::open;
   Result<CommitResult> result;
@@ -63,7 +61,7 @@ Awaitable<Result<CommitResult>> GroupCommit::commit(const Txn& txn) {
   waiting_.push_back(&waiter);
   send_soon();
   try {
-    while (waiter.fate == Waiter::Fate::open) co_await wait_for_cancel(waiter.woken);
+    while (waiter.fate == Waiter::Fate::open) co_await waiter.point.wait();
   } catch (const boost::system::system_error&) {
     if (waiter.fate == Waiter::Fate::open && waiter.group) throw;
     if (waiter.fate != Waiter::Fate::settled)

@@ -3,7 +3,6 @@
 // carried out share a revision. See docs/design/004-etcd.md. Thread: the loop.
 #pragma once
 
-#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
 #include <memory>

@@ -1,0 +1,21 @@
+// Names of users. There are no user objects: a user is the text some authenticator vouches for.
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace krake::access {
+
+// Krake's own: its components, its administrator, the anonymous user.
+inline constexpr std::string_view kSystemPrefix = "system:";
+inline constexpr std::size_t kMaxUserName = 1024;
+
+// What may stand in logs, roles and answers: some UTF-8 text without control characters.
+inline bool usable_user_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxUserName && json::valid_utf8(name) &&
+         std::ranges::none_of(name, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+}  // namespace krake::access

@@ -1,0 +1,65 @@
+// krake config generate, krake config check (docs/operations/configuration.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "main/arguments.h"
+#include "main/config.h"
+#include "main/log_config.h"
+
+namespace krake {
+
+template <class T>
+struct Configured {
+  T config;
+  LogOptions log;
+  ConfigDocument document;
+  std::vector<std::string> warnings;
+};
+
+// Applies variables and the flags that are in `args` to `document`, and reads it as the configuration of `program`.
+template <class T>
+Result<Configured<T>> configure(ConfigDocument document, const ProgramInfo& program, Arguments& args,
+                                const Variables& variable = environment_variable) {
+  const auto flags = config_flags<T>(program);
+  Configured<T> out;
+  apply_variables(document, flags, variable, out.warnings);
+  RETURN_IF_ERROR(apply_flags(document, flags, args));
+  ASSIGN_OR_RETURN(out.config, decode_config<T>(document, program, out.warnings));
+  out.log = plan_log(document, out.warnings);
+  out.document = std::move(document);
+  return out;
+}
+
+// One line of `krake config check`.
+struct EffectiveValue {
+  std::string path;    // "etcd.host"
+  std::string value;   // as JSON; secrets masked
+  std::string origin;  // see ConfigDocument
+  friend bool operator==(const EffectiveValue&, const EffectiveValue&) = default;
+};
+// `values`: the decoded configuration, secrets masked already.
+std::vector<EffectiveValue> effective_values(const json::Value& values, const ConfigDocument& document,
+                                             const ProgramInfo& program);
+
+// Prints warnings to standard error and, if wanted, every value.
+template <class T>
+void print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values);
+
+// The arguments after `krake config`; the exit code.
+int run_config(Arguments args);
+
+// ---- of templates above
+
+void print_values(const std::vector<EffectiveValue>& values, const LogOptions& log);
+void print_warnings(const std::vector<std::string>& warnings);
+
+template <class T>
+void print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values) {
+  print_warnings(configured.warnings);
+  if (!values) return;
+  print_values(effective_values(masked<T>(to_value(configured.config)), configured.document, program), configured.log);
+}
+
+}  // namespace krake

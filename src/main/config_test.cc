@@ -1,0 +1,233 @@
+#include "main/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "main/config_command.h"
+#include "main/config_templates.h"
+
+namespace krake {
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+const ProgramInfo& program(std::string_view name) { return *find_program(name); }
+
+template <class T>
+Result<Configured<T>> read(std::string_view text, std::string_view name, Arguments args = {},
+                           const std::map<std::string, std::string>& variables = {}) {
+  ASSIGN_OR_RETURN(auto document, parse_config(text, "a.yaml", section_of(program(name))));
+  auto configured = configure<T>(std::move(document), program(name), args, [&](const std::string& variable) {
+    const auto it = variables.find(variable);
+    return it == variables.end() ? std::nullopt : std::optional<std::string>(it->second);
+  });
+  if (configured && !args.empty()) return fail(Code::invalid_argument, "left: " + args.front());
+  return configured;
+}
+
+constexpr std::string_view kSmallApi = "authorization: RBAC\nlog: {}\n";
+
+TEST(Config, ReadsKeysWithHyphensOutsideOfLists) {
+  const auto got = read<ApiConfig>(
+      "authorization: RBAC\nauthentication:\n  cors-origin: http://x\ndefault-roles: [{a-b: 1}]\nlog: {}\n", "api");
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->config.authentication.cors_origin, "http://x");
+  EXPECT_TRUE(got->config.default_roles->front().contains("a-b"));
+  EXPECT_EQ(got->document.origin("authentication.cors_origin"), "a.yaml:3");
+  EXPECT_EQ(got->document.origin("authentication.allow_anonymous"), "default");
+  EXPECT_THAT(got->warnings, IsEmpty());
+}
+
+// W37: a value of the command line counts even when it is the default; switches can be turned off.
+TEST(Config, W37_FlagsWinOverVariablesAndTheyOverTheFile) {
+  const std::string_view text = "host: file\nport: 1\ntls: {enabled: true}\nauthorization: RBAC\n";
+  const auto got = read<ApiConfig>(text, "api", {"--host", "localhost", "--no-tls-enabled", "--etcd-host=flag"},
+                                   {{"KRAKE_HOST", "variable"}, {"KRAKE_PORT", "8080"}});
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->config.host, "localhost");
+  EXPECT_EQ(static_cast<std::int64_t>(got->config.port), 8080);
+  EXPECT_FALSE(got->config.tls.enabled);
+  EXPECT_EQ(got->config.etcd->host, "flag") << "a section that the file does not have";
+  EXPECT_EQ(got->document.origin("host"), "--host");
+  EXPECT_EQ(got->document.origin("port"), "KRAKE_PORT");
+  EXPECT_EQ(got->document.origin("tls.enabled"), "--no-tls-enabled");
+  EXPECT_EQ(got->document.origin("authorization"), "a.yaml:4");
+}
+
+TEST(Config, W37_PathsOfTlsMayBeLeftOut) {
+  EXPECT_TRUE(read<ApiConfig>(kSmallApi, "api"));
+  EXPECT_TRUE(read<ControllerConfig>("", "scheduler"));
+}
+
+TEST(Config, IgnoresWhatKubernetesSaysOfAServiceOfThatName) {
+  const auto got = read<ApiConfig>(kSmallApi, "api", {}, {{"KRAKE_PORT", "tcp://10.0.0.1:8080"}});
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(static_cast<std::int64_t>(got->config.port), 8080);
+  EXPECT_THAT(got->warnings, ElementsAre(HasSubstr("KRAKE_PORT=tcp://10.0.0.1:8080 is no port")));
+}
+
+TEST(Config, WarnsOfUnknownKeysWithTheirLine) {
+  const auto got =
+      read<ApiConfig>("authorization: RBAC\nprot: 1\netcd:\n  hots: x\nauthentication:\n  kind: static\n", "api");
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_THAT(got->warnings,
+              ElementsAre("a.yaml:2: unknown configuration key 'prot' is ignored",
+                          "a.yaml:4: unknown configuration key 'etcd.hots' is ignored",
+                          "a.yaml:6: the deprecated configuration key 'authentication.kind' is ignored; use "
+                          "'authentication.strategy.NAME.enabled'"));
+}
+
+TEST(Config, WarnsOfKeysOfAnotherProgram) {
+  EXPECT_THAT(read<ControllerConfig>("stickiness: 0.2\n", "scheduler")->warnings, IsEmpty());
+  EXPECT_THAT(read<ControllerConfig>("debounce: 0\nstickiness: 0.2\n", "gc")->warnings,
+              ElementsAre("a.yaml:2: 'stickiness' has no effect here: it is a key of another program than gc"));
+  const auto left = read<ControllerConfig>("", "gc", {"--stickiness", "1"});
+  ASSERT_FALSE(left) << "nor has it the flag";
+  EXPECT_EQ(left.error().message, "left: --stickiness");
+}
+
+TEST(Config, SaysWhatIsWrongAndWhere) {
+  const auto got = read<ApiConfig>("port: many\ntls:\n  enabled: perhaps\n", "api", {"--etcd-port", "x"});
+  ASSERT_FALSE(got);
+  const auto& message = got.error().message;
+  EXPECT_TRUE(message.starts_with("Parsing configuration failed with error(s): \n - field '")) << message;
+  EXPECT_THAT(message, HasSubstr(" - field 'port': Not a valid integer. (a.yaml:1)"));
+  EXPECT_THAT(message, HasSubstr(" - field 'tls.enabled': Not a valid boolean. (a.yaml:3)"));
+  EXPECT_THAT(message, HasSubstr(" - field 'etcd.port': Not a valid integer. (--etcd-port)"));
+  EXPECT_THAT(message, HasSubstr(" - field 'authorization': Missing data for required field."));
+}
+
+TEST(Config, RefusesWhatIsOutOfRange) {
+  const std::pair<std::string_view, std::string_view> rows[] = {
+      {"port: 65536\nauthorization: RBAC\n", "'port'"},
+      {"log: {level: LOUD}\nauthorization: RBAC\n", "'log.level'"},
+      {"log: {format: xml}\nauthorization: RBAC\n", "'log.format'"},
+  };
+  for (const auto& [text, field] : rows) {
+    const auto got = read<ApiConfig>(text, "api");
+    ASSERT_FALSE(got) << text;
+    EXPECT_THAT(got.error().message, HasSubstr(std::string(field)));
+  }
+  const auto hook = read<ControllerConfig>("hooks: {shutdown: {failure_strategy: hope}}\n", "kubernetes-application");
+  ASSERT_FALSE(hook);
+  EXPECT_THAT(hook.error().message, HasSubstr("want delete or give_up, got 'hope'"));
+}
+
+TEST(Config, TakesItsSectionOfACombinedFile) {
+  const std::string_view text = "api:\n  authorization: RBAC\n  port: 1\n  prot: 2\nscheduler:\n  worker-count: 7\n";
+  const auto api = read<ApiConfig>(text, "api");
+  ASSERT_TRUE(api) << api.error().message;
+  EXPECT_EQ(api->document.origin("port"), "a.yaml:3");
+  EXPECT_THAT(api->warnings, ElementsAre("a.yaml:4: unknown configuration key 'prot' is ignored"));
+  EXPECT_EQ(static_cast<std::int64_t>(read<ControllerConfig>(text, "scheduler")->config.worker_count), 7);
+  const auto gc = read<ControllerConfig>(text, "gc");
+  ASSERT_TRUE(gc) << gc.error().message;
+  EXPECT_THAT(gc->warnings, IsEmpty()) << "a program without a section has its defaults";
+}
+
+TEST(Config, NamesThePlacesWhereNoFileIs) {
+  const ProgramInfo nobody{"x", "no-such-program-of-krake.yaml", ""};
+  const auto got = load_config_file("", nobody);
+  if (got) GTEST_SKIP() << "this machine has a krake.yaml";
+  EXPECT_EQ(got.error().message,
+            "Configuration in 'no-such-program-of-krake.yaml', '/etc/krake/no-such-program-of-krake.yaml' not found");
+}
+
+TEST(Config, ShowsEveryValueWithItsOriginAndNoSecret) {
+  const auto got = read<ApiConfig>("authorization: RBAC\netcd: {user: u, password: planted}\n", "api");
+  ASSERT_TRUE(got) << got.error().message;
+  const auto values = effective_values(masked<ApiConfig>(to_value(got->config)), got->document, program("api"));
+  const auto has = [&](const EffectiveValue& wanted) { return std::ranges::find(values, wanted) != values.end(); };
+  EXPECT_TRUE(has({"host", "\"localhost\"", "default"}));
+  EXPECT_TRUE(has({"authorization", "\"RBAC\"", "a.yaml:1"}));
+  EXPECT_TRUE(has({"etcd.user", "\"u\"", "a.yaml:2"}));
+  EXPECT_TRUE(has({"etcd.password", "\"********\"", "a.yaml:2"}));
+  for (const auto& value : values) EXPECT_THAT(value.value, Not(HasSubstr("planted")));
+}
+
+// Each program reads its own built-in template without a warning, and no two flags have one name.
+TEST(Config, GeneratesWhatItReads) {
+  Arguments none;
+  const auto values = take_template_values(none);
+  ASSERT_TRUE(values) << values.error().message;
+  for (const auto& info : kPrograms) {
+    const auto text = fill_template(builtin_template(info.file), info.file, *values);
+    ASSERT_TRUE(text) << text.error().message;
+    ASSERT_FALSE(text->empty()) << info.file;
+    if (info.name == "api") {
+      const auto got = read<ApiConfig>(*text, info.name);
+      ASSERT_TRUE(got) << got.error().message;
+      EXPECT_THAT(got->warnings, IsEmpty()) << info.file;
+    } else {
+      const auto got = read<ControllerConfig>(*text, info.name);
+      ASSERT_TRUE(got) << got.error().message;
+      EXPECT_THAT(got->warnings, IsEmpty()) << info.file;
+    }
+  }
+}
+
+TEST(ConfigTemplate, Fills) {
+  const TemplateValues values{{"a", "1"}, {"b_c", "two"}, {"external_endpoint", ""}};
+  const std::pair<std::string_view, std::string_view> good[] = {
+      {"", ""},           {"x", "x"},
+      {"$a\n", "1\n"},    {"${a}b $b_c.", "1b two."},
+      {"$$a $$", "$a $"}, {"x\ny: $external_endpoint\nz\n", "x\nz\n"},
+  };
+  for (const auto& [text, wanted] : good) EXPECT_EQ(fill_template(text, "t", values), wanted) << text;
+  const std::pair<std::string_view, std::string_view> bad[] = {
+      {"\n$no", "t:2: there is no value for '$no'"},
+      {"5 $", "t:1: a '$' without a name"},
+      {"$1", "t:1: a '$' without a name"},
+      {"${a", "t:1: a '$' without a name"},
+  };
+  for (const auto& [text, wanted] : bad) {
+    const auto got = fill_template(text, "t", values);
+    ASSERT_FALSE(got) << text;
+    EXPECT_THAT(got.error().message, HasSubstr(std::string(wanted)));
+  }
+}
+
+TEST(ConfigTemplate, KnowsUpstreamsOptionsInBothSpellings) {
+  Arguments args{"--tls_enabled", "--api-port=8443", "--cert_dir", "/a_b", "api"};
+  const auto values = take_template_values(args);
+  ASSERT_TRUE(values) << values.error().message;
+  EXPECT_EQ(args, Arguments{"api"});
+  EXPECT_EQ(values->at("api_endpoint"), "https://localhost:8443");
+  EXPECT_EQ(values->at("cert_dir"), "/a_b");
+  EXPECT_EQ(values->at("listen_address"), "localhost");
+  for (Arguments wrong : {Arguments{"--api-port", "x"}, Arguments{"--authorization-mode", "maybe"}})
+    EXPECT_FALSE(take_template_values(wrong));
+}
+
+TEST(Arguments, AreWhatTheNameOfTheProgramMeans) {
+  const std::tuple<std::string_view, Arguments, Arguments> rows[] = {
+      {"krake", {"api", "-h"}, {"api", "-h"}},
+      {"/usr/bin/krake_bootstrap_db", {"f"}, {"bootstrap", "--new-only", "--db-host=localhost", "f"}},
+      {"krake_generate_config", {"t"}, {"config", "generate", "--force", "t"}},
+      {"krake_api", {"-c", "x"}, {"api", "-c", "x"}},
+      {"krake.controller.kubernetes.application", {}, {"kubernetes-application"}},
+      {"krake_garbage_collector", {}, {"gc"}},
+      {"python3", {"-m", "krake.controller.scheduler", "-c", "x"}, {"scheduler", "-c", "x"}},
+      {"krake", {"-m", "os"}, {"os"}},
+      {"krake_program", {"version"}, {"version"}},
+  };
+  for (const auto& [name, args, wanted] : rows) EXPECT_EQ(as_command(name, args), wanted) << name;
+}
+
+// The page for people has every key; a key that is added is written down there.
+TEST(Config, IsDocumentedWhole) {
+  const auto page = read_file(KRAKE_SOURCE_DIR "/docs/operations/configuration.md");
+  ASSERT_TRUE(page) << page.error().message;
+  for (const auto& flags : {config_flags<ApiConfig>(), config_flags<ControllerConfig>()}) {
+    for (const auto& flag : flags) EXPECT_THAT(*page, HasSubstr(fmt::format("`{}`", flag.dotted())));
+  }
+}
+
+}  // namespace
+}  // namespace krake

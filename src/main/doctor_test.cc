@@ -1,0 +1,107 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "api/registry.h"
+#include "main/doctor_findings.h"
+#include "main/files.h"
+#include "net/pki.h"
+
+namespace krake {
+
+namespace {
+
+using Severity = Finding::Severity;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::string role(std::string_view name, std::string_view meta = "", std::string_view rest = "") {
+  return fmt::format(
+      R"({{"api":"core","kind":"Role","metadata":{{"name":"{}","uid":"u","created":"2026-01-01T00:00:00",)"
+      R"("modified":"2026-01-01T00:00:00"{}}},"rules":[]{}}})",
+      name, meta, rest);
+}
+
+std::vector<Finding> look(const std::vector<std::pair<std::string, std::string>>& values) {
+  DataCheck check(krake_registry());
+  for (const auto& [key, value] : values)
+    check.add({.key = key, .value = std::make_shared<const std::string>(value), .created = 1, .modified = 1});
+  return check.findings();
+}
+
+TEST(DataCheck, FindsNothingInGoodData) { EXPECT_THAT(look({{"/core/roles/a", role("a")}}), IsEmpty()); }
+
+TEST(DataCheck, FindsWhatIsWrong) {
+  const std::string binding =
+      R"({"api":"core","kind":"RoleBinding","metadata":{"name":"b","uid":"u","created":"2026-01-01T00:00:00",)"
+      R"("modified":"2026-01-01T00:00:00"},"users":[],"roles":["gone"]})";
+  const std::tuple<std::string, std::string, Severity, std::string> rows[] = {
+      {"/core/roles/a", "junk", Severity::error, "the value cannot be read"},
+      {"/core/roles/a", R"({"metadata":{"name":"a"}})", Severity::error, "metadata.uid: Missing data"},
+      {"/core/roles/b", role("a"), Severity::error, "the value is of Role 'a', not of its key"},
+      {"/core/roles/a/b", role("a"), Severity::warning, "the key is not that of an object"},
+      {"/core/roles/a", role("a", R"(,"namespace":"n")"), Severity::warning, "it has the namespace 'n'"},
+      {"/core/roles/a", role("a", R"(,"finalizers":["x","y","x"])"), Severity::warning,
+       "finalizers that are there twice: x"},
+      {"/core/roles/a", role("a", R"(,"colour":"red")", R"(,"more":1)"), Severity::note,
+       "keys that are unknown here, and kept: metadata.colour, more"},
+      {"/core/rolebindings/b", binding, Severity::warning, "roles.0 names Role 'gone', which is not there"},
+      {"/of_others/things/a", "{}", Severity::note, "objects of 'of_others/things' are not served"},
+  };
+  for (const auto& [key, value, severity, what] : rows) {
+    const auto findings = look({{key, value}});
+    ASSERT_THAT(findings, ::testing::Not(IsEmpty())) << key << " " << value;
+    EXPECT_EQ(findings[0].severity, severity) << findings[0].what;
+    EXPECT_EQ(findings[0].where, key);
+    EXPECT_THAT(findings[0].what, HasSubstr(what));
+  }
+}
+
+TEST(DataCheck, CountsByKind) {
+  DataCheck check(krake_registry());
+  for (const auto* name : {"a", "b"})
+    check.add({.key = fmt::format("/core/roles/{}", name), .value = std::make_shared<const std::string>(role(name))});
+  EXPECT_EQ(check.counts(), (std::map<std::string, std::size_t>{{"core/Role", 2}}));
+}
+
+TEST(ConfigCheck, FindsFilesOfTlsThatCannotBeUsed) {
+  const auto dir = std::filesystem::path(::testing::TempDir()) / fmt::format("krake-doctor-{}", ::getpid());
+  std::filesystem::create_directories(dir);
+  const auto at = [&](const char* name) { return (dir / name).string(); };
+  const Wall now = std::chrono::sys_days(std::chrono::year(2026) / 1 / 1);
+  const auto ca = make_ca("ca", now, std::chrono::hours(24 * 365)).value();
+  const auto soon = issue(ca, "s", {}, {.server = true}, now, std::chrono::hours(24 * 7)).value();
+  ASSERT_TRUE(write_whole_file(at("soon.pem"), soon.cert_pem, 0644, false));
+  ASSERT_TRUE(write_whole_file(at("key.pem"), soon.key_pem, 0644, false));
+  ASSERT_TRUE(write_whole_file(at("api.yaml"),
+                               fmt::format("authorization: RBAC\nprot: 1\ntls: {{enabled: true, cert: {}, key: {}, "
+                                           "client_ca: {}}}\n",
+                                           at("soon.pem"), at("key.pem"), at("no.pem")),
+                               0644, false));
+  const auto check = [&](Wall when) { return check_config_file(at("api.yaml"), *find_program("api"), when); };
+  const auto has = [](Severity severity, const char* text) {
+    return Contains(::testing::AllOf(::testing::Field(&Finding::severity, severity),
+                                     ::testing::Field(&Finding::what, HasSubstr(text))));
+  };
+  EXPECT_THAT(check(now), has(Severity::warning, "unknown configuration key 'prot'"));
+  EXPECT_THAT(check(now), has(Severity::warning, "the certificate expires at 2026-01-08"));
+  EXPECT_THAT(check(now), has(Severity::warning, "chmod 600 (tls.key)"));
+  EXPECT_THAT(check(now), has(Severity::error, "(tls.client_ca)"));
+  EXPECT_THAT(check(now + std::chrono::hours(24 * 8)), has(Severity::error, "the certificate expired at 2026-01-08"));
+  std::filesystem::remove_all(dir);
+}
+
+TEST(Findings, TheWorstComesFirst) {
+  std::vector<Finding> findings{{Severity::note, "b", "x"}, {Severity::error, "c", "x"}, {Severity::note, "a", "x"}};
+  EXPECT_EQ(worst(findings), Severity::error);
+  sort_findings(findings);
+  EXPECT_EQ(findings[0].where, "c");
+  EXPECT_EQ(findings[1].where, "a");
+  EXPECT_EQ(worst({}), Severity::note);
+}
+
+}  // namespace
+}  // namespace krake

@@ -1,0 +1,119 @@
+"""Upstream's configuration files start every program; flags, variables, names and the log of Python are honoured; files are generated and checked."""
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+
+from harness import Processes, ROOT, kept_port
+
+FILES = ROOT / "test/testdata/config"
+CONTROLLERS = {"scheduler": "scheduler", "kubernetes-application": "kubernetes_application", "kubernetes-cluster": "kubernetes_cluster",
+               "gc": "garbage_collector"}
+
+with Processes(sys.argv[1]) as p:
+
+    def krake(*args, status=0, name="krake", env={}, cwd=None):
+        """Both outputs of one that ends by itself. `name`: what it is called by."""
+        program = p.bin / "krake"
+        if name != "krake":
+            program = p.state / name
+            if not program.exists():
+                program.symlink_to((p.bin / "krake").resolve())
+        result = subprocess.run([program, *map(str, args)], capture_output=True, text=True, timeout=60, cwd=cwd or p.state, env=dict(os.environ, **env))
+        assert result.returncode == status, f"{name} {args}: {result.returncode}\n{result.stdout}{result.stderr}"
+        return result.stdout + result.stderr
+
+    def log(name):
+        return (p.state / f"{name}.log").read_text()
+
+    # Show 3: each program with upstream's file; only where the others are is said by flags, as upstream's users do.
+    client, peer = (f"http://127.0.0.1:{kept_port()}" for _ in range(2))
+    p.start("etcd", "/usr/bin/etcd", "--data-dir", p.state / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}")
+    port = kept_port()
+    processes = {"api": p.start("api", p.bin / "krake", "api", "-c", FILES / "api.yaml", "--port", port, "--etcd-port", client.rsplit(":", 1)[1])}
+    p.wait("the API server", lambda: f"======== Running on http://localhost:{port} ========" in log("api"))
+    with urllib.request.urlopen(f"http://localhost:{port}/me", timeout=10) as answer:
+        assert json.load(answer)["user"] == "system:admin", "the static user of the file"
+    for controller, stem in CONTROLLERS.items():
+        processes[controller] = p.start(controller, p.bin / "krake", controller, "-c", FILES / f"{stem}.yaml", "--api-endpoint", f"http://localhost:{port}")
+    for controller in CONTROLLERS:
+        p.wait(f"{controller} to start", lambda: re.search(r"^\S+ \S+ - \[krake[^]]*\] - \[INFO\] - Controller started", log(controller), re.M))
+    for name, process in processes.items():
+        assert process.poll() is None, f"{name} has ended:\n{log(name)}"
+        assert "WARNING" not in log(name), f"{name} is not content with upstream's file:\n{log(name)}"
+    for controller in CONTROLLERS:
+        processes[controller].terminate()
+        assert processes[controller].wait(30) == 0, controller
+    for stem in ("infrastructure", "magnum"):
+        assert krake(stem, "-c", FILES / f"{stem}.yaml", "--check-config") == ""
+
+    # What counts, and where it comes from.
+    told = krake("config", "check", FILES / "api.yaml", "--etcd-host", "db", env={"KRAKE_PORT": "1234"})
+    assert re.search(r'^etcd\.host = "db" +# --etcd-host$', told, re.M), told
+    assert re.search(r"^port = 1234 +# KRAKE_PORT$", told, re.M), told
+    assert re.search(rf'^authorization = "always-allow" +# {re.escape(str(FILES))}/api\.yaml:\d+$', told, re.M), told
+    assert re.search(r"^implicit_controller_rights = true +# default$", told, re.M), told
+    assert "# log: INFO and worse to standard output" in told, told
+    (p.state / "api.yaml").write_text("authorization: RBAC\nprot: 1\netcd: {user: u, password: planted-secret}\nlog: {}\n")
+    told = krake("config", "check", "api.yaml")
+    assert "warning: api.yaml:2: unknown configuration key 'prot' is ignored" in told and "planted-secret" not in told, told
+    assert "field 'port': Not a valid integer. (--port)" in krake("api", "--port", "x", status=1)
+    assert "Configuration in 'scheduler.yaml', '/etc/krake/scheduler.yaml' not found" in krake("scheduler", status=1) or os.path.exists("/etc/krake")
+
+    # One file for all, and the names of upstream.
+    (p.state / "all").mkdir()
+    (p.state / "all/krake.yaml").write_text("api: {authorization: RBAC, port: 7}\nscheduler: {stickiness: 0.5}\n")
+    assert re.search(r"^port = 7 +# krake.yaml:1$", krake("api", "--print-config", cwd=p.state / "all"), re.M)
+    assert re.search(r"^stickiness = 0.5 +# krake.yaml:2$", krake("-m", "krake.controller.scheduler", "--print-config", cwd=p.state / "all"), re.M)
+    assert "Krake API server" in krake("-h", name="krake_api")
+    for name in ("krake_bootstrap_db", "krake_generate_config"):
+        assert (p.bin / name).resolve().name == "krake", f"{name} is not beside krake"
+        assert "usage:" in krake("-h", name=name)
+
+    # Generated files are read without a warning; upstream's tool overwrites, ours does not unless told.
+    made = p.state / "made"
+    made.mkdir()
+    names = krake("config", "generate", "--dst", made, "--tls-enabled", "--api-host", "krake.example.org", "--logging-level", "DEBUG").split()
+    assert len(names) == 8 and all(os.path.exists(name) for name in names), names
+    for name in names:
+        if not name.endswith("krakectl.yaml"):
+            told = krake("config", "check", name)
+            assert "warning" not in told, told
+    assert 'api_endpoint = "https://krake.example.org:8080"' in krake("config", "check", made / "scheduler.yaml")
+    assert "--force" in krake("config", "generate", "--dst", made, "api", status=1)
+    template = p.state / "own.txt.template"
+    template.write_text("to $api_endpoint as $$USER\nexternal: $external_endpoint\n")
+    for _ in range(2):
+        assert krake("--dst", made, template, name="krake_generate_config").strip() == str(made / "own.txt")
+    assert (made / "own.txt").read_text() == "to http://localhost:8080 as $USER\n"
+    template.write_text("$no_such_option")
+    assert "own.txt.template:1: there is no value for '$no_such_option'" in krake("--dst", made, template, name="krake_generate_config", status=1)
+    assert "no-such" in krake("p/no-such.template", name="krake_generate_config", status=1)
+
+    # The API server writes to the file its section names, also after logrotate has moved it.
+    file = p.state / "own.log"
+    (p.state / "logged.yaml").write_text(f"""
+host: 127.0.0.1
+port: 0
+store: {{type: memory}}
+authentication: {{allow_anonymous: true}}
+authorization: always-allow
+log:
+  formatters: {{short: {{format: "%(levelname)s %(message)s"}}}}
+  handlers: {{own: {{class: logging.handlers.WatchedFileHandler, filename: {file}, formatter: short}}}}
+  root: {{level: DEBUG, handlers: [own]}}
+""")
+    p.start("logged", p.bin / "krake", "api", "-c", p.state / "logged.yaml")
+    url = p.wait("the API server", lambda: re.search(r"Running on (http://[^ ]+:\d+)", log("logged"))).group(1)
+
+    def lines_after_a_request():
+        urllib.request.urlopen(f"{url}/me", timeout=10).read()
+        return re.search(r"^(DEBUG|INFO) ", file.read_text(), re.M) if file.exists() else None
+
+    p.wait("a line in the log", lines_after_a_request)
+    file.rename(p.state / "own.log.1")
+    p.wait("a line in the new log", lines_after_a_request)
+print("1 passed, 0 failed")
