@@ -92,7 +92,7 @@ TEST(Cors, PreflightNeedsNoUser) {
   EXPECT_EQ(t.call("OPTIONS", "/core/roles").status, 403);
 }
 
-TEST(Cors, EveryAnswerIsSharedWithAnAllowedOrigin) {
+TEST(W25, EveryAnswerIsSharedWithAnAllowedOrigin) {
   auto options = TestServer::open_to_all();
   options.cors.origins = {std::string(kHere)};
   TestServer t(std::move(options));

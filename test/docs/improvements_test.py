@@ -9,10 +9,12 @@ WHY_NOT = "not done because "
 
 
 def tests_in(root):
-    """W-number to the names of its tests: TEST(W1, Name) in C++, w1_name in Python."""
+    """W-number to the names of its tests: TEST(W1, Name) or TEST(Suite, W1_Name) in C++, w1_name in Python."""
     found = {}
     for path in sorted(root.glob("src/**/*_test.cc")):
         for number, name in re.findall(r"^TEST(?:_F|_P)?\((W\d+), (\w+)\)", path.read_text(), re.M):
+            found.setdefault(number, set()).add(name)
+        for name, number in re.findall(r"^TEST(?:_F|_P)?\(\w+, ((W\d+)_\w+)\)", path.read_text(), re.M):
             found.setdefault(number, set()).add(name)
     for path in sorted(root.glob("test/**/*.py")):
         if path.resolve() == pathlib.Path(__file__).resolve():

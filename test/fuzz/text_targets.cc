@@ -29,13 +29,14 @@ json::Value first_document(std::string_view text) {
 template <class T>
 void config_round_trip(const json::Value& document) {
   std::vector<std::string> warnings;
-  const auto config = decode_config<T>({document, "fuzz.yaml"}, warnings);
+  const auto& program = *find_program(std::is_same_v<T, ApiConfig> ? "api" : "scheduler");
+  const auto config = decode_config<T>({.document = document, .source = "fuzz.yaml"}, program, warnings);
   if (!config) {
     MUST(!config.error().message.empty());
     return;
   }
   const auto written = to_value(*config);
-  const auto again = decode_config<T>({written, "fuzz.yaml"}, warnings);
+  const auto again = decode_config<T>({.document = written, .source = "fuzz.yaml"}, program, warnings);
   MUST(again.has_value(), again ? "" : again.error().message);
   MUST(to_value(*again) == written, json::print(written));
 }
@@ -49,9 +50,10 @@ void config_flags_apply(json::Value document, std::string_view text) {
     text = rest;
   }
   const auto before = args.size();
-  if (!apply_flags(document, config_flags<T>(), args)) return;
+  ConfigDocument config{.document = std::move(document), .source = "fuzz.yaml"};
+  if (!apply_flags(config, config_flags<T>(), args)) return;
   MUST(args.size() <= before);
-  config_round_trip<T>(document);
+  config_round_trip<T>(config.document);
 }
 
 // A machine with one file, whatever it is called.

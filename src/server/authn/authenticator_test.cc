@@ -248,7 +248,7 @@ TEST(Authenticator, AnswersOfServicesAreJudged) {
   }
 }
 
-TEST(Authenticator, ASilentServiceIsGivenUp) {
+TEST(W43, ASilentServiceIsGivenUp) {
   Rig rig;
   with_keystone(rig);
   rig.options.client_certificates = rig.options.identity.several = true;
@@ -261,7 +261,7 @@ TEST(Authenticator, ASilentServiceIsGivenUp) {
   EXPECT_EQ(rig.ask("good"), "alice");
 }
 
-TEST(Authenticator, OneServiceThatIsAwayDoesNotHideAnother) {
+TEST(W23, OneServiceThatIsAwayDoesNotHideAnother) {
   Rig rig;
   with_keycloak(with_keystone(rig)).options.identity.several = true;
   rig.keystone().answer = [](const auto&) { return ServerReply{.status = 502}; };
@@ -272,7 +272,7 @@ TEST(Authenticator, OneServiceThatIsAwayDoesNotHideAnother) {
 
 // ---- the cache, and questions under way
 
-TEST(Authenticator, GoodTokensAreRememberedForAWhile) {
+TEST(W43, GoodTokensAreRememberedForAWhile) {
   Rig rig;
   EXPECT_EQ(with_keystone(rig).ask("good"), "alice");
   rig.wait(seconds(59));
@@ -513,7 +513,7 @@ TEST(Authenticator, AProviderThatIsNotWhatItSaysIsNotBelieved) {
   }
 }
 
-TEST(Authenticator, ServicesAreVerifiedByTheGivenCa) {
+TEST(W24, ServicesAreVerifiedByTheGivenCa) {
   Rig rig;
   const Signer signer;
   with_oidc(with_keystone(rig), signer).options.identity.ca_pem = "the CA";
