@@ -5,6 +5,7 @@
 
 Two rounds, half of the time each: everything is allowed; RBAC, with a user who may only read. The seed is fixed unless another is given."""
 import argparse
+import json
 import pathlib
 import re
 import subprocess
@@ -21,12 +22,28 @@ READER = {"metadata": {"name": "reader"}, "rules": [{"api": "all", "resources": 
 READERS = {"metadata": {"name": "readers"}, "users": ["reader"], "roles": ["reader"]}
 
 
+def without_waits(document):
+    """Without the parameters that make an answer last: a stream has no end, and a wait for a state is a wait."""
+    endless = {"watch", "blocking"}
+    named = document.get("components", {}).get("parameters", {})
+    references = {f"#/components/parameters/{key}" for key, value in named.items() if value.get("name") in endless}
+    for item in document["paths"].values():
+        for holder in (item, *(value for value in item.values() if isinstance(value, dict))):
+            if "parameters" in holder:
+                holder["parameters"] = [one for one in holder["parameters"] if one.get("name") not in endless and one.get("$ref") not in references]
+    return document
+
+
 def fuzz(tool, server, name, seconds, seed, token):
     """The number of cases; fails with what schemathesis says."""
     url = f"http://127.0.0.1:{server.port}"
-    command = [tool, "run", f"{url}/openapi.json", "--url", url, "--checks", CHECKS, "--seed", str(seed), "--max-time", str(seconds), "--request-timeout", "20",
+    request = urllib.request.Request(f"{url}/openapi.json", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        document = without_waits(json.load(answer))
+    file = server.path.with_name(f"openapi-{server.path.stem}.json")
+    file.write_text(json.dumps(document))
+    command = [tool, "run", file, "--url", url, "--checks", CHECKS, "--seed", str(seed), "--max-time", str(seconds), "--request-timeout", "20",
                "--header", f"Authorization: Bearer {token}",
-               # Streams have no end, and a wait for a state is a wait.
                "--exclude-path-regex", "^/backup", "--no-color"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120)
     found = re.search(r"(\d+) generated", result.stdout)
