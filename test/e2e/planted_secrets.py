@@ -300,7 +300,7 @@ class World(Processes):
         logs = {path.name: path.read_text(errors="replace") for path in secret_scan.outputs(self.state)}
         # The search has found nothing because there is nothing, not because nothing was written.
         for name in ("api.log", "scheduler.log", "gc.log", "kubernetes-application.log", "kubernetes-cluster.log"):
-            assert logs[name].count("\n") > 2, f"{name} is empty"
+            assert logs[name].count("\n") > 1, f"{name} is empty"
         assert secret_scan.scan(logs["api.log"] + self.token("eve"), secrets, "the search itself"), "the search finds nothing"
         print(f"{len(secrets)} secrets in {len(logs)} logs of {sum(map(len, logs.values()))} bytes and {len(self.said)} answers: none comes out")
 
