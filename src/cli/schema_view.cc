@@ -90,7 +90,7 @@ std::string type_of(const json::Object& schemas, const Node& node, std::size_t d
   if (const auto* type = node.schema.find("type"); type && type->if_string()) types.push_back(*type->if_string());
   std::erase(types, "null");
   if (types.size() > 1) return fmt::format("{}", fmt::join(types, " or "));
-  const std::string type = types.empty() ? "object" : types.front();
+  std::string type = types.empty() ? "object" : types.front();
   const auto* format = node.schema.find("format");
   if (format && format->if_string() && *format->if_string() == "date-time") return "time";
   if (const auto* items = object_at(node.schema, "items"); items && type == "array")

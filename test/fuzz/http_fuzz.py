@@ -63,7 +63,7 @@ def main():
     arguments.add_argument("--seconds", type=int, default=60)
     arguments.add_argument("--seed", type=int, default=1)
     options = arguments.parse_args()
-    python = subprocess.run([HERE.parent / "interop/install", HERE / "requirements.txt"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    python = subprocess.run([HERE.parents[1] / "tools/python-env", HERE / "requirements.txt", pathlib.Path.home() / ".cache/krake-fuzz"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     tool = str(pathlib.Path(python).parent / "schemathesis")
     token = secret_scan.plant("token of the fuzzer")
     with Processes(options.binaries) as processes:
