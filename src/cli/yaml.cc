@@ -166,6 +166,8 @@ class Builder final : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
+    // Whatever the encoding of the file: of two-byte texts halves of characters may come.
+    if (!json::valid_utf8(text)) throw YamlFailure{mark, "a character that does not exist"};
     const bool plain = tag == "?" || tag.empty();
     const bool merge = plain && text == "<<";
     add(mark, anchor, merge ? json::Value(text) : scalar(mark, tag, text), merge);

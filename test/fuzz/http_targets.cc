@@ -51,7 +51,7 @@ Transcript read_messages(MessageParser::Kind kind, const Pieces& pieces) {
     for (bool again = true; again;) {
       std::string_view rest = buffer;
       const auto state = parser.push(rest, body);
-      again = rest.size() < buffer.size() && !rest.empty();
+      again = (state == ParseState::done || rest.size() < buffer.size()) && !rest.empty();
       buffer.erase(0, buffer.size() - rest.size());
       if (state == ParseState::malformed || state == ParseState::header_too_large) {
         MUST(!parser.problem().empty());
