@@ -58,6 +58,54 @@ TEST(Encoding, Base64AndPercentRoundTrip) {
   EXPECT_FALSE(constant_time_equal("abc", "ab"));
 }
 
+TEST(Encoding, TextOfTheUsualCharsetsBecomesUtf8) {
+  using namespace std::string_literals;
+  struct Case {
+    std::string charset;
+    std::string bytes;
+    std::optional<std::string> wanted;
+  };
+  const Case cases[] = {
+      {"", "\xC3\xBC", "\xC3\xBC"},
+      {"", "\xFC", "\xFC"},  // whoever parses it refuses it
+      {"UTF-8", "\xC3\xBC", "\xC3\xBC"},
+      {"utf8", "a", "a"},
+      {"us-ascii", "a\x7F", "a\x7F"},
+      {"ASCII", "\x80", std::nullopt},
+      {"latin-1", "a\xFC\xFF\x80", "a\xC3\xBC\xC3\xBF\xC2\x80"},
+      {"ISO-8859-1", "\xE9", "\xC3\xA9"},
+      {"iso_8859_1", "\xE9", "\xC3\xA9"},
+      {"utf-16", "\xFF\xFE\xFC\x00"s, "\xC3\xBC"},
+      {"utf-16", "\xFE\xFF\x00\xFC"s, "\xC3\xBC"},
+      {"utf-16", "\xFC\x00"s, "\xC3\xBC"},
+      {"UTF-16LE", "\xAC\x20"s, "\xE2\x82\xAC"},
+      {"utf-16be", "\x20\xAC"s, "\xE2\x82\xAC"},
+      {"utf-16le", "\x3D\xD8\x00\xDE"s, "\xF0\x9F\x98\x80"},
+      {"utf-16le", "\x3D\xD8"s, std::nullopt},          // half a pair
+      {"utf-16le", "\x3D\xD8\x41\x00"s, std::nullopt},  // and no second half
+      {"utf-16le", "\x00\xDE"s, std::nullopt},
+      {"utf-16", "abc", std::nullopt},
+      {"utf-16", "", ""},
+      {"nonsense", "a", std::nullopt},
+      {"utf-7", "a", std::nullopt},
+  };
+  for (const auto& c : cases) EXPECT_EQ(to_utf8(c.bytes, c.charset), c.wanted) << c.charset << " " << c.bytes;
+}
+
+TEST(Encoding, ACharsetIsAParameterOfAContentType) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", ""},
+      {"application/json", ""},
+      {"application/json; charset=utf-16", "utf-16"},
+      {"text/plain;CHARSET = \"Latin-1\" ; x=y", "Latin-1"},
+      {"text/plain; x=charset=no; charset=yes", "yes"},
+      {"text/plain; charset=", ""},
+      {";;=;charset", ""},
+      {"charset=a", "a"},
+  };
+  for (const auto& [type, wanted] : cases) EXPECT_EQ(charset_of(type), wanted) << type;
+}
+
 TEST(Names, FollowTheAlphabet) {
   for (const auto* good : {"a", "_", "A.b:c-d_1", "system:admin"}) EXPECT_TRUE(valid_resource_name(good)) << good;
   for (const auto* bad : {"", "-", "a-", ".a", "a b", "a/b", "ä"}) EXPECT_FALSE(valid_resource_name(bad)) << bad;

@@ -4,7 +4,9 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <cctype>
+#include <cstdint>
 
 #include "base/check.h"
 
@@ -126,6 +128,130 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
     out.emplace_back(decode(part.substr(0, eq)), eq == std::string_view::npos ? "" : decode(part.substr(eq + 1)));
   }
   return out;
+}
+
+namespace {
+
+enum class Charset { utf8, ascii, latin1, utf16, utf16le, utf16be };
+
+std::optional<Charset> charset_named(std::string_view name) {
+  struct Row {
+    std::string_view name;
+    Charset charset;
+  };
+  constexpr Row rows[] = {{"", Charset::utf8},
+                          {"utf-8", Charset::utf8},
+                          {"utf8", Charset::utf8},
+                          {"us-ascii", Charset::ascii},
+                          {"ascii", Charset::ascii},
+                          {"latin-1", Charset::latin1},
+                          {"latin1", Charset::latin1},
+                          {"iso-8859-1", Charset::latin1},
+                          {"iso8859-1", Charset::latin1},
+                          {"utf-16", Charset::utf16},
+                          {"utf16", Charset::utf16},
+                          {"utf-16le", Charset::utf16le},
+                          {"utf-16-le", Charset::utf16le},
+                          {"utf-16be", Charset::utf16be},
+                          {"utf-16-be", Charset::utf16be}};
+  std::string plain;
+  for (const char c : name) plain += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const auto* row = std::ranges::find(rows, plain, &Row::name);
+  if (row == std::end(rows)) return std::nullopt;
+  return row->charset;
+}
+
+void append_utf8(std::string& out, std::uint32_t point) {
+  const auto byte = [&](std::uint32_t bits) { out += static_cast<char>(bits); };
+  if (point < 0x80) return byte(point);
+  if (point < 0x800) {
+    byte(0xC0 | point >> 6);
+  } else {
+    if (point < 0x10000) {
+      byte(0xE0 | point >> 12);
+    } else {
+      byte(0xF0 | point >> 18);
+      byte(0x80 | (point >> 12 & 0x3F));
+    }
+    byte(0x80 | (point >> 6 & 0x3F));
+  }
+  byte(0x80 | (point & 0x3F));
+}
+
+std::string from_latin1(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  for (const char c : bytes) append_utf8(out, static_cast<unsigned char>(c));
+  return out;
+}
+
+std::optional<std::string> from_utf16(std::string_view bytes, bool little) {
+  if (bytes.size() % 2 != 0) return std::nullopt;
+  const auto unit = [&](std::size_t i) -> std::uint32_t {
+    const auto first = static_cast<unsigned char>(bytes[i]);
+    const auto second = static_cast<unsigned char>(bytes[i + 1]);
+    return little ? first | second << 8U : first << 8U | second;
+  };
+  std::string out;
+  out.reserve(bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); i += 2) {
+    std::uint32_t point = unit(i);
+    if (point >= 0xDC00 && point < 0xE000) return std::nullopt;  // the second half of a pair
+    if (point >= 0xD800 && point < 0xDC00) {
+      i += 2;
+      const std::uint32_t low = i < bytes.size() ? unit(i) : 0;
+      if (low < 0xDC00 || low >= 0xE000) return std::nullopt;
+      point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00);
+    }
+    append_utf8(out, point);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string charset_of(std::string_view content_type) {
+  constexpr std::string_view blanks = " \t";
+  const auto trimmed = [&](std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+    return text.substr(0, text.find_last_not_of(blanks) + 1);
+  };
+  while (!content_type.empty()) {
+    const auto end = std::min(content_type.find(';'), content_type.size());
+    const auto part = content_type.substr(0, end);
+    content_type.remove_prefix(std::min(end + 1, content_type.size()));
+    const auto equals = part.find('=');
+    if (equals == std::string_view::npos) continue;
+    std::string name(trimmed(part.substr(0, equals)));
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (name != "charset") continue;
+    auto value = trimmed(part.substr(equals + 1));
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+    return std::string(value);
+  }
+  return {};
+}
+
+std::optional<std::string> to_utf8(std::string bytes, std::string_view charset) {
+  const auto known = charset_named(charset);
+  if (!known) return std::nullopt;
+  switch (*known) {
+    case Charset::utf8:
+      return bytes;
+    case Charset::ascii:
+      if (std::ranges::any_of(bytes, [](unsigned char c) { return c >= 0x80; })) return std::nullopt;
+      return bytes;
+    case Charset::latin1:
+      return from_latin1(bytes);
+    case Charset::utf16le:
+    case Charset::utf16be:
+      return from_utf16(bytes, *known == Charset::utf16le);
+    case Charset::utf16:
+      if (bytes.starts_with("\xFE\xFF")) return from_utf16(std::string_view(bytes).substr(2), false);
+      if (bytes.starts_with("\xFF\xFE")) return from_utf16(std::string_view(bytes).substr(2), true);
+      return from_utf16(bytes, true);
+  }
+  return std::nullopt;
 }
 
 std::string presentable_url(std::string_view url) {

@@ -1,4 +1,4 @@
-// Base64, percent encoding, query strings, URLs to show, constant-time comparison and secret random bytes.
+// Base64, percent encoding, query strings, charsets, URLs to show, constant-time comparison and secret random bytes.
 #pragma once
 
 #include <array>
@@ -22,6 +22,13 @@ std::optional<std::string> percent_decode(std::string_view text);  // none when 
 
 // "a=1&b&c=" -> {a,1} {b,} {c,}; '+' means blank here.
 std::vector<std::pair<std::string, std::string>> parse_query(std::string_view query);
+
+// The charset a Content-Type names, as it is written; empty: none. `text/json; charset="UTF-8"` -> UTF-8
+std::string charset_of(std::string_view content_type);
+// As UTF-8, from UTF-8, US-ASCII, ISO-8859-1 or UTF-16 under their usual names, in any case. UTF-16 without a byte
+// order mark is little-endian, as upstream reads it. No charset: the bytes as they are, as with UTF-8, which is not
+// checked. None: the charset is not known, or this is no text in it.
+std::optional<std::string> to_utf8(std::string bytes, std::string_view charset);
 
 // A URL for messages and tables: without what may be secret, the user before an '@' and what follows '?' or '#'.
 std::string presentable_url(std::string_view url);

@@ -6,6 +6,7 @@
 
 #include "cli/yaml.h"
 #include "main/references.h"
+#include "server/roles.h"
 
 namespace krake {
 
@@ -132,6 +133,23 @@ json::Value document_of(const Object& object) {
   return json::parse(text).value_or(json::Value());
 }
 
+// A role or binding that Krake made on an empty store, and nobody has touched since: nobody's decision is in it.
+bool is_as_shipped(const Kind& kind, const Object& stored) {
+  const auto shipped = shipped_roles();
+  for (const auto* documents : {&shipped.roles, &shipped.bindings}) {
+    if (kind.group != "core" || kind.name != (documents == &shipped.roles ? "Role" : "RoleBinding")) continue;
+    for (const auto& document : *documents) {
+      if (document.string_at({"metadata", "name"}) != stored.meta().name) continue;
+      FieldErrors errors;
+      const auto fresh = kind.decode(kind, document, Form::create, errors);
+      if (!fresh) return false;
+      fresh->keep_stored(stored);
+      return fresh->equals(stored);
+    }
+  }
+  return false;
+}
+
 std::vector<Reference> references(const BootstrapObject& object) {
   return references_of(object.kind->name, object.object->meta().namespace_.value_or(""), document_of(*object.object));
 }
@@ -177,12 +195,13 @@ BootstrapStep decide(const BootstrapObject& wanted, const std::string* stored, P
                      const BootstrapStamp& stamp) {
   using Action = BootstrapStep::Action;
   if (!stored) return made(wanted, stamp, Action::create);
-  if (present == Present::refuse_any) return refuse("Resource already present in database");
   FieldErrors errors;
   const auto value = json::parse(*stored);
   const auto before = value ? wanted.kind->decode(*wanted.kind, *value, Form::stored, errors) : nullptr;
+  const bool takes_over = present == Present::replace || (before && is_as_shipped(*wanted.kind, *before));
+  if (present == Present::refuse_any && !takes_over) return refuse("Resource already present in database");
   if (!before) {
-    if (present == Present::replace) return made(wanted, stamp, Action::replace);
+    if (takes_over) return made(wanted, stamp, Action::replace);
     return refuse("Resource already present in database, with a value that cannot be read; --force replaces it");
   }
   auto merged = wanted.object->clone();
@@ -190,8 +209,7 @@ BootstrapStep decide(const BootstrapObject& wanted, const std::string* stored, P
   if (!wanted.finalizers) merged->meta().finalizers = before->meta().finalizers;
   if (!wanted.owners) merged->meta().owners = before->meta().owners;
   if (merged->equals(*before)) return {.action = Action::unchanged};
-  if (present != Present::replace)
-    return refuse("Resource already present in database, and different; --force replaces it in place");
+  if (!takes_over) return refuse("Resource already present in database, and different; --force replaces it in place");
   merged->meta().modified = later_than(stamp.now, before->meta().modified);
   return {.action = Action::replace, .object = std::move(merged)};
 }

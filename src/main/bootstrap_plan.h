@@ -45,6 +45,7 @@ std::string identify(const Kind& kind, const ObjectMeta& meta);
 // All documents of all files. No two objects are the same one.
 BootstrapInput read_bootstrap(const std::vector<BootstrapFile>& files, const Registry& registry);
 
+// Roles and bindings that are as Krake made them on an empty store are replaced with each of these.
 enum class Present {
   refuse_other,  // what is there must be as the file says
   refuse_any,    // upstream's rule without --force: nothing may be there

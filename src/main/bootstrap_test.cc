@@ -9,6 +9,7 @@
 #include "main/config.h"
 #include "net/inproc/inproc.h"
 #include "server/api_server.h"
+#include "server/roles.h"
 #include "store/faulty_store.h"
 #include "store/memory/memory_store.h"
 
@@ -169,6 +170,38 @@ TEST_F(Bootstrap, DoesNothingTwice) {
   }
   EXPECT_THAT(put(text, Present::refuse_any).problems, SizeIs(120)) << "upstream's rule";
   EXPECT_EQ(revision(), at);
+}
+
+// The roles Krake makes on an empty store stand in nobody's way while they are as it made them.
+TEST_F(Bootstrap, TakesOverWhatIsAsShipped) {
+  const auto shipped = shipped_roles();
+  std::string text;
+  for (const auto& [kind, documents] :
+       {std::pair{"Role", &shipped.roles}, std::pair{"RoleBinding", &shipped.bindings}}) {
+    for (auto document : *documents) {
+      document.make_object().set("api", "core");
+      document.make_object().set("kind", kind);
+      text += "---\n" + json::print(document) + "\n";
+    }
+  }
+  const std::string key = "/core/roles/role:system:gc";
+  const auto other = [](std::string_view resource) {
+    return role("\"role:system:gc\"",
+                fmt::format("rules: [{{api: core, resources: [{}], namespaces: [], verbs: [get]}}]", resource));
+  };
+  for (const auto present : {Present::refuse_other, Present::refuse_any}) {
+    store = store::make_memory_store(world.env.executor, world.clock, "s");
+    put(text);
+    const auto before = stored(key);
+    const auto again = put(text, present);
+    EXPECT_THAT(again.problems, IsEmpty());
+    EXPECT_THAT(again.written, IsEmpty());
+    EXPECT_THAT(put(other("x"), present).written, ElementsAre(0));
+    EXPECT_EQ(stored(key).string_at({"metadata", "uid"}), before.string_at({"metadata", "uid"}));
+    EXPECT_NE(json::print(*stored(key).at_path({"rules"})), json::print(*before.at_path({"rules"})));
+    EXPECT_THAT(put(other("y"), present).problems, SizeIs(1)) << "somebody has decided about it";
+    EXPECT_THAT(put(text, present).problems, SizeIs(1));
+  }
 }
 
 // Stopped between two transactions; the same call does the rest.

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "server/testing.h"
 
 namespace krake::server {
@@ -36,6 +39,64 @@ TEST(AccessReview, AnswersAsTheRequestWouldBe) {
     const auto answer = t.call_as(*t.as(q.user), "POST", "/me/access", q.body);
     ASSERT_EQ(answer.status, 200) << q.user << q.body << answer.body;
     EXPECT_EQ(*TestServer::body_of(answer).at_path({"allowed"})->if_bool(), q.allowed) << q.user << q.body;
+  }
+}
+
+// What controllers may do without any role: their own lease, and reading what they watch.
+TEST(AccessReview, ControllersWithoutARoleReadWhatTheyWatch) {
+  auto options = TestServer::open_to_all();
+  options.auth.client_certificates = true;
+  options.auth.mode = access::Authorization::rbac;
+  TestServer t(std::move(options));
+  const auto may = [&](const std::string& user, std::string_view verb, std::string_view resource,
+                       std::string_view name = "x") {
+    const auto answer = t.call_as(*t.as(user), "POST", "/me/access",
+                                  fmt::format(R"({{"verb":"{}","resource":"{}"{}}})", verb, resource,
+                                              resource == "leases" ? fmt::format(R"(,"name":"{}")", name) : ""));
+    EXPECT_EQ(answer.status, 200) << user << " " << resource << answer.body;
+    return *TestServer::body_of(answer).at_path({"allowed"})->if_bool();
+  };
+  const std::vector<std::string_view> all = {"applications",
+                                             "clusters",
+                                             "metrics",
+                                             "globalmetrics",
+                                             "metricsproviders",
+                                             "globalmetricsproviders",
+                                             "roles",
+                                             "rolebindings",
+                                             "infrastructureproviders",
+                                             "globalinfrastructureproviders",
+                                             "clouds",
+                                             "globalclouds",
+                                             "projects",
+                                             "magnumclusters",
+                                             "applications/secrets",
+                                             "clusters/secrets",
+                                             "metricsproviders/secrets",
+                                             "infrastructureproviders/secrets"};
+  const std::map<std::string, std::set<std::string_view>> wanted = {
+      {"scheduler",
+       {"applications", "clusters", "metrics", "globalmetrics", "metricsproviders", "globalmetricsproviders",
+        "metricsproviders/secrets"}},
+      {"kubernetes-application", {"applications", "clusters", "applications/secrets", "clusters/secrets"}},
+      {"kubernetes-cluster", {"clusters", "clusters/secrets"}},
+      {"gc",
+       {"applications", "clusters", "metrics", "globalmetrics", "metricsproviders", "globalmetricsproviders",
+        "infrastructureproviders", "globalinfrastructureproviders", "clouds", "globalclouds", "projects",
+        "magnumclusters"}},
+      {"magnum", {}},
+      {"infrastructure", {}},
+      {"somebody", {}},
+  };
+  for (const auto& [name, reads] : wanted) {
+    const std::string user = "system:" + name;
+    for (const auto resource : all) {
+      EXPECT_EQ(may(user, "get", resource), reads.contains(resource)) << user << " " << resource;
+      EXPECT_FALSE(may(user, "update", resource)) << user << " " << resource;
+    }
+    EXPECT_EQ(may(user, "update", "leases", name), name != "somebody");
+    EXPECT_EQ(may(user, "get", "leases", "another"), name != "somebody");
+    EXPECT_FALSE(may(user, "update", "leases", "another")) << user;
   }
 }
 

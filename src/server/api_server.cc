@@ -240,7 +240,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     if (answer.error().status >= 500) env_.log.error("request failed", {{"why", answer.error().detail}});
     co_return problem(answer.error());
   }
-  for (const auto& warning : request.warnings) answer->headers.add("Warning", warning_header(warning));
+  for (auto& warning : warning_headers(request.warnings)) answer->headers.add("Warning", std::move(warning));
   co_return std::move(*answer);
 }
 
@@ -338,9 +338,15 @@ Problem ApiServer::missing(const Request& request) const {
       .title = Title::not_found_error};
 }
 
+// Later than what is in the object, however the clocks of servers and controllers differ: that `modified` is later than
+// `kube_controller_triggered` tells controllers of a change they have not looked at. But a time in a status may be
+// anything a client made up: what is further ahead is no clock's doing, and is not followed.
 DateTime ApiServer::stamp(const CachedObject* object) const {
+  constexpr auto kClocksDiffer = std::chrono::minutes(5);
   auto now = env_.clock.wall();
   if (object) now = std::max(now, Wall(std::chrono::microseconds(object->newest_us + 1)));
+  const Wall status(std::chrono::microseconds(object ? object->status_us + 1 : 0));
+  if (status <= env_.clock.wall() + kClocksDiffer) now = std::max(now, status);
   return DateTime::from_wall(now);
 }
 

@@ -13,20 +13,41 @@ std::optional<T> decode_cached(const CachedObject& object) {
   return std::move(*value);
 }
 
-// What upstream's role sets do not grant because it did not exist: to each controller its own lease, and reading what
-// it watches. The garbage collector has no use for secrets.
+// What upstream's role sets do not grant because it did not exist: to each controller its own lease, and seeing all
+// leases.
+constexpr std::string_view kControllers[] = {"scheduler",          "gc",     "kubernetes-application",
+                                             "kubernetes-cluster", "magnum", "infrastructure"};
+// And what ours watch and upstream's do not, or may not under its role sets. Upstream's other controllers have roles
+// that suffice. The garbage collector reads of every kind but who may what, and has no use for secrets.
+constexpr std::pair<std::string_view, std::string_view> kReads[] = {
+    {"scheduler", "applications"},
+    {"scheduler", "clusters"},
+    {"scheduler", "metrics"},
+    {"scheduler", "globalmetrics"},
+    {"scheduler", "metricsproviders"},
+    {"scheduler", "metricsproviders/secrets"},
+    {"scheduler", "globalmetricsproviders"},
+    {"scheduler", "globalmetricsproviders/secrets"},
+    {"kubernetes-application", "applications"},
+    {"kubernetes-application", "applications/secrets"},
+    {"kubernetes-application", "clusters"},
+    {"kubernetes-application", "clusters/secrets"},
+    {"kubernetes-cluster", "clusters"},
+    {"kubernetes-cluster", "clusters/secrets"},
+};
+
 bool implicit_right(const std::string& user, const Right& right) {
   constexpr std::string_view prefix = "system:";
-  constexpr std::string_view controllers[] = {"scheduler",          "gc",     "kubernetes-application",
-                                              "kubernetes-cluster", "magnum", "infrastructure"};
   if (!right.kind || !user.starts_with(prefix)) return false;
   const std::string_view controller = std::string_view(user).substr(prefix.size());
-  if (std::ranges::find(controllers, controller) == std::end(controllers)) return false;
+  if (std::ranges::find(kControllers, controller) == std::end(kControllers)) return false;
   const bool reads = right.verb == access::Verb::get || right.verb == access::Verb::list;
   if (right.kind->leased) return reads || right.name == controller;
-  const std::string_view plural = right.kind->plural;
-  if (!reads || plural == "roles" || plural == "rolebindings") return false;
-  return right.resource == plural || (controller != "gc" && right.resource == fmt::format("{}/secrets", plural));
+  if (!reads) return false;
+  if (controller == "gc")
+    return right.resource == right.kind->plural && right.resource != "roles" && right.resource != "rolebindings";
+  return std::ranges::any_of(
+      kReads, [&](const auto& known) { return known.first == controller && known.second == right.resource; });
 }
 
 }  // namespace

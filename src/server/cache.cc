@@ -19,25 +19,19 @@ std::string head_of(const Kind& kind) {
   return fmt::format(R"({{"api":"{}","kind":"{}","metadata":{{)", kind.group, kind.name);
 }
 
-std::int64_t newest_time(const Object& object, Wall now) {
-  const auto us = [](const DateTime& time) { return time.wall().time_since_epoch().count(); };
-  const auto& meta = object.meta();
-  std::int64_t newest = std::max(us(meta.created), us(meta.modified));
-  if (meta.deleted) newest = std::max(newest, us(*meta.deleted));
-  if (object.kind().newest_time) {
-    // A status write may set these to anything: what lies in the far future is no clock's doing.
-    const auto other = object.kind().newest_time(object);
-    if (other && other->wall() < now + std::chrono::hours(24)) newest = std::max(newest, us(*other));
-  }
-  return newest;
+std::int64_t microseconds(const std::optional<DateTime>& time) {
+  // Without an offset it is nobody's clock: of another program, in a zone of its own.
+  return time && time->offset_minutes ? time->wall().time_since_epoch().count() : 0;
 }
 
 // The index part of a cached object.
-void index_object(CachedObject& target, const Object& object, Wall now) {
-  target.uid = object.meta().uid;
-  target.labels = object.meta().labels;
+void index_object(CachedObject& target, const Object& object) {
+  const auto& meta = object.meta();
+  target.uid = meta.uid;
+  target.labels = meta.labels;
   if (object.kind().state) target.state = object.kind().state(object);
-  target.newest_us = newest_time(object, now);
+  target.newest_us = std::max({microseconds(meta.created), microseconds(meta.modified), microseconds(meta.deleted)});
+  if (object.kind().newest_time) target.status_us = microseconds(object.kind().newest_time(object));
 }
 
 // Encodes once what reads, lists and watchers are sent. `encoded` is the object as the store has it.
@@ -246,7 +240,7 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   object->modified = modified;
   object->lease = lease;
   set_bytes(*object, kind, encoded, id_);
-  index_object(*object, *decoded, env_.clock.wall());
+  index_object(*object, *decoded);
   return object;
 }
 
@@ -258,7 +252,7 @@ Cache::Draft::Draft(Cache& cache, const Object& object) : cache_(cache), kind_(o
   std::string encoded;
   object.encode(encoded);
   stored_ = std::make_shared<const std::string>(std::move(encoded));
-  index_object(object_, object, cache.env_.clock.wall());
+  index_object(object_, object);
   place_ = cache_.drafts_.emplace(object_.key, this);
 }
 

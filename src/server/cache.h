@@ -38,8 +38,11 @@ struct CachedObject {
   // The index: what list filters, the garbage collector and time-stamping need without decoding.
   std::string uid;
   Labels labels;
-  std::string state;           // status.state; empty when the kind has none
-  std::int64_t newest_us = 0;  // newest server-made time in it, for stamps that never go back
+  std::string state;  // status.state; empty when the kind has none
+  // For stamps that never go back, in microseconds since the epoch, 0 for none: the newest time of the metadata, which
+  // servers alone write, and the newest of the status, which clients write too.
+  std::int64_t newest_us = 0;
+  std::int64_t status_us = 0;
   // The same without secrets, made when somebody first asks for it.
   mutable std::shared_ptr<const CachedObject> redacted = nullptr;
 };

@@ -311,5 +311,37 @@ TEST(ServerFaults, ClockJumpsDoNotTakeTimesBack) {
   EXPECT_GT(std::string(t.get("/core/roles/r").string_at({"metadata", "modified"})), before);
 }
 
+// Clients write times into a status. Those of a clock that differs are stepped over, so that controllers see the
+// change; those of no clock are not followed.
+TEST(ServerFaults, TimesOfAStatusAreFollowedAsFarAsClocksDiffer) {
+  const std::string path = "/kubernetes/namespaces/demo/applications";
+  struct Case {
+    Duration ahead;
+    std::optional<int> offset;
+    bool followed;
+  };
+  for (const Case& c : {Case{std::chrono::minutes(4), 0, true}, Case{std::chrono::minutes(4), 120, true},
+                        Case{std::chrono::minutes(6), 0, false}, Case{std::chrono::hours(23), 0, false},
+                        Case{std::chrono::minutes(4), std::nullopt, false}}) {
+    testing::TestServer t;
+    t.call("POST", path,
+           R"({"metadata":{"name":"a"},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{)"
+           R"("name":"cfg"}}],"constraints":{"cluster":{}}}})");
+    const Wall now = t.world.clock.wall();
+    auto given = DateTime::from_wall(now + std::chrono::duration_cast<Wall::duration>(c.ahead));
+    given.offset_minutes = c.offset;
+    given.local_us += std::int64_t{c.offset.value_or(0)} * 60'000'000;
+    ASSERT_EQ(t.call("PATCH", path + "/a/status",
+                     fmt::format(R"({{"status":{{"kube_controller_triggered":"{}"}}}})", to_string(given)))
+                  .status,
+              200);
+    ASSERT_EQ(t.call("PATCH", path + "/a", R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+    const auto modified = parse_datetime(t.get(path + "/a").string_at({"metadata", "modified"}));
+    ASSERT_TRUE(modified);
+    EXPECT_EQ(modified->wall() > given.wall(), c.followed) << to_string(given) << " " << to_string(*modified);
+    EXPECT_EQ(modified->wall() < now + std::chrono::minutes(1), !c.followed);
+  }
+}
+
 }  // namespace
 }  // namespace krake

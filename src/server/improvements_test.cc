@@ -111,6 +111,24 @@ TEST(W7, AnswersSayWhatWasLeftOut) {
   EXPECT_THAT(warnings(t.call("GET", "/core/globalmetrics")), ElementsAre());
 }
 
+TEST(Bodies, AreReadInTheirCharset) {
+  TestServer t;
+  ASSERT_EQ(t.call("POST", std::string(kApps), application("web")).status, 200);
+  const auto patched = [&](std::string body, std::string type) {
+    return t.call("PATCH", app("web"), std::move(body), {{"Content-Type", std::move(type)}}).status;
+  };
+  const auto hooks = [&] { return json::print(*t.get(app("web")).at_path({"spec", "hooks"})); };
+  EXPECT_EQ(patched("{\"spec\":{\"hooks\":[\"\xFC\"]}}", "application/json; charset=latin-1"), 200);
+  EXPECT_EQ(hooks(), "[\"\xC3\xBC\"]");
+  std::string wide;
+  for (const char c : std::string_view(R"({"spec":{"hooks":["wide"]}})")) wide += {c, '\0'};
+  EXPECT_EQ(patched(wide, "text/plain; charset=utf-16le"), 200);
+  EXPECT_EQ(hooks(), R"(["wide"])");
+  EXPECT_EQ(patched(wide, "application/json"), 415);
+  EXPECT_EQ(patched("{\"spec\":{\"hooks\":[\"\xFC\"]}}", "application/json; charset=us-ascii"), 415);
+  EXPECT_EQ(patched("{}", "application/json; charset=nonsense"), 415);
+}
+
 TEST(W8, EnumsTakeTheirNamesAndNothingElse) {
   TestServer t;
   for (const char* verb : {"__doc__", "__class__", "name", "mro", "Create", "delete_", ""}) {
@@ -444,6 +462,14 @@ TEST(W35, WhatLooksLikeAMistakeIsTold) {
   }
   EXPECT_THAT(warnings(t.call("POST", std::string(kApps), application("good", R"(,"hooks":["complete"])"))),
               ElementsAre());
+  // Clients refuse an answer with a hundred headers.
+  std::string hooks;
+  for (int i = 0; i < 300; ++i) hooks += fmt::format("{}\"h{}\"", i == 0 ? "" : ",", i);
+  const auto many =
+      warnings(t.call("POST", std::string(kApps), application("many", fmt::format(R"(,"hooks":[{}])", hooks))));
+  ASSERT_EQ(many.size(), 11U);
+  EXPECT_THAT(many[9], HasSubstr("'h9' is no hook"));
+  EXPECT_EQ(many[10], R"(299 krake "and 290 more")");
 }
 
 TEST(W40, RetryHasARightOfItsOwn) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMostVisited = 256;
 constexpr std::size_t kMostWarned = 10;  // sentences of one kind
+constexpr std::size_t kMostHeaders = 10;
 constexpr std::size_t kLongest = 300;
 
 // Whether the owners of `from` lead to `self`.
@@ -26,6 +27,15 @@ bool leads_to(const ResourceRef& self, const ResourceRef& from, const OwnersOf& 
     if (const auto owners = owners_of(here)) next.insert(next.end(), owners->begin(), owners->end());
   }
   return false;
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "299 krake \"";
+  for (const char c : text.substr(0, kLongest)) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c >= ' ' && c <= '~' ? c : '?';
+  }
+  return out + '"';
 }
 
 }  // namespace
@@ -65,13 +75,12 @@ std::vector<std::string> doubtful_targets(const json::Value& body, std::span<con
   return found;
 }
 
-std::string warning_header(std::string_view text) {
-  std::string out = "299 krake \"";
-  for (const char c : text.substr(0, kLongest)) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c >= ' ' && c <= '~' ? c : '?';
-  }
-  return out + '"';
+std::vector<std::string> warning_headers(std::span<const std::string> warnings) {
+  std::vector<std::string> headers;
+  for (const auto& text : warnings.first(std::min(kMostHeaders, warnings.size()))) headers.push_back(quoted(text));
+  if (warnings.size() > kMostHeaders)
+    headers.push_back(quoted(fmt::format("and {} more", warnings.size() - kMostHeaders)));
+  return headers;
 }
 
 }  // namespace krake::server

@@ -26,7 +26,8 @@ std::vector<std::string> doubtful_owners(const ResourceRef& self, std::span<cons
 std::vector<std::string> doubtful_targets(const json::Value& body, std::span<const std::string_view> kinds,
                                           const OwnersOf& owners_of);
 
-// RFC 9111 5.5: 299 krake "TEXT", in printable ASCII, and not too long for a header.
-std::string warning_header(std::string_view text);
+// The values of the Warning headers of one answer. RFC 9111 5.5: 299 krake "TEXT", in printable ASCII, and not too long
+// for a header. The first ten, then how many more there are: clients give up on answers with a hundred headers.
+std::vector<std::string> warning_headers(std::span<const std::string> warnings);
 
 }  // namespace krake::server

@@ -106,9 +106,10 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   }
   if (auto allowed = still_allowed(request); !allowed)
     co_return refuse(plain_problem(http_status(allowed.error().code)));
-  // Text that is not UTF-8 is not JSON.
-  if (!json::valid_utf8(*body)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*body, kMaxBodyDepth);
+  const auto text = to_utf8(*std::move(body), charset_of(request.http.headers.get("Content-Type").value_or("")));
+  // Text that is not UTF-8 by now is not JSON.
+  if (!text || !json::valid_utf8(*text)) co_return refuse(plain_problem(415));
+  auto value = json::parse(*text, kMaxBodyDepth);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }

@@ -96,7 +96,8 @@ struct Change {
   LeaseId lease = 0;
 };
 // Everything that changed at one revision below the watched prefix: of one commit after the other what it did, in
-// operation order (puts, then removes).
+// operation order (puts, then removes). Nothing when the commit was about what the store keeps for itself: the revision
+// has passed.
 struct CommitEvent {
   Revision revision = 0;
   std::vector<Change> changes;

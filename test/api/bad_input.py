@@ -302,8 +302,12 @@ class Suite:
             reply = self.client.call("POST", APP.collection(), APP_TEXT.replace("NAME", name).replace("DATA", data))
             self.rows.row(f"{depth} deep", "taken and read back", short(repr(reply)),
                           reply.status == 200 and data.encode() in self.client.get(APP.path(name)).body)
-        for label, headers, text in [("an unknown charset", {"Content-Type": "application/json; charset=nonsense"}, body),
-                                     ("a bomb", {"Content-Encoding": "gzip"}, gzip.compress(b" " * 100_000_000)),
+        # A charset counts, whatever else the type says.
+        for charset, status in (("utf-8", 200), ("UTF-16", 200), ("utf-16le", 200), ("utf-16be", 200), ("latin-1", 200), ("us-ascii", 200), ("nonsense", 415)):
+            sent = json.dumps({"metadata": {"labels": {"charset": charset}}}).encode(charset if status == 200 else "utf-8")
+            reply = self.client.call("PATCH", ROLE.path("rich"), sent, {"Content-Type": f'text/plain; charset="{charset}"'})
+            self.rows.equal(f"charset {charset}: PATCH", status, reply.status)
+        for label, headers, text in [("a bomb", {"Content-Encoding": "gzip"}, gzip.compress(b" " * 100_000_000)),
                                      ("no gzip", {"Content-Encoding": "gzip"}, body)]:
             reply = self.client.call("PUT", ROLE.path("rich"), text, headers)
             self.rows.row(f"{label}: PUT", "any 4xx", reply, 400 <= reply.status < 500)

@@ -104,6 +104,9 @@ class Suite:
         return Server(self.processes, name, store=None, etcd=self.etcd_section, authorization="RBAC",
                       authentication={"strategy": {"static": {"enabled": True, "name": user}}}, **more)
 
+    def serve_all(self, name):
+        return Server(self.processes, name, store=None, etcd=self.etcd_section)
+
     def call(self, method, path, body=None):
         reply = self.client.call(method, path, body)
         return reply.status, reply.json()
@@ -307,6 +310,24 @@ class Suite:
             if entry.stray:
                 self.rows.equal(f"{entry.key}: {entry.note}: left alone", entry.bytes, now.get(entry.key))
 
+    def wiped(self):
+        """Upstream's tests delete all keys between two of them, under a server that runs: that is told like any other change."""
+        kind = next(kind for kind in KINDS if kind.kind == "Role")
+        client = Client(self.serve_all("wiped").port)
+        there = [item["metadata"]["name"] for item in client.get(kind.all()).json()["items"]]
+        with Watch(client.port, kind.all() + "?watch&heartbeat=0") as watch:
+            for name in ("first", "second", "third"):
+                self.etcd.call("deleterange", key=b"\0", range_end=b"\0")
+                reply = client.get(kind.all())
+                self.rows.equal("all keys deleted: the list", (200, []), (reply.status, reply.json().get("items")))
+                status = client.call("POST", kind.collection(None), kind.request(name)).status
+                told = [watch.event() for _ in range(len(there) + 1)]
+                told = [(event["type"], event["object"]["metadata"]["name"]) if isinstance(event, dict) else event for event in told]
+                self.rows.equal(f"all keys deleted: {name} is created", 200, status)
+                self.rows.equal("all keys deleted: the open watch tells", [*sorted(("DELETED", gone) for gone in there), ("ADDED", name)],
+                                [*sorted(told[:-1]), told[-1]])
+                there = [name]
+
     def untouched(self):
         """Reading writes nothing: what upstream wrote is there to the byte."""
         self.rows.equal("after reading, etcd", {entry.key: entry.bytes for entry in self.entries}, {key: value for key, value in self.etcd.all().items()
@@ -324,7 +345,7 @@ def run(binaries):
             cluster.start()
             suite = Suite(processes, cluster)
             for part in (suite.kinds, suite.lists, suite.reads, suite.numbers, suite.rights, suite.untouched, suite.updates, suite.deletions,
-                         suite.watches, suite.broken_values, suite.strays):
+                         suite.watches, suite.broken_values, suite.strays, suite.wiped):
                 part()
             print(f"{len(suite.entries)} keys, {len(suite.broken)} of them broken")
             return suite.rows.finish()

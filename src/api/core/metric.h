@@ -16,7 +16,9 @@ struct MetricSpecProvider {
 BOOST_DESCRIBE_STRUCT(MetricSpecProvider, (), (name, metric))
 
 struct MetricSpec {
-  std::vector<Integer> allowed_values;  // may be missing: upstream's last release does not know it
+  // Upstream's server wants it in each request; the client library it has released does not send it. So it may be
+  // missing: empty then. Answers always have it.
+  std::vector<Integer> allowed_values;
   double min = 0;
   double max = 0;
   MetricSpecProvider provider;

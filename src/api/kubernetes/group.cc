@@ -74,11 +74,12 @@ void register_kubernetes(Registry& registry) {
   application.on_delete = delete_application;
   application.newest_time = [](const Object& object) {
     const auto& status = object.as<Application>().status;
-    if (!status.scheduled || !status.kube_controller_triggered) {
-      return status.scheduled ? status.scheduled : status.kube_controller_triggered;
+    std::optional<DateTime> newest;
+    for (const auto& time : {status.scheduled, status.kube_controller_triggered}) {
+      // One without offset is of no clock that could be compared.
+      if (time && time->offset_minutes && (!newest || newest->wall() < time->wall())) newest = time;
     }
-    return status.scheduled->wall() > status.kube_controller_triggered->wall() ? status.scheduled
-                                                                               : status.kube_controller_triggered;
+    return newest;
   };
   application.subresources = {
       {.name = "binding",

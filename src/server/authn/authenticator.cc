@@ -24,6 +24,12 @@ std::unexpected<Problem> cannot_ask(std::string_view whom) {
   return try_later(503, fmt::format("503: {} cannot be asked about the token now; try again", whom));
 }
 
+// As upstream has it. No promise that another try helps.
+std::unexpected<Problem> not_understood(std::string_view whom) {
+  return std::unexpected(
+      Problem{.status = 500, .detail = fmt::format("500: {}'s answer about the token has no usable user name", whom)});
+}
+
 std::unexpected<Problem> too_many() { return try_later(429, plain_problem(429).detail); }
 std::unexpected<Problem> server_stops() { return try_later(503, "503: the server stops"); }
 
@@ -237,7 +243,9 @@ Awaitable<Authenticator::Verdict> Authenticator::judged(Question& question) {
       if (const auto* refused = std::get_if<Refused>(&judgement)) {
         if (!refusal) refusal = invalid_token(services_[i].kind, *refused);
       } else {
-        if (!outage) outage = cannot_ask(to_string(services_[i].kind)).error();
+        const auto whom = to_string(services_[i].kind);
+        const bool unexpected = std::get<Unusable>(judgement).unexpected;
+        if (!outage) outage = (unexpected ? not_understood(whom) : cannot_ask(whom)).error();
         break;
       }
     }
@@ -256,7 +264,7 @@ Awaitable<Judgement> Authenticator::ask_service(std::size_t index, std::string t
   // It cannot be sent at all: nobody has given it to anybody.
   if (answer.error().code == Code::invalid_argument)
     co_return Refused{.status = 400, .reason = std::string(status_phrase(400))};
-  co_return Unusable{answer.error().message};
+  co_return Unusable{.why = answer.error().message};
 }
 
 void Authenticator::report(Service& service, const Judgement& judgement) {
@@ -269,7 +277,7 @@ void Authenticator::report(Service& service, const Judgement& judgement) {
   const auto* unusable = std::get_if<Unusable>(&judgement);
   const bool before = std::exchange(service.failing, unusable != nullptr);
   if (unusable && !before) {
-    env_.log.warning("an identity service cannot be asked; its tokens are answered 503",
+    env_.log.warning("an identity service cannot be asked or not be understood; its tokens are answered 503 or 500",
                      {{"service", to_string(service.kind)}, {"why", unusable->why}});
   } else if (!unusable && before) {
     env_.log.info("the identity service answers again", {{"service", to_string(service.kind)}});

@@ -210,6 +210,10 @@ TEST(Authenticator, ProblemsAreThoseOfUpstream) {
   EXPECT_EQ(
       outage.body,
       R"({"type":"about:blank","status":503,"detail":"503: Keystone cannot be asked about the token now; try again"})");
+  dialer.at(kKeystone).answer = [](const auto&) { return FakeIdentity::reply(200, R"({"token":{}})", ""); };
+  const auto unexpected = t.call("GET", "/me", "", {{"Authorization", "good2"}});
+  EXPECT_EQ(unexpected.status, 500);
+  EXPECT_FALSE(unexpected.headers.get("Retry-After")) << "no promise";
 }
 
 // ---- what services answer
@@ -225,10 +229,11 @@ TEST(Authenticator, AnswersOfServicesAreJudged) {
   const auto add = [&](ServerReply r, std::string wanted) { cases.push_back({std::move(r), std::move(wanted)}); };
   add(reply(200, keystone_document("alice"), ""), "alice");
   add(reply(200, R"({"token":{"user":{"name":"only"}}})", ""), "only");
-  for (const char* body : {"", "<html>", "[]", "{}", "null", R"({"token":null})", R"({"token":{"user":"alice"}})",
-                           R"({"token":{"user":{"name":7}}})", R"({"token":{"user":{"name":""}}})",
-                           R"({"token":{"user":{"name":"a\nb"}}})", R"({"user":{"name":"alice"}})"})
-    add(reply(200, body, ""), outage);
+  for (const char* body : {"", "<html>", "{\"token\":"}) add(reply(200, body, ""), outage);
+  for (const char* body :
+       {"[]", "{}", "null", R"({"token":null})", R"({"token":{"user":"alice"}})", R"({"token":{"user":{"name":7}}})",
+        R"({"token":{"user":{"name":""}}})", R"({"token":{"user":{"name":"a\nb"}}})", R"({"user":{"name":"alice"}})"})
+    add(reply(200, body, ""), "500 500: Keystone's answer about the token has no usable user name");
   add(reply(200, "{\"a\":\"" + std::string(2'000'000, 'x') + "\"}", ""), outage);
   for (const int status : {301, 302, 307, 308, 429, 502, 503, 504}) add(reply(status, "", ""), outage);
   add(reply(404, "", "NOT FOUND"), "401 Invalid Keystone token (HTTP 404 NOT FOUND)");

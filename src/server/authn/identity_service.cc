@@ -32,13 +32,14 @@ bool cannot_judge(int status) {
 
 Judgement read_user(ServiceKind kind, const std::string& token, const std::string& body) {
   const auto document = json::parse(body);
-  if (!document) return Unusable{"its answer is not JSON"};
+  if (!document) return Unusable{.why = "its answer is not JSON"};  // of what stands before it
   const bool keystone = kind == ServiceKind::keystone;
   const auto user =
       keystone ? document->string_at({"token", "user", "name"}) : document->string_at({"preferred_username"});
   if (!access::usable_user_name(user)) {
-    return Unusable{
-        fmt::format("its answer has no usable user name in '{}'", keystone ? "token.user.name" : "preferred_username")};
+    return Unusable{.why = fmt::format("its answer has no usable user name in '{}'",
+                                       keystone ? "token.user.name" : "preferred_username"),
+                    .unexpected = true};
   }
   Accepted accepted{.user = std::string(user), .expires = std::nullopt};
   if (keystone) {
@@ -70,12 +71,11 @@ HttpRequest question(ServiceKind kind, std::string_view realm, const std::string
 Judgement judge(ServiceKind kind, const std::string& token, const HttpResponse& answer) {
   if (answer.status == 200) return read_user(kind, token, answer.body);
   if (answer.status >= 300 && answer.status < 400) {
-    return Unusable{fmt::format(
-        "it answers HTTP {}: redirects are not followed, so that no token goes elsewhere; configure the address it "
-        "leads to",
-        answer.status)};
+    return Unusable{.why = fmt::format("it answers HTTP {}: redirects are not followed, so that no token goes "
+                                       "elsewhere; configure the address it leads to",
+                                       answer.status)};
   }
-  if (cannot_judge(answer.status)) return Unusable{fmt::format("it answers HTTP {}", answer.status)};
+  if (cannot_judge(answer.status)) return Unusable{.why = fmt::format("it answers HTTP {}", answer.status)};
   return Refused{.status = answer.status, .reason = clean_reason(answer)};
 }
 

@@ -31,6 +31,8 @@ struct Refused {
 // It says nothing about the token: the service is not well, or is not what it is taken for.
 struct Unusable {
   std::string why;
+  bool unexpected =
+      false;  // it looked at the token, but what it says of it is not understood; later it would say the same
   bool operator==(const Unusable&) const = default;
 };
 using Judgement = std::variant<Accepted, Refused, Unusable>;

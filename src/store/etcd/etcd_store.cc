@@ -21,7 +21,8 @@ using etcd::Repeat;
 using etcd::WatchStream;
 namespace pb = ::etcdserverpb;
 
-// Not of a kind's: upstream's programs do not see them. The first is the store's own: lists and watches leave it out.
+// Not of a kind's: upstream's programs do not see them. The first is the store's own: lists leave it out, and watches
+// tell of its revisions alone.
 constexpr std::string_view kIdKey = "/krake/store_id";
 constexpr std::string_view kTickKey = "/krake/tick";
 constexpr std::string_view kOursPrefix = "/";
@@ -201,6 +202,7 @@ class Etcd final : public EtcdStore {
     const auto before = id();
     identity_ = std::move(identity);
     seen_ = 0;
+    marked_ = 0;
     connection_->log().warning("etcd: the data were replaced", {{"store_before", before}, {"store", id()}});
     for (const auto& weak : std::exchange(streams_, {})) {
       if (const auto stream = weak.lock()) stream->end({Code::compacted, replaced_error().message});
@@ -225,7 +227,7 @@ class Etcd final : public EtcdStore {
       if (!identity_) identity_ = Identity{response.header().cluster_id(), ""};
       co_return response.header().revision();
     }
-    if (!kv) co_return co_await leave_mark();
+    if (!kv) co_return co_await leave_mark(floor, response.header());
     Identity now{response.header().cluster_id(), kv->value()};
     if (!identity_) identity_ = now;
     if (now != *identity_) {
@@ -235,6 +237,7 @@ class Etcd final : public EtcdStore {
     const Revision revision = response.header().revision();
     if (revision >= floor) {
       seen_ = std::max(seen_, revision);
+      marked_ = std::max(marked_, revision);
       co_return revision;
     }
     connection_->log().error("etcd: revisions went back: it was set back to an older state; the store's id is renewed",
@@ -248,15 +251,37 @@ class Etcd final : public EtcdStore {
     co_return co_await refresh();
   }
 
-  // etcds that are set up alike have the same cluster id: what tells them apart is written with the first contact.
-  Awaitable<Result<Revision>> leave_mark() {
+  // etcds that are set up alike have the same cluster id: what tells them apart is written with the first contact. When
+  // it is gone later because somebody emptied etcd, it is put back: what was done there is history like all else, and
+  // watches go on. Without a proof of that these are other data.
+  Awaitable<Result<Revision>> leave_mark(Revision floor, pb::ResponseHeader header) {
+    Bytes mark = new_mark();
+    if (identity_ && header.cluster_id() == identity_->cluster && header.revision() >= floor) {
+      ASSIGN_OR_CO_RETURN(auto known, co_await mark_before());
+      if (known) mark = std::make_shared<const std::string>(*std::move(known));
+    }
     Txn txn;
     txn.guards.push_back(Guard::absent(std::string(kIdKey)));
-    txn.puts.push_back({std::string(kIdKey), new_mark()});
+    txn.puts.push_back({std::string(kIdKey), std::move(mark)});
     // Somebody else may be faster, or the answer get lost: the next question tells which mark there is.
     if (auto done = co_await commit_once(txn); !done && done.error().code != Code::timeout)
       co_return fail(done.error());
     co_return co_await refresh();
+  }
+
+  // The mark known so far, if the history there is now has it where it was seen last: it was deleted since.
+  Awaitable<Result<std::optional<std::string>>> mark_before() {
+    const std::string mark = identity_->mark;
+    if (marked_ == 0) co_return std::nullopt;
+    pb::RangeRequest request;
+    request.set_key(space_.to_etcd(kIdKey));
+    request.set_revision(marked_);
+    const auto past = co_await connection_->call<pb::KV>("Range", &pb::KV::Stub::PrepareAsyncRange, std::move(request));
+    // Forgotten, or not reached yet: it tells nothing.
+    if (!past && past.error().code != Code::compacted && past.error().code != Code::invalid_argument)
+      co_return fail(past.error());
+    if (!past || past->kvs_size() == 0 || past->kvs(0).value() != mark) co_return std::nullopt;
+    co_return mark;
   }
 
   Awaitable<Result<Listing>> list_once(const std::string& prefix, const ListOptions& options);
@@ -276,7 +301,8 @@ class Etcd final : public EtcdStore {
   bool partial_ = false;
   bool partial_told_ = false;
   std::optional<Identity> identity_;
-  Revision seen_ = 0;  // no linearizable answer may be older
+  Revision seen_ = 0;    // no linearizable answer may be older
+  Revision marked_ = 0;  // the newest one with the mark of identity_
   std::vector<std::weak_ptr<WatchStream>> streams_;
   // The watch of everything that current_of_prefix() goes by.
   std::weak_ptr<WatchStream> main_;

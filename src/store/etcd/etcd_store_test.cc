@@ -469,6 +469,55 @@ TEST(EtcdStore, ASnapshotPutBackIsNoticed) {
   EXPECT_NE(rig->store().id(), id) << "so that no revision of before is mistaken for one of now";
 }
 
+// What is done between two of upstream's tests, under a server that runs.
+TEST(EtcdStore, WhenAllKeysAreDeletedWatchesCommitsAndReadsGoOn) {
+  Site site;
+  auto one = site.rig();
+  auto two = site.rig();
+  const auto id = one->store().id();
+  auto mine = one->watch("", one->current());
+  auto theirs = two->watch("", two->current());
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    one->put("/k", "1");
+    two->put("/l", "2");
+    site.cluster->wipe();
+    auto& first = round % 2 == 0 ? one : two;
+    const auto current = first->current();
+    EXPECT_THAT(one->keys(""), ElementsAre());
+    EXPECT_THAT(two->keys(""), ElementsAre());
+    // Both reach the newest revision, though it is that of the mark, of which nothing is told.
+    EXPECT_THAT(mine.until(current), testing::IsSupersetOf({"/k=1", "/l=2", "-/k -/l"}));
+    EXPECT_THAT(theirs.until(current), testing::IsSupersetOf({"/k=1", "/l=2", "-/k -/l"}));
+    EXPECT_EQ(one->store().id(), id);
+    EXPECT_EQ(two->store().id(), id);
+  }
+  site.cluster->wipe();
+  EXPECT_GT(two->put("/k", "3"), 0) << "a commit before any read";
+  EXPECT_THAT(mine.until(one->current()), testing::Contains("/k=3"));
+}
+
+TEST(EtcdStore, DataThatNeverHadTheMarkAreOthersHoweverFarTheyAre) {
+  Site site;
+  site.cluster->ctl("put before x");
+  const auto snapshot = site.cluster->folder() + "/snapshot";
+  site.cluster->ctl("snapshot save " + snapshot);
+  auto rig = site.rig();
+  const auto id = rig->store().id();
+  const Revision last = rig->put("k", "v");
+  auto reader = rig->watch("", last);
+  site.cluster->kill(0);
+  site.cluster->replace_data(0, snapshot);
+  site.cluster->start(0);
+  site.cluster->wait_ready();
+  for (Revision i = 0; i <= last; ++i) site.cluster->ctl("put filler x");
+  EXPECT_FALSE(rig->run(rig->store().current())) << "says so once";
+  EXPECT_NE(reader.error().message, "");
+  EXPECT_GT(rig->current(), last);
+  EXPECT_NE(rig->store().id(), id);
+  EXPECT_FALSE(rig->get("k"));
+}
+
 // It waits for the index of the log-in that a token names, and is long to reach it: it never says that the token is
 // void.
 TEST(EtcdStore, ASnapshotPutBackIsNoticedAlsoByWhoHasLoggedIn) {

@@ -160,8 +160,9 @@ void WatchStream::take_events(pb::WatchResponse& response) {
   for (auto& event : *response.mutable_events()) {
     auto& kv = *event.mutable_kv();
     const Revision revision = kv.mod_revision();
-    if (revision <= after_ || kv.key() == range_.hidden) continue;
+    if (revision <= after_) continue;
     if (partial_.empty() || partial_.back().revision != revision) partial_.push_back({revision, {}});
+    if (kv.key() == range_.hidden) continue;
     auto& change = partial_.back().changes.emplace_back();
     change.key = std::move(*kv.mutable_key());
     change.key.erase(0, range_.strip);

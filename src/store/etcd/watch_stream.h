@@ -17,7 +17,7 @@ struct WatchRange {
   std::string first;  // as etcd has them, prefix included
   std::string end;
   std::size_t strip = 0;  // bytes to take off each key
-  std::string hidden;     // of this key nothing is told
+  std::string hidden;     // of this key only the revisions are told
 };
 
 class WatchStream final : public Operation, public InFlight, public std::enable_shared_from_this<WatchStream> {
