@@ -81,7 +81,8 @@ std::expected<std::optional<Revision>, Problem> ApiServer::wanted_revision(const
   return revision;
 }
 
-Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, std::size_t more) {
+Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, json::Numbers numbers,
+                                                                    std::size_t more) {
   const std::size_t limit = options_.body_limit + more;
   // What the sender announces is taken from a common budget before a byte of it is read.
   std::size_t announced = limit;
@@ -108,7 +109,7 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
     co_return refuse(plain_problem(http_status(allowed.error().code)));
   // Text that is not UTF-8 is not JSON.
   if (!json::valid_utf8(*body)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*body, kMaxBodyDepth);
+  auto value = json::parse(*body, kMaxBodyDepth, numbers);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }
@@ -264,7 +265,8 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   // An object may have grown beyond the limit of bodies by its status: what was read can be written back.
   const auto present = load(request);
   const std::size_t size = present ? present->bytes->size() : 0;
-  auto body = co_await read_body(request, size > options_.body_limit ? size + 65536 - options_.body_limit : 0);
+  auto body = co_await read_body(request, json::Numbers::any,
+                                 size > options_.body_limit ? size + 65536 - options_.body_limit : 0);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
@@ -289,7 +291,7 @@ Awaitable<Answer> ApiServer::update(Request& request) {
 Awaitable<Answer> ApiServer::patch(Request& request) {
   const Kind& kind = *request.route.kind;
   const bool on_status = request.route.operation == Operation::patch_status;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   if (!body->is_object()) {
     FieldErrors errors;
@@ -360,7 +362,7 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
 
 Awaitable<Answer> ApiServer::status(Request& request) {
   const Kind& kind = *request.route.kind;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
