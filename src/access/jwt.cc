@@ -30,7 +30,7 @@ std::optional<Wall> time_of(const json::Value& value) {
 std::optional<json::Value> decode_part(std::string_view part) {
   const auto text = base64url_decode(part);
   if (!text || !json::valid_utf8(*text)) return std::nullopt;
-  auto value = json::parse(*text, kMaxDepth);
+  auto value = json::parse(*text, kMaxDepth, json::Numbers::finite);
   if (!value || !value->is_object()) return std::nullopt;
   return std::move(*value);
 }

@@ -282,7 +282,7 @@ Result<Keys> parse_jwks(std::string_view text) {
     return fail(Code::invalid_argument, fmt::format("not a usable JWK set: {}", what));
   };
   if (text.size() > kMaxJwks) return bad(fmt::format("{} bytes, at most {} are read", text.size(), kMaxJwks));
-  const auto document = json::parse(text, 16);
+  const auto document = json::parse(text, 16, json::Numbers::finite);
   if (!document) return bad("not JSON");
   const auto* entries = document->at_path({"keys"});
   if (!entries || !entries->is_array()) return bad("no array 'keys'");

@@ -202,11 +202,81 @@ bool equal(const Value& a, const Value& b) {
   return b.is_null();
 }
 
+// ---- text
+
+namespace {
+
+// The length of the UTF-8 sequence at text[i], 0 when it is not one; `point` gets the code point.
+std::size_t decode_utf8(std::string_view text, std::size_t i, std::uint32_t& point) {
+  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
+  const unsigned first = byte(i);
+  const auto tail = [&](std::size_t k) { return (byte(k) & 0xc0) == 0x80; };
+  if (first < 0x80) return point = first, 1;
+  if (first >= 0xc2 && first < 0xe0 && tail(i + 1)) return point = (first & 0x1f) << 6 | (byte(i + 1) & 0x3f), 2;
+  if (first >= 0xe0 && first < 0xf0 && tail(i + 1) && tail(i + 2)) {
+    point = (first & 0x0f) << 12 | (byte(i + 1) & 0x3f) << 6 | (byte(i + 2) & 0x3f);
+    return point >= 0x800 && (point < 0xd800 || point > 0xdfff) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first < 0xf5 && tail(i + 1) && tail(i + 2) && tail(i + 3)) {
+    point = (first & 0x07) << 18 | (byte(i + 1) & 0x3f) << 12 | (byte(i + 2) & 0x3f) << 6 | (byte(i + 3) & 0x3f);
+    return point >= 0x10000 && point <= 0x10ffff ? 4 : 0;
+  }
+  return 0;
+}
+
+constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
+constexpr std::size_t kSurrogateSize = 3;
+
+bool is_surrogate(std::uint32_t point) { return point >= 0xd800 && point <= 0xdfff; }
+bool is_high_surrogate(std::uint32_t point) { return point >= 0xd800 && point <= 0xdbff; }
+bool is_low_surrogate(std::uint32_t point) { return point >= 0xdc00 && point <= 0xdfff; }
+
+void append_surrogate(std::uint32_t point, std::string& out) {
+  out += static_cast<char>(0xe0 | point >> 12);
+  out += static_cast<char>(0x80 | (point >> 6 & 0x3f));
+  out += static_cast<char>(0x80 | (point & 0x3f));
+}
+
+// The half of a surrogate pair at text[i], as append_surrogate() writes it; 0 when there is none.
+std::uint32_t surrogate_at(std::string_view text, std::size_t i) {
+  if (i + kSurrogateSize > text.size()) return 0;
+  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
+  if (byte(i) != 0xed || byte(i + 1) < 0xa0 || byte(i + 1) > 0xbf || (byte(i + 2) & 0xc0) != 0x80) return 0;
+  return 0xd000U | (byte(i + 1) & 0x3fU) << 6 | (byte(i + 2) & 0x3fU);
+}
+
+// What stands for text[i], where no UTF-8 begins; gives how many bytes that was.
+std::size_t append_invalid(std::string_view text, std::size_t i, bool ascii, std::string& out) {
+  if (const auto half = surrogate_at(text, i); half != 0) {
+    fmt::format_to(std::back_inserter(out), "\\u{:04x}", half);
+    return kSurrogateSize;
+  }
+  out += ascii ? std::string_view("\\ufffd") : kReplacement;
+  return 1;
+}
+
+}  // namespace
+
+std::string to_utf8(std::string_view text) {
+  if (valid_utf8(text)) return std::string(text);
+  std::string out;
+  std::uint32_t point = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = decode_utf8(text, i, point);
+    out.append(text, i, length);
+    i += length == 0 ? append_invalid(text, i, false, out) : length;
+  }
+  return out;
+}
+
 // ---- parsing
 
 namespace {
 
 namespace bj = boost::json;
+
+// Begins the text of a string that stands for a number Boost.JSON does not know. No JSON has this byte.
+constexpr char kHidden = '\xff';
 
 // Builds Values from SAX events. Boost.JSON hands numbers over as text pieces followed by a converted value; we keep
 // the text.
@@ -258,16 +328,21 @@ struct Builder {
   bool on_key_part(bj::string_view part, std::size_t, bj::error_code&) {
     return text.append(part.data(), part.size()), true;
   }
-  bool on_key(bj::string_view part, std::size_t, bj::error_code&) {
+  bool on_key(bj::string_view part, std::size_t, bj::error_code& ec) {
     text.append(part.data(), part.size());
+    if (text.starts_with(kHidden)) {
+      ec = bj::error::syntax;
+      return false;
+    }
     stack.back().key = take();
     return true;
   }
   bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) {
     return text.append(part.data(), part.size()), true;
   }
-  bool on_string(bj::string_view part, std::size_t, bj::error_code&) {
+  bool on_string(bj::string_view part, std::size_t, bj::error_code& ec) {
     text.append(part.data(), part.size());
+    if (text.starts_with(kHidden)) return text.erase(0, 1), number("", ec);
     emit(take());
     return true;
   }
@@ -291,44 +366,144 @@ struct Builder {
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 };
 
-}  // namespace
+// Makes of what Python reads and Boost.JSON does not what it reads: half a surrogate pair, escaped, becomes bytes, and
+// a number it does not know a string that begins with kHidden. What is wrong stays wrong.
+class Rewriter {
+ public:
+  Rewriter(std::string_view text, Numbers numbers) : text_(text), numbers_(numbers) {}
+  // Nothing when there is nothing of the kind.
+  std::optional<std::string> run() {
+    while (at_ < text_.size()) in_string_ ? inside() : outside();
+    return changed_ ? std::optional(std::move(out_)) : std::nullopt;
+  }
 
-Result<Value> parse(std::string_view text, std::size_t max_depth) {
+ private:
+  static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+  void copy(std::size_t count) {
+    count = std::min(count, text_.size() - at_);
+    out_.append(text_, at_, count);
+    at_ += count;
+  }
+  void hide(std::size_t count) {
+    out_ += '"';
+    out_ += kHidden;
+    copy(count);
+    out_ += '"';
+    changed_ = true;
+  }
+
+  void outside() {
+    const char c = text_[at_];
+    if (c == '"') {
+      in_string_ = true;
+      return copy(1);
+    }
+    if (numbers_ == Numbers::any) {
+      for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
+        if (text_.substr(at_).starts_with(word)) return hide(word.size());
+      }
+    }
+    if (c == '-' || is_digit(c)) return number();
+    copy(1);
+  }
+  // An exponent of many digits is more than Boost.JSON counts to.
+  void number() {
+    constexpr std::ptrdiff_t kMany = 9;
+    const auto rest = text_.substr(at_);
+    const auto digits = [](auto& it, auto end) {
+      const auto begin = it;
+      while (it != end && is_digit(*it)) ++it;
+      return it - begin;
+    };
+    auto it = rest.begin();
+    if (*it == '-') ++it;
+    const bool zero = it != rest.end() && *it == '0';
+    const auto whole = digits(it, rest.end());
+    bool well_formed = whole == 1 || (whole > 1 && !zero);
+    if (it != rest.end() && *it == '.') well_formed = digits(++it, rest.end()) > 0 && well_formed;
+    std::ptrdiff_t exponent = 0;
+    if (it != rest.end() && (*it == 'e' || *it == 'E')) {
+      ++it;
+      if (it != rest.end() && (*it == '+' || *it == '-')) ++it;
+      exponent = digits(it, rest.end());
+    }
+    const auto size = static_cast<std::size_t>(it - rest.begin());
+    well_formed&& exponent >= kMany ? hide(size) : copy(size);
+  }
+
+  void inside() {
+    const auto special = text_.find_first_of("\"\\", at_);
+    copy(special - at_);  // or the rest
+    if (at_ == text_.size()) return;
+    if (text_[at_] == '"') {
+      in_string_ = false;
+      return copy(1);
+    }
+    const auto unit = escaped_unit(at_);
+    if (!unit) return copy(2);
+    const auto next = is_high_surrogate(*unit) ? escaped_unit(at_ + kEscape) : std::nullopt;
+    if (next && is_low_surrogate(*next)) return copy(2 * kEscape);
+    if (!is_surrogate(*unit)) return copy(kEscape);
+    append_surrogate(*unit, out_);
+    at_ += kEscape;
+    changed_ = true;
+  }
+  // Of \uXXXX at `at`.
+  std::optional<std::uint32_t> escaped_unit(std::size_t at) const {
+    if (at + kEscape > text_.size() || text_[at] != '\\' || text_[at + 1] != 'u') return std::nullopt;
+    std::uint32_t unit = 0;
+    const auto* end = text_.data() + at + kEscape;
+    const auto [stop, ec] = std::from_chars(text_.data() + at + 2, end, unit, 16);
+    return ec == std::errc() && stop == end ? std::optional(unit) : std::nullopt;
+  }
+
+  static constexpr std::size_t kEscape = 6;
+  std::string_view text_;
+  Numbers numbers_;
+  std::size_t at_ = 0;
+  bool in_string_ = false;
+  bool changed_ = false;
+  std::string out_;
+};
+
+struct Attempt {
+  Result<Value> value;
+  bool final;  // no other reading of the text can succeed
+};
+
+Attempt parse_once(std::string_view text, std::size_t max_depth, bool rewritten) {
   bj::parse_options options;
   options.max_depth = max_depth;
+  options.allow_invalid_utf8 = rewritten;
   bj::basic_parser<Builder> parser(options);
   bj::error_code ec;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec && used < text.size()) ec = bj::error::extra_data;
   if (parser.handler().number_too_long) {
-    return fail(Code::unsupported_media,
-                fmt::format("number too long: at most {} digits, near byte {}", kMaxNumberSize, used));
+    return {fail(Code::unsupported_media,
+                 fmt::format("number too long: at most {} digits, near byte {}", kMaxNumberSize, used)),
+            true};
   }
-  if (ec) return fail(Code::unsupported_media, fmt::format("not JSON: {} near byte {}", ec.message(), used));
-  return std::move(parser.handler().result);
+  if (ec) {
+    return {fail(Code::unsupported_media, fmt::format("not JSON: {} near byte {}", ec.message(), used)),
+            ec == bj::error::too_deep};
+  }
+  return {std::move(parser.handler().result), true};
+}
+
+}  // namespace
+
+Result<Value> parse(std::string_view text, std::size_t max_depth, Numbers numbers) {
+  auto plain = parse_once(text, max_depth, false);
+  // The second reading does not look at UTF-8 any more.
+  if (plain.final || !valid_utf8(text)) return std::move(plain.value);
+  const auto rewritten = Rewriter(text, numbers).run();
+  return rewritten ? parse_once(*rewritten, max_depth, true).value : std::move(plain.value);
 }
 
 // ---- printing
 
 namespace {
-
-// The length of the UTF-8 sequence at text[i], 0 when it is not one; `point` gets the code point.
-std::size_t decode_utf8(std::string_view text, std::size_t i, std::uint32_t& point) {
-  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
-  const unsigned first = byte(i);
-  const auto tail = [&](std::size_t k) { return (byte(k) & 0xc0) == 0x80; };
-  if (first < 0x80) return point = first, 1;
-  if (first >= 0xc2 && first < 0xe0 && tail(i + 1)) return point = (first & 0x1f) << 6 | (byte(i + 1) & 0x3f), 2;
-  if (first >= 0xe0 && first < 0xf0 && tail(i + 1) && tail(i + 2)) {
-    point = (first & 0x0f) << 12 | (byte(i + 1) & 0x3f) << 6 | (byte(i + 2) & 0x3f);
-    return point >= 0x800 && (point < 0xd800 || point > 0xdfff) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first < 0xf5 && tail(i + 1) && tail(i + 2) && tail(i + 3)) {
-    point = (first & 0x07) << 18 | (byte(i + 1) & 0x3f) << 12 | (byte(i + 2) & 0x3f) << 6 | (byte(i + 3) & 0x3f);
-    return point >= 0x10000 && point <= 0x10ffff ? 4 : 0;
-  }
-  return 0;
-}
 
 bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
@@ -375,16 +550,11 @@ void print_escaped(std::string_view text, std::string& out, bool ascii) {
       default:
         break;
     }
-    std::uint32_t point = 0xfffd;
-    std::size_t length = decode_utf8(text, i, point);
+    std::uint32_t point = 0;
+    const std::size_t length = decode_utf8(text, i, point);
     if (length == 0) {
-      point = 0xfffd;
-      length = 1;
-      if (!ascii) {
-        out += "\xef\xbf\xbd";
-        i += length;
-        continue;
-      }
+      i += append_invalid(text, i, ascii, out);
+      continue;
     }
     if (point < 0x20 || point == 0x7f || ascii) {
       if (point >= 0x10000) {

@@ -1,5 +1,7 @@
 // JSON values that lose nothing: numbers keep their text, objects keep their key order, a repeated key takes its last
-// value. Parsing is by Boost.JSON's SAX parser; limits: depth 256. Printing is compact, UTF-8.
+// value. What Python's json module reads and writes is read, too: halves of surrogate pairs ("\ud83d"), which a text
+// holds as the three bytes UTF-8 would have for them and which are printed as the escape they were; and NaN, Infinity
+// and -Infinity. Parsing is by Boost.JSON's SAX parser. Printing is compact, UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +20,13 @@ namespace krake::json {
 class Value;
 using Array = std::vector<Value>;
 
-// A number as written. Compare with same_number(), which knows that 1.0 and 1e0 are the same double.
+// A number as written, also NaN, Infinity and -Infinity. Compare with same_number(), which knows that 1.0 and 1e0 are
+// the same double.
 struct Number {
   std::string text = "0";
-  bool is_integer() const { return text.find_first_of(".eE") == std::string::npos; }
+  bool is_integer() const { return text.find_first_of(".eEIN") == std::string::npos; }
   std::optional<std::int64_t> as_int64() const;  // only for integers that fit
-  double as_double() const;                      // nearest; may be infinite
+  double as_double() const;                      // nearest; may be infinite, or NaN
   bool operator==(const Number&) const = default;
 };
 
@@ -111,19 +114,25 @@ bool equal(const Object& a, const Object& b);
 inline bool operator==(const Object& a, const Object& b) { return equal(a, b); }
 bool same_number(const Number& a, const Number& b);
 
-inline constexpr std::size_t kMaxDepth = 256;
+// What Python reads (its own limit is a little below 1000) with what lists and events add. Whatever goes through a
+// value recursively may use some hundred bytes of stack for each level: a twentieth of what a thread has.
+inline constexpr std::size_t kMaxDepth = 1024;
 // Characters of a number without its sign. Python's integers print and read no more digits: longer ones would stop
 // every Python client.
 inline constexpr std::size_t kMaxNumberSize = 4300;
+enum class Numbers { finite, any };  // `finite`: the words NaN, Infinity and -Infinity are no JSON
 // Code::unsupported_media with position and cause when `text` is not one JSON value.
-Result<Value> parse(std::string_view text, std::size_t max_depth = kMaxDepth);
+Result<Value> parse(std::string_view text, std::size_t max_depth = kMaxDepth, Numbers numbers = Numbers::any);
 
 void print_to(const Value& value, std::string& out);
 std::string print(const Value& value);
 // Two-space indent, keys sorted, non-ASCII escaped: what `krakectl -o json` shows.
 std::string print_pretty(const Value& value);
-void print_string_to(std::string_view text, std::string& out);  // with quotes; invalid UTF-8 becomes U+FFFD
-std::string print_double(double d);                             // Python's repr: 1.0, 0.1, 1e+30
+// With quotes; half a surrogate pair becomes its escape, what else is no UTF-8 becomes U+FFFD.
+void print_string_to(std::string_view text, std::string& out);
+// `text` for those who can do with UTF-8 only: half a surrogate pair as \uXXXX, what else is none as U+FFFD.
+std::string to_utf8(std::string_view text);
+std::string print_double(double d);  // Python's repr: 1.0, 0.1, 1e+30
 bool valid_utf8(std::string_view text);
 
 // RFC 7386.

@@ -1,6 +1,9 @@
 #include "base/json.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "base/random.h"
 
@@ -35,6 +38,105 @@ TEST(Json, RefusesWhatIsNotOneValue) {
     const auto value = parse(text);
     ASSERT_FALSE(value) << text;
     EXPECT_EQ(value.error().code, Code::unsupported_media);
+  }
+}
+
+// What Python's json module reads and writes, and the standard or Boost.JSON does not have.
+TEST(Json, KeepsWhatPythonWrites) {
+  const char* texts[] = {
+      R"("\ud83d")",
+      R"("\udc19")",
+      R"("a\ud83d\ud83d!\udc19\udc19")",
+      R"({"\ud83d":{"\udc19":["\udbff\ue000"]}})",
+      "NaN",
+      "[NaN,Infinity,-Infinity]",
+      R"({"a":NaN,"b":"NaN","c":["Infinity",-1]})",
+      "1e99999999999",
+      "[-1.5E+2147483648,1e-2147483648,0e99999999999]",
+      R"(["\"NaN\\",NaN,"\ud83d"])",
+  };
+  for (const auto* text : texts) {
+    const auto value = parse(text);
+    ASSERT_TRUE(value) << text << value.error().message;
+    const auto printed = print(*value);
+    EXPECT_TRUE(valid_utf8(printed)) << text;
+    EXPECT_EQ(parse(printed).value(), *value) << text;
+    EXPECT_EQ(parse(print_pretty(*value)).value(), *value) << text;
+    if (!std::string_view(text).contains("ue000")) {
+      EXPECT_EQ(printed, text);
+    }
+  }
+  EXPECT_EQ(print(*parse(R"("\uD83D\uDC19\uD83D")")), "\"\xF0\x9F\x90\x99\\ud83d\"") << "pairs are pairs";
+  EXPECT_EQ(print(*parse(R"(["\u0041\\ud83d",NaN])")), R"(["A\\ud83d",NaN])") << "an escaped backslash begins nothing";
+  const std::string padding(5000, 'x');
+  EXPECT_EQ(print(*parse(fmt::format(R"("\n{0}\ud83d{0}")", padding))), fmt::format(R"("\n{0}\ud83d{0}")", padding));
+}
+
+TEST(Json, SpecialNumbersAreNumbers) {
+  const auto values = *parse("[NaN,Infinity,-Infinity,1e99999999999,1e-99999999999]");
+  const auto number = [&](std::size_t i) { return *values.if_array()->at(i).if_number(); };
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_FALSE(number(i).is_integer()) << i;
+    EXPECT_FALSE(number(i).as_int64()) << i;
+  }
+  EXPECT_TRUE(std::isnan(number(0).as_double()));
+  EXPECT_EQ(number(1).as_double(), HUGE_VAL);
+  EXPECT_EQ(number(2).as_double(), -HUGE_VAL);
+  EXPECT_EQ(number(3).as_double(), HUGE_VAL);
+  EXPECT_EQ(number(4).as_double(), 0);
+  EXPECT_TRUE(same_number(number(0), number(0)));
+}
+
+TEST(Json, WhatPythonDoesNotReadIsRefused) {
+  for (const auto* text : {"{NaN:1}",
+                           "-NaN",
+                           "+Infinity",
+                           "nan",
+                           "NaNs",
+                           "1NaN",
+                           "NaN1",
+                           "NaN NaN",
+                           "[NaN,]",
+                           "[NaN",
+                           "{\"a\":NaN,}",
+                           "01e99999999999",
+                           "1.e99999999999",
+                           "-e99999999999",
+                           "1e99999999999x",
+                           R"("\ud83)",
+                           R"("\ud83")",
+                           R"("\ud83g")",
+                           R"("\ud83d)",
+                           R"("\ud83d\u12")",
+                           "\"\xED\xA0\xBD\"",
+                           "[NaN,\"\xED\xA0\xBD\"]",
+                           "[NaN,\"\xFF\"]",
+                           "[\"\\ud83d\",\"\xFFNaN\"]"}) {
+    const auto value = parse(text);
+    ASSERT_FALSE(value) << text;
+    EXPECT_EQ(value.error().code, Code::unsupported_media);
+  }
+  for (const auto* text : {"NaN", "[Infinity]", "[-Infinity]", R"(["\ud83d",NaN])"})
+    EXPECT_FALSE(parse(text, kMaxDepth, Numbers::finite)) << text;
+  for (const auto* text : {R"("\ud83d")", "1e99999999999", R"("NaN\ud83d")"})
+    EXPECT_TRUE(parse(text, kMaxDepth, Numbers::finite)) << text;
+  const std::string digits(kMaxNumberSize, '1');
+  EXPECT_FALSE(parse("1." + digits + "e99999999999"));
+  EXPECT_FALSE(parse("[NaN," + digits + "1]"));
+}
+
+TEST(Json, TextForOthersIsUtf8) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"", ""},
+      {"\xC3\xA4", "\xC3\xA4"},
+      {"a\xED\xA0\xBD\xC3\xA4", "a\\ud83d\xC3\xA4"},
+      {"\xED\xB0\x99\xED\xA0", "\\udc19\xEF\xBF\xBD\xEF\xBF\xBD"},
+      {"\xFF", "\xEF\xBF\xBD"},
+      {"\xED\x9F\xBF", "\xED\x9F\xBF"},
+  };
+  for (const auto& [text, wanted] : cases) {
+    EXPECT_EQ(to_utf8(text), wanted);
+    EXPECT_TRUE(valid_utf8(to_utf8(text)));
   }
 }
 
@@ -91,6 +193,23 @@ TEST(Json, DepthIsBounded) {
   EXPECT_TRUE(parse(std::string(fine, '[') + std::string(fine, ']')));
   EXPECT_FALSE(parse(std::string(10'000, '[') + std::string(10'000, ']')));
   EXPECT_FALSE(parse(std::string(1'000'000, '[')));
+  EXPECT_FALSE(parse("[NaN," + std::string(10'000, '[') + std::string(10'000, ']') + "]"));
+}
+
+// The deepest value goes through all that works on values, on the stack a thread has.
+TEST(Json, TheDeepestValueIsHandled) {
+  std::string text = "1";
+  for (std::size_t i = 0; i + 2 <= kMaxDepth; i += 2) text = R"([{"a":)" + text + "}]";
+  auto value = *parse(text);
+  EXPECT_EQ(print(value), text);
+  EXPECT_EQ(*parse(print_pretty(value)), value);
+  auto other = value;
+  merge_patch(other, value);
+  EXPECT_EQ(other, value);
+  std::string patch = "1";
+  for (std::size_t i = 1; i < kMaxDepth; ++i) patch = R"({"a":)" + patch + "}";
+  merge_patch(other, *parse(patch));
+  EXPECT_EQ(print(other), patch);
 }
 
 TEST(Json, NumbersHaveAsManyDigitsAsPythonReads) {

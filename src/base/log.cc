@@ -7,6 +7,7 @@
 
 #include <mutex>
 
+#include "base/json.h"
 #include "base/log_file.h"
 
 namespace krake {
@@ -28,7 +29,8 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::off;
 }
 
-void append_json_string(std::string& out, std::string_view text) {
+void append_json_string(std::string& out, std::string_view given) {
+  const std::string text = json::to_utf8(given);
   out += '"';
   for (const char c : text) {
     if (c == '"' || c == '\\') {
@@ -46,7 +48,7 @@ void append_json_string(std::string& out, std::string_view text) {
 void append_text(std::string& out, std::string_view text) {
   const bool plain = !text.empty() && text.find_first_of(" \"=\n\t\r") == std::string_view::npos;
   if (plain) {
-    out += text;
+    out += json::to_utf8(text);
   } else {
     append_json_string(out, text);
   }

@@ -60,7 +60,7 @@ class Reader {
     TRY(config.endpoint.insecure_skip_verify, boolean("insecure_skip_verify"));
     if (const auto* timeout = document_.at_path({"timeout"}); timeout && !timeout->is_null()) {
       const auto* number = timeout->if_number();
-      if (!number || number->as_double() <= 0 || number->as_double() > 86'400)
+      if (!number || !(number->as_double() > 0 && number->as_double() <= 86'400))
         return bad("timeout", "want seconds, more than 0, at most 86400");
       config.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(number->as_double() * 1000));
     }

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <string_view>
 
+#include "base/json.h"
+
 namespace krake::cli {
 
 namespace {
@@ -127,7 +129,7 @@ void clean(std::vector<Cells>& rows) {
 }  // namespace
 
 std::string printable(std::string_view text) {
-  std::string out(text);
+  std::string out = json::to_utf8(text);
   for (std::size_t i = 0; i < out.size(); ++i) {
     const auto c = static_cast<unsigned char>(out[i]);
     if ((c < 0x20 && c != '\n') || c == 0x7f) out[i] = c == '\t' ? ' ' : '?';

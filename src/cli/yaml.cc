@@ -429,6 +429,7 @@ bool needs_quotes(std::string_view text) {
 }
 
 bool fits_literal_block(std::string_view text) {
+  if (!json::valid_utf8(text)) return false;
   if (!text.contains('\n') || text.front() == ' ' || text.front() == '\n' || text.back() != '\n' ||
       text.ends_with("\n\n"))
     return false;

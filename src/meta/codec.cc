@@ -94,6 +94,7 @@ bool decode_integer(const json::Value& in, Integer& out, FieldErrors& errors) {
     if (number->is_integer()) return out = Integer::from_digits(number->text), true;
     const double value = number->as_double();
     if (std::isinf(value)) return errors.add("Number too large."), false;
+    if (std::isnan(value)) return errors.add("Not a valid integer."), false;
     return out = truncated(value), true;
   }
   if (const auto* text = in.if_string()) {

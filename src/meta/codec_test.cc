@@ -71,7 +71,17 @@ TEST(Codec, CoercesAsTheContractSays) {
   for (const auto* bad : {"true", R"("5.0")", R"("1e3")", R"("")", R"("0x1")", "[]", "{}", R"("1__0")", R"("_1")"}) {
     EXPECT_EQ(error(fmt::format(R"({{"name":"x","count":{}}})", bad)), "{'count': ['Not a valid integer.']}") << bad;
   }
-  EXPECT_EQ(error(R"({"name":"x","count":1e400})"), "{'count': ['Number too large.']}");
+  for (const std::string_view number : {"1e400", "1e99999999999", "-1e99999999999", "Infinity", "-Infinity"}) {
+    EXPECT_EQ(error(fmt::format(R"({{"name":"x","count":{}}})", number)), "{'count': ['Number too large.']}") << number;
+  }
+  EXPECT_EQ(error(R"({"name":"x","count":NaN})"), "{'count': ['Not a valid integer.']}");
+  for (const std::string_view number : {"1e99999999999", "NaN", "Infinity", "-Infinity"}) {
+    EXPECT_EQ(error(fmt::format(R"({{"name":"x","weight":{}}})", number)),
+              "{'weight': ['Special numeric values (nan or infinity) are not permitted.']}")
+        << number;
+  }
+  EXPECT_EQ(error(R"({"name":"x","map":{"\ud83d":"\udc19"}})"),
+            R"({'map': {'\ud83d': {'value': ['Not a valid number.']}}})");
   EXPECT_EQ(load(R"({"name":"x","weight":"1e3"})")->weight, 1000);
   EXPECT_EQ(error(R"({"name":"x","weight":1e400})"),
             "{'weight': ['Special numeric values (nan or infinity) are not permitted.']}");

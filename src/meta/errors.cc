@@ -109,14 +109,11 @@ std::vector<std::pair<std::string, std::string>> FieldErrors::flatten() const {
 std::string FieldErrors::render() const {
   FieldErrors copy = *this;
   copy.prune();
-  std::string out;
-  if (copy.children_.empty() && !copy.messages_.empty()) {
-    out = "{'_schema': ";
-    copy.render_to(out);
-    return out + "}";
-  }
+  const bool alone = copy.children_.empty() && !copy.messages_.empty();
+  std::string out = alone ? "{'_schema': " : "";
   copy.render_to(out);
-  return out;
+  if (alone) out += '}';
+  return json::to_utf8(out);  // names and values of the body may hold half a surrogate pair
 }
 
 }  // namespace krake

@@ -49,8 +49,9 @@ struct ServerOptions {
   AuditOptions audit;
 };
 
-// Of a request body. Lists, events and stored values nest it deeper; all of them stay below json::kMaxDepth.
-inline constexpr std::size_t kMaxBodyDepth = 220;
+// Of a request body: what was read, whoever wrote it to the store, can be written back (upstream's parser ends a little
+// below 1000). Lists and events nest it deeper; all of them stay below json::kMaxDepth.
+inline constexpr std::size_t kMaxBodyDepth = 980;
 
 // Raised by handlers to end a request with a problem.
 using Answer = std::expected<ServerReply, Problem>;
@@ -142,8 +143,11 @@ class ApiServer {
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
   Awaitable<void> shown(Revision revision);
-  // `more`: how much the body may exceed the ordinary limit.
-  Awaitable<std::expected<json::Value, Problem>> read_body(Request& request, std::size_t more = 0);
+  // `numbers`: any where an object that is there is written back, since upstream may have stored NaN in it; what begins
+  // with us has none. `more`: how much the body may exceed the ordinary limit.
+  Awaitable<std::expected<json::Value, Problem>> read_body(Request& request,
+                                                           json::Numbers numbers = json::Numbers::finite,
+                                                           std::size_t more = 0);
   // Roles may have changed while the request waited for its sender or for others: then the question is asked again.
   Status still_allowed(Request& request) const;
   std::expected<std::optional<Revision>, Problem> wanted_revision(const Request& request) const;

@@ -11,8 +11,8 @@ namespace krake::server {
 
 namespace {
 
-// Lists and events add two levels and must stay below json::kMaxDepth.
-constexpr std::size_t kMaxStoredDepth = 240;
+// More than upstream can write. Lists and events add two levels and must stay below json::kMaxDepth.
+constexpr std::size_t kMaxStoredDepth = 1000;
 
 // {"api":"core","kind":"Role","metadata":{  -- after which resource_version is spliced in.
 std::string head_of(const Kind& kind) {

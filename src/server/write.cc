@@ -81,7 +81,8 @@ std::expected<std::optional<Revision>, Problem> ApiServer::wanted_revision(const
   return revision;
 }
 
-Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, std::size_t more) {
+Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, json::Numbers numbers,
+                                                                    std::size_t more) {
   const std::size_t limit = options_.body_limit + more;
   // What the sender announces is taken from a common budget before a byte of it is read.
   std::size_t announced = limit;
@@ -109,7 +110,7 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   const auto text = to_utf8(*std::move(body), charset_of(request.http.headers.get("Content-Type").value_or("")));
   // Text that is not UTF-8 by now is not JSON.
   if (!text || !json::valid_utf8(*text)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*text, kMaxBodyDepth);
+  auto value = json::parse(*text, kMaxBodyDepth, numbers);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }
@@ -265,7 +266,8 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   // An object may have grown beyond the limit of bodies by its status: what was read can be written back.
   const auto present = load(request);
   const std::size_t size = present ? present->bytes->size() : 0;
-  auto body = co_await read_body(request, size > options_.body_limit ? size + 65536 - options_.body_limit : 0);
+  auto body = co_await read_body(request, json::Numbers::any,
+                                 size > options_.body_limit ? size + 65536 - options_.body_limit : 0);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);
@@ -290,7 +292,7 @@ Awaitable<Answer> ApiServer::update(Request& request) {
 Awaitable<Answer> ApiServer::patch(Request& request) {
   const Kind& kind = *request.route.kind;
   const bool on_status = request.route.operation == Operation::patch_status;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   if (!body->is_object()) {
     FieldErrors errors;
@@ -361,7 +363,7 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
 
 Awaitable<Answer> ApiServer::status(Request& request) {
   const Kind& kind = *request.route.kind;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   const std::shared_ptr<Object> wanted = kind.decode(kind, *body, Form::full, errors);

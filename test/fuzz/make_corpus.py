@@ -126,8 +126,9 @@ folded: >-
 def samples():
     yield "json", [("numbers", "[0,-0,1.5,1e5,-1E-7,123456789012345678901234567890,1e400]"), ("text", '"a\\u00e4\\ud83d\\udc19\\n\\"\\u0000 \u00e4"'),
                    ("repeated", '{"a":1,"b":{"a":[]},"a":null}'), ("deep", "[" * 20 + "]" * 20), ("words", "[true,false,null]"), ("blank", " { } "),
-                   ("broken", '{"a":'), ("nan", "[NaN]"), ("bom", "\ufeff{}"), ("deepest", "[" * 256 + "]" * 256), ("too-deep", "[" * 257 + "]" * 257),
-                   ("long-number", "1" * 4300), ("too-long-number", "1" * 4301)]
+                   ("broken", '{"a":'), ("nan", "[NaN]"), ("bom", "\ufeff{}"), ("deepest", "[" * 1024 + "]" * 1024), ("too-deep", "[" * 1025 + "]" * 1025),
+                   ("long-number", "1" * 4300), ("too-long-number", "1" * 4301), ("special", "[NaN,Infinity,-Infinity,1e99999999999]"),
+                   ("halves", '{"\\ud83d":"a\\udc19\\ud83d\\n\\ud83d\\udc19"}'), ("special-key", "{NaN:1}")]
     yield "codec", codec()
     yield "merge_patch", [("object", lines({"a": {"b": 1, "c": [1]}}, {"a": {"b": None, "d": {"e": None}}})), ("replace", lines([1], {"a": 1})),
                           ("text", lines({"a": 1}, '"x"')), ("application", lines(document(APPLICATION, "web"), {"spec": {"backoff": 9, "hooks": None}}))]

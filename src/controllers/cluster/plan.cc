@@ -8,6 +8,7 @@ namespace {
 
 std::string cut(std::string text) {
   if (text.size() <= kMaxMessage) return text;
+  text = json::to_utf8(text);
   text.resize(kMaxMessage - 3);
   // Not in the middle of a character.
   while (!text.empty() && !json::valid_utf8(text)) text.pop_back();
