@@ -112,6 +112,8 @@ Status Authorizer::allowed(const std::string& user, const Right& right) const {
   if (options_.implicit_controller_rights && implicit_right(user, right)) return {};
   access::Request request{.api = right.api, .resource = right.resource, .verb = right.verb, .ns = {}};
   if (!right.ns.empty()) request.ns = right.ns;
+  // What is about no kind is about all namespaces: a right in some of them is none.
+  if (!right.kind && !index_.namespaces(user, request).all) return fail(Code::forbidden, "Forbidden");
   if (index_.allowed(user, request)) return {};
   return fail(Code::forbidden, "Forbidden");
 }

@@ -17,14 +17,14 @@ Result<backup::Backup> backup_in(std::string_view text) {
 }
 
 // `rights` of alice, who asks.
-ServerOptions rbac(std::string api, std::string resource, std::string verb) {
+ServerOptions rbac(std::string api, std::string resource, std::string verb, json::Array namespaces = {""}) {
   ServerOptions options;
   options.auth.client_certificates = true;
   options.default_roles.emplace_back(
       json::Object{{"metadata", json::Object{{"name", "alices"}}},
                    {"rules", json::Array{json::Object{{"api", std::move(api)},
                                                       {"resources", json::Array{std::move(resource)}},
-                                                      {"namespaces", json::Array{""}},
+                                                      {"namespaces", std::move(namespaces)},
                                                       {"verbs", json::Array{std::move(verb)}}}}}});
   options.default_role_bindings.emplace_back(json::Object{{"metadata", json::Object{{"name", "alices"}}},
                                                           {"users", json::Array{"alice"}},
@@ -63,6 +63,16 @@ TEST(ServerBackup, IsNotForThoseWhoMayOnlyReadEverything) {
   TestServer administrator(rbac("", "", "create"));
   EXPECT_EQ(administrator.call("POST", "/backup").status, 200);
   EXPECT_EQ(administrator.call("GET", "/backup").status, 405);
+}
+
+// It has what is in all namespaces.
+TEST(ServerBackup, IsNotForTheAdministratorOfANamespace) {
+  for (const auto& namespaces : {json::Array{"a"}, json::Array{"a", "b"}, json::Array{}}) {
+    TestServer t(rbac("", "", "create", namespaces));
+    EXPECT_EQ(t.call("POST", "/backup").status, 403) << json::print(namespaces);
+    const auto review = t.call("POST", "/me/access", R"({"verb":"create","resource":"backup"})");
+    EXPECT_EQ(json::print(*TestServer::body_of(review).at_path({"allowed"})), "false");
+  }
 }
 
 TEST(ServerBackup, IsNotForAnybodyWithoutAName) {

@@ -49,8 +49,9 @@ struct Selection {
   access::NamespaceScope namespaces{.all = true, .names = {}};  // what the user may see of all
 
   bool empty() const { return labels.empty() && fields.empty() && namespaces.all; }
+  bool may_be_seen(const CachedObject& object) const { return namespaces.contains(object.ns); }
   bool admits(const CachedObject& object) const {
-    if (!namespaces.all && !namespaces.contains(object.ns)) return false;
+    if (!may_be_seen(object)) return false;
     for (const auto& constraint : labels) {
       if (!expr::matches(constraint, object.labels.entries)) return false;
     }
@@ -237,8 +238,10 @@ class WatchSource final : public ReplySource {
         position_ < kind_.end_event() ? kind_.events[position_ - kind_.first_event].revision - 1 : cache_.revision();
     return share_bytes(fmt::format("{{\"type\":\"BOOKMARK\",\"object\":null,\"revision\":\"{}\"}}\n", sent));
   }
-  // To a watcher with a selection, an object that leaves it is deleted and one that enters it is added.
+  // To a watcher with a selection, an object that leaves it is deleted and one that enters it is added. No object
+  // leaves its namespace: of those he may not see he hears nothing.
   SharedBytes shown(const WatchLine& event) const {
+    if (!options_.selection.may_be_seen(*event.object)) return nullptr;
     const bool now = options_.selection.admits(*event.object);
     const auto other = [&](std::string_view type) {
       return event_line(type, *options_.sight.of(event.object), {event.revision, event.gap});

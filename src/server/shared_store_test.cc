@@ -355,6 +355,41 @@ TEST(SharedStore, WhoLeavesAServerInTheMiddleOfItsGapGoesOnFromWhereTheGapBegan)
   EXPECT_EQ(a.watch(fmt::format("&since={}", to)).status, 200);
 }
 
+// What an object was before the history begins, nobody knows: it may have left the selection, but never its namespace.
+TEST(W20, ARestartTellsNothingOfNamespacesOneMayNotSee) {
+  Shared t;
+  const auto namespaced = [](std::string_view ns, std::string_view labels) {
+    return std::make_shared<const std::string>(fmt::format(
+        R"({{"metadata":{{"name":"p","namespace":"{0}","uid":"u-{0}","created":"2026-01-01T00:00:00","modified":"2026-01-01T00:00:00","labels":{1}}},"spec":{{"type":"prometheus","prometheus":{{"url":"http://in-{0}"}}}}}})",
+        ns, labels));
+  };
+  for (const auto* ns : {"mine", "other"})
+    t.put(fmt::format("/core/metricsproviders/{}/p", ns), namespaced(ns, R"({"a":"b"})"));
+  auto since = t.put("/core/roles/r", stored("r"));
+  ASSERT_TRUE(t.disk->compact(since));
+  for (int i = 0; i < 200; ++i) since = t.put("/core/roles/r", stored("r"));  // a start looks back no further than this
+  for (const auto* ns : {"other", "mine"}) t.put(fmt::format("/core/metricsproviders/{}/p", ns), namespaced(ns, "{}"));
+  auto options = testing::TestServer::open_to_all();
+  options.auth.client_certificates = true;
+  options.auth.mode = access::Authorization::rbac;
+  options.default_roles = {*json::parse(
+      R"({"metadata":{"name":"one"},"rules":[{"api":"core","resources":["metricsproviders"],"namespaces":["mine"],"verbs":["list"]}]})")};
+  options.default_role_bindings = {*json::parse(R"({"metadata":{"name":"one"},"users":["alice"],"roles":["one"]})")};
+  const auto store = t.open();
+  Server a(t.world, *store, options);
+  for (const auto* selection : {"", "&labels=a%3Db"}) {
+    auto stream = *t.world.run(a.transport->open(
+        {"GET", fmt::format("/core/metricsproviders?watch&bookmarks=true&since={}{}", since, selection), {}, ""}));
+    ASSERT_EQ(stream.status, 200);
+    const auto text = *t.world.run(stream.body->read());
+    EXPECT_THAT(text, ::testing::Not(HasSubstr("in-other"))) << selection;
+    const auto events = events_in(text);
+    ASSERT_EQ(events.size(), 2U) << text;
+    EXPECT_EQ(events[0].string_at({"type"}), *selection ? "DELETED" : "MODIFIED");
+    EXPECT_EQ(events[0].string_at({"object", "metadata", "namespace"}), "mine");
+  }
+}
+
 Awaitable<void> send(std::shared_ptr<Transport> transport, HttpRequest request, std::vector<HttpResponse>* answers) {
   auto answer = co_await transport->send(std::move(request), {});
   if (answer) answers->push_back(std::move(*answer));
