@@ -428,7 +428,8 @@ class Rewriter {
       exponent = digits(it, rest.end());
     }
     const auto size = static_cast<std::size_t>(it - rest.begin());
-    well_formed&& exponent >= kMany ? hide(size) : copy(size);
+    if (well_formed && exponent >= kMany) return hide(size);
+    copy(size);
   }
 
   void inside() {
