@@ -151,6 +151,64 @@ TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
   EXPECT_EQ(odd.string_at({"metadata", "created"}), "2026-01-01T00:00:00");
 }
 
+// Python's json module writes halves of surrogate pairs, NaN and some hundred levels: such objects are as good as
+// others.
+TEST(ServerFaults, ValuesOnlyPythonWritesAreServedUpdatedAndKept) {
+  testing::TestServer t;
+  const std::string path = "/kubernetes/namespaces/x/applications";
+  const std::string deep = std::string(700, '[') + "1" + std::string(700, ']');
+  const std::string odd =
+      R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"\ud83d":"a\udc19","n":[NaN,Infinity,-Infinity,)"
+      R"(1e99999999999],"deep":)" +
+      deep + "}";
+  const std::string body =
+      R"({"metadata":{"name":"NAME"},"spec":{"manifest":[MANIFEST],"constraints":{"cluster":{}}}})";
+  const auto with = [&](std::string name, std::string_view manifest) {
+    std::string text = body;
+    text.replace(text.find("MANIFEST"), 8, manifest);
+    return text.replace(text.find("NAME"), 4, name);
+  };
+  const std::string plain = R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"}})";
+  ASSERT_EQ(t.call("POST", path, with("a", plain)).status, 200);
+  const std::string key = "/kubernetes/applications/x/a";
+  const auto stored = [&] { return *t.world.run(t.store->get(key))->value().value; };
+  auto text = stored();
+  text.replace(text.find(plain), plain.size(), odd);
+  store::Txn txn;
+  txn.puts.push_back({key, std::make_shared<const std::string>(std::move(text))});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+
+  const auto has_it = ::testing::HasSubstr(odd);
+  const auto list = t.call("GET", path);
+  EXPECT_THAT(list.body, has_it);
+  EXPECT_TRUE(json::valid_utf8(list.body));
+  const auto read = t.call("GET", path + "/a");
+  EXPECT_THAT(read.body, has_it);
+  const auto patched = t.call("PATCH", path + "/a", R"({"metadata":{"labels":{"a":"b"}}})");
+  EXPECT_EQ(patched.status, 200) << patched.body;
+  EXPECT_THAT(stored(), has_it);
+  // As every client does: what was read, with a change.
+  auto document = testing::TestServer::body_of(patched);
+  document.make_object()["metadata"].make_object().set("labels", json::Object{{"a", "c"}});
+  const auto put = t.call("PUT", path + "/a", json::print(document));
+  EXPECT_EQ(put.status, 200) << put.body;
+  EXPECT_THAT(stored(), has_it);
+  const auto status = t.call("PUT", path + "/a/status", put.body);
+  EXPECT_EQ(status.status, 200) << status.body;
+  EXPECT_THAT(stored(), has_it);
+
+  // What begins here: halves are text as any other, the special numbers are no JSON.
+  EXPECT_EQ(t.call("POST", path, with("b", R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":NaN})")).status,
+            415);
+  const auto half =
+      t.call("POST", path, with("b", R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":"\ud83d"})"));
+  EXPECT_EQ(half.status, 200) << half.body;
+  EXPECT_THAT(half.body, ::testing::HasSubstr(R"("n":"\ud83d")"));
+  const auto name = t.call("POST", path, with("\\ud83d", plain));
+  EXPECT_EQ(name.status, 422);
+  EXPECT_TRUE(json::valid_utf8(name.body)) << name.body;
+}
+
 TEST(W7, AnUnreadableValueIsTakenAwayByForce) {
   testing::TestServer t;
   EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
@@ -193,7 +251,7 @@ TEST(ServerFaults, TheDeepestBodyCanBeListed) {
            std::string(depth, '[') + std::string(depth, ']') + "}],\"constraints\":{\"cluster\":{}}}}";
   };
   const std::string path = "/kubernetes/namespaces/x/applications";
-  EXPECT_EQ(t.call("POST", path, body(250)).status, 415);
+  EXPECT_EQ(t.call("POST", path, body(1000)).status, 415);
   EXPECT_EQ(t.call("POST", path, body(server::kMaxBodyDepth - 4)).status, 200);
   EXPECT_EQ(t.get(path).at_path({"items"})->if_array()->size(), 1U);
 }

@@ -83,7 +83,8 @@ def differences(wanted, came, where="$"):
         if len(wanted) != len(came):
             return [f"{where}: wanted {wanted!r}, came {came!r}"]
         return [line for i, pair in enumerate(zip(wanted, came)) for line in differences(*pair, f"{where}[{i}]")]
-    return [] if wanted == came else [f"{where}: wanted {wanted!r}, came {came!r}"]
+    same = wanted == came or (wanted != wanted and came != came)  # NaN is NaN
+    return [] if same else [f"{where}: wanted {wanted!r}, came {came!r}"]
 
 
 def in_any_order(value):

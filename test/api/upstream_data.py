@@ -76,7 +76,7 @@ def lost(wanted, came, where="$"):
                 for line in (lost(item, came[key], f"{where}.{key}") if key in came else [f"{where}.{key} is gone"])]
     if isinstance(wanted, list) and isinstance(came, list) and len(wanted) == len(came):
         return [line for i, pair in enumerate(zip(wanted, came)) for line in lost(*pair, f"{where}[{i}]")]
-    same = wanted == came and isinstance(wanted, bool) == isinstance(came, bool)
+    same = (wanted == came and isinstance(wanted, bool) == isinstance(came, bool)) or (wanted != wanted and came != came)  # NaN is NaN
     return [] if same else [f"{where}: wanted {wanted!r}, came {came!r}"]
 
 
@@ -172,6 +172,9 @@ class Suite:
         reply = self.client.get("/kubernetes/namespaces/demo/applications/numbers")
         for text in (b"1.0", b"1e5", b"1E-2", b"-0", b"123456789012345678901234567890"):
             self.rows.row(f"{text.decode()} is served as it is stored", text, reply, text in reply.body)
+        reply = self.client.get("/kubernetes/namespaces/demo/applications/python")
+        for text in (b"NaN", b"-Infinity", b'"a\\ud83d"', b'"\\udc19"', b"1e99999999999", b"[" * 300):
+            self.rows.row(f"{text.decode()[:20]} is served as Python wrote it", text, reply, text in reply.body)
         reply = self.client.get("/core/globalmetrics/big")
         self.rows.row("a repeated key: the last one counts", "big", reply, reply.json()["metadata"]["name"] == "big")
         later = self.client.get("/kubernetes/namespaces/demo/applications/later")
