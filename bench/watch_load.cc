@@ -6,9 +6,6 @@
 //   broadcast --line BYTES
 //     a server for that load: each POST is one line in one chunk for every watcher, nothing else. What has come from
 //     the writer at one time goes out in one send() per watcher.
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -31,69 +28,15 @@
 #include <thread>
 #include <vector>
 
+#include "loopback.h"
+
 namespace {
 
+using namespace bench;
+
 using Clock = std::chrono::steady_clock;
-using Options = std::map<std::string, std::string>;
 
-constexpr std::string_view kHeaderEnd = "\r\n\r\n";
 constexpr auto kPatience = std::chrono::seconds(30);
-
-[[noreturn]] void die(const std::string& what) {
-  std::fprintf(stderr, "watch load: %s%s%s\n", what.c_str(), errno ? ": " : "", errno ? std::strerror(errno) : "");
-  std::exit(1);
-}
-
-[[noreturn]] void complain(const std::string& what) {
-  errno = 0;
-  die(what);
-}
-
-std::string option(const Options& options, const std::string& name) {
-  const auto it = options.find(name);
-  if (it == options.end()) complain("--" + name + " is missing");
-  return it->second;
-}
-
-sockaddr_in loopback(int port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
-
-void no_delay(int fd) {
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
-int dial(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const auto address = loopback(port);
-  if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die("connect");
-  no_delay(fd);
-  return fd;
-}
-
-void send_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n <= 0) die("send");
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
-
-// The length of the whole message at the front of `bytes`; 0 while its header is not complete.
-std::size_t message_size(std::string_view bytes) {
-  const auto end = bytes.find(kHeaderEnd);
-  if (end == std::string_view::npos) return 0;
-  std::size_t body = 0;
-  constexpr std::string_view kLength = "Content-Length: ";
-  if (const auto at = bytes.substr(0, end).find(kLength); at != std::string_view::npos)
-    body = std::strtoul(bytes.data() + at + kLength.size(), nullptr, 10);
-  return end + kHeaderEnd.size() + body;
-}
 
 double cpu_seconds(const std::string& pid) {
   std::ifstream file("/proc/" + pid + "/stat");
@@ -264,16 +207,7 @@ int broadcast(const Options& options) {
   constexpr std::string_view kWatch = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
   constexpr std::string_view kDone = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
 
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  auto address = loopback(0);
-  socklen_t length = sizeof address;
-  if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(listener, 4096) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    die("listen");
-  }
-  std::printf("%d\n", ntohs(address.sin_port));
-  std::fflush(stdout);
-
+  const int listener = listen_and_tell();
   const int poll = ::epoll_create1(EPOLL_CLOEXEC);
   epoll_event listening{.events = EPOLLIN, .data = {.fd = listener}};
   ::epoll_ctl(poll, EPOLL_CTL_ADD, listener, &listening);
@@ -353,8 +287,7 @@ int main(int argc, char** argv) {
   files.rlim_cur = files.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &files);
   const std::vector<std::string> args(argv + 1, argv + argc);
-  Options options;
-  for (std::size_t i = 1; i + 1 < args.size(); i += 2) options[args[i].substr(2)] = args[i + 1];
+  const Options options = parse(args);
   if (!args.empty() && args[0] == "load") return load(options);
   if (!args.empty() && args[0] == "broadcast") return broadcast(options);
   std::fprintf(stderr, "usage: %s load|broadcast --option value...\n", argv[0]);

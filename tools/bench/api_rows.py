@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 
-from bench.harness import CLIENTS, LOAD_CPU, SECONDS, SERVER_CPU, Broken, Server, application, kept_port, pinned, post_script, running, wait, wrk
+from bench.harness import (CLIENTS, LOAD_CPU, SECONDS, SERVER_CPU, Broken, Server, application, kept_port, pinned, post_script, running, status_script, wait,
+                           wrk)
 
 WATCHERS = 1000
 MEMORY = "{type: memory}"
@@ -104,6 +105,21 @@ def writes(bench):
         rate, _, ours = create(bench, server, "many", CLIENTS)
     bench.table.add("durable create, 1 connection, median", f"{single_us:.0f} us", f"raw SQLite commit {raw:.0f} us", single_us / raw, "<= raw + 300 us", single_us <= raw + 300)
     bench.table.add(f"durable create, {CLIENTS} connections", ours, f"own GET {gets:,.0f}/s", rate / gets, ">= 0.4", rate >= 0.4 * gets)
+
+
+def statuses(bench):
+    """Status after status of up to 1,000 applications, as a share of the creates that came just before on the same server."""
+    for name, store in (("memory store", MEMORY), ("durable", f'{{type: sqlite, path: "{bench.new_path("status.db")}"}}')):
+        with Server(bench, store) as server:
+            creates, _, created = create(bench, server, "bench", CLIENTS)
+            script = status_script(bench, "bench", max(1, min(1000, int(creates * SECONDS / 2))))
+            cpu, revision = server.cpu(), server.revision()
+            requests, rate, _ = wrk(server.url, CLIENTS, script)
+            cpu_us, written = (server.cpu() - cpu) / requests * 1e6, server.revision() - revision
+        if written < requests:
+            raise Broken(f"{requests} statuses were answered 200, {written} revisions were written")
+        bench.table.add(f"PATCH of a status, {name}, {CLIENTS} connections", f"{rate:,.0f}/s, {cpu_us:.0f} us CPU", f"create {created}", rate / creates, ">= 0.8",
+                        rate >= 0.8 * creates)
 
 
 def fsyncs(bench):

@@ -228,6 +228,10 @@ class Server:
     def cpu(self):
         return cpu_seconds(self.pid)
 
+    def revision(self):
+        """Of the last write that the server's cache has seen."""
+        return json.loads(self.page("/debug/cache")[1])["revision"]
+
     def metric(self, name):
         """The value of one line of /metrics, `name` with its labels; 0 while there is none."""
         found = re.search(f"^{re.escape(name)} (\\S+)", (self.page("/metrics") or (0, ""))[1], re.MULTILINE)
@@ -300,12 +304,16 @@ class Api:
         return connection
 
     def call(self, method, path, body=None):
+        return json.loads(self.bytes(method, path, body))
+
+    def bytes(self, method, path, body=None):
+        """The body of the answer as it came."""
         self.connection.request(method, path, None if body is None else json.dumps(body), self.headers)
         answer = self.connection.getresponse()
         text = answer.read()
         if answer.status >= 300:
             raise Broken(f"{method} {path}: {answer.status} {text[:300]!r}")
-        return json.loads(text)
+        return text
 
 
 def wrk(url, connections, script=None, seconds=SECONDS, cpu=LOAD_CPU, headers=None):
@@ -338,6 +346,22 @@ local count = 0
 request = function()
   count = count + 1
   return wrk.format("POST", "/kubernetes/namespaces/{namespace}/applications", nil, (body:gsub("NAME", "a" .. count)))
+end
+""")
+    return path
+
+
+def status_script(bench, namespace, objects):
+    """What the scheduler writes when nothing fits, to one after the other of the first that post_script() has created; always another message, so that each
+    is a write."""
+    path = bench.new_path(f"status-{namespace}.lua")
+    path.write_text(f"""
+local count = 0
+request = function()
+  count = count + 1
+  local body = '{{"status": {{"state": "PENDING", "reason": {{"code": "NO_SUITABLE_RESOURCE", "message": "attempt ' .. count .. '"}}}}}}'
+  local name = "a" .. (2 + count % {objects}) -- wrk never sends what it asks for first: there is no a1
+  return wrk.format("PATCH", "/kubernetes/namespaces/{namespace}/applications/" .. name .. "/status", nil, body)
 end
 """)
     return path
