@@ -429,7 +429,6 @@ bool needs_quotes(std::string_view text) {
 }
 
 bool fits_literal_block(std::string_view text) {
-  if (!json::valid_utf8(text)) return false;
   if (!text.contains('\n') || text.front() == ' ' || text.front() == '\n' || text.back() != '\n' ||
       text.ends_with("\n\n"))
     return false;
@@ -536,9 +535,21 @@ void print_block(const json::Value& value, std::size_t indent, std::string& out)
   }
 }
 
+// Half a surrogate pair in some text of it: there is no such character in YAML, and no escape of one.
+bool beyond_yaml(const json::Value& value) {
+  if (const auto* object = value.if_object()) {
+    return std::ranges::any_of(
+        *object, [](const auto& entry) { return !json::valid_utf8(entry.first) || beyond_yaml(entry.second); });
+  }
+  if (const auto* array = value.if_array()) return std::ranges::any_of(*array, beyond_yaml);
+  const auto* text = value.if_string();
+  return text && !json::valid_utf8(*text);
+}
+
 }  // namespace
 
 std::string print_yaml(const json::Value& value) {
+  if (beyond_yaml(value)) return json::print(value) + "\n";
   std::string out;
   print_block(value, 0, out);
   return out;

@@ -50,7 +50,8 @@ Result<std::vector<YamlDocument>> parse_yaml_with_lines(std::string_view text, s
 // One plain scalar: null, boolean, integer, float or the text itself.
 json::Value resolve_scalar(std::string_view text);
 
-// Block style, keys sorted, two-space indent, newline at the end. parse_yaml gives the value back.
+// Block style, keys sorted, two-space indent, newline at the end; as JSON where a text has half a surrogate pair, which
+// YAML cannot say. parse_yaml gives the value back.
 std::string print_yaml(const json::Value& value);
 
 }  // namespace krake::cli

@@ -14,6 +14,15 @@ std::string one(std::string_view text) {
   return out;
 }
 
+// YAML has no halves of surrogate pairs: what has them is printed as the JSON it came as.
+TEST(Yaml, HalvesOfSurrogatePairsSurvive) {
+  for (const auto* text : {R"({"a":["x\ud83d\n"]})", R"({"\udc19":1})"}) {
+    const auto value = json::parse(text).value();
+    EXPECT_EQ(print_yaml(value), std::string(text) + "\n");
+    EXPECT_EQ(parse_yaml(print_yaml(value), "x.yaml").value().front(), value);
+  }
+}
+
 TEST(Yaml, ResolvesPlainScalarsAsYaml11) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"yes", "true"},

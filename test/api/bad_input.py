@@ -289,10 +289,9 @@ class Suite:
                 self.refused(label, method, path, text, 415, TYPE)
         for label, kind, place, message in [("an integer", APP, ("spec", "backoff"), ["Number too large."]),
                                             ("a float", METRIC, ("spec", "min"), ["Special numeric values (nan or infinity) are not permitted."])]:
-            text = replaced({"metadata": {"name": "x"}, **kind.rich}, place, "1e400")
-            for exponent in (b"e400", b"e99999999999999999999"):
-                self.invalid(f"{label} with the exponent {exponent.decode()}, which is JSON", "POST", kind.collection(), text.replace(b"e400", exponent),
-                             error_at(place, message))
+            for number in ("1e400", "1e99999999999999999999"):
+                self.invalid(f"{label} as {number}, which is JSON", "POST", kind.collection(),
+                             replaced({"metadata": {"name": "x"}, **kind.rich}, place, number), error_at(place, message))
         # Upstream's parser takes these; ours may call them no JSON.
         for label, text in [("NaN", b'{"metadata": {"name": "n"}, "rules": NaN}'), ("Infinity", b'{"metadata": {"name": "n"}, "rules": [-Infinity]}'),
                             ("half a surrogate pair", b'{"metadata": {"name": "\\ud800"}, "rules": []}')]:
