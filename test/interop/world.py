@@ -38,6 +38,8 @@ class World(Processes):
         super().__init__(binaries)
         self.python = python
         self.controllers = {}
+        self.make_of = {}
+        self.restarts = 0
         try:
             self.kubesim("de", "sk")
             self.start_api()
@@ -93,13 +95,23 @@ class World(Processes):
             assert old.wait(20) == 0, f"{controller} ended with {old.returncode}"
         command, module = CONTROLLERS[controller]
         program = [self.bin / "krake", *command] if make == "ours" else [self.python, "-W", "ignore", HERE / "run_upstream.py", module]
+        self.make_of[controller] = make
         times = sum(name.startswith(controller) for name, _ in self.running)
         self.controllers[controller] = self.start(f"{controller}-{times}-{make}", *program, "-c", self.state / f"{controller}.yaml")
 
+    def restart(self, name, ended, what):
+        """What the process manager of a site does: upstream's end for good after three errors in a row, also when they come of a race of its own."""
+        assert self.make_of[name] == "upstream" and self.restarts < 3, f"while waiting for {what}: {name} has ended by itself, with {ended.returncode}"
+        self.restarts += 1
+        print(f"upstream's {name} has ended with {ended.returncode} and is started again", flush=True)
+        del self.controllers[name]
+        self.run(name, "upstream")
+
     def wait(self, what, check, seconds=120):
         def alive():
-            for name, process in self.controllers.items():
-                assert process.poll() is None, f"while waiting for {what}: {name} has ended by itself, with {process.returncode}"
+            for name, process in list(self.controllers.items()):
+                if process.poll() is not None:
+                    self.restart(name, process, what)
             return check()
 
         return super().wait(what, alive, seconds)
