@@ -99,9 +99,12 @@ class ApiServer {
     bool unchanged = false;          // answer the stored object, write nothing
     std::unique_ptr<Object> answer;  // when other than `object`
   };
-  // `document` is what `stored` was decoded from, and free to be changed.
-  using Mutate =
-      std::function<std::expected<Mutation, Problem>(const Object& stored, json::Value& document, DateTime now)>;
+  struct Stored {
+    const Object& object;
+    const CachedObject& cached;
+    json::Value document() const { return stored_document(cached); }  // parsed each time
+  };
+  using Mutate = std::function<std::expected<Mutation, Problem>(const Stored& stored, DateTime now)>;
 
   template <class T>
   static Awaitable<T> uncounted(Request& request, Awaitable<T> wait) {
@@ -142,6 +145,11 @@ class ApiServer {
   Awaitable<std::optional<Answer>> remove_unreadable(Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
+  json::Value merged(const Request& request, json::Value document, const json::Value& change) const;
+  std::expected<Mutation, Problem> patched(const Request& request, const json::Value& change, const Stored& stored,
+                                           DateTime now) const;
+  std::expected<Mutation, Problem> patched_status(const Request& request, const json::Value& change,
+                                                  const Stored& stored) const;
   Awaitable<void> shown(Revision revision);
   // `numbers`: any where an object that is there is written back, since upstream may have stored NaN in it; what begins
   // with us has none. `more`: how much the body may exceed the ordinary limit.
@@ -160,8 +168,7 @@ class ApiServer {
   std::optional<Problem> unknown_keys(const Request& request, const json::Value& body, const Object& known) const;
   // What a caller sends who was not shown secrets: those he left as he saw them are the stored ones.
   bool sees_secrets(const Request& request) const;
-  using Meant =
-      std::function<std::expected<std::shared_ptr<Object>, Problem>(const Object& stored, const json::Value& document)>;
+  using Meant = std::function<std::expected<std::shared_ptr<Object>, Problem>(const Stored& stored)>;
   Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
   json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,

@@ -120,7 +120,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   auto body = co_await read_body(request);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
-  auto object = kind.decode(kind, *body, Form::create, errors);
+  std::shared_ptr<Object> object = kind.decode(kind, *body, Form::create, errors);
   if (object && !request.route.names_valid) {
     object.reset();
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
@@ -141,7 +141,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   auto guard = leader_guard(request);
   if (!guard) co_return refuse(guard.error());
 
-  Cache::Draft draft(cache_, *object);
+  Cache::Draft draft(cache_, object);
   if (draft.stored()->size() > kMaxObjectBytes) co_return refuse(too_large(kind, meta.name, draft.stored()->size()));
   store::Txn txn;
   // In this order: who leads no more is not told whether the name is taken.
@@ -205,15 +205,13 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
                   .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again",
                                         kind.name, request.route.name, **precondition, cached->modified)});
     }
-    auto document = stored_document(*cached);
-    FieldErrors unreadable;
-    const auto stored = kind.decode(kind, document, Form::stored, unreadable);
+    const auto stored = cache_.decoded(kind, cached);
     if (!stored) {
       co_return refuse(
           Error{Code::internal, fmt::format("{} '{}' cannot be decoded any more; DELETE it with ?force=True", kind.name,
                                             request.route.name)});
     }
-    auto mutation = mutate(*stored, document, stamp(cached.get()));
+    auto mutation = mutate({*stored, *cached}, stamp(cached.get()));
     if (!mutation) co_return refuse(mutation.error());
     if (mutation->unchanged) co_return object_reply(request, cached);
     if (mutation->object) {
@@ -227,7 +225,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     if (mutation->remove_key) {
       txn.removes.push_back({cached->key});
     } else {
-      draft.emplace(cache_, *mutation->object);
+      draft.emplace(cache_, std::move(mutation->object));
       // What the server itself changes, to delete an object or to bind it, has room above.
       const auto size = draft->stored()->size();
       if (size > kMaxObjectBytes && size > cached->bytes->size() && from_client(request.route.operation))
@@ -274,23 +272,21 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   if (!wanted) co_return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, *body, *wanted)) co_return refuse(std::move(*unknown));
   const auto meant = meant_by(request, std::move(*body), wanted);
-  co_return co_await modify(
-      request,
-      [&kind, meant](const Object& stored, json::Value& document, DateTime now) -> std::expected<Mutation, Problem> {
-        const auto object = meant(stored, document);
-        if (!object) return refuse(object.error());
-        auto merged = merge_update(kind, **object, stored, now, true);
-        if (!merged) return refuse(merged.error());
-        if (!*merged) return Mutation{.unchanged = true};
-        const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
-        return Mutation{.object = std::move(*merged), .remove_key = gone};
-      });
+  co_return co_await modify(request,
+                            [&kind, meant](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+                              const auto object = meant(stored);
+                              if (!object) return refuse(object.error());
+                              auto merged = merge_update(kind, **object, stored.object, now, true);
+                              if (!merged) return refuse(merged.error());
+                              if (!*merged) return Mutation{.unchanged = true};
+                              const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
+                              return Mutation{.object = std::move(*merged), .remove_key = gone};
+                            });
 }
 
 // JSON merge patch (RFC 7386) on what GET answers. A patch that changes nothing is an ordinary success; one that
 // changes finalizers and owners alone leaves `modified` alone, so that it wakes no scheduler.
 Awaitable<Answer> ApiServer::patch(Request& request) {
-  const Kind& kind = *request.route.kind;
   const bool on_status = request.route.operation == Operation::patch_status;
   auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
@@ -299,63 +295,76 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
     errors.at("_schema").add("Invalid input type.");
     co_return refuse(invalid(errors));
   }
-  const auto change = std::make_shared<json::Value>(std::move(*body));
   co_return co_await modify(
-      request,
-      [this, &request, &kind, change, on_status](const Object& stored, json::Value& document,
-                                                 DateTime now) -> std::expected<Mutation, Problem> {
-        const auto before = sees_secrets(request) ? json::Value() : document;
-        if (on_status) {
-          json::Object status;
-          if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
-          json::merge_patch(document, status);
-        } else {
-          json::merge_patch(document, *change);
-        }
-        if (!before.is_null()) document = with_secrets(request, std::move(document), before);
-        FieldErrors errors;
-        const auto wanted = kind.decode(kind, document, Form::full, errors);
-        if (!wanted) return refuse(invalid(errors));
-        if (auto unknown = unknown_keys(request, *change, *wanted)) return refuse(std::move(*unknown));
-        if (on_status) {
-          if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
-            return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
-          }
-          auto merged = stored.clone();
-          merged->take_status(*wanted, true);
-          if (merged->equals(stored)) return Mutation{.unchanged = true};
-          return Mutation{.object = std::move(merged)};
-        }
-        if (wanted->equals(stored)) return Mutation{.unchanged = true};
-        auto only_links = stored.clone();
-        only_links->meta().finalizers = wanted->meta().finalizers;
-        only_links->meta().owners = wanted->meta().owners;
-        auto effective = wanted->clone();
-        effective->keep_stored(stored);
-        if (effective->equals(stored)) return Mutation{.unchanged = true};
-        auto merged = merge_update(kind, *wanted, stored, now, !only_links->equals(*effective));
-        if (!merged) return refuse(merged.error());
-        const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
-        return Mutation{.object = std::move(*merged), .remove_key = gone};
+      request, [this, &request, on_status, change = std::make_shared<const json::Value>(std::move(*body))](
+                   const Stored& stored, DateTime now) {
+        return on_status ? patched_status(request, *change, stored) : patched(request, *change, stored, now);
       });
+}
+
+json::Value ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
+  const auto before = sees_secrets(request) ? json::Value() : document;
+  json::merge_patch(document, change);
+  if (!before.is_null()) document = with_secrets(request, std::move(document), before);
+  return document;
+}
+
+std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& request, const json::Value& change,
+                                                               const Stored& stored, DateTime now) const {
+  const Kind& kind = *request.route.kind;
+  FieldErrors errors;
+  const auto wanted = kind.decode(kind, merged(request, stored.document(), change), Form::full, errors);
+  if (!wanted) return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, change, *wanted)) return refuse(std::move(*unknown));
+  if (wanted->equals(stored.object)) return Mutation{.unchanged = true};
+  auto only_links = stored.object.clone();
+  only_links->meta().finalizers = wanted->meta().finalizers;
+  only_links->meta().owners = wanted->meta().owners;
+  auto effective = wanted->clone();
+  effective->keep_stored(stored.object);
+  if (effective->equals(stored.object)) return Mutation{.unchanged = true};
+  auto updated = merge_update(kind, *wanted, stored.object, now, !only_links->equals(*effective));
+  if (!updated) return refuse(updated.error());
+  const bool gone = (*updated)->meta().deleted && (*updated)->meta().finalizers.empty();
+  return Mutation{.object = std::move(*updated), .remove_key = gone};
+}
+
+// Of the status alone: nothing else is read, nor judged.
+std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Request& request, const json::Value& change,
+                                                                      const Stored& stored) const {
+  std::string present;
+  stored.object.encode_status(present);
+  json::Object status;
+  if (const auto* given = change.if_object()->find("status")) status.set("status", *given);
+  const auto document =
+      merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
+  auto object = stored.object.clone();
+  FieldErrors errors;
+  if (!object->read_status(document, errors)) return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, change, *object)) return refuse(std::move(*unknown));
+  if (const auto field = object->changed_immutable_status(stored.object); !field.empty())
+    return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+  if (object->equals(stored.object)) return Mutation{.unchanged = true};
+  return Mutation{.object = std::move(object)};
 }
 
 // What the body of a PUT means for the object as it is stored: read again where it has masked secrets, and of the same
 // uid where that is looked at (W32).
 ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const {
   const bool masked = !sees_secrets(request);
-  return [this, &request, masked, body = std::make_shared<json::Value>(std::move(body)), wanted](
-             const Object& stored, const json::Value& document) -> std::expected<std::shared_ptr<Object>, Problem> {
+  return [this, &request, masked, body = std::make_shared<json::Value>(std::move(body)),
+          wanted](const Stored& stored) -> std::expected<std::shared_ptr<Object>, Problem> {
     const auto& given = wanted->meta().uid;
-    if (options_.auth.access.check_uid && !given.empty() && given != stored.meta().uid) {
+    const auto& meta = stored.object.meta();
+    if (options_.auth.access.check_uid && !given.empty() && given != meta.uid) {
       return refuse(Problem{.status = 409,
                             .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
-                                                  describe(stored.kind(), stored.meta()), stored.meta().uid, given)});
+                                                  describe(stored.object.kind(), meta), meta.uid, given)});
     }
     if (!masked) return wanted;
     FieldErrors errors;
     std::shared_ptr<Object> object =
-        stored.kind().decode(stored.kind(), with_secrets(request, *body, document), Form::full, errors);
+        wanted->kind().decode(wanted->kind(), with_secrets(request, *body, stored.document()), Form::full, errors);
     if (!object) return refuse(invalid(errors));
     return object;
   };
@@ -370,17 +379,16 @@ Awaitable<Answer> ApiServer::status(Request& request) {
   if (!wanted) co_return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, *body, *wanted)) co_return refuse(std::move(*unknown));
   const auto meant = meant_by(request, std::move(*body), wanted);
-  co_return co_await modify(
-      request, [meant](const Object& stored, json::Value& document, DateTime) -> std::expected<Mutation, Problem> {
-        const auto object = meant(stored, document);
-        if (!object) return refuse(object.error());
-        if (const auto field = (*object)->changed_immutable_status(stored); !field.empty()) {
-          return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
-        }
-        auto merged = stored.clone();
-        merged->take_status(**object);
-        return Mutation{.object = std::move(merged)};
-      });
+  co_return co_await modify(request, [meant](const Stored& stored, DateTime) -> std::expected<Mutation, Problem> {
+    const auto object = meant(stored);
+    if (!object) return refuse(object.error());
+    if (const auto field = (*object)->changed_immutable_status(stored.object); !field.empty()) {
+      return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+    }
+    auto merged = stored.object.clone();
+    merged->take_status(**object);
+    return Mutation{.object = std::move(merged)};
+  });
 }
 
 Awaitable<Answer> ApiServer::subresource(Request& request) {
@@ -400,8 +408,8 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
   }
   co_return co_await modify(request,
                             [&sub, body, spend = options_.auth.access.one_time_hook_tokens](
-                                const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-                              auto object = stored.clone();
+                                const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+                              auto object = stored.object.clone();
                               auto done = sub.apply(*object, {.body = body.get(), .now = now, .spend_token = spend});
                               if (!done) {
                                 if (done.error().code == Code::invalid_argument)
@@ -428,10 +436,10 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }
-  auto answer = co_await modify(
-      request, [&kind](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-        if (stored.meta().deleted) return Mutation{.unchanged = true};
-        auto object = stored.clone();
+  auto answer =
+      co_await modify(request, [&kind](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+        if (stored.object.meta().deleted) return Mutation{.unchanged = true};
+        auto object = stored.object.clone();
         if (kind.on_delete) kind.on_delete(*object);
         object->meta().deleted = now;
         // At the end, and once: the garbage collector acts on the last finalizer.
@@ -487,12 +495,11 @@ Awaitable<Answer> ApiServer::force_remove(Request& request) {
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   if (auto refused = may_force(request)) co_return refuse(std::move(*refused));
-  co_return co_await modify(request,
-                            [](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-                              auto answer = stored.clone();
-                              answer->meta().deleted = now;
-                              return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
-                            });
+  co_return co_await modify(request, [](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+    auto answer = stored.object.clone();
+    answer->meta().deleted = now;
+    return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
+  });
 }
 
 // ?blocking=<state>: waits for this object (by uid) to reach the state, at most a minute; then the ordinary answer
