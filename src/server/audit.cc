@@ -13,8 +13,10 @@ std::string shortened(std::string_view text) {
   return std::string(text.size() <= kMaxText ? text : text.substr(0, kMaxText));
 }
 
+// Or asks in vain for another's, as who stands by does each second.
 bool renews_lease(const Answered& answered) {
-  return answered.operation == Operation::lease_acquire && answered.status == 200 && answered.revision == 0;
+  if (answered.operation != Operation::lease_acquire || answered.revision != 0 || answered.may_be_done) return false;
+  return answered.status == 200 || answered.status == 409 || answered.status == 0;
 }
 
 }  // namespace
@@ -28,10 +30,12 @@ bool is_audited(const AuditOptions& options, const Answered& answered) {
 }
 
 std::string_view outcome_of(const Answered& answered) {
-  if (answered.status < 400) return "done";
-  if (answered.status == 401 || answered.status == 403) return "refused";
-  if (answered.status < 500) return "rejected";
-  return answered.may_be_done ? "unknown" : "failed";
+  const int status = answered.status;
+  if (status == 401 || status == 403) return "refused";
+  if (status >= 400 && status < 500) return "rejected";
+  if (answered.revision != 0 || (status != 0 && status < 400)) return "done";
+  if (answered.may_be_done) return "unknown";
+  return status == 0 ? "abandoned" : "failed";
 }
 
 std::string audit_line(Wall now, const ServerRequest& request, const Answered& answered) {

@@ -24,10 +24,12 @@ struct AuditOptions {
   bool reads = false;               // also what was read, and lease renewals
 };
 
-// Writes, backups, and whatever was refused for want of a name or a right. Not renewals of leases: there are some each
-// second, and they change nothing.
+// Writes, backups, and whatever was refused for want of a name or a right. Not what was shed or given up before anybody
+// knew who asks, nor renewals of leases and what asks for a lease that another has: there are some each second, and
+// they change nothing.
 bool is_audited(const AuditOptions& options, const Answered& answered);
-// "done", "refused" (401, 403), "rejected" (another 4xx), "failed" (nothing was done), "unknown" (it may have been).
+// "done", "refused" (401, 403), "rejected" (another 4xx), "unknown" (it may have been done). When nothing was done also
+// "failed" and, without an answer, "abandoned".
 std::string_view outcome_of(const Answered& answered);
 std::string audit_line(Wall now, const ServerRequest& request, const Answered& answered);
 std::string dropped_line(std::uint64_t dropped);
