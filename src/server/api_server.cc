@@ -54,6 +54,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       authorizer_(options_.auth, cache_),
       admission_(options_.limits),
       meter_(env),
+      audit_(env.clock, options_.audit),
       load_changed_(env.executor),
       load_wanted_(env.executor),
       tasks_(env.executor) {}
@@ -172,8 +173,7 @@ Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
   meter_.count(request, answered);
   if (options_.audit.sink) {
     reply.headers.add("X-Request-Id", answered.request_id);
-    if (is_audited(options_.audit, answered))
-      options_.audit.sink->write(audit_line(env_.clock.wall(), request, answered));
+    audit_.record(request, answered);
   }
   co_return reply;
 }
