@@ -54,6 +54,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       authorizer_(options_.auth, cache_),
       admission_(options_.limits),
       meter_(env),
+      audit_(env.clock, options_.audit),
       load_changed_(env.executor),
       load_wanted_(env.executor),
       tasks_(env.executor) {}
@@ -173,8 +174,7 @@ class ApiServer::Record {
     if (alive_.expired()) return;
     answered.took = server_.env_.clock.now() - begin_;
     server_.meter_.count(request_, answered);
-    const auto& audit = server_.options_.audit;
-    if (is_audited(audit, answered)) audit.sink->write(audit_line(server_.env_.clock.wall(), request_, answered));
+    server_.audit_.record(request_, answered);
   }
   Record(const Record&) = delete;
   Record& operator=(const Record&) = delete;

@@ -223,6 +223,7 @@ class ApiServer {
   Admission admission_;
   std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
+  Audit audit_;
   SharedBytes openapi_;  // made when it is first asked for
   std::string openapi_etag_;
   bool loaded_ = false;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <tuple>
 
 #include "server/store_double.h"
 #include "server/testing.h"
@@ -116,6 +117,126 @@ TEST(W27, NothingOfABodyOrAQueryIsRecorded) {
   for (const auto& line : r.sink->lines) EXPECT_THAT(line, Not(HasSubstr(planted)));
 }
 
+ServerRequest a_request(std::string method = "PUT") {
+  return {.method = std::move(method), .target = "/", .headers = {}, .peer = {.address = std::string(200, '1')}};
+}
+
+TEST(W27, WhatIsNoNameIsCutAfterEscaping) {
+  const auto kept = [](std::string user, std::string name) {
+    const Answered answered{.verb = "update", .user = std::move(user), .status = 404, .name = std::move(name)};
+    const auto line = audit_line(Wall(), a_request(), answered);
+    EXPECT_LE(line.size(), kMaxAuditLine);
+    return std::string(json::parse(line).value_or(json::Value()).string_at({"name"}));
+  };
+  const auto times = [](int count, std::string_view text) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += text;
+    return all;
+  };
+  const std::tuple<std::string, std::string> rows[] = {
+      {times(255, "n"), times(255, "n")},  // a name
+      {times(256, "n"), times(61, "n") + "..."},
+      {"two words", "two words"},
+      {times(64, "/"), times(64, "/")},
+      {times(65, "/"), times(61, "/") + "..."},
+      {times(50, "\n"), times(10, "\n") + "..."},
+      {times(40, "\""), times(30, "\"") + "..."},
+      {times(33, "\u00e4"), times(30, "\u00e4") + "..."},
+      {times(62, "/") + "\xf0\x9f\x90\x99", times(61, "/") + "..."},
+      {"\xff\xed\xa0\xbd", "\ufffd\\ud83d"},
+  };
+  for (const auto& [name, wanted] : rows) EXPECT_EQ(kept("alice", name), wanted) << name;
+  EXPECT_EQ(kept("", times(255, "n")), times(61, "n") + "...");
+}
+
+TEST(W27, StrangersAreThoseWithoutANameOrARight) {
+  const struct {
+    std::string user;
+    std::string_view verb;
+    int status;
+    bool may_be_done;
+    bool strangers;
+  } rows[] = {
+      {"", "", 401, false, true},
+      {"", "create", 503, false, true},
+      {"system:anonymous", "", 200, false, true},  // everybody may see these
+      {"system:anonymous", "create", 401, false, true},
+      {"system:anonymous", "create", 422, false, true},
+      {"system:anonymous", "create", 200, false, false},  // he had the right
+      {"system:anonymous", "create", 500, true, false},
+      {"system:anonymous", "create", 500, false, true},
+      {"alice", "", 403, false, false},
+      {"alice", "create", 403, false, false},
+  };
+  for (const auto& row : rows) {
+    const Answered answered{.verb = row.verb, .user = row.user, .status = row.status, .may_be_done = row.may_be_done};
+    EXPECT_EQ(is_a_strangers(answered), row.strangers) << row.user << ' ' << row.verb << ' ' << row.status;
+  }
+}
+
+TEST(W27, StrangersHaveALineASecond) {
+  Recorded r;
+  const auto nobody = r.site.as("");
+  const auto bob = r.site.as("bob");
+  for (int i = 0; i < 50; ++i) r.site.call_as(*nobody, "GET", fmt::format("/core/roles/n{}", i));
+  for (int i = 0; i < 3; ++i) r.site.call_as(*bob, "GET", "/core/roles/r");
+  auto records = r.taken();
+  ASSERT_EQ(records.size(), 4U);
+  EXPECT_EQ(records[0].string_at({"name"}), "n0");
+  EXPECT_EQ(records[0].at_path({"count"}), nullptr);
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(records[i].string_at({"user"}), "bob");
+
+  r.site.world.clock.advance(kStrangersPause);
+  records = r.taken();
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].string_at({"name"}), "n1");
+  EXPECT_EQ(records[0].int_at({"status"}), 401);
+  EXPECT_EQ(records[0].int_at({"count"}), 49);
+
+  r.site.call_as(*nobody, "GET", "/core/roles/again");  // the line of this second was that one
+  EXPECT_TRUE(r.taken().empty());
+  r.site.world.clock.advance(10 * kStrangersPause);
+  EXPECT_EQ(r.taken().size(), 1U);
+  r.site.call_as(*nobody, "GET", "/core/roles/later");
+  EXPECT_EQ(r.taken().size(), 1U);
+}
+
+TEST(W27, WhatStrangersCanWriteIsBounded) {
+  krake::testing::World world;
+  const auto sink = std::make_shared<Memory>();
+  constexpr int seconds = 10;
+  {
+    Audit audit(world.clock, {.sink = sink});
+    const std::string wild(10'000, '\x01');
+    const Answered answered{
+        .verb = "delete", .status = 401, .request_id = wild, .ns = wild, .name = wild, .forced = true};
+    const auto request = a_request(wild);
+    for (int i = 0; i < seconds * 100; ++i) {
+      audit.record(request, answered);
+      world.clock.advance(std::chrono::milliseconds(10));
+    }
+    audit.record(request, answered);
+  }  // and tells of the last
+  std::int64_t count = 0;
+  for (const auto& line : sink->lines) {
+    EXPECT_LE(line.size(), kMaxStrangersLine);
+    const auto record = json::parse(line);
+    ASSERT_TRUE(record) << line;
+    count += record->int_at({"count"}).value_or(1);
+  }
+  EXPECT_EQ(count, seconds * 100 + 1) << "none is forgotten";
+  EXPECT_LE(sink->lines.size(), std::size_t{seconds + 2});
+}
+
+TEST(W27, PreflightsAreNot) {
+  for (const bool reads : {false, true}) {
+    Recorded r(reads);
+    EXPECT_EQ(r.site.call("OPTIONS", "/core/roles", "", {{"Origin", "https://a.example"}}).status, 403);
+    EXPECT_EQ(r.site.call("OPTIONS", "/nowhere").status, 404);
+    EXPECT_TRUE(r.taken().empty());
+  }
+}
+
 TEST(W27, AWriteNobodyKnowsTheEndOfIsUnknown) {
   Answered answered{.verb = "update", .user = "u", .status = 500};
   EXPECT_EQ(outcome_of(answered), "failed");
@@ -202,11 +323,14 @@ TEST(W27, WhatNobodyAwaitedHasAnOutcome) {
                             .revision = c.revision,
                             .may_be_done = c.may_be_done};
     EXPECT_EQ(outcome_of(answered), c.outcome) << static_cast<int>(c.operation) << ' ' << c.status;
-    EXPECT_EQ(is_audited(writes, answered), c.audited) << static_cast<int>(c.operation) << ' ' << c.status;
+    EXPECT_EQ(is_audited(writes, {}, answered), c.audited) << static_cast<int>(c.operation) << ' ' << c.status;
   }
+  // What is done is never a stranger's.
+  EXPECT_FALSE(is_a_strangers({.verb = "update", .user = std::string(kAnonymous), .revision = 7}));
+  EXPECT_TRUE(is_a_strangers({.verb = "update", .user = std::string(kAnonymous)}));
   // Given up before anybody knew who asks, and what is only read.
-  EXPECT_FALSE(is_audited(writes, {}));
-  EXPECT_FALSE(is_audited(writes, {.verb = "get", .user = "u"}));
+  EXPECT_FALSE(is_audited(writes, {}, {}));
+  EXPECT_FALSE(is_audited(writes, {}, {.verb = "get", .user = "u"}));
 }
 
 // The transport answers 500.
