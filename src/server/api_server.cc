@@ -162,19 +162,48 @@ Awaitable<Status> ApiServer::create_defaults() {
   co_return Status{};
 }
 
-Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
-  const Mono begin = env_.clock.now();
-  Answered answered;
-  if (options_.audit.sink) answered.request_id = request_id(request.headers, env_.random);
-  ServerReply reply = co_await process(request, answered);
-  if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
-  answered.status = reply.status;
-  answered.took = env_.clock.now() - begin;
-  meter_.count(request, answered);
-  if (options_.audit.sink) {
-    reply.headers.add("X-Request-Id", answered.request_id);
-    audit_.record(request, answered);
+// Counts a request and writes it to the audit log when it ends, however it does: it is unwound, or destroyed where it
+// waits, when nobody waits for its answer any more. Its loop may outlive the server: then there is nobody to tell.
+class ApiServer::Record {
+ public:
+  Record(ApiServer& server, const ServerRequest& request)
+      : server_(server), alive_(server.alive_), request_(request), begin_(server.env_.clock.now()) {
+    if (server.options_.audit.sink) answered.request_id = request_id(request.headers, server.env_.random);
   }
+  ~Record() {
+    if (alive_.expired()) return;
+    answered.took = server_.env_.clock.now() - begin_;
+    server_.meter_.count(request_, answered);
+    server_.audit_.record(request_, answered);
+  }
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
+
+  Answered answered;
+
+ private:
+  ApiServer& server_;
+  std::weak_ptr<const bool> alive_;
+  const ServerRequest& request_;
+  Mono begin_;
+};
+
+Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
+  Record record(*this, request);
+  ServerReply reply;
+  std::exception_ptr thrown;
+  try {
+    reply = co_await process(request, record.answered);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  // What is cancelled may come to an answer all the same, but nobody gets it. A bug is answered by the transport.
+  const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+  if (cancellation.cancelled() == boost::asio::cancellation_type::none)
+    record.answered.status = thrown ? 500 : reply.status;
+  if (thrown) std::rethrow_exception(thrown);
+  if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
+  if (options_.audit.sink) reply.headers.add("X-Request-Id", record.answered.request_id);
   co_return reply;
 }
 
@@ -224,7 +253,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
                   .route = std::move(*routed.route),
                   .user = std::move(*user),
                   .priority = priority,
-                  .admitted = *admitted};
+                  .admitted = *admitted,
+                  .answered = answered};
+  const auto operation = request.route.operation;
+  answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
   if (request.route.guarded() && authorizer_.needs_fresh_roles()) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
   }
@@ -235,7 +267,6 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     request.authorized = authorizer_.version();
   }
   auto answer = co_await dispatch(request);
-  note(answered, request, answer);
   if (!answer) {
     if (answer.error().status >= 500) env_.log.error("request failed", {{"why", answer.error().detail}});
     co_return problem(answer.error());
@@ -244,14 +275,14 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   co_return std::move(*answer);
 }
 
-void ApiServer::note(Answered& answered, const Request& request, const Answer& answer) const {
-  if (!options_.audit.sink) return;
-  if (!request.created.empty()) answered.name = request.created;
-  answered.revision = request.committed;
-  const auto operation = request.route.operation;
-  answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
-  // Retry-After is the promise that nothing was done.
-  answered.may_be_done = !answer && answer.error().status >= 500 && !answer.error().headers.get("Retry-After");
+Awaitable<Result<store::CommitResult>> ApiServer::commit(Request& request, store::Txn txn) {
+  auto& answered = request.answered;
+  answered.may_be_done = true;  // also if we never hear of it
+  auto result = co_await store_.commit(std::move(txn));
+  answered.may_be_done = !result && result.error().code != Code::unavailable;
+  const auto* done = result ? std::get_if<store::Committed>(&*result) : nullptr;
+  if (done) answered.revision = done->revision;
+  co_return result;
 }
 
 Awaitable<Answer> ApiServer::dispatch(Request& request) {

@@ -86,10 +86,9 @@ class ApiServer {
     std::string user;
     Priority priority;
     Pool::Share& admitted;
+    Answered& answered;
     std::uint64_t authorized = 0;          // the version of the roles that allowed it
     std::optional<Pool::Share> body_room;  // as long as what was read of it may be in memory
-    Revision committed = 0;                // by it
-    std::string created;                   // the name of what it made
     std::vector<std::string> warnings;     // for the answer, a sentence each
   };
   // What a write computes from the current object.
@@ -117,10 +116,12 @@ class ApiServer {
     } pause(request.admitted);
     co_return co_await std::move(wait);
   }
+  class Record;
   Awaitable<ServerReply> process(ServerRequest& request, Answered& answered);
   void measure();
   Awaitable<Answer> dispatch(Request& request);
-  void note(Answered& answered, const Request& request, const Answer& answer) const;
+  // All that a request commits.
+  Awaitable<Result<store::CommitResult>> commit(Request& request, store::Txn txn);
   // read.cc
   Answer openapi(const Request& request);
   Awaitable<Answer> read(Request& request);
@@ -239,6 +240,7 @@ class ApiServer {
   Notifier load_wanted_;
   std::size_t load_waiters_ = 0;
   TaskGroup tasks_;
+  std::shared_ptr<const bool> alive_ = std::make_shared<bool>(true);  // dies first
 };
 
 }  // namespace krake::server

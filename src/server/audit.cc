@@ -46,8 +46,10 @@ std::string shown_name(const Answered& answered, std::string_view name) {
   return shortened(name, valid_resource_name(name) && !is_a_strangers(answered) ? kMaxName : kMaxText);
 }
 
+// Or asks in vain for another's, as who stands by does each second.
 bool renews_lease(const Answered& answered) {
-  return answered.operation == Operation::lease_acquire && answered.status == 200 && answered.revision == 0;
+  if (answered.operation != Operation::lease_acquire || answered.revision != 0 || answered.may_be_done) return false;
+  return answered.status == 200 || answered.status == 409 || answered.status == 0;
 }
 
 }  // namespace
@@ -62,15 +64,17 @@ bool is_audited(const AuditOptions& options, const ServerRequest& request, const
 
 bool is_a_strangers(const Answered& answered) {
   if (answered.user.empty()) return true;
-  const bool done = (answered.status >= 200 && answered.status < 400) || answered.may_be_done;
+  const bool done = answered.revision != 0 || (answered.status >= 200 && answered.status < 400) || answered.may_be_done;
   return answered.user == kAnonymous && (answered.verb.empty() || !done);
 }
 
 std::string_view outcome_of(const Answered& answered) {
-  if (answered.status < 400) return "done";
-  if (answered.status == 401 || answered.status == 403) return "refused";
-  if (answered.status < 500) return "rejected";
-  return answered.may_be_done ? "unknown" : "failed";
+  const int status = answered.status;
+  if (status == 401 || status == 403) return "refused";
+  if (status >= 400 && status < 500) return "rejected";
+  if (answered.revision != 0 || (status != 0 && status < 400)) return "done";
+  if (answered.may_be_done) return "unknown";
+  return status == 0 ? "abandoned" : "failed";
 }
 
 std::string audit_line(Wall now, const ServerRequest& request, const Answered& answered) {
@@ -79,8 +83,7 @@ std::string audit_line(Wall now, const ServerRequest& request, const Answered& a
       {"user", shortened(answered.user, kMaxName)},       {"address", shortened(request.peer.address, kMaxText)},
       {"method", shortened(request.method, kMaxMethod)},  {"verb", answered.verb},
       {"api", answered.kind ? answered.kind->group : ""}, {"resource", resource_of(answered)},
-      {"namespace", shown_name(answered, answered.ns)},   {"name", shown_name(answered, answered.name)},
-  };
+      {"namespace", shown_name(answered, answered.ns)},   {"name", shown_name(answered, answered.name)}};
   if (answered.forced) line.set("forced", true);
   line.set("outcome", outcome_of(answered));
   line.set("status", answered.status);

@@ -31,13 +31,15 @@ inline constexpr std::size_t kMaxStrangersLine = 768;
 // From one stranger's line to the next.
 inline constexpr Duration kStrangersPause = std::chrono::seconds(1);
 
-// Writes, backups, and whatever was refused for want of a name or a right. Not renewals of leases: there are some each
-// second, and they change nothing. Nor preflights of browsers, which ask for nothing.
+// Writes, backups, and whatever was refused for want of a name or a right. Not what was shed or given up before anybody
+// knew who asks, nor renewals of leases and what asks for a lease that another has: there are some each second, and
+// they change nothing. Nor preflights of browsers, which ask for nothing.
 bool is_audited(const AuditOptions& options, const ServerRequest& request, const Answered& answered);
 // Nobody is named, and there was no right to what was asked for, or nothing was done: anybody may send these, and as
 // many as he likes.
 bool is_a_strangers(const Answered& answered);
-// "done", "refused" (401, 403), "rejected" (another 4xx), "failed" (nothing was done), "unknown" (it may have been).
+// "done", "refused" (401, 403), "rejected" (another 4xx), "unknown" (it may have been done). When nothing was done also
+// "failed" and, without an answer, "abandoned".
 std::string_view outcome_of(const Answered& answered);
 std::string audit_line(Wall now, const ServerRequest& request, const Answered& answered);
 // That line for so many requests.

@@ -137,6 +137,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   meta.created = meta.modified = stamp(nullptr);
   meta.deleted.reset();
   object->reset_status();
+  request.answered.name = meta.name;
   if (auto refused = look_at(request, nullptr, *object)) co_return refuse(std::move(*refused));
   auto guard = leader_guard(request);
   if (!guard) co_return refuse(guard.error());
@@ -148,7 +149,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   if (*guard) txn.guards.push_back(**guard);
   txn.guards.push_back(store::Guard::absent(draft.key()));
   txn.puts.push_back({draft.key(), draft.stored()});
-  auto result = co_await store_.commit(std::move(txn));
+  auto result = co_await commit(request, std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
     if (*guard && conflict->guard == 0) co_return refuse(leadership_lost(request));
@@ -157,8 +158,6 @@ Awaitable<Answer> ApiServer::create(Request& request) {
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
-  request.committed = revision;
-  request.created = meta.name;
   co_await shown(revision);
   const auto cached = draft.committed(revision, revision);
   ServerReply reply = object_reply(request, cached);
@@ -232,7 +231,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
         co_return refuse(too_large(kind, request.route.name, size));
       txn.puts.push_back({cached->key, draft->stored()});
     }
-    auto result = co_await store_.commit(std::move(txn));
+    auto result = co_await commit(request, std::move(txn));
     if (!result) co_return refuse(result.error());
     if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
       if (conflict->guard > 0) co_return refuse(leadership_lost(request));
@@ -248,7 +247,6 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       continue;
     }
     const Revision revision = std::get<store::Committed>(*result).revision;
-    request.committed = revision;
     co_await shown(revision);
     if (mutation->remove_key) {
       std::string body;
@@ -476,7 +474,7 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
   txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
   if (*guard) txn.guards.push_back(**guard);
   txn.removes.push_back({it->first});
-  auto result = co_await store_.commit(std::move(txn));
+  auto result = co_await commit(request, std::move(txn));
   if (!result) co_return Answer(refuse(result.error()));
   const auto* done = std::get_if<store::Committed>(&*result);
   if (!done && std::get<store::Conflict>(*result).guard > 0) co_return Answer(refuse(leadership_lost(request)));
@@ -484,7 +482,6 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
     co_return Answer(
         refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
   }
-  request.committed = done->revision;
   co_await shown(done->revision);
   co_return Answer(document_reply(request, json::Object{{"api", kind.group},
                                                         {"kind", kind.name},
