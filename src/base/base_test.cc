@@ -130,6 +130,17 @@ TEST(SimClock, FiresTimersInOrderAndOnlyWhenTimePasses) {
   EXPECT_EQ(fired, (std::vector<int>{1, 2}));
 }
 
+TEST(SimClock, AWallTimeIsAsFarAwayAsItLooksNow) {
+  testing::World world;
+  auto& clock = world.clock;
+  const Wall when = clock.wall() + std::chrono::seconds(100);
+  EXPECT_EQ(mono_of(clock, when), clock.now() + std::chrono::seconds(100));
+  clock.jump_wall(std::chrono::seconds(40));
+  EXPECT_EQ(mono_of(clock, when), clock.now() + std::chrono::seconds(60));
+  EXPECT_LT(mono_of(clock, Wall::min() + std::chrono::hours(1'000'000)), clock.now());
+  EXPECT_GT(mono_of(clock, Wall(std::chrono::seconds(253'402'300'799))), clock.now() + std::chrono::hours(24 * 365));
+}
+
 Awaitable<Result<int>> answer_after(Clock& clock, Duration time) {
   co_await sleep_for(clock, time);
   co_return 42;

@@ -84,6 +84,7 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
+    std::optional<Wall> until;  // when what he showed expires
     Priority priority;
     Pool::Share& admitted;
     std::uint64_t authorized = 0;          // the version of the roles that allowed it

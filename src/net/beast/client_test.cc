@@ -348,6 +348,23 @@ TEST(BeastClient, TrustsAndIsTrustedByCertificates) {
   });
 }
 
+TEST(BeastClient, TheServerKnowsUntilWhenACertificateCounts) {
+  run([](Dialled& b) -> Awaitable<void> {
+    auto server = b.make_server(b.tls());
+    CO_ASSERT(co_await server->start());
+    const auto shown = co_await b.dial(b.endpoint(*server, true)).value()->send({.target = "/until"});
+    CO_ASSERT(shown);
+    const auto wanted = certificate_expiry(b.client_cert.cert_pem).value();
+    EXPECT_EQ(shown->body, std::to_string(wanted.time_since_epoch() / 1s));
+    auto without = b.endpoint(*server, true);
+    without.client_cert_pem = without.client_key_pem = "";
+    const auto nobody = co_await b.dial(without).value()->send({.target = "/until"});
+    CO_ASSERT(nobody);
+    EXPECT_EQ(nobody->body, "");
+    co_await server->stop();
+  });
+}
+
 TEST(BeastClient, ServerWithoutClientCaAsksForNoCertificate) {
   run([](Dialled& b) -> Awaitable<void> {
     auto options = b.tls();

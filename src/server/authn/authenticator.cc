@@ -129,7 +129,7 @@ std::optional<Authenticator::Token> Authenticator::token_of(const ServerRequest&
 }
 
 std::optional<Authenticator::Verdict> Authenticator::known(const ServerRequest& request) {
-  if (options_.static_user && !options_.identity.several) return *options_.static_user;
+  if (options_.static_user && !options_.identity.several) return access::Identity{.user = *options_.static_user};
   const auto token = takes_tokens_ ? token_of(request) : std::nullopt;
   if (!token) return without_token(request);
   auto verdict = by_token(*token);
@@ -139,8 +139,9 @@ std::optional<Authenticator::Verdict> Authenticator::known(const ServerRequest& 
 
 std::optional<Authenticator::Verdict> Authenticator::by_token(const Token& token) {
   // By digests, so that the time it takes says nothing about the tokens there are.
-  if (const auto found = tokens_.find(token.digest); found != tokens_.end()) return found->second;
-  if (const auto* user = cache_.find(token.digest, now())) return *user;
+  if (const auto found = tokens_.find(token.digest); found != tokens_.end())
+    return access::Identity{.user = found->second};
+  if (const auto* identity = cache_.find(token.digest, now())) return *identity;
   if (auto verdict = by_signature(token, true)) return verdict;
   if (!services_.empty() || is_oidc(token)) return std::nullopt;
   return unauthenticated("The bearer token is not known.");
@@ -167,8 +168,9 @@ std::optional<Authenticator::Verdict> Authenticator::by_signature(const Token& t
 
 Authenticator::Verdict Authenticator::take(const Token& token, Result<access::TokenUser> user) {
   if (!user) return unauthenticated(fmt::format("The token {}.", user.error().message));
-  cache_.put(token.digest, user->name, user->expires, now());
-  return std::move(user->name);
+  access::Identity identity{.user = std::move(user->name), .until = user->expires};
+  cache_.put(token.digest, identity, now());
+  return identity;
 }
 
 bool Authenticator::is_oidc(const Token& token) const {
@@ -177,10 +179,19 @@ bool Authenticator::is_oidc(const Token& token) const {
   return jwt && jwt->issuer() == options_.identity.oidc->rules.issuer;
 }
 
+std::optional<Authenticator::Verdict> Authenticator::by_certificate(const ServerRequest& request) const {
+  const auto& peer = request.peer;
+  if (!options_.client_certificates || peer.common_name.empty()) return std::nullopt;
+  // It was good when the connection was made.
+  if (peer.until && env_.clock.wall() >= *peer.until)
+    return unauthenticated("The client certificate has expired; connect again with a newer one.");
+  return access::Identity{.user = peer.common_name, .until = peer.until};
+}
+
 Authenticator::Verdict Authenticator::without_token(const ServerRequest& request) const {
-  if (options_.client_certificates && !request.peer.common_name.empty()) return request.peer.common_name;
-  if (options_.static_user) return *options_.static_user;
-  if (options_.allow_anonymous) return std::string(kAnonymous);
+  if (auto verdict = by_certificate(request)) return std::move(*verdict);
+  if (options_.static_user) return access::Identity{.user = *options_.static_user};
+  if (options_.allow_anonymous) return access::Identity{.user = std::string(kAnonymous)};
   return unauthenticated("No user has been authenticated.");
 }
 
@@ -188,9 +199,9 @@ Authenticator::Verdict Authenticator::without_token(const ServerRequest& request
 // us to say who it is.
 Authenticator::Verdict Authenticator::or_certificate(Verdict verdict, const ServerRequest& request) const {
   const bool refused = !verdict && verdict.error().status == 401;
-  if (refused && options_.identity.several && options_.client_certificates && !request.peer.common_name.empty())
-    return request.peer.common_name;
-  return verdict;
+  if (!refused || !options_.identity.several) return verdict;
+  auto certificate = by_certificate(request);
+  return certificate && *certificate ? std::move(*certificate) : std::move(verdict);
 }
 
 Awaitable<Authenticator::Verdict> Authenticator::ask(const ServerRequest& request) {
@@ -237,8 +248,9 @@ Awaitable<Authenticator::Verdict> Authenticator::judged(Question& question) {
       auto judgement = co_await ask_service(i, form);
       report(services_[i], judgement);
       if (auto* accepted = std::get_if<Accepted>(&judgement)) {
-        cache_.put(question.digest, accepted->user, accepted->expires, now());
-        co_return std::move(accepted->user);
+        access::Identity identity{.user = std::move(accepted->user), .until = accepted->expires};
+        cache_.put(question.digest, identity, now());
+        co_return identity;
       }
       if (const auto* refused = std::get_if<Refused>(&judgement)) {
         if (!refusal) refusal = invalid_token(services_[i].kind, *refused);

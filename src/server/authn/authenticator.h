@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "access/token_cache.h"
+#include "access/users.h"
 #include "base/env.h"
 #include "base/task_group.h"
 #include "server/auth.h"
@@ -22,7 +23,7 @@ namespace krake::server {
 
 class Authenticator {
  public:
-  using Verdict = std::expected<std::string, Problem>;  // the user
+  using Verdict = std::expected<access::Identity, Problem>;
 
   // `env` and the dialer outlive it.
   Authenticator(Env& env, const AuthOptions& options);
@@ -60,6 +61,8 @@ class Authenticator {
   // By signature; nothing when it is none of a known issuer, or newer keys are needed.
   std::optional<Verdict> by_signature(const Token& token, bool may_ask);
   Verdict take(const Token& token, Result<access::TokenUser> user);
+  // Nothing: there is none that counts here.
+  std::optional<Verdict> by_certificate(const ServerRequest& request) const;
   Verdict without_token(const ServerRequest& request) const;
   Verdict or_certificate(Verdict verdict, const ServerRequest& request) const;
   bool is_oidc(const Token& token) const;

@@ -42,7 +42,7 @@ struct Rig {
     request.peer.common_name = common_name;
     auto verdict = authenticator.known(request);
     if (!verdict) verdict = co_await authenticator.ask(request);
-    if (*verdict) co_return **verdict;
+    if (*verdict) co_return (*verdict)->user;
     co_return fmt::format("{} {}", verdict->error().status, verdict->error().detail);
   }
   std::string ask(std::optional<std::string> authorization, std::string common_name = "") {
