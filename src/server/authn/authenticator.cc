@@ -157,10 +157,9 @@ std::optional<Authenticator::Verdict> Authenticator::by_signature(const Token& t
   if (!oidc_ || jwt->issuer() != options_.identity.oidc->rules.issuer) return std::nullopt;
   const auto* keys = oidc_->keys();
   may_ask = may_ask && oidc_->worth_asking();
-  if (!keys) {
-    if (may_ask) return std::nullopt;
-    return cannot_ask("the OpenID provider");
-  }
+  // Keys that were taken back must not count because nobody has looked for long.
+  if (may_ask && (!keys || oidc_->due())) return std::nullopt;
+  if (!keys) return cannot_ask("the OpenID provider");
   auto user = access::verify(*jwt, *keys, options_.identity.oidc->rules, env_.clock.wall());
   if (!user && user.error().code == Code::not_found && may_ask) return std::nullopt;
   return take(token, std::move(user));
