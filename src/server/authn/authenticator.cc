@@ -85,7 +85,18 @@ Authenticator::Authenticator(Env& env, const AuthOptions& options)
       own_rules_(own_token_rules()),
       cache_(options.identity.cache),
       tasks_(env.executor) {
-  for (const auto& [token, user] : options.tokens) tokens_.insert_or_assign(sha256(token), user);
+  use_tokens(options.tokens, options.identity.own_keys);
+}
+
+void Authenticator::use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys) {
+  tokens_.clear();
+  for (const auto& [token, user] : tokens) tokens_.insert_or_assign(sha256(token), user);
+  options_.identity.own_keys = std::move(own_keys);
+  cache_.clear();
+}
+
+bool Authenticator::takes_tokens() const {
+  return !tokens_.empty() || !options_.identity.own_keys.empty() || oidc_ || !services_.empty();
 }
 
 Status Authenticator::open() {
@@ -104,7 +115,6 @@ Status Authenticator::open() {
     oidc_.emplace(env_, identity, [this] { cache_.clear(); });
     if (auto checked = oidc_->check(); !checked) return fail(with_context(checked.error(), "OpenID"));
   }
-  takes_tokens_ = !tokens_.empty() || !identity.own_keys.empty() || oidc_ || !services_.empty();
   return {};
 }
 
@@ -130,7 +140,7 @@ std::optional<Authenticator::Token> Authenticator::token_of(const ServerRequest&
 
 std::optional<Authenticator::Verdict> Authenticator::known(const ServerRequest& request) {
   if (options_.static_user && !options_.identity.several) return access::Identity{.user = *options_.static_user};
-  const auto token = takes_tokens_ ? token_of(request) : std::nullopt;
+  const auto token = takes_tokens() ? token_of(request) : std::nullopt;
   if (!token) return without_token(request);
   auto verdict = by_token(*token);
   if (!verdict) return std::nullopt;

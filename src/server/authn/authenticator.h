@@ -35,6 +35,9 @@ class Authenticator {
   // Whoever waits is told 503.
   Awaitable<void> stop();
 
+  // Other tokens (token, user) and other keys of Krake's own tokens count from now on.
+  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys);
+
   // Nothing: somebody must be asked.
   std::optional<Verdict> known(const ServerRequest& request);
   // After known() gave nothing; asks.
@@ -56,6 +59,7 @@ class Authenticator {
     Digest digest;          // of the bare one
   };
 
+  bool takes_tokens() const;
   static std::optional<Token> token_of(const ServerRequest& request);
   std::optional<Verdict> by_token(const Token& token);
   // By signature; nothing when it is none of a known issuer, or newer keys are needed.
@@ -82,7 +86,6 @@ class Authenticator {
   std::vector<Service> services_;
   std::unordered_map<Digest, std::shared_ptr<Question>, DigestHash> questions_;
   std::size_t waiting_ = 0;
-  bool takes_tokens_ = false;
   bool stopped_ = false;
   TaskGroup tasks_;
 };

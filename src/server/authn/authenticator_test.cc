@@ -416,6 +416,27 @@ TEST(Authenticator, KrakesOwnTokensNeedNobody) {
   EXPECT_EQ(rig.ask(token), "401 401: The token has expired.");
 }
 
+TEST(Authenticator, OtherTokensAndKeysCountAtOnce) {
+  Rig rig;
+  const Signer before;
+  const Signer after;
+  rig.options.identity.own_keys = before.keys;
+  rig.options.tokens = {{"t0", "alice"}, {"t1", "bob"}};
+  const auto old_token = before.token(rig.world, "krake", "krake", "carol");
+  const auto new_token = after.token(rig.world, "krake", "krake", "carol");
+  EXPECT_EQ(rig.ask("t0"), "alice");
+  EXPECT_EQ(rig.ask(old_token), "carol");
+  rig.who->use_tokens({{"t1", "dora"}, {"t2", "eve"}}, after.keys);
+  EXPECT_THAT(rig.ask("t0"), StartsWith("401 "));
+  EXPECT_EQ(rig.ask("t1"), "dora");
+  EXPECT_EQ(rig.ask("t2"), "eve");
+  EXPECT_THAT(rig.ask(old_token), StartsWith("401 ")) << "nor because it was good a moment ago";
+  EXPECT_EQ(rig.ask(new_token), "carol");
+  // Without any of them a header says nothing, as at a start without them.
+  rig.who->use_tokens({}, {});
+  EXPECT_EQ(rig.ask("t1"), kUnknown);
+}
+
 Rig& with_oidc(Rig& rig, const Signer& signer) {
   OidcOptions oidc;
   oidc.rules = {
