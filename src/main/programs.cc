@@ -279,13 +279,15 @@ Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
 // started with.
 Status reload(const Env& env, const Serving& running, HttpServer& http, server::ApiServer& api) {
   ASSIGN_OR_RETURN(const auto again, running.reread());
-  for (const auto& warning : again.warnings) env.log.warning(warning);
   ASSIGN_OR_RETURN(auto renewal, read_renewal(running.config, again.config));
+  ASSIGN_OR_RETURN(const auto log, Log::open(again.log));
   if (renewal.tls) RETURN_IF_ERROR(http.use_tls(*renewal.tls));
+  env.log.become(log);
   api.use_tokens(renewal.tokens, std::move(renewal.signing_keys));
+  for (const auto& warning : again.warnings) env.log.warning(warning);
   for (const auto& key : needs_restart(running.config, again.config))
     env.log.warning("SIGHUP: a key of the configuration has changed; that counts after a restart", {{"key", key}});
-  env.log.info("SIGHUP: the files of certificates, tokens and keys have been read again");
+  env.log.info("SIGHUP: the configuration, its certificates, tokens and keys have been read again");
   return {};
 }
 

@@ -89,7 +89,9 @@ std::vector<std::string> needs_restart(const ApiConfig& before, const ApiConfig&
   const json::Value right = to_value(now);
   std::vector<std::string> keys;
   add_differences(&left, &right, "", keys);
-  std::erase_if(keys, [](const std::string& key) { return std::ranges::find(kRenewed, key) != kRenewed.end(); });
+  std::erase_if(keys, [](const std::string& key) {
+    return key.starts_with("log.") || std::ranges::find(kRenewed, key) != kRenewed.end();
+  });
   return keys;
 }
 

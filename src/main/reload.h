@@ -1,5 +1,5 @@
-// What of its configuration a running server takes anew on SIGHUP: the contents of the files of its certificate, and of
-// the tokens and keys it knows (docs/operations/configuration.md).
+// What of its configuration a running server takes anew on SIGHUP: the section `log`, and the
+// contents of the files of its certificate, and of the tokens and keys it knows (docs/operations/configuration.md).
 #pragma once
 
 #include <optional>
@@ -28,7 +28,7 @@ struct Renewal {
 };
 // Reads all of it. Errors: as above; invalid_argument when TLS, or asking for certificates, is turned on or off.
 Result<Renewal> read_renewal(const ApiConfig& before, const ApiConfig& now);
-// The keys that differ and are not of those above: "port".
+// The keys that differ and are not of those above, nor of the log: "port".
 std::vector<std::string> needs_restart(const ApiConfig& before, const ApiConfig& now);
 
 }  // namespace krake

@@ -86,6 +86,7 @@ TEST_F(Reload, NamesTheKeysThatTakeARestart) {
   auto now = before;
   now.tls.cert = now.tls.key = now.tls.client_ca = "elsewhere";
   now.authentication.strategy.token.file = now.authentication.strategy.signed_.file = "elsewhere";
+  now.log = {.level = "DEBUG", .format = "json", .output = "elsewhere"};
   EXPECT_THAT(needs_restart(before, now), IsEmpty());
   now.port = 1;
   now.etcd = EtcdConfig{.password = "planted"};

@@ -28,7 +28,7 @@ with Processes(sys.argv[1]) as p:
         files["cert.pem"].write_bytes((p.state / authority / "server.pem").read_bytes())
         files["key.pem"].write_bytes((p.state / authority / "server-key.pem").read_bytes())
 
-    def use_config(more=""):
+    def use_config(more="", level="INFO"):
         files["api.yaml"].write_text(f"""
 host: 127.0.0.1
 port: 0
@@ -36,7 +36,7 @@ store: {{type: memory}}
 tls: {{enabled: true, cert: {files["cert.pem"]}, key: {files["key.pem"]}}}
 authentication: {{cors_origins: [], strategy: {{token: {{file: {files["tokens"]}}}, signed: {{file: {files["signing.pem"]}}}}}}}
 authorization: always-allow
-log: {{level: INFO}}
+log: {{level: {level}}}
 {more}""")
 
     use_certificate("first")
@@ -102,10 +102,24 @@ log: {{level: INFO}}
     for token, wanted in {**after, "token-of-eve": 401}.items():
         assert user(token, "second") == wanted, (wanted, log())
 
-    # What takes a restart is named.
+    # What takes a restart is named; the level of the log does not.
     use_config("limits: {watches: 7}")
     assert "key=limits.watches" in hang_up("have been read again")
     assert user("token-of-eve", "first") == "eve"
+    use_config("limits: {watches: 7}", level="ERROR")
+    seen = len(log())
+    server.send_signal(signal.SIGHUP)
+
+    def a_silent_request():
+        before = len(log())
+        assert user("token-of-eve", "first") == "eve"
+        return len(log()) == before
+
+    p.wait("a log of errors only", a_silent_request)
+    assert "limits.watches" not in log()[seen:], "nor are there warnings any more"
+    use_config(level="DEBUG")
+    hang_up("have been read again")
+    p.wait("a line about each request", lambda: not a_silent_request())
     assert server.poll() is None
     server.terminate()
     assert server.wait(60) == 0
