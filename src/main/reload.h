@@ -15,7 +15,8 @@ namespace krake {
 
 // Nothing when TLS is off. Errors: invalid_argument, or those of read_file.
 Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config);
-// Token and user, of lines `<token> <user>`; none without a path. Errors: invalid_argument (a line), those of read_file.
+// Token and user, of lines `<token> <user>`; none without a path. Errors: invalid_argument (a line), those of
+// read_file.
 using UserTokens = std::vector<std::pair<std::string, std::string>>;
 Result<UserTokens> read_user_tokens(const std::string& path);
 // None without a path. Errors: invalid_argument (no usable key), those of read_file.

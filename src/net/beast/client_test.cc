@@ -370,8 +370,8 @@ TEST(BeastClient, AServerTakesAnotherCertificateForNewConnections) {
       EXPECT_FALSE(refused);
       EXPECT_TRUE(co_await b.dial(trusts(b.ca.cert_pem)).value()->send({.target = "/hello"})) << "as before";
     }
-    CO_ASSERT(server->use_tls(
-        {.cert_chain_pem = other.cert_pem, .key_pem = other.key_pem, .client_ca_pem = b.ca.cert_pem}));
+    CO_ASSERT(
+        server->use_tls({.cert_chain_pem = other.cert_pem, .key_pem = other.key_pem, .client_ca_pem = b.ca.cert_pem}));
     EXPECT_TRUE(co_await b.dial(trusts(other_ca.cert_pem)).value()->send({.target = "/hello"}));
     EXPECT_FALSE(co_await b.dial(trusts(b.ca.cert_pem)).value()->send({.target = "/hello"}));
     const auto who = co_await kept->send({.target = "/who"});

@@ -152,8 +152,7 @@ std::string tls_peer_common_name(const ssl_st* tls) {
 std::optional<Wall> tls_peer_expiry(const ssl_st* tls) {
   const Cert cert(SSL_get1_peer_certificate(tls));
   std::tm parts{};
-  if (!cert || SSL_get_verify_result(tls) != X509_V_OK ||
-      ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &parts) != 1)
+  if (!cert || SSL_get_verify_result(tls) != X509_V_OK || ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &parts) != 1)
     return std::nullopt;
   return Wall(std::chrono::seconds(timegm(&parts)));
 }

@@ -524,9 +524,7 @@ TEST(Authenticator, RequestsThatFindTheKeysOldShareOneQuestion) {
   Rig rig;
   const Signer signer;
   with_oidc(rig, signer).start();
-  const auto token = [&](std::size_t i) {
-    return signer.token(rig.world, kIssuer, "krake", fmt::format("u{}", i));
-  };
+  const auto token = [&](std::size_t i) { return signer.token(rig.world, kIssuer, "krake", fmt::format("u{}", i)); };
   EXPECT_EQ(rig.ask(token(0)), "oidc:u0");
   rig.wait(std::chrono::minutes(6));
   rig.dialer.at(kIssuer).delay = seconds(1);

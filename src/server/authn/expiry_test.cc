@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 
 constexpr const char* kKeystone = "http://keystone:5000/v3";
 constexpr const char* kKeycloak = "http://keycloak:9080";
-constexpr Duration kLeeway = seconds(30);
+constexpr seconds kLeeway{30};
 
 access::Keys new_keys() { return access::parse_pem_keys(access::make_signing_key().value()).value(); }
 
@@ -28,9 +28,8 @@ std::string signed_token(const access::Keys& keys, Wall expires, std::string_vie
 }
 
 std::string keystone_document(Wall expires) {
-  return json::print(
-      json::Object{{"token", json::Object{{"user", json::Object{{"name", "alice"}}},
-                                          {"expires_at", to_string(DateTime::from_wall(expires))}}}});
+  return json::print(json::Object{{"token", json::Object{{"user", json::Object{{"name", "alice"}}},
+                                                         {"expires_at", to_string(DateTime::from_wall(expires))}}}});
 }
 
 // ---- who it is, and until when
@@ -68,7 +67,8 @@ TEST(CredentialExpiry, IsToldWithTheUser) {
   ASSERT_TRUE(who.open());
   const Peer certificate{.common_name = "alice", .address = {}, .until = soon};
   const Peer inside{.common_name = "alice", .address = {}};
-  const auto of_keycloak = access::sign_jwt(keys[0], {{"iss", "keycloak"}, {"exp", soon.time_since_epoch() / seconds(1)}});
+  const auto of_keycloak =
+      access::sign_jwt(keys[0], {{"iss", "keycloak"}, {"exp", soon.time_since_epoch() / seconds(1)}});
   const struct {
     const char* name;
     std::string token;
@@ -153,8 +153,8 @@ TEST(CredentialExpiry, AWatchEndsWithItsCertificate) {
   options.auth.client_certificates = true;
   Site t(options);
   const Wall expires = t.world.clock.wall() + seconds(100);
-  const auto line = make_inproc_transport(
-      t.server.handler(), Peer{.common_name = "bob", .address = {}, .until = expires}, t.world.clock);
+  const auto line = make_inproc_transport(t.server.handler(),
+                                          Peer{.common_name = "bob", .address = {}, .until = expires}, t.world.clock);
   auto stream = t.watch(*line, "heartbeat=0");
   EXPECT_THAT(t.end_of(stream), HasSubstr("has expired"));
   EXPECT_EQ(t.world.clock.wall(), expires);
@@ -214,8 +214,8 @@ TEST(CredentialExpiry, ABlockingRequestWaitsNoLonger) {
       "POST", app,
       R"({"metadata":{"name":"web"},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"cfg"}}],"constraints":{"cluster":{}}}})");
   const Wall expires = std::chrono::floor<seconds>(t.world.clock.wall()) + seconds(60);
-  const auto answer = t.call("DELETE", app + "/web?blocking=deleted", "",
-                             {{"Authorization", "Bearer " + signed_token(keys, expires)}});
+  const auto answer =
+      t.call("DELETE", app + "/web?blocking=deleted", "", {{"Authorization", "Bearer " + signed_token(keys, expires)}});
   EXPECT_EQ(answer.status, 200) << "it was done: " << answer.body;
   EXPECT_EQ(t.world.clock.wall(), expires + kLeeway);
 }
