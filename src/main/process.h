@@ -1,5 +1,5 @@
-// What every program of Krake has around it: one loop, the real clock, a log, metrics, and a clean end on SIGTERM,
-// and SIGHUP.
+// What every program of Krake has around it: one loop, the real clock, a log, metrics, a clean end on SIGTERM, and what
+// is to be done on SIGHUP.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

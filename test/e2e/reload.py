@@ -95,7 +95,7 @@ log: {{level: {level}}}
     files["tokens"].write_text("half-a-line\n")
     hang_up("tokens:1: want '<token> <user>'")
     files["tokens"].write_text("token-of-eve eve\n")
-    use_config("port: nonsense")
+    use_config("limits: nonsense")
     hang_up("nothing has been taken")
     files["api.yaml"].unlink()
     hang_up("nothing has been taken")

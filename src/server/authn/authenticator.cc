@@ -171,7 +171,10 @@ std::optional<Authenticator::Verdict> Authenticator::by_signature(const Token& t
   if (may_ask && (!keys || oidc_->due())) return std::nullopt;
   if (!keys) return cannot_ask("the OpenID provider");
   auto user = access::verify(*jwt, *keys, options_.identity.oidc->rules, env_.clock.wall());
-  if (!user && user.error().code == Code::not_found && may_ask) return std::nullopt;
+  if (!user && user.error().code == Code::not_found) {
+    if (may_ask) return std::nullopt;
+    if (oidc_->failing()) return cannot_ask("the OpenID provider");  // it may have that key
+  }
   return take(token, std::move(user));
 }
 

@@ -72,7 +72,7 @@ const access::Keys* KeySource::keys() {
 bool KeySource::old() const { return keys_ && env_.clock.now() - fetched_ >= options_.refresh; }
 
 // While the provider fails nobody waits for it.
-bool KeySource::due() const { return old() && failures_ == 0; }
+bool KeySource::due() const { return old() && !failing(); }
 
 Duration KeySource::pause() const {
   if (failures_ == 0) return options_.unknown_key_pause;

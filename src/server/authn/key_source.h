@@ -28,6 +28,8 @@ class KeySource {
   const access::Keys* keys();
   // These are old, and the last question was answered: what fetch() brings counts before them.
   bool due() const;
+  // The last question was not answered.
+  bool failing() const { return failures_ > 0; }
   // Whether fetch() might bring something new, by what was tried lately.
   bool worth_asking() const;
   // Returns when a question that is under way, or one begun now, has been answered. Why it failed is in the log.
