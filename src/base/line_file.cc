@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 namespace krake {
 
@@ -63,6 +64,22 @@ void LineFile::close_file() {
   fd_ = -1;
 }
 
+// To where the path leads: what is written into a file that was moved away nobody looks for. Where there can be none,
+// that one is better than nothing.
+void LineFile::follow() {
+  struct stat ours{};
+  struct stat there{};
+  if (fd_ < 0 || ::fstat(fd_, &ours) != 0) return;
+  const bool is_there = ::stat(options_.path.c_str(), &there) == 0;
+  if (is_there && there.st_dev == ours.st_dev && there.st_ino == ours.st_ino) return;
+  const int before = std::exchange(fd_, -1);
+  if (open_file()) {
+    ::close(before);
+  } else {
+    fd_ = before;
+  }
+}
+
 void LineFile::write(std::string line) {
   {
     const std::lock_guard lock(mutex_);
@@ -100,6 +117,7 @@ void LineFile::turn_over() {
 // False when it did not get into the file, or nobody knows.
 bool LineFile::append(std::string line) {
   line += '\n';
+  follow();
   if (fd_ < 0 && !open_file()) return false;
   if (size_ > 0 && size_ + line.size() + (torn_ ? 1 : 0) > options_.max_bytes) {
     turn_over();

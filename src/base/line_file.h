@@ -1,6 +1,7 @@
 // Lines into a file that turns over: PATH, PATH.1 (the one before), PATH.2, ... Written by a thread of its own, so that
 // who gives a line never waits for a disk. A line is there as a whole or not at all; what could not be written is
-// counted, and told in the file once it can. Thread: any.
+// counted, and told in the file once it can. When somebody moves the file away (logrotate), the next line begins
+// another. Thread: any.
 #pragma once
 
 #include <sys/types.h>
@@ -46,6 +47,7 @@ class LineFile {
   explicit LineFile(LineFileOptions options);
   Status open_file();
   void close_file();
+  void follow();
   void turn_over();
   bool append(std::string line);
   void take_back(std::size_t written);

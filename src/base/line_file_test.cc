@@ -138,6 +138,34 @@ TEST_F(LineFileTest, WhatWasDroppedIsToldOnceThatCanBeWritten) {
   EXPECT_THAT(lines(), ElementsAre("dropped 3", "d", "dropped 1"));
 }
 
+TEST_F(LineFileTest, BeginsAnotherWhenItIsMovedAway) {
+  const auto file = open({});
+  const auto write = [&](const char* line) {
+    file->write(line);
+    file->flush();
+  };
+  write("a");
+  fs::rename(path(), path("log.old"));
+  write("b");
+  write("c");
+  EXPECT_THAT(lines("log.old"), ElementsAre("a"));
+  EXPECT_THAT(lines(), ElementsAre("b", "c"));
+  struct stat status{};
+  ASSERT_EQ(::stat(path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+  // Somebody has made an empty one in its place (logrotate's `create`).
+  fs::rename(path(), path("log.2"));
+  std::ofstream(path()).close();
+  write("d");
+  EXPECT_THAT(lines(), ElementsAre("d"));
+  // While there can be none, the old one is better than nothing.
+  fs::rename(dir_, dir_.string() + "_away");
+  write("e");
+  fs::rename(dir_.string() + "_away", dir_);
+  EXPECT_THAT(lines(), ElementsAre("d", "e"));
+  EXPECT_EQ(file->dropped(), 0U);
+}
+
 TEST_F(LineFileTest, SaysWhyItCannotBeOpened) {
   const auto file = LineFile::open({.path = path("none/log")});
   ASSERT_FALSE(file);

@@ -213,10 +213,11 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   const auto question = target.find('?');
   auto routed = route(registry_, http.method, target.substr(0, question));
   const bool preflight = http.method == kPreflight;
-  auto known = preflight ? std::optional<Authenticator::Verdict>(std::string(kAnonymous)) : authenticator_.known(http);
+  auto known = preflight ? std::optional<Authenticator::Verdict>(access::Identity{.user = std::string(kAnonymous)})
+                         : authenticator_.known(http);
   if (!known) known = co_await authenticator_.ask(http);
   auto& user = *known;
-  if (user) answered.user = *user;
+  if (user) answered.user = user->user;
   if (routed.route) {
     answered.kind = routed.route->kind;
     answered.subresource = routed.route->subresource;
@@ -226,10 +227,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   }
   // Before anything is read or looked up.
   const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
-  auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(*user) : "",
+  auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(user->user) : "",
                               find_parameter(query, "watch") != nullptr);
   // By the rules known now, without asking: who has no right to leases must not crowd out those who have.
-  if (priority == Priority::lease && !authorizer_.allowed(*user, *routed.route)) priority = Priority::user;
+  if (priority == Priority::lease && !authorizer_.allowed(user->user, *routed.route)) priority = Priority::user;
   auto admitted = admission_.requests.take(priority);
   if (!admitted) {
     auto shed = plain_problem(429);
@@ -251,7 +252,8 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   Request request{.http = http,
                   .query = query,
                   .route = std::move(*routed.route),
-                  .user = std::move(*user),
+                  .user = std::move(user->user),
+                  .until = user->until,
                   .priority = priority,
                   .admitted = *admitted,
                   .answered = answered};

@@ -76,6 +76,11 @@ class ApiServer {
   // /healthz /readyz /metrics /debug/*
   Awaitable<ServerReply> handle_admin(ServerRequest& request);
 
+  // See Authenticator.
+  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys) {
+    authenticator_.use_tokens(tokens, std::move(own_keys));
+  }
+
   Cache& cache() { return cache_; }
 
  private:
@@ -84,6 +89,7 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
+    std::optional<Wall> until;  // when what he showed expires
     Priority priority;
     Pool::Share& admitted;
     Answered& answered;

@@ -508,7 +508,9 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
   const auto place = admission_.watches.take(request.priority);
   if (!place) co_return otherwise;
   const auto feed = kind.feed(object->ns);
-  const Mono deadline = env_.clock.now() + options_.blocking_limit;
+  // What happens after he may not ask any more is not for him.
+  const Mono limit = env_.clock.now() + options_.blocking_limit;
+  const Mono deadline = request.until ? std::min(limit, mono_of(env_.clock, *request.until)) : limit;
   while (env_.clock.now() < deadline) {
     const auto now = kind.find(object->ns, object->name);
     if (!now || now->uid != object->uid) {
