@@ -47,6 +47,10 @@ std::optional<Problem> ApiServer::look_at(Request& request, const Object* stored
     return std::nullopt;
   if (auto may = authorizer_.may_grant(request.user, stored, wanted); !may)
     return plain_problem(http_status(may.error().code), may.error().message);
+  if (stored) {
+    const auto may = authorizer_.may_finalize(request.user, request.route, stored->meta(), wanted.meta());
+    if (!may) return Problem{.status = http_status(may.error().code), .detail = may.error().message};
+  }
   request.warnings.clear();  // of an attempt before
   if (const auto added = added_owners(stored, wanted); !added.empty()) {
     auto found = doubtful_owners(wanted.kind().ref(wanted.meta()), added, owners_of());

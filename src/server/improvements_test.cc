@@ -251,6 +251,73 @@ TEST(W15, ForceIsSpelledInThreeWaysAndMayNeedARight) {
   EXPECT_EQ(t.call("GET", app("web")).status, 404);
 }
 
+// A finalizer is taken away by whom it belongs to, or by who may force: else DELETE and an update would be a force.
+TEST(W15, NobodyTakesAwayTheFinalizersOfOthers) {
+  const auto updates = rule("kubernetes", "applications", "demo", R"("get","update","delete")");
+  const auto forces = updates + "," + rule("kubernetes", "applications/force", "demo", R"("delete")");
+  const auto finalizers = [](std::string_view list) {
+    return fmt::format(R"({{"metadata":{{"finalizers":[{}]}}}})", list);
+  };
+  struct Case {
+    std::string_view who, from, to;
+    bool deleted, refused;
+  };
+  constexpr std::string_view kApp = R"("kubernetes_resources_deletion")", kGc = R"("cascade_deletion")";
+  const Case cases[] = {
+      {"bob", kApp, "", true, true},          // what upstream takes for a deletion
+      {"bob", kApp, kGc, true, true},         // the collector would do the rest
+      {"bob", kApp, kApp, true, true},        // its dependents would be forgotten
+      {"bob", kApp, "", false, true},         // before the deletion
+      {"bob", R"("x")", kGc, true, true},     // of whomever
+      {"bob", R"("x")", "", false, true},
+      {"bob", R"("bobby")", kGc, true, true},
+      {"bob", kGc, "", false, false},         // DELETE puts it there anyway
+      {"bob", R"("bob")", kGc, true, false},  // his own
+      {"bob", R"("bob/clean-up")", kGc, true, false},
+      {"system:kubernetes-application", kApp, kGc, true, false},
+      {"system:kubernetes-application", kApp, "", true, true},
+      {"system:gc", kApp, kApp, true, false},
+      {"system:gc", kApp, kGc, true, true},
+  };
+  for (const auto& c : cases) {
+    for (const bool needed : {true, false}) {
+      for (const bool may : {false, true}) {
+        const auto label = fmt::format("{}: [{}] to [{}], deleted {}, switch {}, right {}", c.who, c.from, c.to,
+                                       c.deleted, needed, may);
+        auto options = TestServer::under_shipped_roles();
+        options.auth.access.force_needs_right = needed;
+        Site t(options, may ? forces : updates);
+        t.call("POST", std::string(kApps), application("web"));
+        t.call("PATCH", app("web"), finalizers(c.from));
+        if (c.deleted) t.call("DELETE", app("web"));
+        const auto line = t.as(std::string(c.who));
+        const auto answer = t.call_as(*line, "PATCH", app("web"), finalizers(c.to));
+        const bool refused = c.refused && needed && !(may && c.who == "bob");
+        EXPECT_EQ(answer.status, refused ? 403 : 200) << label << answer.body;
+        if (!refused) continue;
+        EXPECT_THAT(answer.body, HasSubstr("applications/force")) << label;
+        // Neither by a PUT.
+        auto document = t.get(app("web"));
+        auto& metadata = document.make_object()["metadata"].make_object();
+        metadata.set("finalizers", *json::parse(finalizers(c.to))->at_path({"metadata", "finalizers"}));
+        EXPECT_EQ(t.call_as(*line, "PUT", app("web"), json::print(document)).status, 403) << label;
+        // Everything else may be changed.
+        EXPECT_EQ(t.call_as(*line, "PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})").status, 200) << label;
+      }
+    }
+  }
+  // By the role of the controller, whatever the name.
+  Site t(with([](auto& s) { s.force_needs_right = true; }), updates);
+  t.call("POST", std::string(kApps), application("web"));
+  t.call("PATCH", app("web"), finalizers(kApp));
+  t.call("DELETE", app("web"));
+  EXPECT_EQ(t.by_bob("PATCH", app("web"), finalizers(kGc)).status, 403);
+  t.call("POST", "/core/rolebindings", binding("bobs", "bob", "role:system:kubernetes-application"));
+  EXPECT_EQ(t.by_bob("PATCH", app("web"), finalizers(kGc)).status, 200);
+  EXPECT_EQ(t.call("PATCH", app("web"), finalizers("")).status, 200) << "an administrator may";
+  EXPECT_EQ(t.call("GET", app("web")).status, 404);
+}
+
 TEST(W16, NamesInPathsKeepTheAlphabetOfNames) {
   TestServer t;
   for (const char* ns : {"a%20b", "a%2Fb", "%C3%A4", "-a", "a%00"}) {
