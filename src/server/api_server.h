@@ -164,6 +164,8 @@ class ApiServer {
       std::function<std::expected<std::shared_ptr<Object>, Problem>(const Object& stored, const json::Value& document)>;
   Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
   json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
+  // What a caller who sends `shown` is told of the errors it has with the secrets put back: nothing that quotes them.
+  static Problem invalid_with_secrets(const Kind& kind, const json::Value& shown, FieldErrors errors);
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc

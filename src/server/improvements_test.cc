@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "server/testing.h"
 
 namespace krake::server {
@@ -203,6 +205,123 @@ TEST(W11, WhoIsShownTheSameSharesItsBytes) {
   // It is still an object of its kind.
   FieldErrors errors;
   EXPECT_TRUE(kind.decode(kind, *json::parse(*first->bytes), Form::full, errors)) << errors.render();
+}
+
+// A kind with secrets, all of which begin with the same text, and what bob needs to write it.
+struct SecretKind {
+  std::string_view group, plural, ns, body;
+  std::string_view status = "{}";
+  std::string collection() const {
+    return ns.empty() ? fmt::format("/{}/{}", group, plural) : fmt::format("/{}/namespaces/{}/{}", group, ns, plural);
+  }
+};
+constexpr std::string_view kPlanted = "pl4nted";
+constexpr std::string_view kInflux =
+    R"({"metadata":{"name":"x"},"spec":{"type":"influx","influx":{"url":"http://u","token":"pl4nted-1","org":"o","bucket":"b"}}})";
+constexpr std::string_view kIm =
+    R"({"metadata":{"name":"x"},"spec":{"type":"im","im":{"url":"http://u","username":"u","password":"pl4nted-1","token":"pl4nted-2"}}})";
+constexpr std::string_view kCloud =
+    R"({"metadata":{"name":"x"},"spec":{"type":"openstack","openstack":{"url":"http://u","auth":{"type":"password","password":{"user":{"username":"u","password":"pl4nted-1"},"project":{"name":"p"}}},"infrastructure_provider":{"name":"i"}}}})";
+constexpr SecretKind kSecretKinds[] = {
+    {"core", "globalmetricsproviders", "", kInflux},
+    {"core", "metricsproviders", "demo", kInflux},
+    {"kubernetes", "applications", "demo",
+     R"({"metadata":{"name":"x"},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}],"constraints":{"cluster":{}}}})",
+     R"({"complete_token":"pl4nted-1","complete_cert":"pl4nted-2","complete_key":"pl4nted-3","shutdown_token":"pl4nted-4","shutdown_cert":"pl4nted-5","shutdown_key":"pl4nted-6"})"},
+    {"kubernetes", "clusters", "demo",
+     R"({"metadata":{"name":"x"},"spec":{"kubeconfig":{"current-context":"pl4nted-1","contexts":[{"name":"pl4nted-1","context":{"cluster":"pl4nted-2","user":"pl4nted-3"}}],"clusters":[{"name":"pl4nted-2","cluster":{"server":"pl4nted-4"}}],"users":[{"name":"pl4nted-3","user":{"token":"pl4nted-5"}}]},"constraints":{"cloud":{}}}})"},
+    {"infrastructure", "globalinfrastructureproviders", "", kIm},
+    {"infrastructure", "infrastructureproviders", "demo", kIm},
+    {"infrastructure", "globalclouds", "", kCloud},
+    {"infrastructure", "clouds", "demo", kCloud},
+    {"openstack", "projects", "demo",
+     R"({"metadata":{"name":"x"},"spec":{"url":"http://u","template":"t","auth":{"type":"application_credential","application_credential":{"id":"i","secret":"pl4nted-1"}}}})"},
+};
+
+// Copies of `whole`, each with one value in it, at any depth, replaced by one of another shape.
+void spoil(const json::Value& whole, json::Value& here, std::vector<json::Value>& out) {
+  auto kept = here;
+  for (const auto& other : {json::Value(), json::Value(5), json::Value("x"), json::Value(json::Object())}) {
+    here = other;
+    out.push_back(whole);
+  }
+  here = std::move(kept);
+  if (auto* object = here.if_object()) {
+    for (auto& entry : *object) spoil(whole, entry.second, out);
+  } else if (auto* array = here.if_array()) {
+    for (auto& element : *array) spoil(whole, element, out);
+  }
+}
+
+// Whatever a caller makes of what he was shown, with the secrets put back or in what he leaves alone: no answer has
+// them, also those that say what is wrong.
+TEST(W11, ProblemsQuoteNoSecrets) {
+  std::set<std::string_view> covered;
+  for (const auto& kind : kSecretKinds) {
+    covered.insert(kind.plural);
+    const auto rights = rule("", kind.plural, "", R"("get","update")") + "," +
+                        rule("", fmt::format("{}/status", kind.plural), "", R"("update")");
+    Site t(with([](auto& s) { s.redact_secrets = true; }), rights);
+    ASSERT_EQ(t.call("POST", kind.collection(), std::string(kind.body)).status, 200) << kind.plural;
+    const auto path = kind.collection() + "/x";
+    const bool has_status = kind.status != "{}";
+    const auto status = fmt::format(R"({{"status":{}}})", kind.status);
+    if (has_status) ASSERT_EQ(t.call("PATCH", path + "/status", status).status, 200) << kind.plural;
+    const auto full = t.get(path);
+    const auto shown = TestServer::body_of(t.by_bob("GET", path));
+    std::size_t refused = 0;
+    for (const std::string_view part : {"spec", "status"}) {
+      if (part == "status" && !has_status) continue;
+      auto whole = *shown.at_path({part});
+      std::vector<json::Value> spoiled;
+      spoil(whole, whole, spoiled);
+      for (const auto& value : spoiled) {
+        const auto to = part == "status" ? path + "/status" : path;
+        const auto patched = t.by_bob("PATCH", to, json::print(json::Object{{std::string(part), value}}));
+        EXPECT_THAT(patched.body, Not(HasSubstr(kPlanted))) << to << json::print(value);
+        auto document = shown;
+        document.make_object().set(part, value);
+        const auto put = t.by_bob("PUT", to, json::print(document));
+        EXPECT_THAT(put.body, Not(HasSubstr(kPlanted))) << to << json::print(value);
+        for (const auto* answer : {&patched, &put}) refused += answer->status == 422 ? 1 : 0;
+        if (patched.status == 422 && put.status == 422) continue;
+        ASSERT_EQ(t.call("PATCH", path, json::print(json::Object{{"spec", *full.at_path({"spec"})}})).status, 200);
+        if (has_status) ASSERT_EQ(t.call("PATCH", path + "/status", status).status, 200);
+      }
+    }
+    EXPECT_GT(refused, 20U) << kind.plural;
+  }
+  for (const auto& kind : krake_registry().kinds())
+    EXPECT_EQ(covered.contains(kind->plural), kind->mask != nullptr) << kind->plural;
+}
+
+TEST(W11, WhatIsWrongIsSaidInWhatIsShown) {
+  Site t(with([](auto& s) { s.redact_secrets = true; }),
+         rule("kubernetes", "clusters", "demo", R"("get","update","create")"));
+  const auto one = fmt::format("{}/one", kClusters);
+  ASSERT_EQ(t.call("POST", std::string(kClusters), cluster("one")).status, 200);
+  const auto renamed = t.by_bob("PATCH", one,
+                                R"({"spec":{"kubeconfig":{"contexts":[{"name":"other","context":{"cluster":"k"}}]}}})");
+  EXPECT_EQ(renamed.status, 422);
+  EXPECT_THAT(renamed.body, HasSubstr("Expected object with name ******** in kube-config/contexts list"));
+  // Who may see them is told as ever.
+  EXPECT_THAT(t.call("PATCH", one, R"({"spec":{"kubeconfig":{"contexts":[{"name":"other"}]}}})").body,
+              HasSubstr("Expected object with name x in"));
+  // Somebody stored what is wrong only where nobody looks: that it is, and where, but not what.
+  auto stored = t.get(one);
+  stored.make_object()["metadata"].make_object().erase("resource_version");
+  stored.make_object()["spec"].make_object()["kubeconfig"].make_object().set("current-context", "pl4nted");
+  store::Txn txn;
+  txn.puts.push_back({"/kubernetes/clusters/demo/one", std::make_shared<const std::string>(json::print(stored))});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  auto shown = TestServer::body_of(t.by_bob("GET", one));
+  shown.make_object()["spec"].make_object().set("backoff", 7);
+  for (const auto& answer : {t.by_bob("PATCH", one, R"({"spec":{"backoff":7}})"),
+                             t.by_bob("PUT", one, json::print(shown))}) {
+    EXPECT_EQ(answer.status, 422);
+    EXPECT_THAT(answer.body, AllOf(HasSubstr("'kubeconfig': ['Not valid together with what is stored here"),
+                                   Not(HasSubstr(kPlanted))));
+  }
 }
 
 TEST(W12, ATokenMayBeGoodForOneUse) {
@@ -565,6 +684,20 @@ TEST(W42, StoredValuesAreNotValidatedAgain) {
                    R"({"cluster":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"c"}})")
                 .status,
             200);
+  // A patch is judged by what it speaks of.
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"spec":{"backoff":3}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web") + "/status", R"({"status":{"state":"NONE"}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"-":"b"}}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"uid":null}})").status, 422);
+  const auto status = t.call("PATCH", app("web") + "/status", R"({"status":{"state":"RUNNING"},"spec":{"x":1}})");
+  EXPECT_EQ(status.status, 200) << status.body;
+  EXPECT_EQ(TestServer::body_of(status).string_at({"status", "state"}), "RUNNING");
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  EXPECT_EQ(t.get(app("web")).string_at({"spec", "tosca", "tosca_definitions_version"}), "of_old");
+  EXPECT_EQ(t.call("DELETE", app("web")).status, 200);
+  const auto gone = t.call("PATCH", app("web"), R"({"metadata":{"finalizers":[]}})");
+  EXPECT_EQ(gone.status, 200) << gone.body;
+  EXPECT_EQ(t.call("GET", app("web")).status, 404);
 }
 
 }  // namespace

@@ -48,6 +48,26 @@ std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, c
   return merged;
 }
 
+// Whether all that is wrong is in parts a patch does not speak of: then it is stored so, by upstream or by a server with
+// other rules.
+bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
+  return std::ranges::all_of(errors.flatten(), [&](const auto& error) {
+    const auto part = std::string_view(error.first).substr(0, error.first.find('.'));
+    if (!part.empty() && part != "_schema") return !change.contains(part);
+    return std::ranges::all_of(change, [](const auto& e) { return e.first == "metadata" || e.first == "status"; });
+  });
+}
+
+// What is stored is not validated again (W42): or nobody could say of an object that was once accepted that it is
+// running, or is to go.
+std::unique_ptr<Object> decode_patched(const Kind& kind, const json::Value& document, const json::Object& change,
+                                       FieldErrors& errors) {
+  auto wanted = kind.decode(kind, document, Form::full, errors);
+  if (wanted || !is_of_the_stored(errors, change)) return wanted;
+  FieldErrors unreadable;
+  return kind.decode(kind, document, Form::stored, unreadable);
+}
+
 bool from_client(Operation operation) {
   return operation == Operation::update || operation == Operation::patch || operation == Operation::status ||
          operation == Operation::patch_status;
@@ -300,22 +320,29 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
     co_return refuse(invalid(errors));
   }
   const auto change = std::make_shared<json::Value>(std::move(*body));
+  auto applied = change;
+  if (on_status) {
+    json::Object status;
+    if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
+    applied = std::make_shared<json::Value>(std::move(status));
+  }
   co_return co_await modify(
       request,
-      [this, &request, &kind, change, on_status](const Object& stored, json::Value& document,
-                                                 DateTime now) -> std::expected<Mutation, Problem> {
-        const auto before = sees_secrets(request) ? json::Value() : document;
-        if (on_status) {
-          json::Object status;
-          if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
-          json::merge_patch(document, status);
+      [this, &request, &kind, change, applied, on_status](const Object& stored, json::Value& document,
+                                                          DateTime now) -> std::expected<Mutation, Problem> {
+        const bool masked = !sees_secrets(request);
+        json::Value shown;
+        if (masked) {
+          shown = document;
+          kind.mask(shown);
+          json::merge_patch(shown, *applied);
+          document = with_secrets(request, shown, document);
         } else {
-          json::merge_patch(document, *change);
+          json::merge_patch(document, *applied);
         }
-        if (!before.is_null()) document = with_secrets(request, std::move(document), before);
         FieldErrors errors;
-        const auto wanted = kind.decode(kind, document, Form::full, errors);
-        if (!wanted) return refuse(invalid(errors));
+        const auto wanted = decode_patched(kind, document, *applied->if_object(), errors);
+        if (!wanted) return refuse(masked ? invalid_with_secrets(kind, shown, std::move(errors)) : invalid(errors));
         if (auto unknown = unknown_keys(request, *change, *wanted)) return refuse(std::move(*unknown));
         if (on_status) {
           if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
@@ -356,7 +383,7 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
     FieldErrors errors;
     std::shared_ptr<Object> object =
         stored.kind().decode(stored.kind(), with_secrets(request, *body, document), Form::full, errors);
-    if (!object) return refuse(invalid(errors));
+    if (!object) return refuse(invalid_with_secrets(stored.kind(), *body, std::move(errors)));
     return object;
   };
 }
