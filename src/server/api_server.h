@@ -143,8 +143,8 @@ class ApiServer {
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
   Awaitable<void> shown(Revision revision);
-  // `numbers`: any where an object that is there is written back, since upstream may have stored NaN in it; what begins
-  // with us has none. `more`: how much the body may exceed the ordinary limit.
+  // `numbers`: any in objects, since upstream may have stored NaN in one that is written back; elsewhere it is no JSON.
+  // `more`: how much the body may exceed the ordinary limit.
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request,
                                                            json::Numbers numbers = json::Numbers::finite,
                                                            std::size_t more = 0);

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "meta/body.h"
 #include "server/api_server.h"
 
 namespace krake::server {
@@ -16,6 +17,17 @@ Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = er
 
 // Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted.
 constexpr std::size_t kMaxObjectBytes = store::kMaxTxnBytes - (std::size_t{64} << 10);
+
+// Of a body that begins something or changes it: NaN and the like are there no longer than upstream has left them (the
+// status in it, if any, is not looked at).
+std::optional<Problem> special_numbers(const json::Value& body, const json::Value* stored) {
+  if (!has_special(body)) return std::nullopt;
+  auto looked_at = body;
+  looked_at.make_object().erase("status");
+  FieldErrors errors;
+  report_special(looked_at, stored, errors);
+  return errors.empty() ? std::nullopt : std::optional(invalid(errors));
+}
 
 Problem too_large(const Kind& kind, const std::string& name, std::size_t size) {
   return {.status = 413,
@@ -137,7 +149,7 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
 
 Awaitable<Answer> ApiServer::create(Request& request) {
   const Kind& kind = *request.route.kind;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   auto object = kind.decode(kind, *body, Form::create, errors);
@@ -146,6 +158,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
   }
   if (!object) co_return refuse(invalid(errors));
+  if (auto special = special_numbers(*body, nullptr)) co_return refuse(std::move(*special));
   if (auto unknown = unknown_keys(request, *body, *object)) co_return refuse(std::move(*unknown));
   auto& meta = object->meta();
   if (kind.namespaced) {
@@ -330,6 +343,9 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
       request,
       [this, &request, &kind, change, applied, on_status](const Object& stored, json::Value& document,
                                                           DateTime now) -> std::expected<Mutation, Problem> {
+        if (!on_status) {
+          if (auto special = special_numbers(*applied, &document)) return refuse(std::move(*special));
+        }
         const bool masked = !sees_secrets(request);
         json::Value shown;
         if (masked) {
@@ -378,6 +394,9 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
       return refuse(Problem{.status = 409,
                             .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
                                                   describe(stored.kind(), stored.meta()), stored.meta().uid, given)});
+    }
+    if (request.route.operation == Operation::update) {
+      if (auto special = special_numbers(*body, &document)) return refuse(std::move(*special));
     }
     if (!masked) return wanted;
     FieldErrors errors;
