@@ -158,6 +158,7 @@ class ApiServer {
   OwnersOf owners_of();
   // With ?strict=true, of a body that was read as `known`.
   std::optional<Problem> unknown_keys(const Request& request, const json::Value& body, const Object& known) const;
+  std::optional<Problem> unknown_keys_of_subresource(const Request& request, const json::Value& body) const;
   // What a caller sends who was not shown secrets: those he left as he saw them are the stored ones.
   bool sees_secrets(const Request& request) const;
   using Meant =

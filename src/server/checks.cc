@@ -22,6 +22,13 @@ Problem doubtful(std::string_view where, const std::vector<std::string>& found) 
   return {.status = 422, .detail = errors.render()};
 }
 
+std::optional<Problem> unknown_in(const json::Value& given, const json::Value& known) {
+  FieldErrors errors;
+  report_unknown(given, known, errors);
+  if (errors.empty()) return std::nullopt;
+  return Problem{.status = 422, .detail = errors.render()};
+}
+
 }  // namespace
 
 // From the cache: what is being written at the same moment may be missed.
@@ -83,10 +90,15 @@ std::optional<Problem> ApiServer::unknown_keys(const Request& request, const jso
   members["metadata"].make_object().set(ObjectMeta::kOfTheAnswer, nullptr);
   json::Value given = body;
   if (request.route.operation == Operation::create && given.is_object()) given.if_object()->erase("status");
-  FieldErrors errors;
-  report_unknown(given, document, errors);
-  if (errors.empty()) return std::nullopt;
-  return Problem{.status = 422, .detail = errors.render()};
+  return unknown_in(given, document);
+}
+
+std::optional<Problem> ApiServer::unknown_keys_of_subresource(const Request& request, const json::Value& body) const {
+  const auto rewrite = request.route.subresource->rewrite;
+  if (!rewrite || !switched_on(request.query, "strict")) return std::nullopt;
+  std::string text;
+  rewrite(body, text);
+  return unknown_in(body, json::parse(text).value_or(json::Value()));
 }
 
 bool ApiServer::sees_secrets(const Request& request) const {

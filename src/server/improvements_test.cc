@@ -552,6 +552,20 @@ TEST(W30, StrictBodiesHaveNoUnknownKeys) {
   EXPECT_EQ(t.call("PATCH", app("web") + "?strict=true", R"({"spec":{"backoff":3}})").status, 200);
   EXPECT_EQ(t.call("PATCH", app("web") + "/status?strict=true", R"({"status":{"services":{"any":"x"}}})").status, 200);
   EXPECT_EQ(t.call("PATCH", app("web") + "/status?strict=true", R"({"status":{"sate":"RUNNING"}})").status, 422);
+  // Bindings and hooks have bodies, too.
+  const auto bind = [&](std::string_view more, std::string_view in_ref) {
+    return t.call("PUT", app("web") + "/binding?strict=true",
+                  fmt::format(R"({{"api":"kubernetes","kind":"ClusterBinding",{}"cluster":{{"api":"kubernetes",{})"
+                              R"("kind":"Cluster","namespace":"demo","name":"c"}}}})",
+                              more, in_ref));
+  };
+  EXPECT_EQ(bind("", "").status, 200);
+  EXPECT_EQ(bind(R"("project":{},)", "").status, 422);
+  EXPECT_THAT(bind("", R"("namespce":"x",)").body, HasSubstr("{'cluster': {'namespce': ['Unknown field.']}}"));
+  t.call("PATCH", app("web") + "/status", R"({"status":{"shutdown_token":"s"}})");
+  EXPECT_EQ(t.call("PUT", app("web") + "/shutdown?strict=true", R"({"token":"s","tokn":"s"})").status, 422);
+  EXPECT_EQ(t.call("PUT", app("web") + "/shutdown", R"({"token":"s","tokn":"s"})").status, 200);
+  EXPECT_EQ(t.call("PUT", app("web") + "/shutdown?strict=true", R"({"token":"s","kind":"Shutdown"})").status, 200);
   // A new object may say of its status what it likes.
   EXPECT_EQ(t.call("POST", std::string(kClusters) + "?strict=true", cluster("c")).status, 200);
 }
@@ -602,6 +616,14 @@ TEST(W33, DoubtfulReferencesAreToldOrRefused) {
     };
     expect(t.call("PUT", app("a") + "/binding", bind), "does not exist");
     expect(t.call("PUT", app("a") + "/binding", wrong), "of another kind than Cluster");
+    const std::string magnum = "/openstack/namespaces/demo/magnumclusters";
+    t.call("POST", magnum, R"({"metadata":{"name":"m"},"spec":{}})");
+    expect(t.call("PUT", magnum + "/m/binding",
+                  R"({"template":"t","project":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"p"}})"),
+           "of another kind than Project");
+    expect(t.call("PUT", magnum + "/m/binding",
+                  R"({"template":"t","project":{"api":"openstack","kind":"Project","namespace":"demo","name":"p"}})"),
+           "does not exist");
     const auto fine = t.call("PATCH", app("b"), owner);
     EXPECT_EQ(fine.status, 200);
     EXPECT_THAT(warnings(fine), ElementsAre());

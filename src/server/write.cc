@@ -441,6 +441,7 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
     if (!given) co_return refuse(given.error());
     FieldErrors errors;
     if (!sub.validate(*given, errors)) co_return refuse(invalid(errors));
+    if (auto unknown = unknown_keys_of_subresource(request, *given)) co_return refuse(std::move(*unknown));
     if (auto refused = look_at_target(request, *given)) co_return refuse(std::move(*refused));
     body = std::make_shared<json::Value>(std::move(*given));
   }
