@@ -26,8 +26,8 @@ struct Number {
   std::string text = "0";
   bool is_integer() const { return text.find_first_of(".eEIN") == std::string::npos; }
   bool is_word() const { return text.ends_with('N') || text.ends_with('y'); }  // NaN, Infinity or -Infinity
-  std::optional<std::int64_t> as_int64() const;  // only for integers that fit
-  double as_double() const;                      // nearest; may be infinite, or NaN
+  std::optional<std::int64_t> as_int64() const;                                // only for integers that fit
+  double as_double() const;                                                    // nearest; may be infinite, or NaN
   bool operator==(const Number&) const = default;
 };
 

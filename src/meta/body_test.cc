@@ -37,8 +37,8 @@ TEST(Body, SpecialNumbersAreThoseThatAreStored) {
 
 TEST(Body, WhatIsWithheldKeepsItsPlace) {
   FieldErrors errors;
-  errors.at("a").at(2).add("secret");
-  errors.at("a").at(2).add("secret");
+  errors.at("a").at(std::size_t{2}).add("secret");
+  errors.at("a").at(std::size_t{2}).add("secret");
   errors.at("b").add("secret");
   errors.withhold("hidden");
   EXPECT_EQ(errors.render(), "{'a': {2: ['hidden']}, 'b': ['hidden']}");

@@ -300,8 +300,8 @@ TEST(W11, WhatIsWrongIsSaidInWhatIsShown) {
          rule("kubernetes", "clusters", "demo", R"("get","update","create")"));
   const auto one = fmt::format("{}/one", kClusters);
   ASSERT_EQ(t.call("POST", std::string(kClusters), cluster("one")).status, 200);
-  const auto renamed = t.by_bob("PATCH", one,
-                                R"({"spec":{"kubeconfig":{"contexts":[{"name":"other","context":{"cluster":"k"}}]}}})");
+  const auto renamed =
+      t.by_bob("PATCH", one, R"({"spec":{"kubeconfig":{"contexts":[{"name":"other","context":{"cluster":"k"}}]}}})");
   EXPECT_EQ(renamed.status, 422);
   EXPECT_THAT(renamed.body, HasSubstr("Expected object with name ******** in kube-config/contexts list"));
   // Who may see them is told as ever.
@@ -316,8 +316,8 @@ TEST(W11, WhatIsWrongIsSaidInWhatIsShown) {
   ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
   auto shown = TestServer::body_of(t.by_bob("GET", one));
   shown.make_object()["spec"].make_object().set("backoff", 7);
-  for (const auto& answer : {t.by_bob("PATCH", one, R"({"spec":{"backoff":7}})"),
-                             t.by_bob("PUT", one, json::print(shown))}) {
+  for (const auto& answer :
+       {t.by_bob("PATCH", one, R"({"spec":{"backoff":7}})"), t.by_bob("PUT", one, json::print(shown))}) {
     EXPECT_EQ(answer.status, 422);
     EXPECT_THAT(answer.body, AllOf(HasSubstr("'kubeconfig': ['Not valid together with what is stored here"),
                                    Not(HasSubstr(kPlanted))));
@@ -383,11 +383,11 @@ TEST(W15, NobodyTakesAwayTheFinalizersOfOthers) {
   };
   constexpr std::string_view kApp = R"("kubernetes_resources_deletion")", kGc = R"("cascade_deletion")";
   const Case cases[] = {
-      {"bob", kApp, "", true, true},          // what upstream takes for a deletion
-      {"bob", kApp, kGc, true, true},         // the collector would do the rest
-      {"bob", kApp, kApp, true, true},        // its dependents would be forgotten
-      {"bob", kApp, "", false, true},         // before the deletion
-      {"bob", R"("x")", kGc, true, true},     // of whomever
+      {"bob", kApp, "", true, true},       // what upstream takes for a deletion
+      {"bob", kApp, kGc, true, true},      // the collector would do the rest
+      {"bob", kApp, kApp, true, true},     // its dependents would be forgotten
+      {"bob", kApp, "", false, true},      // before the deletion
+      {"bob", R"("x")", kGc, true, true},  // of whomever
       {"bob", R"("x")", "", false, true},
       {"bob", R"("bobby")", kGc, true, true},
       {"bob", kGc, "", false, false},         // DELETE puts it there anyway

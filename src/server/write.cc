@@ -60,8 +60,8 @@ std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, c
   return merged;
 }
 
-// Whether all that is wrong is in parts a patch does not speak of: then it is stored so, by upstream or by a server with
-// other rules.
+// Whether all that is wrong is in parts a patch does not speak of: then it is stored so, by upstream or by a server
+// with other rules.
 bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
   return std::ranges::all_of(errors.flatten(), [&](const auto& error) {
     const auto part = std::string_view(error.first).substr(0, error.first.find('.'));

@@ -355,7 +355,8 @@ TEST(ApplicationPlan, NumbersNoClusterTakesAreNotSent) {
     EXPECT_EQ(model.app.status.state, State::FAILED) << number;
     ASSERT_TRUE(model.app.status.reason) << number;
     EXPECT_EQ(model.app.status.reason->code, ReasonCode::INVALID_RESOURCE);
-    EXPECT_THAT(model.app.status.reason->message, HasSubstr(fmt::format("default/a is not sent: data.x is {},", number)));
+    EXPECT_THAT(model.app.status.reason->message,
+                HasSubstr(fmt::format("default/a is not sent: data.x is {},", number)));
     model.app.spec.manifest = {config_map("a"), deployment("d")};
     EXPECT_GE(model.settle(), 0) << number;
     EXPECT_TRUE(model.has("one", config_map("a"))) << number;
