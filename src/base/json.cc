@@ -24,6 +24,8 @@ std::optional<std::int64_t> Number::as_int64() const {
 
 double Number::as_double() const { return std::strtod(text.c_str(), nullptr); }
 
+bool Number::is_special() const { return !is_integer() && !std::isfinite(as_double()); }
+
 bool same_number(const Number& a, const Number& b) {
   if (a.text == b.text) return true;
   if (a.is_integer() && b.is_integer()) {

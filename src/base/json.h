@@ -25,9 +25,10 @@ using Array = std::vector<Value>;
 struct Number {
   std::string text = "0";
   bool is_integer() const { return text.find_first_of(".eEIN") == std::string::npos; }
-  bool is_word() const { return text.ends_with('N') || text.ends_with('y'); }  // NaN, Infinity or -Infinity
-  std::optional<std::int64_t> as_int64() const;                                // only for integers that fit
-  double as_double() const;                                                    // nearest; may be infinite, or NaN
+  // NaN, an infinity, or beyond what a double holds (1e400), which Python reads as an infinity. No integer is.
+  bool is_special() const;
+  std::optional<std::int64_t> as_int64() const;  // only for integers that fit
+  double as_double() const;                      // nearest; may be infinite, or NaN
   bool operator==(const Number&) const = default;
 };
 

@@ -30,7 +30,7 @@ void report_unknown(const json::Value& given, const json::Value& known, FieldErr
 void report_special(const json::Value& given, const json::Value* stored, FieldErrors& errors) {
   if (const auto* number = given.if_number()) {
     const auto* kept = stored ? stored->if_number() : nullptr;
-    if (number->is_word() && !(kept && json::same_number(*number, *kept)))
+    if (number->is_special() && !(kept && json::same_number(*number, *kept)))
       errors.add("Special numeric values (nan or infinity) are not permitted.");
   } else if (const auto* object = given.if_object()) {
     const auto* of = stored ? stored->if_object() : nullptr;
@@ -53,7 +53,7 @@ void report_special(const json::Value& given, const json::Value* stored, FieldEr
 }
 
 bool has_special(const json::Value& value) {
-  if (const auto* number = value.if_number()) return number->is_word();
+  if (const auto* number = value.if_number()) return number->is_special();
   if (const auto* array = value.if_array()) return std::ranges::any_of(*array, has_special);
   const auto* object = value.if_object();
   return object && std::ranges::any_of(*object, [](const auto& entry) { return has_special(entry.second); });

@@ -10,8 +10,8 @@ namespace krake {
 // again. An absent null is no key. `error` is placed as schema violations are.
 void report_unknown(const json::Value& given, const json::Value& known, FieldErrors& errors);
 
-// Reports NaN and the infinities in `given`, which no JSON has and no Kubernetes cluster takes, but for those that are
-// in `stored` at the same place: upstream may have stored them. `stored` null: all.
+// Reports NaN, the infinities, and what Python makes infinities of (1e400) in `given`, which no Kubernetes cluster
+// takes, but for those that are in `stored` at the same place: upstream may have stored them. `stored` null: all.
 void report_special(const json::Value& given, const json::Value* stored, FieldErrors& errors);
 bool has_special(const json::Value& value);
 

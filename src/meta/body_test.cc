@@ -14,7 +14,8 @@ TEST(Body, SpecialNumbersAreThoseThatAreStored) {
   };
   constexpr std::string_view kWrong = "['Special numeric values (nan or infinity) are not permitted.']";
   const Case cases[] = {
-      {R"({"a":[1,-0,1e400,"NaN"]})", "", ""},
+      {R"({"a":[1,-0,1e300,1e-400,"NaN"]})", "", ""},
+      {R"({"a":[1e400]})", "", "{'a': {0: MESSAGE}}"},
       {R"({"a":[1,NaN]})", "", "{'a': {1: MESSAGE}}"},
       {R"({"a":[1,NaN]})", R"({"a":[1,NaN]})", ""},
       {R"({"a":[NaN,1]})", R"({"a":[1,NaN]})", "{'a': {0: MESSAGE}}"},

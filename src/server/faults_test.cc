@@ -205,8 +205,11 @@ TEST(ServerFaults, ValuesOnlyPythonWritesAreServedUpdatedAndKept) {
   const auto where = ::testing::HasSubstr("{'spec': {'manifest': {0: {'n': ['Special numeric values (nan or infinity)");
   auto changed = *json::parse(put.body);
   changed.make_object()["spec"].make_object().set("manifest", json::Array{*json::parse(kNew)});
-  for (const auto& answer : {t.call("POST", path, with("b", kNew)), t.call("PUT", path + "/a", json::print(changed)),
-                             t.call("PATCH", path + "/a", fmt::format(R"({{"spec":{{"manifest":[{}]}}}})", kNew))}) {
+  for (const auto& answer :
+       {t.call("POST", path, with("b", kNew)), t.call("PUT", path + "/a", json::print(changed)),
+        t.call("PATCH", path + "/a", fmt::format(R"({{"spec":{{"manifest":[{}]}}}})", kNew)),
+        // Python would send it back as Infinity.
+        t.call("POST", path, with("b", R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":1e400})"))}) {
     EXPECT_EQ(answer.status, 422);
     EXPECT_THAT(answer.body, where);
   }
