@@ -52,6 +52,9 @@ struct ServerOptions {
 // Of a request body: what was read, whoever wrote it to the store, can be written back (upstream's parser ends a little
 // below 1000). Lists and events nest it deeper; all of them stay below json::kMaxDepth.
 inline constexpr std::size_t kMaxBodyDepth = 980;
+// More of it where an object is there already: a status says of the lists of a spec how long they are, in their last
+// item.
+inline constexpr std::size_t kStatusIsDeeper = 2;
 
 // Raised by handlers to end a request with a problem.
 using Answer = std::expected<ServerReply, Problem>;

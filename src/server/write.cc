@@ -142,7 +142,8 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   const auto text = to_utf8(*std::move(body), charset_of(request.http.headers.get("Content-Type").value_or("")));
   // Text that is not UTF-8 by now is not JSON.
   if (!text || !json::valid_utf8(*text)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*text, kMaxBodyDepth, numbers);
+  const std::size_t depth = kMaxBodyDepth + (from_client(request.route.operation) ? kStatusIsDeeper : 0);
+  auto value = json::parse(*text, depth, numbers);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }
