@@ -4,10 +4,9 @@
 #pragma once
 
 #include <list>
-#include <optional>
-#include <string>
 #include <unordered_map>
 
+#include "access/users.h"
 #include "base/clock.h"
 #include "base/encoding.h"
 
@@ -27,18 +26,16 @@ class TokenCache {
 
   explicit TokenCache(Limits limits) : limits_(limits) {}
 
-  // The user; null when the token is not known (any more). Valid until the next put() or clear().
-  const std::string* find(const Digest& token, Now now) const;
-  // `expires`: when the token itself does, if that is known.
-  void put(const Digest& token, std::string user, std::optional<Wall> expires, Now now);
+  // Whose it is; null when the token is not known (any more). Valid until the next put() or clear().
+  const Identity* find(const Digest& token, Now now) const;
+  void put(const Digest& token, Identity identity, Now now);
   void clear();
   std::size_t size() const { return entries_.size(); }
 
  private:
   struct Entry {
-    std::string user;
+    Identity identity;
     Mono until;
-    std::optional<Wall> expires;
     std::list<Digest>::iterator place;
   };
   Limits limits_;

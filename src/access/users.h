@@ -2,8 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/json.h"
 
 namespace krake::access {
@@ -11,6 +14,13 @@ namespace krake::access {
 // Krake's own: its components, its administrator, the anonymous user.
 inline constexpr std::string_view kSystemPrefix = "system:";
 inline constexpr std::size_t kMaxUserName = 1024;
+
+// Whom an authenticator vouches for.
+struct Identity {
+  std::string user;
+  std::optional<Wall> until{};  // when what he showed expires; nothing: it does not, or nobody knows when
+  bool operator==(const Identity&) const = default;
+};
 
 // What may stand in logs, roles and answers: some UTF-8 text without control characters.
 inline bool usable_user_name(std::string_view name) {

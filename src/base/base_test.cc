@@ -1,4 +1,8 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "base/backoff.h"
 #include "base/datetime.h"
@@ -130,6 +134,17 @@ TEST(SimClock, FiresTimersInOrderAndOnlyWhenTimePasses) {
   EXPECT_EQ(fired, (std::vector<int>{1, 2}));
 }
 
+TEST(SimClock, AWallTimeIsAsFarAwayAsItLooksNow) {
+  testing::World world;
+  auto& clock = world.clock;
+  const Wall when = clock.wall() + std::chrono::seconds(100);
+  EXPECT_EQ(mono_of(clock, when), clock.now() + std::chrono::seconds(100));
+  clock.jump_wall(std::chrono::seconds(40));
+  EXPECT_EQ(mono_of(clock, when), clock.now() + std::chrono::seconds(60));
+  EXPECT_LT(mono_of(clock, Wall::min() + std::chrono::hours(1'000'000)), clock.now());
+  EXPECT_GT(mono_of(clock, Wall(std::chrono::seconds(253'402'300'799))), clock.now() + std::chrono::hours(24 * 365));
+}
+
 Awaitable<Result<int>> answer_after(Clock& clock, Duration time) {
   co_await sleep_for(clock, time);
   co_return 42;
@@ -204,6 +219,42 @@ TEST(Backoff, GrowsToItsCap) {
 }
 
 TEST(Log, DiscardsWithoutASink) { Log().error("nobody reads this", {{"key", 1}}); }
+
+// Level and place of a log can be changed under all who have a copy of it.
+TEST(Log, AllCopiesFollow) {
+  namespace fs = std::filesystem;
+  const auto dir = fs::path(::testing::TempDir()) / fmt::format("krake-log-{}", ::getpid());
+  fs::create_directories(dir);
+  const auto text = [&](const char* name) {
+    std::ifstream in(dir / name);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const auto open = [&](const char* name, LogLevel level, std::vector<std::pair<std::string, LogLevel>> levels) {
+    LogOptions options{.level = level};
+    options.outputs = {{.to = LogOutput::To::file, .file = (dir / name).string(), .pattern = "%n %&: %v"}};
+    options.levels = std::move(levels);
+    return Log::open(options).value();
+  };
+  const Log log = open("first", LogLevel::warning, {{"gc", LogLevel::debug}});
+  const Log gc = log.named("gc");
+  const Log part = gc.named("part");
+  const auto tell = [&] {
+    log.info("root", {{"n", 1}});
+    gc.info("gc");
+    part.debug("part");
+  };
+  tell();
+  EXPECT_EQ(text("first"), "krake.gc INFO: gc\nkrake.gc.part DEBUG: part\n");
+  EXPECT_FALSE(log.enabled(LogLevel::info));
+  EXPECT_TRUE(part.enabled(LogLevel::debug));
+  log.become(open("second", LogLevel::info, {{"gc.part", LogLevel::off}}));
+  tell();
+  EXPECT_EQ(text("first"), "krake.gc INFO: gc\nkrake.gc.part DEBUG: part\n");
+  EXPECT_EQ(text("second"), "krake INFO: root n=1\nkrake.gc INFO: gc\n");
+  EXPECT_FALSE(part.enabled(LogLevel::error));
+  Log().become(log);
+  fs::remove_all(dir);
+}
 
 TEST(Epoch, IsAStoreAndARevision) {
   EXPECT_EQ(parse_epoch("s1-12"), (Epoch{"s1", 12}));

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <ctime>
@@ -7,6 +8,11 @@
 namespace krake {
 
 namespace asio = boost::asio;
+
+Mono mono_of(const Clock& clock, Wall when) {
+  constexpr std::chrono::microseconds kFar = std::chrono::hours(24 * 365 * 10);  // more does not fit into a Duration
+  return clock.now() + std::clamp<std::chrono::microseconds>(when - clock.wall(), -kFar, kFar);
+}
 
 // With the time the machine slept: a leader that wakes with it must know that its lease is over.
 Mono RealClock::now() const {

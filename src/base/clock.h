@@ -56,6 +56,10 @@ class Clock {
   [[nodiscard]] virtual TimerHandle at(Mono when, std::function<void()> fn) = 0;
 };
 
+// When the wall clock will show `when`, as far as one can tell now: it may be set. What is very far is nearer, so look
+// again then.
+Mono mono_of(const Clock& clock, Wall when);
+
 class RealClock final : public Clock {
  public:
   explicit RealClock(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}

@@ -8,10 +8,27 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 namespace krake {
 
+namespace {
+
+// What a process that died in the middle of a line has left.
+bool ends_in_mid_line(const std::string& path, const struct stat& status) {
+  if (!S_ISREG(status.st_mode) || status.st_size == 0) return false;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  char last = '\n';
+  const auto n = ::pread(fd, &last, 1, status.st_size - 1);
+  ::close(fd);
+  return n == 1 && last != '\n';
+}
+
+}  // namespace
+
 Result<std::unique_ptr<LineFile>> LineFile::open(LineFileOptions options) {
+  if (!options.write_some) options.write_some = ::write;
   std::unique_ptr<LineFile> file(new LineFile(std::move(options)));
   RETURN_IF_ERROR(file->open_file());
   file->thread_ = std::thread([raw = file.get()] { raw->run(); });
@@ -27,22 +44,40 @@ LineFile::~LineFile() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  close_file();
 }
 
 Status LineFile::open_file() {
   // Made with the mode it shall have: there is no moment in which others may read it.
-  const int made = ::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (made < 0)
+  fd_ = ::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd_ < 0)
     return fail(Code::unavailable, fmt::format("cannot write '{}': {}", options_.path, std::strerror(errno)));
-  ::close(made);
-  out_.close();
-  out_.clear();
-  out_.open(options_.path, std::ios::binary | std::ios::app);
-  if (!out_) return fail(Code::unavailable, fmt::format("cannot write '{}': {}", options_.path, std::strerror(errno)));
-  std::error_code ec;
-  const auto size = std::filesystem::file_size(options_.path, ec);
-  size_ = ec ? 0 : size;
+  struct stat status{};
+  const bool known = ::fstat(fd_, &status) == 0;
+  size_ = known ? static_cast<std::uint64_t>(status.st_size) : 0;
+  torn_ = known && ends_in_mid_line(options_.path, status);
   return {};
+}
+
+void LineFile::close_file() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+// To where the path leads: what is written into a file that was moved away nobody looks for. Where there can be none,
+// that one is better than nothing.
+void LineFile::follow() {
+  struct stat ours{};
+  struct stat there{};
+  if (fd_ < 0 || ::fstat(fd_, &ours) != 0) return;
+  const bool is_there = ::stat(options_.path.c_str(), &there) == 0;
+  if (is_there && there.st_dev == ours.st_dev && there.st_ino == ours.st_ino) return;
+  const int before = std::exchange(fd_, -1);
+  if (open_file()) {
+    ::close(before);
+  } else {
+    fd_ = before;
+  }
 }
 
 void LineFile::write(std::string line) {
@@ -80,36 +115,64 @@ void LineFile::turn_over() {
 }
 
 // False when it did not get into the file, or nobody knows.
-bool LineFile::append(const std::string& line) {
-  if (size_ > 0 && size_ + line.size() + 1 > options_.max_bytes) {
+bool LineFile::append(std::string line) {
+  line += '\n';
+  follow();
+  if (fd_ < 0 && !open_file()) return false;
+  if (size_ > 0 && size_ + line.size() + (torn_ ? 1 : 0) > options_.max_bytes) {
     turn_over();
-    out_.close();
+    close_file();
+    if (!open_file()) return false;
   }
-  if ((!out_.is_open() || !out_) && !open_file()) return false;
-  out_ << line << '\n';
-  out_.flush();
-  if (!out_) return false;
-  size_ += line.size() + 1;
+  if (torn_) line.insert(0, 1, '\n');
+  std::size_t written = 0;
+  while (written < line.size()) {
+    const auto n = options_.write_some(fd_, line.data() + written, line.size() - written);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    written += static_cast<std::size_t>(n);
+  }
+  if (written < line.size()) {
+    take_back(written);
+    return false;
+  }
+  size_ += written;
+  torn_ = false;
+  return true;
+}
+
+// Of a line the disk took a part of. Where that cannot be, or somebody else writes there too, opening the file again
+// shows how it ends.
+void LineFile::take_back(std::size_t written) {
+  struct stat status{};
+  const bool ours = written > 0 && ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode) &&
+                    static_cast<std::uint64_t>(status.st_size) == size_ + written;
+  if (ours) (void)::ftruncate(fd_, static_cast<off_t>(size_));
+  close_file();
+}
+
+// False: there is something to tell, and it could not be written.
+bool LineFile::tell_dropped() {
+  std::uint64_t untold = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    untold = untold_;
+  }
+  if (untold == 0 || !options_.on_dropped) return true;
+  if (!append(options_.on_dropped(untold))) return false;
+  const std::lock_guard lock(mutex_);
+  untold_ -= untold;
   return true;
 }
 
 void LineFile::write_all(std::deque<std::string> lines) {
-  for (const auto& line : lines) {
-    std::uint64_t untold = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      untold = untold_;
-    }
-    bool good = true;
-    if (untold > 0 && options_.on_dropped) good = append(options_.on_dropped(untold));
-    const bool told = good;
-    good = good && append(line);
+  for (auto& line : lines) {
+    if (tell_dropped() && append(std::move(line))) continue;
     const std::lock_guard lock(mutex_);
-    if (told) untold_ -= untold;
-    if (good) continue;
     ++dropped_;
     ++untold_;
   }
+  tell_dropped();
 }
 
 void LineFile::run() {
@@ -118,7 +181,7 @@ void LineFile::run() {
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-      if (waiting_.empty()) return;
+      if (waiting_.empty()) break;
       lines.swap(waiting_);
       writing_ = true;
     }
@@ -129,6 +192,7 @@ void LineFile::run() {
     }
     changed_.notify_all();
   }
+  tell_dropped();
 }
 
 }  // namespace krake

@@ -1,12 +1,14 @@
 // Lines into a file that turns over: PATH, PATH.1 (the one before), PATH.2, ... Written by a thread of its own, so that
-// who gives a line never waits for a disk. What could not be written is counted, and told in the file once it can.
-// Thread: any.
+// who gives a line never waits for a disk. A line is there as a whole or not at all; what could not be written is
+// counted, and told in the file once it can. When somebody moves the file away (logrotate), the next line begins
+// another. Thread: any.
 #pragma once
+
+#include <sys/types.h>
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -24,6 +26,8 @@ struct LineFileOptions {
   std::size_t max_waiting = 10'000;                    // lines not written yet; more are dropped
   // The line that tells of lines that were dropped.
   std::function<std::string(std::uint64_t dropped)> on_dropped;
+  // As ::write(), which it is unless a test has another.
+  std::function<ssize_t(int fd, const char* bytes, std::size_t size)> write_some;
 };
 
 class LineFile {
@@ -42,8 +46,12 @@ class LineFile {
  private:
   explicit LineFile(LineFileOptions options);
   Status open_file();
+  void close_file();
+  void follow();
   void turn_over();
-  bool append(const std::string& line);
+  bool append(std::string line);
+  void take_back(std::size_t written);
+  bool tell_dropped();
   void write_all(std::deque<std::string> lines);
   void run();
 
@@ -55,8 +63,9 @@ class LineFile {
   bool stopping_ = false;
   std::uint64_t dropped_ = 0;
   std::uint64_t untold_ = 0;  // of dropped_, not told in the file yet
-  std::ofstream out_;         // the thread's, as is size_
+  int fd_ = -1;               // the thread's, as are the next two
   std::uint64_t size_ = 0;
+  bool torn_ = false;  // the file ends in mid-line
   std::thread thread_;
 };
 

@@ -4,9 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
-#include <sstream>
+#include <fstream>
 
 namespace krake {
 namespace {
@@ -77,6 +78,92 @@ TEST_F(LineFileTest, CountsWhatCouldNotBeWrittenAndTellsItLater) {
   auto all = lines("log.1");
   for (auto& line : lines()) all.push_back(line);
   EXPECT_THAT(all, ::testing::IsSupersetOf({std::string("dropped 2"), std::string("kept")}));
+}
+
+// A disk that takes so many bytes more. Changed only while nothing is being written.
+struct SmallDisk {
+  std::size_t room = 0;
+  LineFileOptions options() {
+    return {.write_some = [this](int fd, const char* bytes, std::size_t size) -> ssize_t {
+      const auto fits = std::min(size, room);
+      room -= fits;
+      errno = ENOSPC;
+      return fits == 0 ? -1 : ::write(fd, bytes, fits);
+    }};
+  }
+};
+constexpr std::size_t kPlenty = 1000;
+
+TEST_F(LineFileTest, NothingIsLeftOfALineThatDidNotFit) {
+  SmallDisk disk{.room = 10};
+  const auto file = open(disk.options());
+  file->write("first");
+  file->write("second");
+  file->flush();
+  EXPECT_THAT(lines(), ElementsAre("first"));
+  EXPECT_EQ(file->dropped(), 1U);
+  disk.room = kPlenty;
+  file->write("third");
+  file->flush();
+  EXPECT_THAT(lines(), ElementsAre("first", "dropped 1", "third"));
+}
+
+TEST_F(LineFileTest, WhatADeadProcessLeftOfALineStandsForItself) {
+  std::ofstream(path()) << "whole\nhal";
+  for (const auto* line : {"next", "last"}) open({})->write(line);
+  EXPECT_THAT(lines(), ElementsAre("whole", "hal", "next", "last"));
+}
+
+TEST_F(LineFileTest, WhatWasDroppedIsToldOnceThatCanBeWritten) {
+  SmallDisk disk;
+  auto file = open(disk.options());
+  file->write("a");
+  file->write("b");
+  file->flush();
+  disk.room = 4;  // a part of the notice
+  file->write("c");
+  file->flush();
+  EXPECT_THAT(lines(), ElementsAre());
+  EXPECT_EQ(file->dropped(), 3U);
+  disk.room = kPlenty;
+  file->write("d");
+  file->flush();
+  EXPECT_THAT(lines(), ElementsAre("dropped 3", "d"));
+  // Nothing comes after it.
+  disk.room = 0;
+  file->write("e");
+  file->flush();
+  disk.room = kPlenty;
+  file.reset();
+  EXPECT_THAT(lines(), ElementsAre("dropped 3", "d", "dropped 1"));
+}
+
+TEST_F(LineFileTest, BeginsAnotherWhenItIsMovedAway) {
+  const auto file = open({});
+  const auto write = [&](const char* line) {
+    file->write(line);
+    file->flush();
+  };
+  write("a");
+  fs::rename(path(), path("log.old"));
+  write("b");
+  write("c");
+  EXPECT_THAT(lines("log.old"), ElementsAre("a"));
+  EXPECT_THAT(lines(), ElementsAre("b", "c"));
+  struct stat status{};
+  ASSERT_EQ(::stat(path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+  // Somebody has made an empty one in its place (logrotate's `create`).
+  fs::rename(path(), path("log.2"));
+  std::ofstream(path()).close();
+  write("d");
+  EXPECT_THAT(lines(), ElementsAre("d"));
+  // While there can be none, the old one is better than nothing.
+  fs::rename(dir_, dir_.string() + "_away");
+  write("e");
+  fs::rename(dir_.string() + "_away", dir_);
+  EXPECT_THAT(lines(), ElementsAre("d", "e"));
+  EXPECT_EQ(file->dropped(), 0U);
 }
 
 TEST_F(LineFileTest, SaysWhyItCannotBeOpened) {

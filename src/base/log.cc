@@ -1,10 +1,12 @@
 #include "base/log.h"
 
-#include <spdlog/logger.h>
+#include <spdlog/details/log_msg.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
 
 #include "base/json.h"
@@ -126,44 +128,85 @@ Result<spdlog::sink_ptr> make_sink(const LogOutput& output, bool json) {
 }
 }  // namespace
 
+struct Log::Plan {
+  bool json = false;
+  LogLevel level = LogLevel::off;
+  std::vector<std::pair<std::string, LogLevel>> levels;
+  std::vector<spdlog::sink_ptr> sinks;
+
+  // Its own, else that of the component it is a part of.
+  LogLevel level_of(std::string_view component) const {
+    while (!component.empty()) {
+      const auto found = std::ranges::find(levels, component, &std::pair<std::string, LogLevel>::first);
+      if (found != levels.end()) return found->second;
+      const auto dot = component.rfind('.');
+      component = component.substr(0, dot == std::string_view::npos ? 0 : dot);
+    }
+    return level;
+  }
+  LogLevel lowest() const {
+    LogLevel lowest = level;
+    for (const auto& [component, its_level] : levels) lowest = std::min(lowest, its_level);
+    return lowest;
+  }
+};
+
+struct Log::Shared {
+  std::atomic<LogLevel> lowest = LogLevel::off;  // of any component: what is below costs nothing
+  std::mutex mutex;
+  std::shared_ptr<const Plan> plan;  // guarded by mutex
+};
+
 Log::Log() = default;
 
 Result<Log> Log::open(const LogOptions& options) {
-  Log log;
-  log.json_ = options.json;
-  log.level_ = options.level;
-  log.levels_ = std::make_shared<const std::vector<std::pair<std::string, LogLevel>>>(options.levels);
+  auto plan = std::make_shared<Plan>(Plan{.json = options.json, .level = options.level, .levels = options.levels});
   auto outputs = options.outputs;
   if (outputs.empty())
     outputs.push_back(options.file.empty() ? LogOutput{} : LogOutput{.to = LogOutput::To::file, .file = options.file});
-  std::vector<spdlog::sink_ptr> sinks;
   for (const auto& output : outputs) {
     ASSIGN_OR_RETURN(auto sink, make_sink(output, options.json));
-    sinks.push_back(std::move(sink));
+    plan->sinks.push_back(std::move(sink));
   }
-  log.sink_ = std::make_shared<spdlog::logger>(std::string(kRoot), sinks.begin(), sinks.end());
-  log.sink_->set_level(spdlog::level::debug);  // write() decides
-  log.sink_->flush_on(spdlog::level::debug);
+  Log log;
+  log.shared_ = std::make_shared<Shared>();
+  log.shared_->lowest = plan->lowest();
+  log.shared_->plan = std::move(plan);
   return log;
 }
 
 Log Log::named(std::string_view name) const {
   Log copy = *this;
   copy.component_ = component_.empty() ? std::string(name) : component_ + "." + std::string(name);
-  if (!sink_) return copy;
-  copy.sink_ = sink_->clone(fmt::format("{}.{}", kRoot, copy.component_));
-  for (const auto& [component, level] : *levels_) {
-    if (component == copy.component_) copy.level_ = level;
-  }
   return copy;
 }
 
-bool Log::enabled(LogLevel level) const { return sink_ && level >= level_; }
+void Log::become(const Log& other) const {
+  if (!shared_ || !other.shared_ || shared_ == other.shared_) return;
+  std::shared_ptr<const Plan> plan;
+  {
+    const std::lock_guard lock(other.shared_->mutex);
+    plan = other.shared_->plan;
+  }
+  const std::lock_guard lock(shared_->mutex);
+  shared_->lowest = plan->lowest();
+  shared_->plan = std::move(plan);
+}
+
+// Null: there is nothing to do with a line of that level.
+std::shared_ptr<const Log::Plan> Log::plan_for(LogLevel level) const {
+  if (!shared_ || level < shared_->lowest.load(std::memory_order_relaxed)) return nullptr;
+  const std::lock_guard lock(shared_->mutex);
+  return level < shared_->plan->level_of(component_) ? nullptr : shared_->plan;
+}
+
+bool Log::enabled(LogLevel level) const { return plan_for(level) != nullptr; }
 
 void Log::write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const {
-  if (!enabled(level)) return;
+  const auto plan = plan_for(level);
+  if (!plan) return;
   std::string line;
-  if (json_) {
+  if (plan->json) {
     line += "\"component\":";
     append_json_string(line, component_);
     line += ",\"message\":";
@@ -183,7 +226,16 @@ void Log::write(LogLevel level, std::string_view message, std::initializer_list<
       append_text(line, field.value);
     }
   }
-  sink_->log(to_spdlog(level), line);
+  const std::string logger = component_.empty() ? std::string(kRoot) : fmt::format("{}.{}", kRoot, component_);
+  const spdlog::details::log_msg entry(logger, to_spdlog(level), line);
+  for (const auto& sink : plan->sinks) {
+    if (!sink->should_log(entry.level)) continue;
+    try {
+      sink->log(entry);
+      sink->flush();
+    } catch (const std::exception&) {  // a full disk, a closed pipe: there is nobody to be told
+    }
+  }
 }
 
 }  // namespace krake

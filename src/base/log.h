@@ -13,10 +13,6 @@
 
 #include "base/error.h"
 
-namespace spdlog {
-class logger;
-}
-
 namespace krake {
 
 enum class LogLevel { debug, info, warning, error, off };
@@ -71,14 +67,16 @@ class Log {
     write(LogLevel::error, message, fields);
   }
   bool enabled(LogLevel level) const;
+  // From now on all copies of this log, whatever their names, do what `other` does. One that discards goes on doing so.
+  void become(const Log& other) const;
 
  private:
+  struct Plan;    // what is done with a line
+  struct Shared;  // by all copies: the plan of now
+  std::shared_ptr<const Plan> plan_for(LogLevel level) const;
   void write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const;
-  std::shared_ptr<spdlog::logger> sink_;
-  std::shared_ptr<const std::vector<std::pair<std::string, LogLevel>>> levels_;
+  std::shared_ptr<Shared> shared_;
   std::string component_;
-  bool json_ = false;
-  LogLevel level_ = LogLevel::off;
 };
 
 }  // namespace krake

@@ -1,5 +1,6 @@
 #include "main/authentication.h"
 
+#include "main/reload.h"
 #include "net/url.h"
 
 namespace krake {
@@ -55,12 +56,7 @@ Status use_identity_services(const AuthenticationConfig& config, server::ServerO
   if (strategy.oidc.enabled) {
     ASSIGN_OR_RETURN(identity.oidc, oidc_options(strategy.oidc));
   }
-  if (!strategy.signed_.file.empty()) {
-    ASSIGN_OR_RETURN(const auto pem, read_file(strategy.signed_.file));
-    auto keys = access::parse_pem_keys(pem);
-    if (!keys) return fail(with_context(keys.error(), strategy.signed_.file));
-    identity.own_keys = std::move(*keys);
-  }
+  ASSIGN_OR_RETURN(identity.own_keys, read_signing_keys(strategy.signed_.file));
   if (!config.ca.empty()) {
     ASSIGN_OR_RETURN(identity.ca_pem, read_file(config.ca));
   }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "api/core/role.h"
 #include "api/registry.h"
 #include "base/testing.h"
@@ -88,6 +90,30 @@ TEST(BootstrapInput, ReadsWhatIsShipped) {
     for (const auto& problem : input.problems) ADD_FAILURE() << problem.what << ": " << problem.error;
     EXPECT_THAT(named_objects(input.objects, krake_registry()), IsEmpty());
   }
+}
+
+// Who puts the roles in place himself gets what a server would have made.
+TEST(BootstrapInput, TheRolesThatAreShippedAreTheServers) {
+  const auto text = read_file(KRAKE_SOURCE_DIR "/examples/bootstrap/base_roles.yaml");
+  ASSERT_TRUE(text) << text.error().message;
+  std::map<std::string, std::string> in_the_file;
+  const auto objects = objects_of(*text);
+  for (const auto& object : *objects) object.object->encode(in_the_file[object.key]);
+
+  std::map<std::string, std::string> of_the_server;
+  const auto add = [&](std::string_view name, const std::vector<json::Value>& documents) {
+    const Kind& kind = krake_registry().get("core", name);
+    for (const auto& document : documents) {
+      FieldErrors errors;
+      const auto object = kind.decode(kind, document, Form::create, errors);
+      ASSERT_TRUE(object) << errors.render();
+      object->encode(of_the_server[kind.storage_key("", object->meta().name)]);
+    }
+  };
+  const auto shipped = shipped_roles();
+  add("Role", shipped.roles);
+  add("RoleBinding", shipped.bindings);
+  EXPECT_EQ(in_the_file, of_the_server);
 }
 
 TEST(BootstrapPlan, NeedsAsFewTransactionsAsTheStoreAllows) {

@@ -98,6 +98,13 @@ Result<Configured<T>> configure_from(const std::string& path, const ProgramInfo&
   return configure<T>(std::move(document), program, args);
 }
 
+Reread reread(std::string path, Arguments args) {
+  return [path = std::move(path), args = std::move(args)] {
+    Arguments left = args;
+    return configure_from<ApiConfig>(path, api_program(), left);
+  };
+}
+
 template <class Run>
 int start(const LogOptions& options, const std::vector<std::string>& warnings, Run run) {
   auto log = Log::open(options);
@@ -161,6 +168,7 @@ int all(std::vector<std::string> args, const std::string& config_path) {
     }
     log.json = take_option(args, {"--log-format"}) == "json";
   } else {
+    options.reread = reread(config_path, args);
     auto configured = configure_from<ApiConfig>(config_path, api_program(), args);
     if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
     options.api = std::move(configured->config);
@@ -295,8 +303,9 @@ int run(Arguments args) {
   const std::string config_path = take_option(args, {"-c", "--config"}).value_or("");
 
   if (command == "api") {
+    const Reread again = reread(config_path, args);
     return run_program<ApiConfig>("Krake API server", api_program(), std::move(args), config_path, help,
-                                  [](Process& p, const ApiConfig& config) { return run_api(p, config); });
+                                  [&](Process& p, const ApiConfig& config) { return run_api(p, config, again); });
   }
   if (command == "backup" || command == "restore") {
     if (help) return fmt::print("{}", kUsage), 0;

@@ -28,13 +28,22 @@ Awaitable<void> Process::main(std::function<Awaitable<int>(Process&)> body, int&
 
 int Process::run(std::function<Awaitable<int>(Process&)> body) {
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // a terminal that closes, or an operator who expects a reload: go on
   boost::asio::signal_set signals(context_, SIGINT, SIGTERM);
   signals.async_wait([this](const boost::system::error_code& ec, int) {
     if (ec) return;
     env_.log.info("Received signal, exiting...");
     request_stop();
   });
+  // A terminal that closes sends it too: whatever it brings about must do no harm.
+  boost::asio::signal_set hangups(context_, SIGHUP);
+  const std::function<void()> hear = [&] {
+    hangups.async_wait([&](const boost::system::error_code& ec, int) {
+      if (ec) return;
+      if (on_hangup_) on_hangup_();
+      hear();
+    });
+  };
+  hear();
   int code = 1;
   TaskGroup group(context_.get_executor());
   group.spawn("main", main(std::move(body), code));

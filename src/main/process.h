@@ -1,4 +1,5 @@
-// What every program of Krake has around it: one loop, the real clock, a log, metrics, and a clean end on SIGTERM.
+// What every program of Krake has around it: one loop, the real clock, a log, metrics, a clean end on SIGTERM, and what
+// is to be done on SIGHUP.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -21,6 +22,8 @@ class Process {
   // Returns when the process is asked to stop.
   Awaitable<void> wait_stop();
   void request_stop();
+  // What is done on the loop at each SIGHUP; null: nothing.
+  void on_hangup(std::function<void()> fn) { on_hangup_ = std::move(fn); }
 
  private:
   Awaitable<void> main(std::function<Awaitable<int>(Process&)> body, int& code);
@@ -29,6 +32,7 @@ class Process {
   Metrics metrics_;
   Env env_;
   bool stop_ = false;
+  std::function<void()> on_hangup_;
   Notifier stopped_;
 };
 

@@ -15,6 +15,7 @@
 #include "controllers/gc/controller.h"
 #include "controllers/scheduler/controller.h"
 #include "main/authentication.h"
+#include "main/reload.h"
 #include "main/stores.h"
 #include "net/beast/client.h"
 #include "net/beast/server.h"
@@ -45,25 +46,6 @@ Status write_file(const std::string& path, const std::string& text, int mode) {
   return {};
 }
 
-Result<std::vector<std::pair<std::string, std::string>>> read_tokens(const std::string& path) {
-  std::vector<std::pair<std::string, std::string>> tokens;
-  if (path.empty()) return tokens;
-  ASSIGN_OR_RETURN(const std::string text, read_file(path));
-  std::istringstream lines(text);
-  int number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    std::istringstream words(line);
-    std::string token;
-    std::string user;
-    if (!(words >> token) || token.starts_with('#')) continue;
-    if (!(words >> user))
-      return fail(Code::invalid_argument, fmt::format("{}:{}: want '<token> <user>'", path, number));
-    tokens.emplace_back(std::move(token), std::move(user));
-  }
-  return tokens;
-}
-
 Result<server::ServerOptions> server_options(const ApiConfig& config) {
   server::ServerOptions options;
   ASSIGN_OR_RETURN(options.auth.mode, access::parse_authorization(config.authorization));
@@ -73,7 +55,7 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
     options.auth.static_user = config.authentication.strategy.static_.name;
   RETURN_IF_ERROR(use_identity_services(config.authentication, options));
   options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
-  ASSIGN_OR_RETURN(options.auth.tokens, read_tokens(config.authentication.strategy.token.file));
+  ASSIGN_OR_RETURN(options.auth.tokens, read_user_tokens(config.authentication.strategy.token.file));
   options.problem_base_url = config.docs.problem_base_url;
   const auto count = [](const Integer& value) { return static_cast<std::size_t>(static_cast<std::int64_t>(value)); };
   options.limits = {.requests = count(config.limits.requests),
@@ -101,17 +83,7 @@ Result<server::ServerOptions> server_options(const ApiConfig& config) {
 
 Result<HttpServerOptions> listen_options(const ApiConfig& config) {
   HttpServerOptions options{.host = config.host, .port = static_cast<std::uint16_t>(config.port)};
-  if (config.tls.enabled) {
-    ServerTls tls;
-    if (config.tls.cert.empty() || config.tls.key.empty())
-      return fail(Code::invalid_argument, "tls.enabled is true: tls.cert and tls.key must name files");
-    ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.tls.cert));
-    ASSIGN_OR_RETURN(tls.key_pem, read_file(config.tls.key));
-    if (!config.tls.client_ca.empty()) {
-      ASSIGN_OR_RETURN(tls.client_ca_pem, read_file(config.tls.client_ca));
-    }
-    options.tls = std::move(tls);
-  }
+  ASSIGN_OR_RETURN(options.tls, read_tls(config.tls));
   return options;
 }
 
@@ -291,6 +263,8 @@ struct Serving {
   std::vector<std::string> names;  // of the components inside
   bool sole = false;               // nobody else uses the store at the same time
   ControllerConfig controllers;
+  ApiConfig config{};  // what it was made of
+  Reread reread{};     // and what that is at another time
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
 };
 
@@ -299,6 +273,28 @@ Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
   co_await backup::begun(store, process.env().clock);
   process.env().log.error("the store is being restored; stopping, start again when it is done");
   process.request_stop();
+}
+
+// SIGHUP: takes what the files of the configuration say now, all of it or nothing. `running`: what the server was
+// started with.
+Status reload(const Env& env, const Serving& running, HttpServer& http, server::ApiServer& api) {
+  ASSIGN_OR_RETURN(const auto again, running.reread());
+  ASSIGN_OR_RETURN(auto renewal, read_renewal(running.config, again.config));
+  ASSIGN_OR_RETURN(const auto log, Log::open(again.log));
+  if (renewal.tls) RETURN_IF_ERROR(http.use_tls(*renewal.tls));
+  env.log.become(log);
+  api.use_tokens(renewal.tokens, std::move(renewal.signing_keys));
+  for (const auto& warning : again.warnings) env.log.warning(warning);
+  for (const auto& key : needs_restart(running.config, again.config))
+    env.log.warning("SIGHUP: a key of the configuration has changed; that counts after a restart", {{"key", key}});
+  env.log.info("SIGHUP: the configuration, its certificates, tokens and keys have been read again");
+  return {};
+}
+
+void on_hangup(const Env& env, const Serving& running, HttpServer& http, server::ApiServer& api) {
+  if (!running.reread) return env.log.info("SIGHUP: there is no configuration to be read again");
+  if (auto done = reload(env, running, http, api); !done)
+    env.log.error("SIGHUP: nothing has been taken, what there was goes on", {{"why", done.error().message}});
 }
 
 Awaitable<int> serve(Process& process, Serving serving) {
@@ -349,7 +345,9 @@ Awaitable<int> serve(Process& process, Serving serving) {
   fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
   std::fflush(stdout);
 
+  process.on_hangup([&] { on_hangup(env, serving, http, api); });
   co_await process.wait_stop();
+  process.on_hangup(nullptr);
   co_await watching.stop();
   co_await stop_all(env, components);
   if (*admin_http) co_await (*admin_http)->stop();
@@ -390,7 +388,7 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 
 }  // namespace
 
-Awaitable<int> run_api(Process& process, ApiConfig config) {
+Awaitable<int> run_api(Process& process, ApiConfig config, Reread reread) {
   warn_about(config.authentication, process.env().log);
   auto options = server_options(config);
   if (!options) co_return failed(options.error());
@@ -404,7 +402,9 @@ Awaitable<int> run_api(Process& process, ApiConfig config) {
                                      .options = std::move(*options),
                                      .admin = config.admin,
                                      .names = {},
-                                     .controllers = {}});
+                                     .controllers = {},
+                                     .config = config,
+                                     .reread = std::move(reread)});
 }
 
 namespace {
@@ -471,7 +471,7 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
     if (!options.without.contains(std::string(name))) names.emplace_back(name);
   }
   if (options.dev) co_return co_await run_dev(process, std::move(options), std::move(names));
-  ApiConfig config = std::move(options.api);
+  ApiConfig config = options.api;
   warn_about(config.authentication, process.env().log);
   auto server = server_options(config);
   if (!server) co_return failed(server.error());
@@ -489,7 +489,9 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
                                      .admin = config.admin,
                                      .names = std::move(names),
                                      .sole = config.store && config.store->type == "sqlite",
-                                     .controllers = std::move(options.controllers)});
+                                     .controllers = std::move(options.controllers),
+                                     .config = std::move(options.api),
+                                     .reread = std::move(options.reread)});
 }
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {

@@ -1,14 +1,19 @@
 // The programs behind `krake ...`. Each runs until the process is asked to stop and returns the exit code.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
 
 #include "main/config.h"
+#include "main/config_command.h"
 #include "main/process.h"
 #include "server/api_server.h"
 
 namespace krake {
+
+// The configuration as the same command line means it now. Null: there is none to be read again.
+using Reread = std::function<Result<Configured<ApiConfig>>()>;
 
 struct AllOptions {
   bool dev = false;
@@ -16,10 +21,11 @@ struct AllOptions {
   int port = 0;                   // --dev: 0 is a free one
   std::set<std::string> without;  // component names
   ControllerConfig controllers;   // of all of them
-  ApiConfig api;                  // unless dev
+  ApiConfig api;                  // unless dev, as is the next
+  Reread reread;
 };
 
-Awaitable<int> run_api(Process& process, ApiConfig config);
+Awaitable<int> run_api(Process& process, ApiConfig config, Reread reread);
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config);
 Awaitable<int> run_all(Process& process, AllOptions options);
 

@@ -32,6 +32,10 @@ class Object {
   virtual std::string_view changed_immutable_status(const Object& stored) const = 0;
   // `whole`: what is absent from the body is to go, additive fields too (a patched document).
   virtual void take_status(const Object& body, bool whole = false) = 0;
+  // The status alone, as a document that has nothing else: "{}" without one. read_status() is as decoding a whole body
+  // is, and leaves the object half changed when it answers false.
+  virtual void encode_status(std::string& out) const = 0;
+  virtual bool read_status(const json::Value& document, FieldErrors& errors) = 0;
 
   template <class T>
   T& as();
@@ -132,6 +136,28 @@ class ObjectOf final : public Object {
       keep_unknown(status, value.status);
       value.status = std::move(status);
     }
+  }
+  void encode_status(std::string& out) const override {
+    out += '{';
+    if constexpr (requires { value.status; }) {
+      out += R"("status":)";
+      codec::encode(value.status, out);
+    }
+    out += '}';
+  }
+  bool read_status(const json::Value& document, FieldErrors& errors) override {
+    if constexpr (requires { value.status; }) {
+      const auto stored = std::exchange(value.status, {});
+      const auto* object = document.if_object();
+      const auto* status = object ? object->find("status") : nullptr;
+      FieldErrors inner;
+      if (status && !codec::decode_present(*status, value.status, inner, Form::full)) {
+        errors.at("status") = std::move(inner);
+        return false;
+      }
+      keep_unknown(value.status, stored);
+    }
+    return true;
   }
 
  private:

@@ -42,7 +42,7 @@ class Bench {
   // Lets others run until `condition` holds; false after ten seconds.
   Awaitable<bool> eventually(std::function<bool()> condition);
 
-  // /hello /echo /limit /big /count?N /idle /slow /broken /empty /headers /who
+  // /hello /echo /limit /big /count?N /idle /slow /broken /empty /headers /who /until
   Handler handler();
   static HttpServerOptions plain();
   // Certificates for 127.0.0.1 and localhost; client certificates are asked for.

@@ -108,6 +108,10 @@ Awaitable<ServerReply> serve(Bench& bench, ServerRequest& request) {
   if (path == "/slow") co_return co_await be_slow(bench);
   if (path == "/empty") co_return ServerReply{.status = 204};
   if (path == "/who") co_return text(200, request.peer.common_name);
+  if (path == "/until") {
+    const auto until = request.peer.until;
+    co_return text(200, until ? std::to_string(until->time_since_epoch() / 1s) : "");
+  }
   if (path == "/throw") throw std::runtime_error("surprise");
   if (path == "/headers") {
     auto reply = text(200, std::string(request.headers.get("x-test").value_or("none")));

@@ -54,6 +54,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       authorizer_(options_.auth, cache_),
       admission_(options_.limits),
       meter_(env),
+      audit_(env.clock, options_.audit),
       load_changed_(env.executor),
       load_wanted_(env.executor),
       tasks_(env.executor) {}
@@ -161,20 +162,48 @@ Awaitable<Status> ApiServer::create_defaults() {
   co_return Status{};
 }
 
-Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
-  const Mono begin = env_.clock.now();
-  Answered answered;
-  if (options_.audit.sink) answered.request_id = request_id(request.headers, env_.random);
-  ServerReply reply = co_await process(request, answered);
-  if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
-  answered.status = reply.status;
-  answered.took = env_.clock.now() - begin;
-  meter_.count(request, answered);
-  if (options_.audit.sink) {
-    reply.headers.add("X-Request-Id", answered.request_id);
-    if (is_audited(options_.audit, answered))
-      options_.audit.sink->write(audit_line(env_.clock.wall(), request, answered));
+// Counts a request and writes it to the audit log when it ends, however it does: it is unwound, or destroyed where it
+// waits, when nobody waits for its answer any more. Its loop may outlive the server: then there is nobody to tell.
+class ApiServer::Record {
+ public:
+  Record(ApiServer& server, const ServerRequest& request)
+      : server_(server), alive_(server.alive_), request_(request), begin_(server.env_.clock.now()) {
+    if (server.options_.audit.sink) answered.request_id = request_id(request.headers, server.env_.random);
   }
+  ~Record() {
+    if (alive_.expired()) return;
+    answered.took = server_.env_.clock.now() - begin_;
+    server_.meter_.count(request_, answered);
+    server_.audit_.record(request_, answered);
+  }
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
+
+  Answered answered;
+
+ private:
+  ApiServer& server_;
+  std::weak_ptr<const bool> alive_;
+  const ServerRequest& request_;
+  Mono begin_;
+};
+
+Awaitable<ServerReply> ApiServer::handle(ServerRequest& request) {
+  Record record(*this, request);
+  ServerReply reply;
+  std::exception_ptr thrown;
+  try {
+    reply = co_await process(request, record.answered);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  // What is cancelled may come to an answer all the same, but nobody gets it. A bug is answered by the transport.
+  const auto cancellation = co_await boost::asio::this_coro::cancellation_state;
+  if (cancellation.cancelled() == boost::asio::cancellation_type::none)
+    record.answered.status = thrown ? 500 : reply.status;
+  if (thrown) std::rethrow_exception(thrown);
+  if (request.method != kPreflight) share_with_origin(options_.cors, request.headers, reply.headers);
+  if (options_.audit.sink) reply.headers.add("X-Request-Id", record.answered.request_id);
   co_return reply;
 }
 
@@ -184,10 +213,11 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   const auto question = target.find('?');
   auto routed = route(registry_, http.method, target.substr(0, question));
   const bool preflight = http.method == kPreflight;
-  auto known = preflight ? std::optional<Authenticator::Verdict>(std::string(kAnonymous)) : authenticator_.known(http);
+  auto known = preflight ? std::optional<Authenticator::Verdict>(access::Identity{.user = std::string(kAnonymous)})
+                         : authenticator_.known(http);
   if (!known) known = co_await authenticator_.ask(http);
   auto& user = *known;
-  if (user) answered.user = *user;
+  if (user) answered.user = user->user;
   if (routed.route) {
     answered.kind = routed.route->kind;
     answered.subresource = routed.route->subresource;
@@ -197,10 +227,10 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   }
   // Before anything is read or looked up.
   const Query query = question == std::string_view::npos ? Query{} : parse_query(target.substr(question + 1));
-  auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(*user) : "",
+  auto priority = priority_of(routed.route ? &*routed.route : nullptr, user ? std::string_view(user->user) : "",
                               find_parameter(query, "watch") != nullptr);
   // By the rules known now, without asking: who has no right to leases must not crowd out those who have.
-  if (priority == Priority::lease && !authorizer_.allowed(*user, *routed.route)) priority = Priority::user;
+  if (priority == Priority::lease && !authorizer_.allowed(user->user, *routed.route)) priority = Priority::user;
   auto admitted = admission_.requests.take(priority);
   if (!admitted) {
     auto shed = plain_problem(429);
@@ -222,9 +252,13 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   Request request{.http = http,
                   .query = query,
                   .route = std::move(*routed.route),
-                  .user = std::move(*user),
+                  .user = std::move(user->user),
+                  .until = user->until,
                   .priority = priority,
-                  .admitted = *admitted};
+                  .admitted = *admitted,
+                  .answered = answered};
+  const auto operation = request.route.operation;
+  answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
   if (request.route.guarded() && authorizer_.needs_fresh_roles()) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
   }
@@ -235,7 +269,6 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
     request.authorized = authorizer_.version();
   }
   auto answer = co_await dispatch(request);
-  note(answered, request, answer);
   if (!answer) {
     if (answer.error().status >= 500) env_.log.error("request failed", {{"why", answer.error().detail}});
     co_return problem(answer.error());
@@ -244,14 +277,14 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   co_return std::move(*answer);
 }
 
-void ApiServer::note(Answered& answered, const Request& request, const Answer& answer) const {
-  if (!options_.audit.sink) return;
-  if (!request.created.empty()) answered.name = request.created;
-  answered.revision = request.committed;
-  const auto operation = request.route.operation;
-  answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
-  // Retry-After is the promise that nothing was done.
-  answered.may_be_done = !answer && answer.error().status >= 500 && !answer.error().headers.get("Retry-After");
+Awaitable<Result<store::CommitResult>> ApiServer::commit(Request& request, store::Txn txn) {
+  auto& answered = request.answered;
+  answered.may_be_done = true;  // also if we never hear of it
+  auto result = co_await store_.commit(std::move(txn));
+  answered.may_be_done = !result && result.error().code != Code::unavailable;
+  const auto* done = result ? std::get_if<store::Committed>(&*result) : nullptr;
+  if (done) answered.revision = done->revision;
+  co_return result;
 }
 
 Awaitable<Answer> ApiServer::dispatch(Request& request) {

@@ -79,6 +79,11 @@ class ApiServer {
   // /healthz /readyz /metrics /debug/*
   Awaitable<ServerReply> handle_admin(ServerRequest& request);
 
+  // See Authenticator.
+  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys) {
+    authenticator_.use_tokens(tokens, std::move(own_keys));
+  }
+
   Cache& cache() { return cache_; }
 
  private:
@@ -87,12 +92,12 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
+    std::optional<Wall> until;  // when what he showed expires
     Priority priority;
     Pool::Share& admitted;
+    Answered& answered;
     std::uint64_t authorized = 0;          // the version of the roles that allowed it
     std::optional<Pool::Share> body_room;  // as long as what was read of it may be in memory
-    Revision committed = 0;                // by it
-    std::string created;                   // the name of what it made
     std::vector<std::string> warnings;     // for the answer, a sentence each
   };
   // What a write computes from the current object.
@@ -102,9 +107,12 @@ class ApiServer {
     bool unchanged = false;          // answer the stored object, write nothing
     std::unique_ptr<Object> answer;  // when other than `object`
   };
-  // `document` is what `stored` was decoded from, and free to be changed.
-  using Mutate =
-      std::function<std::expected<Mutation, Problem>(const Object& stored, json::Value& document, DateTime now)>;
+  struct Stored {
+    const Object& object;
+    const CachedObject& cached;
+    json::Value document() const { return stored_document(cached); }  // parsed each time
+  };
+  using Mutate = std::function<std::expected<Mutation, Problem>(const Stored& stored, DateTime now)>;
 
   template <class T>
   static Awaitable<T> uncounted(Request& request, Awaitable<T> wait) {
@@ -117,10 +125,12 @@ class ApiServer {
     } pause(request.admitted);
     co_return co_await std::move(wait);
   }
+  class Record;
   Awaitable<ServerReply> process(ServerRequest& request, Answered& answered);
   void measure();
   Awaitable<Answer> dispatch(Request& request);
-  void note(Answered& answered, const Request& request, const Answer& answer) const;
+  // All that a request commits.
+  Awaitable<Result<store::CommitResult>> commit(Request& request, store::Txn txn);
   // read.cc
   Answer openapi(const Request& request);
   Awaitable<Answer> read(Request& request);
@@ -145,6 +155,15 @@ class ApiServer {
   Awaitable<std::optional<Answer>> remove_unreadable(Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
+  struct Merged {
+    json::Value document;
+    std::optional<json::Value> shown;  // the same to a caller who is not shown secrets; none: he is
+  };
+  Merged merged(const Request& request, json::Value document, const json::Value& change) const;
+  std::expected<Mutation, Problem> patched(const Request& request, const json::Value& change, const Stored& stored,
+                                           DateTime now) const;
+  std::expected<Mutation, Problem> patched_status(const Request& request, const json::Value& change,
+                                                  const Stored& stored) const;
   Awaitable<void> shown(Revision revision);
   // `numbers`: any in objects, since upstream may have stored NaN in one that is written back; elsewhere it is no JSON.
   // `more`: how much the body may exceed the ordinary limit.
@@ -164,12 +183,12 @@ class ApiServer {
   std::optional<Problem> unknown_keys_of_subresource(const Request& request, const json::Value& body) const;
   // What a caller sends who was not shown secrets: those he left as he saw them are the stored ones.
   bool sees_secrets(const Request& request) const;
-  using Meant =
-      std::function<std::expected<std::shared_ptr<Object>, Problem>(const Object& stored, const json::Value& document)>;
+  using Meant = std::function<std::expected<std::shared_ptr<Object>, Problem>(const Stored& stored)>;
   Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
   json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
-  // What a caller who sends `shown` is told of the errors it has with the secrets put back: nothing that quotes them.
-  static Problem invalid_with_secrets(const Kind& kind, const json::Value& shown, FieldErrors errors);
+  // What a caller is told of errors found with the secrets put back: nothing that quotes them. `of_shown`: those found
+  // in what he was shown and sent, if any.
+  static Problem invalid_with_secrets(FieldErrors errors, FieldErrors of_shown);
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc
@@ -228,6 +247,7 @@ class ApiServer {
   Admission admission_;
   std::shared_ptr<std::size_t> backups_ = std::make_shared<std::size_t>(0);
   Meter meter_;
+  Audit audit_;
   SharedBytes openapi_;  // made when it is first asked for
   std::string openapi_etag_;
   bool loaded_ = false;
@@ -237,6 +257,7 @@ class ApiServer {
   Notifier load_wanted_;
   std::size_t load_waiters_ = 0;
   TaskGroup tasks_;
+  std::shared_ptr<const bool> alive_ = std::make_shared<bool>(true);  // dies first
 };
 
 }  // namespace krake::server

@@ -159,6 +159,29 @@ TEST(ApiServer, StatusWritesTouchNothingElse) {
   EXPECT_EQ(reset.string_at({"status", "state"}), "PENDING");
 }
 
+TEST(ApiServer, PatchesOfAStatusAreReadAndMergedLikeAnyOther) {
+  TestServer t;
+  t.call("POST", std::string(kApps), std::string(kMinimal));
+  const auto patch = [&](std::string body) { return t.call("PATCH", app("web") + "/status", std::move(body)); };
+  const auto etag = [&] { return std::string(*t.call("GET", app("web")).headers.get("ETag")); };
+  EXPECT_EQ(patch(R"({"status":{"state":"RUNNING","services":{"a":"1","b":"2"}}})").status, 200);
+  const auto merged = TestServer::body_of(patch(R"({"status":{"services":{"a":null,"c":"3"}}})"));
+  EXPECT_EQ(json::print(*merged.at_path({"status", "services"})), R"({"b":"2","c":"3"})");
+  EXPECT_EQ(merged.string_at({"status", "state"}), "RUNNING");
+  const auto before = etag();
+  EXPECT_EQ(patch(R"({"status":{"state":"RUNNING"}})").status, 200);
+  EXPECT_EQ(patch("{}").status, 200);
+  EXPECT_EQ(etag(), before) << "nothing has changed";
+  for (const auto* body : {R"({"status":{"state":"SOMETHING"}})", R"({"status":5})", R"({"status":{"services":[]}})"}) {
+    const auto refused = patch(body);
+    EXPECT_EQ(refused.status, 422) << body;
+    EXPECT_NE(refused.body.find("status"), std::string::npos) << refused.body;
+  }
+  EXPECT_EQ(etag(), before);
+  const auto reset = TestServer::body_of(patch(R"({"status":null})"));
+  EXPECT_EQ(reset.string_at({"status", "state"}), "PENDING");
+}
+
 // Upstream's controllers write whole objects, without the fields they do not know.
 TEST(ApiServer, AdditiveFieldsAreResetByNullNotByAbsence) {
   TestServer t;

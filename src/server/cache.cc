@@ -86,6 +86,7 @@ CachedPtr without_secrets(const Kind& kind, const CachedPtr& object) {
   kind.mask(document);
   const std::string bytes = json::print(document);
   auto twin = std::make_shared<CachedObject>(*object);
+  twin->decoded.reset();
   twin->line = share_bytes(retold(*object->line, *object->bytes, bytes));
   twin->bytes =
       twin->line.part(twin->line->find(R"("object":)") + std::string_view(R"("object":)").size(), bytes.size());
@@ -244,15 +245,42 @@ CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes va
   return object;
 }
 
-Cache::Draft::Draft(Cache& cache, const Object& object) : cache_(cache), kind_(object.kind()) {
-  const auto& meta = object.meta();
+std::shared_ptr<const Object> Cache::decoded(const Kind& kind, const CachedPtr& object) {
+  if (object->decoded) return object->decoded;
+  FieldErrors errors;
+  std::shared_ptr<const Object> decoded = kind.decode(kind, stored_document(*object), Form::stored, errors);
+  if (decoded) remember(object, decoded);
+  return decoded;
+}
+
+void Cache::remember(const CachedPtr& object, std::shared_ptr<const Object> decoded) {
+  object->decoded = std::move(decoded);
+  remembered_.push_back(object);
+  remembered_bytes_ += object->bytes->size();
+  while (remembered_.size() > options_.decoded_objects || remembered_bytes_ > options_.decoded_bytes) {
+    remembered_bytes_ -= remembered_.front()->bytes->size();
+    remembered_.front()->decoded.reset();
+    remembered_.pop_front();
+  }
+}
+
+Cache::Draft::Draft(Cache& cache, std::shared_ptr<const Object> object)
+    : cache_(cache), kind_(object->kind()), decoded_(std::move(object)) {
+  const auto& meta = decoded_->meta();
   object_.ns = meta.namespace_.value_or("");
   object_.name = meta.name;
   object_.key = kind_.storage_key(object_.ns, object_.name);
   std::string encoded;
-  object.encode(encoded);
+  decoded_->encode(encoded);
   stored_ = std::make_shared<const std::string>(std::move(encoded));
-  index_object(object_, object);
+#ifndef NDEBUG
+  FieldErrors errors;
+  const auto again = kind_.decode(kind_, json::parse(*stored_).value_or(json::Value()), Form::stored, errors);
+  std::string text;
+  if (again) again->encode(text);
+  CHECK(text == *stored_, "what is remembered is what would be read: " + errors.render());
+#endif
+  index_object(object_, *decoded_);
   place_ = cache_.drafts_.emplace(object_.key, this);
 }
 
@@ -265,6 +293,7 @@ CachedPtr Cache::Draft::finish(Revision created, Revision modified, store::Lease
   object->lease = lease;
   set_bytes(*object, kind_, *stored_, cache_.id_);
   seen_ = std::move(object);
+  cache_.remember(seen_, decoded_);
   return seen_;
 }
 
@@ -427,7 +456,7 @@ void Cache::fill(store::Listing& listing, const Recalled& recalled) {
                       ? it->second
                       : admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease);
     if (!object) continue;
-    of(*kind).objects[entry.key] = object;
+    of(*kind).objects.try_emplace(entry.key).first->second = object;
     for (const auto& listener : listeners_) listener(*kind, object->name, object);
   }
 }
@@ -435,7 +464,7 @@ void Cache::fill(store::Listing& listing, const Recalled& recalled) {
 // Before the first content of the next generation, which follows at once: no reader sees the emptiness between.
 void Cache::forget_everything(Revision until) {
   for (auto& [kind, cache] : kinds_) {
-    for (const auto& [key, object] : std::exchange(cache->objects, {})) {
+    for (const auto& [key, object] : cache->objects.take_all()) {
       for (const auto& listener : listeners_) listener(*kind, object->name, nullptr);
     }
     cache->unreadable.clear();
@@ -606,7 +635,6 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
   const auto* kind = kind_of_key(change.key);
   if (!kind) return;
   auto& cache = of(*kind);
-  const auto it = cache.objects.find(change.key);
   CachedPtr object;
   if (change.value) {
     object = from_draft(change, revision);
@@ -615,10 +643,9 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
   if (object || !change.value) cache.unreadable.erase(change.key);
   if (!object) return lose(cache, change.key, told);  // to clients it is gone
   // Removed and made again while we did not look: that is told as such.
-  if (it != cache.objects.end() && it->second->created != object->created) lose(cache, change.key, told);
   const auto known = cache.objects.find(change.key);
-  CachedPtr before = known == cache.objects.end() ? nullptr : known->second;
-  cache.objects.insert_or_assign(change.key, object);
+  if (known != cache.objects.end() && known->second->created != object->created) lose(cache, change.key, told);
+  CachedPtr before = std::exchange(cache.objects.try_emplace(change.key).first->second, object);
   // What was made and changed while we did not look is new all the same.
   push_event(cache, before ? "MODIFIED" : "ADDED", object, told, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/env.h"
+#include "base/keyed_map.h"
 #include "base/task_group.h"
 #include "meta/kind.h"
 #include "net/http.h"
@@ -24,6 +25,9 @@
 namespace krake::server {
 
 using store::Revision;
+
+struct CachedObject;
+using CachedPtr = std::shared_ptr<const CachedObject>;
 
 // One revision of one object. Immutable.
 struct CachedObject {
@@ -44,9 +48,10 @@ struct CachedObject {
   std::int64_t newest_us = 0;
   std::int64_t status_us = 0;
   // The same without secrets, made when somebody first asks for it.
-  mutable std::shared_ptr<const CachedObject> redacted = nullptr;
+  mutable CachedPtr redacted = nullptr;
+  // While it is remembered: see Cache::decoded().
+  mutable std::shared_ptr<const Object> decoded = nullptr;
 };
-using CachedPtr = std::shared_ptr<const CachedObject>;
 // Decodable again: what the store has, without the resource_version clients see (a lease keeps its epoch). Null should
 // that ever fail.
 json::Value stored_document(const CachedObject& object);
@@ -96,7 +101,7 @@ class KindCache {
   KindCache(const Kind& kind, Env& env)
       : kind(kind), env_(env), all_(std::make_shared<EventFeed>(env.executor, env.clock)) {}
   const Kind& kind;
-  std::map<std::string, CachedPtr, std::less<>> objects;
+  KeyedMap<CachedPtr> objects;
   std::map<std::string, Revision, std::less<>> unreadable;  // keys whose value cannot be decoded
   // Events first_event .. first_event + events.size() - 1 are kept.
   std::deque<WatchLine> events;
@@ -125,6 +130,8 @@ class KindCache {
 struct CacheOptions {
   std::size_t ring_events = 8192;  // per kind
   std::size_t ring_bytes = std::size_t{32} << 20;
+  std::size_t decoded_objects = 2048;                     // of all kinds, the last that were written or wanted
+  std::size_t decoded_bytes = std::size_t{4} << 20;       // as they are stored: in memory they take a few times as much
   Duration wait_limit = std::chrono::seconds(5);          // of fresh() and wait_for()
   Duration unconfirmed_limit = std::chrono::seconds(10);  // see cut_off()
 };
@@ -170,10 +177,14 @@ class Cache {
   }
 
   std::uint64_t undecodable() const { return undecodable_; }
+  // As it is stored, without parsing where it was written or asked for not long ago: who changes an object often does
+  // so again. Null should that ever fail.
+  std::shared_ptr<const Object> decoded(const Kind& kind, const CachedPtr& object);
   // What a write is about to commit, told before it does, so that the event that comes of it need not be decoded.
   class Draft {
    public:
-    Draft(Cache& cache, const Object& object);
+    // `object` is not null and does not change any more.
+    Draft(Cache& cache, std::shared_ptr<const Object> object);
     ~Draft();
     Draft(const Draft&) = delete;
     Draft& operator=(const Draft&) = delete;
@@ -188,6 +199,7 @@ class Cache {
     Cache& cache_;
     const Kind& kind_;
     CachedObject object_;  // revisions, lease and bytes are missing
+    std::shared_ptr<const Object> decoded_;
     store::Bytes stored_;
     CachedPtr seen_;  // the last one made
     std::multimap<std::string_view, Draft*>::iterator place_;
@@ -222,6 +234,7 @@ class Cache {
   CachedPtr admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
                   store::LeaseId lease);
   CachedPtr from_draft(const store::Change& change, Revision revision);
+  void remember(const CachedPtr& object, std::shared_ptr<const Object> decoded);
 
   Env& env_;
   store::Store& store_;
@@ -229,6 +242,8 @@ class Cache {
   std::map<const Kind*, std::unique_ptr<KindCache>> kinds_;
   std::map<std::string, KindCache*, std::less<>> by_prefix_;
   std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
+  std::deque<CachedPtr> remembered_;                // they have `decoded`
+  std::size_t remembered_bytes_ = 0;
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;
   Revision gap_end_ = 0;                   // where the last gap ended: of it only the difference is known

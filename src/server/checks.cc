@@ -112,13 +112,10 @@ json::Value ApiServer::with_secrets(const Request& request, json::Value body, co
   return body;
 }
 
-Problem ApiServer::invalid_with_secrets(const Kind& kind, const json::Value& shown, FieldErrors errors) {
-  FieldErrors of_shown;  // made of nothing but what he sees
-  if (kind.decode(kind, shown, Form::full, of_shown)) {
-    errors.withhold("Not valid together with what is stored here and is not shown to you.");
-    of_shown = std::move(errors);
-  }
-  return {.status = 422, .detail = of_shown.render()};
+Problem ApiServer::invalid_with_secrets(FieldErrors errors, FieldErrors of_shown) {
+  if (!of_shown.empty()) return {.status = 422, .detail = of_shown.render()};
+  errors.withhold("Not valid together with what is stored here and is not shown to you.");
+  return {.status = 422, .detail = errors.render()};
 }
 
 }  // namespace krake::server

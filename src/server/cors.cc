@@ -10,7 +10,7 @@ namespace krake::server {
 namespace {
 
 constexpr std::string_view kAnyOrigin = "*";
-constexpr std::array<std::string_view, 5> kMethods{"DELETE", "GET", "OPTIONS", "POST", "PUT"};
+constexpr std::array<std::string_view, 6> kMethods{"DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"};
 
 Problem refused(std::string_view why) {
   return {.status = 403, .detail = fmt::format("CORS preflight request failed: {}", why)};

@@ -93,11 +93,11 @@ TEST(ServerFaults, AWriteInFlightIsNotTakenForAnotherOne) {
   EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
   const auto& kind = krake_registry().get("core", "Role");
   FieldErrors errors;
-  const auto object =
+  const std::shared_ptr<Object> object =
       kind.decode(kind, testing::TestServer::body_of(t.call("GET", "/core/roles/a")), Form::full, errors);
   ASSERT_NE(object, nullptr) << errors.render();
   object->meta().labels.entries = {{"who", "never-committed"}};
-  const server::Cache::Draft draft(t.server.cache(), *object);
+  const server::Cache::Draft draft(t.server.cache(), object);
   EXPECT_EQ(t.call("PATCH", "/core/roles/a", R"({"metadata":{"labels":{"who":"committed"}}})").status, 200);
   EXPECT_EQ(testing::TestServer::body_of(t.call("GET", "/core/roles/a")).string_at({"metadata", "labels", "who"}),
             "committed");

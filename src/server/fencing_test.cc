@@ -254,7 +254,7 @@ TEST(FencedInTheStore, ALeaseThatGoesAtTheLastMoment) {
       commit({.puts = {{"/core/roles/unreadable", std::make_shared<const std::string>("not json")}}});
       const auto taken = call({"PUT", "/core/leases/boss", R"({"holder":"me","ttl_seconds":3600})"});
       const auto of_lease = *disk->get("/core/leases/boss");
-      auto expected = disk->entries();
+      std::map<std::string, store::Entry> expected(disk->entries().begin(), disk->entries().end());
       store.before_commit = [&] {
         commit({.removes = {{of_lease.key}}});
         if (another_took_it) commit({.puts = {{of_lease.key, of_lease.value}}});

@@ -152,14 +152,13 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     store::Txn txn;
     txn.guards.push_back(present ? store::Guard::modified_at(key, present->modified) : store::Guard::absent(key));
     txn.puts.push_back({key, std::make_shared<const std::string>(leased_document(request, *wanted, present)), *lease});
-    auto result = co_await store_.commit(std::move(txn));
+    auto result = co_await commit(request, std::move(txn));
     if (!result) co_return refuse(result.error());
     const auto* done = std::get_if<store::Committed>(&*result);
     // What holds no key now would run out by itself.
     const auto unused = !done ? *lease : present ? present->lease : store::LeaseId{0};
     if (unused != 0) (void)co_await store_.revoke(unused);
     if (!done) continue;  // somebody was faster
-    request.committed = done->revision;
     if (auto seen = co_await cache_.wait_for(done->revision); !seen) {
       co_return refuse(Error{Code::timeout, fmt::format("lease '{}' was taken, but this server cannot show it: {}; ask "
                                                         "again",
@@ -190,10 +189,9 @@ Awaitable<Answer> ApiServer::release_lease(Request& request) {
   store::Txn txn;
   txn.guards.push_back(store::Guard::modified_at(present->key, present->modified));
   txn.removes.push_back({present->key});
-  auto result = co_await store_.commit(std::move(txn));
+  auto result = co_await commit(request, std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* done = std::get_if<store::Committed>(&*result)) {
-    request.committed = done->revision;
     co_await shown(done->revision);
     (void)co_await store_.revoke(present->lease);
   } else if (std::get<store::Conflict>(*result).current) {

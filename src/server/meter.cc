@@ -20,17 +20,17 @@ void Meter::count(const ServerRequest& request, const Answered& answered) {
   const std::string verb(answered.verb.empty() ? "other" : answered.verb);
   auto& counter = counters_[{answered.kind, answered.subresource, answered.operation, answered.status}];
   if (!counter) {
-    counter = &env_.metrics.counter("krake_api_requests_total", "Requests answered, by resource, verb and status.",
+    counter = &env_.metrics.counter("krake_api_requests_total", "Requests that ended, by resource, verb and status.",
                                     {{"group", answered.kind ? std::string(answered.kind->group) : ""},
                                      {"resource", resource_of(answered)},
                                      {"verb", verb},
-                                     {"code", std::to_string(answered.status)}});
+                                     {"code", answered.status == 0 ? "none" : std::to_string(answered.status)}});
   }
   counter->Increment();
   auto& times = times_[answered.verb];
   if (!times) {
-    times = &env_.metrics.histogram("krake_api_request_seconds", "Time until the answer to a request began.",
-                                    {{"verb", verb}});
+    times = &env_.metrics.histogram("krake_api_request_seconds",
+                                    "Until the answer to a request began, or its sender left.", {{"verb", verb}});
   }
   times->Observe(std::chrono::duration<double>(answered.took).count());
   if (!env_.log.enabled(LogLevel::info)) return;

@@ -14,14 +14,14 @@ namespace krake::server {
 
 using store::Revision;
 
-// What is known of a request when it has been answered.
+// What is known of a request when it ends.
 struct Answered {
   const Kind* kind = nullptr;
   const Subresource* subresource = nullptr;
   Operation operation = Operation::index;
   std::string_view verb;  // RBAC's; empty when only authentication is asked for
   std::string user;
-  int status = 0;
+  int status = 0;  // of the answer; 0: nobody waited for it
   Duration took{};
   // For the audit log alone, when there is one.
   std::string request_id{};
@@ -29,7 +29,7 @@ struct Answered {
   std::string name{};
   Revision revision = 0;     // of what was committed; 0: nothing was
   bool forced = false;       // a deletion without cleaning up
-  bool may_be_done = false;  // a write that failed, and nobody knows
+  bool may_be_done = false;  // a commit that is under way, or has failed, and nobody knows
 };
 
 // As rules name it, but for "applications/retry", which has no rules of its own.

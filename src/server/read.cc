@@ -145,6 +145,7 @@ struct WatchOptions {
   std::string ns;  // empty: all
   std::string user;
   Route route;
+  std::optional<Wall> until;     // when what he showed expires
   std::uint64_t authorized = 0;  // the version of the roles that allowed it
   std::optional<Duration> heartbeat;
   bool bookmarks = false;
@@ -196,8 +197,8 @@ class WatchSource final : public ReplySource {
         batch.push_back(heartbeat_line());
       }
       if (!batch.empty()) co_return true;
-      if (next_beat_) {
-        co_await feed_->changed.wait_until(clock_, *next_beat_);
+      if (const auto look = next_look()) {
+        co_await feed_->changed.wait_until(clock_, *look);
       } else {
         co_await feed_->changed.wait();
       }
@@ -205,12 +206,20 @@ class WatchSource final : public ReplySource {
   }
 
  private:
+  // When there is something to do, whatever happens in the store.
+  std::optional<Mono> next_look() const {
+    if (!options_.until) return next_beat_;
+    const Mono end = mono_of(clock_, *options_.until);
+    return next_beat_ ? std::min(*next_beat_, end) : end;
+  }
   // Nobody is left to believe that he is up to date when he may not be. Roles may have changed since the watch was
   // opened: then the question is asked again.
   Status may_go_on() {
     if (cache_.generation() != generation_)
       return fail(Code::compacted, "the store's history was replaced by another; list and watch again");
     if (cache_.cut_off()) return fail(Code::unavailable, "this server is cut off from the store; watch at another");
+    if (options_.until && clock_.wall() >= *options_.until)
+      return fail(Code::unauthenticated, "what this watch was opened with has expired; watch again with a newer one");
     if (options_.authorized == authorizer_.version()) return {};
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
     options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
@@ -499,6 +508,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   WatchOptions options{.ns = request.route.ns,
                        .user = request.user,
                        .route = request.route,
+                       .until = request.until,
                        .authorized = request.authorized,  // roles may have changed since: then it is asked again
                        .bookmarks = switched_on(request.query, "bookmarks"),
                        .selection = *selection_of(request.query),

@@ -70,8 +70,7 @@ bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
   });
 }
 
-// What is stored is not validated again (W42): or nobody could say of an object that was once accepted that it is
-// running, or is to go.
+// What is stored is not validated again (W42): or nobody could take the last finalizer of what newer rules refuse.
 std::unique_ptr<Object> decode_patched(const Kind& kind, const json::Value& document, const json::Object& change,
                                        FieldErrors& errors) {
   auto wanted = kind.decode(kind, document, Form::full, errors);
@@ -153,7 +152,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
-  auto object = kind.decode(kind, *body, Form::create, errors);
+  std::shared_ptr<Object> object = kind.decode(kind, *body, Form::create, errors);
   if (object && !request.route.names_valid) {
     object.reset();
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
@@ -171,18 +170,19 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   meta.created = meta.modified = stamp(nullptr);
   meta.deleted.reset();
   object->reset_status();
+  request.answered.name = meta.name;
   if (auto refused = look_at(request, nullptr, *object)) co_return refuse(std::move(*refused));
   auto guard = leader_guard(request);
   if (!guard) co_return refuse(guard.error());
 
-  Cache::Draft draft(cache_, *object);
+  Cache::Draft draft(cache_, object);
   if (draft.stored()->size() > kMaxObjectBytes) co_return refuse(too_large(kind, meta.name, draft.stored()->size()));
   store::Txn txn;
   // In this order: who leads no more is not told whether the name is taken.
   if (*guard) txn.guards.push_back(**guard);
   txn.guards.push_back(store::Guard::absent(draft.key()));
   txn.puts.push_back({draft.key(), draft.stored()});
-  auto result = co_await store_.commit(std::move(txn));
+  auto result = co_await commit(request, std::move(txn));
   if (!result) co_return refuse(result.error());
   if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
     if (*guard && conflict->guard == 0) co_return refuse(leadership_lost(request));
@@ -191,8 +191,6 @@ Awaitable<Answer> ApiServer::create(Request& request) {
                              .title = Title::resource_already_exists});
   }
   const Revision revision = std::get<store::Committed>(*result).revision;
-  request.committed = revision;
-  request.created = meta.name;
   co_await shown(revision);
   const auto cached = draft.committed(revision, revision);
   ServerReply reply = object_reply(request, cached);
@@ -239,15 +237,13 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
                   .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again",
                                         kind.name, request.route.name, **precondition, cached->modified)});
     }
-    auto document = stored_document(*cached);
-    FieldErrors unreadable;
-    const auto stored = kind.decode(kind, document, Form::stored, unreadable);
+    const auto stored = cache_.decoded(kind, cached);
     if (!stored) {
       co_return refuse(
           Error{Code::internal, fmt::format("{} '{}' cannot be decoded any more; DELETE it with ?force=True", kind.name,
                                             request.route.name)});
     }
-    auto mutation = mutate(*stored, document, stamp(cached.get()));
+    auto mutation = mutate({*stored, *cached}, stamp(cached.get()));
     if (!mutation) co_return refuse(mutation.error());
     if (mutation->unchanged) co_return object_reply(request, cached);
     if (mutation->object) {
@@ -261,14 +257,14 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     if (mutation->remove_key) {
       txn.removes.push_back({cached->key});
     } else {
-      draft.emplace(cache_, *mutation->object);
+      draft.emplace(cache_, std::move(mutation->object));
       // What the server itself changes, to delete an object or to bind it, has room above.
       const auto size = draft->stored()->size();
       if (size > kMaxObjectBytes && size > cached->bytes->size() && from_client(request.route.operation))
         co_return refuse(too_large(kind, request.route.name, size));
       txn.puts.push_back({cached->key, draft->stored()});
     }
-    auto result = co_await store_.commit(std::move(txn));
+    auto result = co_await commit(request, std::move(txn));
     if (!result) co_return refuse(result.error());
     if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
       if (conflict->guard > 0) co_return refuse(leadership_lost(request));
@@ -284,7 +280,6 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
       continue;
     }
     const Revision revision = std::get<store::Committed>(*result).revision;
-    request.committed = revision;
     co_await shown(revision);
     if (mutation->remove_key) {
       std::string body;
@@ -308,23 +303,21 @@ Awaitable<Answer> ApiServer::update(Request& request) {
   if (!wanted) co_return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, *body, *wanted)) co_return refuse(std::move(*unknown));
   const auto meant = meant_by(request, std::move(*body), wanted);
-  co_return co_await modify(
-      request,
-      [&kind, meant](const Object& stored, json::Value& document, DateTime now) -> std::expected<Mutation, Problem> {
-        const auto object = meant(stored, document);
-        if (!object) return refuse(object.error());
-        auto merged = merge_update(kind, **object, stored, now, true);
-        if (!merged) return refuse(merged.error());
-        if (!*merged) return Mutation{.unchanged = true};
-        const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
-        return Mutation{.object = std::move(*merged), .remove_key = gone};
-      });
+  co_return co_await modify(request,
+                            [&kind, meant](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+                              const auto object = meant(stored);
+                              if (!object) return refuse(object.error());
+                              auto merged = merge_update(kind, **object, stored.object, now, true);
+                              if (!merged) return refuse(merged.error());
+                              if (!*merged) return Mutation{.unchanged = true};
+                              const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
+                              return Mutation{.object = std::move(*merged), .remove_key = gone};
+                            });
 }
 
 // JSON merge patch (RFC 7386) on what GET answers. A patch that changes nothing is an ordinary success; one that
 // changes finalizers and owners alone leaves `modified` alone, so that it wakes no scheduler.
 Awaitable<Answer> ApiServer::patch(Request& request) {
-  const Kind& kind = *request.route.kind;
   const bool on_status = request.route.operation == Operation::patch_status;
   auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
@@ -333,77 +326,100 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
     errors.at("_schema").add("Invalid input type.");
     co_return refuse(invalid(errors));
   }
-  const auto change = std::make_shared<json::Value>(std::move(*body));
-  auto applied = change;
-  if (on_status) {
-    json::Object status;
-    if (const auto* given = change->if_object()->find("status")) status.set("status", *given);
-    applied = std::make_shared<json::Value>(std::move(status));
-  }
   co_return co_await modify(
-      request,
-      [this, &request, &kind, change, applied, on_status](const Object& stored, json::Value& document,
-                                                          DateTime now) -> std::expected<Mutation, Problem> {
-        if (!on_status) {
-          if (auto special = special_numbers(*applied, &document)) return refuse(std::move(*special));
-        }
-        const bool masked = !sees_secrets(request);
-        json::Value shown;
-        if (masked) {
-          shown = document;
-          kind.mask(shown);
-          json::merge_patch(shown, *applied);
-          document = with_secrets(request, shown, document);
-        } else {
-          json::merge_patch(document, *applied);
-        }
-        FieldErrors errors;
-        const auto wanted = decode_patched(kind, document, *applied->if_object(), errors);
-        if (!wanted) return refuse(masked ? invalid_with_secrets(kind, shown, std::move(errors)) : invalid(errors));
-        if (auto unknown = unknown_keys(request, *change, *wanted)) return refuse(std::move(*unknown));
-        if (on_status) {
-          if (const auto field = wanted->changed_immutable_status(stored); !field.empty()) {
-            return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
-          }
-          auto merged = stored.clone();
-          merged->take_status(*wanted, true);
-          if (merged->equals(stored)) return Mutation{.unchanged = true};
-          return Mutation{.object = std::move(merged)};
-        }
-        if (wanted->equals(stored)) return Mutation{.unchanged = true};
-        auto only_links = stored.clone();
-        only_links->meta().finalizers = wanted->meta().finalizers;
-        only_links->meta().owners = wanted->meta().owners;
-        auto effective = wanted->clone();
-        effective->keep_stored(stored);
-        if (effective->equals(stored)) return Mutation{.unchanged = true};
-        auto merged = merge_update(kind, *wanted, stored, now, !only_links->equals(*effective));
-        if (!merged) return refuse(merged.error());
-        const bool gone = (*merged)->meta().deleted && (*merged)->meta().finalizers.empty();
-        return Mutation{.object = std::move(*merged), .remove_key = gone};
+      request, [this, &request, on_status, change = std::make_shared<const json::Value>(std::move(*body))](
+                   const Stored& stored, DateTime now) {
+        return on_status ? patched_status(request, *change, stored) : patched(request, *change, stored, now);
       });
+}
+
+ApiServer::Merged ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
+  if (sees_secrets(request)) {
+    json::merge_patch(document, change);
+    return {.document = std::move(document), .shown = std::nullopt};
+  }
+  json::Value shown = document;
+  request.route.kind->mask(shown);
+  json::merge_patch(shown, change);
+  auto meant = with_secrets(request, shown, document);
+  return {.document = std::move(meant), .shown = std::move(shown)};
+}
+
+std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& request, const json::Value& change,
+                                                               const Stored& stored, DateTime now) const {
+  const Kind& kind = *request.route.kind;
+  auto before = stored.document();
+  if (auto special = special_numbers(change, &before)) return refuse(std::move(*special));
+  const auto whole = merged(request, std::move(before), change);
+  FieldErrors errors;
+  const auto wanted = decode_patched(kind, whole.document, *change.if_object(), errors);
+  if (!wanted && whole.shown) {
+    FieldErrors of_shown;
+    if (kind.decode(kind, *whole.shown, Form::full, of_shown)) of_shown = {};
+    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
+  }
+  if (!wanted) return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, change, *wanted)) return refuse(std::move(*unknown));
+  if (wanted->equals(stored.object)) return Mutation{.unchanged = true};
+  auto only_links = stored.object.clone();
+  only_links->meta().finalizers = wanted->meta().finalizers;
+  only_links->meta().owners = wanted->meta().owners;
+  auto effective = wanted->clone();
+  effective->keep_stored(stored.object);
+  if (effective->equals(stored.object)) return Mutation{.unchanged = true};
+  auto updated = merge_update(kind, *wanted, stored.object, now, !only_links->equals(*effective));
+  if (!updated) return refuse(updated.error());
+  const bool gone = (*updated)->meta().deleted && (*updated)->meta().finalizers.empty();
+  return Mutation{.object = std::move(*updated), .remove_key = gone};
+}
+
+// Of the status alone: nothing else is read, nor judged.
+std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Request& request, const json::Value& change,
+                                                                      const Stored& stored) const {
+  std::string present;
+  stored.object.encode_status(present);
+  json::Object status;
+  if (const auto* given = change.if_object()->find("status")) status.set("status", *given);
+  const auto whole =
+      merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
+  auto object = stored.object.clone();
+  FieldErrors errors;
+  const bool good = object->read_status(whole.document, errors);
+  if (!good && whole.shown) {
+    FieldErrors of_shown;
+    if (stored.object.clone()->read_status(*whole.shown, of_shown)) of_shown = {};
+    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
+  }
+  if (!good) return refuse(invalid(errors));
+  if (auto unknown = unknown_keys(request, change, *object)) return refuse(std::move(*unknown));
+  if (const auto field = object->changed_immutable_status(stored.object); !field.empty())
+    return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+  if (object->equals(stored.object)) return Mutation{.unchanged = true};
+  return Mutation{.object = std::move(object)};
 }
 
 // What the body of a PUT means for the object as it is stored: read again where it has masked secrets, and of the same
 // uid where that is looked at (W32).
 ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const {
   const bool masked = !sees_secrets(request);
-  return [this, &request, masked, body = std::make_shared<json::Value>(std::move(body)), wanted](
-             const Object& stored, const json::Value& document) -> std::expected<std::shared_ptr<Object>, Problem> {
+  return [this, &request, masked, body = std::make_shared<json::Value>(std::move(body)),
+          wanted](const Stored& stored) -> std::expected<std::shared_ptr<Object>, Problem> {
     const auto& given = wanted->meta().uid;
-    if (options_.auth.access.check_uid && !given.empty() && given != stored.meta().uid) {
+    const auto& meta = stored.object.meta();
+    if (options_.auth.access.check_uid && !given.empty() && given != meta.uid) {
       return refuse(Problem{.status = 409,
                             .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
-                                                  describe(stored.kind(), stored.meta()), stored.meta().uid, given)});
+                                                  describe(stored.object.kind(), meta), meta.uid, given)});
     }
-    if (request.route.operation == Operation::update) {
+    if (request.route.operation == Operation::update && has_special(*body)) {
+      const auto document = stored.document();
       if (auto special = special_numbers(*body, &document)) return refuse(std::move(*special));
     }
     if (!masked) return wanted;
     FieldErrors errors;
     std::shared_ptr<Object> object =
-        stored.kind().decode(stored.kind(), with_secrets(request, *body, document), Form::full, errors);
-    if (!object) return refuse(invalid_with_secrets(stored.kind(), *body, std::move(errors)));
+        wanted->kind().decode(wanted->kind(), with_secrets(request, *body, stored.document()), Form::full, errors);
+    if (!object) return refuse(invalid_with_secrets(std::move(errors), {}));  // what he sent is good, see `wanted`
     return object;
   };
 }
@@ -417,17 +433,16 @@ Awaitable<Answer> ApiServer::status(Request& request) {
   if (!wanted) co_return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, *body, *wanted)) co_return refuse(std::move(*unknown));
   const auto meant = meant_by(request, std::move(*body), wanted);
-  co_return co_await modify(
-      request, [meant](const Object& stored, json::Value& document, DateTime) -> std::expected<Mutation, Problem> {
-        const auto object = meant(stored, document);
-        if (!object) return refuse(object.error());
-        if (const auto field = (*object)->changed_immutable_status(stored); !field.empty()) {
-          return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
-        }
-        auto merged = stored.clone();
-        merged->take_status(**object);
-        return Mutation{.object = std::move(merged)};
-      });
+  co_return co_await modify(request, [meant](const Stored& stored, DateTime) -> std::expected<Mutation, Problem> {
+    const auto object = meant(stored);
+    if (!object) return refuse(object.error());
+    if (const auto field = (*object)->changed_immutable_status(stored.object); !field.empty()) {
+      return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
+    }
+    auto merged = stored.object.clone();
+    merged->take_status(**object);
+    return Mutation{.object = std::move(merged)};
+  });
 }
 
 Awaitable<Answer> ApiServer::subresource(Request& request) {
@@ -448,8 +463,8 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
   }
   co_return co_await modify(request,
                             [&sub, body, spend = options_.auth.access.one_time_hook_tokens](
-                                const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-                              auto object = stored.clone();
+                                const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+                              auto object = stored.object.clone();
                               auto done = sub.apply(*object, {.body = body.get(), .now = now, .spend_token = spend});
                               if (!done) {
                                 if (done.error().code == Code::invalid_argument)
@@ -476,10 +491,10 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }
-  auto answer = co_await modify(
-      request, [&kind](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-        if (stored.meta().deleted) return Mutation{.unchanged = true};
-        auto object = stored.clone();
+  auto answer =
+      co_await modify(request, [&kind](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+        if (stored.object.meta().deleted) return Mutation{.unchanged = true};
+        auto object = stored.object.clone();
         if (kind.on_delete) kind.on_delete(*object);
         object->meta().deleted = now;
         // At the end, and once: the garbage collector acts on the last finalizer.
@@ -516,7 +531,7 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
   txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
   if (*guard) txn.guards.push_back(**guard);
   txn.removes.push_back({it->first});
-  auto result = co_await store_.commit(std::move(txn));
+  auto result = co_await commit(request, std::move(txn));
   if (!result) co_return Answer(refuse(result.error()));
   const auto* done = std::get_if<store::Committed>(&*result);
   if (!done && std::get<store::Conflict>(*result).guard > 0) co_return Answer(refuse(leadership_lost(request)));
@@ -524,7 +539,6 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
     co_return Answer(
         refuse(Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error}));
   }
-  request.committed = done->revision;
   co_await shown(done->revision);
   co_return Answer(document_reply(request, json::Object{{"api", kind.group},
                                                         {"kind", kind.name},
@@ -535,12 +549,11 @@ Awaitable<Answer> ApiServer::force_remove(Request& request) {
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
   if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   if (auto refused = may_force(request)) co_return refuse(std::move(*refused));
-  co_return co_await modify(request,
-                            [](const Object& stored, json::Value&, DateTime now) -> std::expected<Mutation, Problem> {
-                              auto answer = stored.clone();
-                              answer->meta().deleted = now;
-                              return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
-                            });
+  co_return co_await modify(request, [](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
+    auto answer = stored.object.clone();
+    answer->meta().deleted = now;
+    return Mutation{.object = nullptr, .remove_key = true, .answer = std::move(answer)};
+  });
 }
 
 // ?blocking=<state>: waits for this object (by uid) to reach the state, at most a minute; then the ordinary answer
@@ -552,7 +565,9 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
   const auto place = admission_.watches.take(request.priority);
   if (!place) co_return otherwise;
   const auto feed = kind.feed(object->ns);
-  const Mono deadline = env_.clock.now() + options_.blocking_limit;
+  // What happens after he may not ask any more is not for him.
+  const Mono limit = env_.clock.now() + options_.blocking_limit;
+  const Mono deadline = request.until ? std::min(limit, mono_of(env_.clock, *request.until)) : limit;
   while (env_.clock.now() < deadline) {
     const auto now = kind.find(object->ns, object->name);
     if (!now || now->uid != object->uid) {

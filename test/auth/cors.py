@@ -52,14 +52,14 @@ class Suite:
         paths = sorted({template.replace("{namespace}", "demo").replace("{name}", "some") for _, template, _ in ROUTES})
         for path in paths:
             self.allowed("every path", client, path, HERE, "GET")
-        for method in ("DELETE", "GET", "OPTIONS", "POST", "PUT"):
+        for method in ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"):
             self.allowed("every method", client, "/me", HERE, method)
         self.allowed("headers", client, "/me", HERE, "PUT", "content-type, X-Custom", "CONTENT-TYPE,X-CUSTOM")
         self.allowed("no headers", client, "/me", HERE, "PUT", " , ")
         self.refused("no origin", client, "/me", "origin header is not specified in the request")
         self.refused("no origin", client, "/me", "origin header is not specified in the request", method="GET")
         self.refused("no method", client, "/me", "'Access-Control-Request-Method' header is not specified", origin=HERE)
-        for origin, method in ((EVIL, "GET"), (HERE + ".evil", "GET"), (HERE, "PATCH"), (HERE, "get"), (HERE, "TRACE")):
+        for origin, method in ((EVIL, "GET"), (HERE + ".evil", "GET"), (HERE, "CONNECT"), (HERE, "get"), (HERE, "TRACE")):
             self.refused("not allowed", client, "/me", f"request method '{method}' is not allowed for '{origin}' origin", origin, method)
         reply = self.preflight(client, "/nowhere", HERE, "GET")
         self.rows.equal("OPTIONS of an unknown path", (404, problem(404, "404: Not Found")), (reply.status, reply.json()))

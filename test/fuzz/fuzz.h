@@ -41,6 +41,7 @@ void validators(std::string_view bytes);    // the free-form JSON in specs: mani
 void kubeconfig(std::string_view bytes);    // a kubeconfig in YAML or JSON
 void yaml(std::string_view bytes);          // YAML
 void config(std::string_view bytes);        // configuration files, and flags after a line "---flags"
+void bootstrap(std::string_view bytes);     // files of objects in YAML, the next after a line "---file"
 void constraints(std::string_view bytes);   // label and metric constraints
 void selectors(std::string_view bytes);     // label and field selectors of Kubernetes
 void datetime(std::string_view bytes);      // a datetime
@@ -49,6 +50,8 @@ void url(std::string_view bytes);           // URLs, percent encoding, query str
 void route(std::string_view bytes);         // METHOD, blank, target
 void http_message(std::string_view bytes);  // requests and responses on the wire
 void http_server(std::string_view bytes);   // a connection to the API server: what a client sends, as bytes
+void audit(std::string_view bytes);         // a user, line feed, what the audit log is told of a request
+void list_token(std::string_view bytes);    // what names the next page of a list
 void watch(std::string_view bytes);         // a stream of watch events, as the client reads it
 void backup(std::string_view bytes);        // a backup file
 void tokens(std::string_view bytes);        // a signed token, line feed, keys as a JWK set or PEM

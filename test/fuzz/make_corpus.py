@@ -105,6 +105,23 @@ token: t
 leader_election: {enabled: no, ttl_seconds: 0x10}
 tls: {enabled: false, client_ca: a, client_cert: b, client_key: c}
 """
+BOOTSTRAP_YAML = """# who may read
+api: core
+kind: Role
+metadata: {name: r, labels: {a/b: c}}
+rules:
+- {api: all, resources: [""], namespaces: [demo], verbs: [get, list]}
+---
+api: core
+kind: GlobalMetric
+metadata: {name: m, uid: u, finalizers: [f]}
+spec: {min: 0, max: 1e1, provider: {name: p, metric: m}}
+---
+api: core
+kind: GlobalMetricsProvider
+metadata: {name: p}
+spec: {type: static, static: {metrics: {m: .5}}}
+"""
 YAML = """%YAML 1.1
 ---
 anchors: &a {x: 1, y: [~, yes, 0o17, 0644, 1:30, .inf, 1e3, "a\\u00e4\\n", 'it''s']}
@@ -152,6 +169,11 @@ def samples():
                    ("repeated", "{a: 1, a: 2}"), ("tabs", "a:\n\t- b"), ("tag", "!!binary aGVsbG8="), ("nothing-begins-so", "{a: 1} }\n"), ("closed-twice", "a: [b]]"), ("merge", "<<: [{a: 1}, {b: 2}]\na: 3")]
     yield "config", [("api", API_YAML), ("controller", CONTROLLER_YAML),
                      ("flags", API_YAML + "\n---flags\n--port\n1\n--no-tls-enabled\n--etcd-host=x\n--limits-requests\n1e3\n--worker-count=-1")]
+    binding = "api: core\nkind: RoleBinding\nmetadata: {name: b}\nusers: [alice]\nroles: [r, none]\n"
+    yield "bootstrap", [("roles", BOOTSTRAP_YAML), ("two-files", BOOTSTRAP_YAML + "\n---file\n" + binding), ("twice", binding + "---\n" + binding),
+                        ("wrong", "api: core\nkind: Role\nmetadata: {name: 'a b'}\nrules: [{verbs: [fly]}]\n---\nkind: Role\n---\n- a\n"), ("empty", "---\n---\n"),
+                        ("stored", compact(document(APPLICATION, "web", True))),
+                        ("cluster", compact(document(CLUSTER, "c", True)))]
     yield "constraints", [("equal", "location is DE"), ("not", "a/b is not c"), ("in", "x in (a, b,)"), ("not-in", "not x in (a)"), ("sign", "x != a"),
                           ("metric", "load >= 5"), ("word", "heat less than or equal 1e3"), ("short", "lat lt .5"), ("bad-key", "-x is y"), ("not-in-2", "x not in (a,b)")]
     yield "selectors", [("equal", "app=web,tier!=b"), ("set", "app in (web, x),!gone,tier notin (b)"), ("fields", "metadata.name=web,metadata.namespace!=x"),
@@ -192,6 +214,12 @@ def samples():
         ("authorization", http("GET", "/me", Authorization="Bearer x") + http("GET", "/openapi.json") + http("GET", "/core/roles/%00")),
         ("expect", http("POST", "/core/roles", ROLE, Expect="100-continue")), ("backup", http("POST", "/backup")),
         ("blocking", http("POST", "/kubernetes/namespaces/demo/applications?blocking=running", APPLICATION.request("web")))]
+    yield "audit", [("name", "alice\nweb"), ("nobody", "\nweb"), ("anonymous", "system:anonymous\n" + "n" * 255), ("longest", "u" * 1024 + "\n" + "n" * 255),
+                    ("too-long", "alice\n" + "n" * 256), ("controls", "alice\n" + "\r\n\x00\x7f" * 80), ("quotes", 'a"b\\\n' + '"\\' * 40),
+                    ("wide", "\u00e4\n" + "\U0001f419" * 70), ("line", 'x\n"}\n{"time":"","user":"forged"}')]
+    yield "list_token", [("next", "{token}.1"), ("first", "{token}.0"), ("last", "{token}.3"), ("behind", "{token}.4"), ("zeros", "{token}.0002"),
+                             ("huge", "{token}.18446744073709551616"), ("negative", "{token}.-1"), ("no-place", "{token}."), ("no-dot", "{token}"), ("two-places", "{token}.1.2"),
+                             ("other", "AAAAAAAAAAAAAAAA.1"), ("before", "x{token}.1"), ("empty", ""), ("escapes", "{token}.1\x00&continue=%")]
     yield "watch", [("life", lines(event("ADDED", 6), "", event("MODIFIED", 8), event("DELETED", 9), "")),
                     ("bookmark", lines('{"type":"BOOKMARK","object":null,"revision":"7"}', event("ADDED", 9), '{"type":"BOOKMARK","object":null,"revision":"9"}', "")),
                     ("gap", lines(event("ADDED", 9, gap="12"), event("DELETED", 9, gap="12"), "")), ("unfinished", event("ADDED", 6)),

@@ -1,6 +1,10 @@
 // Small languages: constraints, selectors, datetimes, quantities, URLs, YAML, and the documents written in it.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+
+#include "api/registry.h"
 #include "base/datetime.h"
 #include "base/encoding.h"
 #include "cli/kubeconfig.h"
@@ -8,6 +12,7 @@
 #include "expr/constraint.h"
 #include "fuzz.h"
 #include "kubesim/selector.h"
+#include "main/bootstrap_plan.h"
 #include "main/config.h"
 #include "manifest/quantity.h"
 #include "manifest/validate.h"
@@ -54,6 +59,25 @@ void config_flags_apply(json::Value document, std::string_view text) {
   if (!apply_flags(config, config_flags<T>(), args)) return;
   MUST(args.size() <= before);
   config_round_trip<T>(config.document);
+}
+
+// Fewer values than the program reads, so that none takes long.
+bool small_enough(const std::vector<BootstrapFile>& files) {
+  return std::ranges::all_of(files, [](const auto& file) {
+    const auto documents = cli::parse_yaml(file.text, file.name, kYaml);
+    return documents || documents.error().message.find("aliases counted in full") == std::string::npos;
+  });
+}
+
+// What was put into a store is there as it is wanted.
+void is_put_in_place(const BootstrapObject& object) {
+  const BootstrapStamp stamp{.uid = "u", .now = Wall(std::chrono::seconds(1'780'000'000))};
+  const auto made = decide(object, nullptr, Present::refuse_any, stamp);
+  MUST(made.action == BootstrapStep::Action::create, made.why);
+  std::string stored;
+  made.object->encode(stored);
+  const auto again = decide(object, &stored, Present::refuse_other, stamp);
+  MUST(again.action == BootstrapStep::Action::unchanged, again.why + "\n" + stored);
 }
 
 // A machine with one file, whatever it is called.
@@ -157,6 +181,29 @@ void config(std::string_view bytes) {
   if (end == std::string_view::npos) return;
   config_flags_apply<ApiConfig>(document, bytes.substr(end + mark.size()));
   config_flags_apply<ControllerConfig>(document, bytes.substr(end + mark.size()));
+}
+
+void bootstrap(std::string_view bytes) {
+  constexpr std::string_view mark = "\n---file\n";
+  const auto end = bytes.find(mark);
+  std::vector<BootstrapFile> files{{"a.yaml", std::string(bytes.substr(0, end))}};
+  if (end != std::string_view::npos) files.push_back({"b.yaml", std::string(bytes.substr(end + mark.size()))});
+  if (!small_enough(files)) return;
+  const auto input = read_bootstrap(files, krake_registry());
+  for (const auto& problem : input.problems)
+    MUST(!problem.file.empty() && !problem.what.empty() && !problem.error.empty(), problem.error);
+  std::set<std::string> keys;
+  for (const auto& object : input.objects) {
+    MUST(keys.insert(object.key).second, object.key);
+    is_put_in_place(object);
+  }
+  const auto plan = plan_bootstrap(input.objects, {}, {}, Present::refuse_any, Wall(), [] { return "u"; });
+  std::size_t writes = 0;
+  for (const auto& batch : plan.batches) writes += batch.writes.size();
+  MUST(writes == (plan.problems.empty() ? input.objects.size() : 0));
+  std::set<std::string> missing;
+  for (const auto& named : named_objects(input.objects, krake_registry())) missing.insert(named.key());
+  MUST(dangling_references(input.objects, krake_registry(), missing).size() >= missing.size());
 }
 
 void kubeconfig(std::string_view bytes) {

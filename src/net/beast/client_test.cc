@@ -348,6 +348,60 @@ TEST(BeastClient, TrustsAndIsTrustedByCertificates) {
   });
 }
 
+// What it is for: a certificate that runs out is replaced while the server runs.
+TEST(BeastClient, AServerTakesAnotherCertificateForNewConnections) {
+  run([](Dialled& b) -> Awaitable<void> {
+    auto server = b.make_server(b.tls());
+    CO_ASSERT(co_await server->start());
+    const auto kept = b.dial(b.endpoint(*server, true)).value();
+    CO_ASSERT(co_await kept->send({.target = "/hello"}));
+    const auto other_ca = make_ca("other CA", b.clock.wall()).value();
+    const std::vector<std::string> hosts{"127.0.0.1"};
+    const auto other = issue(other_ca, "server", hosts, {.server = true}, b.clock.wall()).value();
+    const auto trusts = [&](const std::string& ca_pem) -> Endpoint {
+      auto endpoint = b.endpoint(*server, true);
+      endpoint.ca_pem = ca_pem;
+      return endpoint;
+    };
+    const ServerTls wrong_key{.cert_chain_pem = other.cert_pem, .key_pem = b.server_cert.key_pem, .client_ca_pem = {}};
+    const ServerTls no_pem{.cert_chain_pem = "-----BEGIN", .key_pem = other.key_pem, .client_ca_pem = {}};
+    for (const auto& bad : {wrong_key, no_pem}) {
+      const auto refused = server->use_tls(bad);
+      EXPECT_FALSE(refused);
+      EXPECT_TRUE(co_await b.dial(trusts(b.ca.cert_pem)).value()->send({.target = "/hello"})) << "as before";
+    }
+    CO_ASSERT(
+        server->use_tls({.cert_chain_pem = other.cert_pem, .key_pem = other.key_pem, .client_ca_pem = b.ca.cert_pem}));
+    EXPECT_TRUE(co_await b.dial(trusts(other_ca.cert_pem)).value()->send({.target = "/hello"}));
+    EXPECT_FALSE(co_await b.dial(trusts(b.ca.cert_pem)).value()->send({.target = "/hello"}));
+    const auto who = co_await kept->send({.target = "/who"});
+    CO_ASSERT(who);
+    EXPECT_EQ(who->body, "system:tester") << "a connection that is there goes on";
+    co_await server->stop();
+    auto plain = b.make_server(Bench::plain());
+    CO_ASSERT(co_await plain->start());
+    EXPECT_FALSE(plain->use_tls(*b.tls().tls));
+    co_await plain->stop();
+  });
+}
+
+TEST(BeastClient, TheServerKnowsUntilWhenACertificateCounts) {
+  run([](Dialled& b) -> Awaitable<void> {
+    auto server = b.make_server(b.tls());
+    CO_ASSERT(co_await server->start());
+    const auto shown = co_await b.dial(b.endpoint(*server, true)).value()->send({.target = "/until"});
+    CO_ASSERT(shown);
+    const auto wanted = certificate_expiry(b.client_cert.cert_pem).value();
+    EXPECT_EQ(shown->body, std::to_string(wanted.time_since_epoch() / 1s));
+    auto without = b.endpoint(*server, true);
+    without.client_cert_pem = without.client_key_pem = "";
+    const auto nobody = co_await b.dial(without).value()->send({.target = "/until"});
+    CO_ASSERT(nobody);
+    EXPECT_EQ(nobody->body, "");
+    co_await server->stop();
+  });
+}
+
 TEST(BeastClient, ServerWithoutClientCaAsksForNoCertificate) {
   run([](Dialled& b) -> Awaitable<void> {
     auto options = b.tls();

@@ -221,6 +221,7 @@ Awaitable<bool> Connection::handshake() {
     co_return false;
   }
   peer_.common_name = socket_->peer_common_name();
+  peer_.until = socket_->peer_expiry();
   co_return true;
 }
 

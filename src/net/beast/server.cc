@@ -52,6 +52,12 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     co_return Result<void>();
   }
 
+  Status use_tls(const ServerTls& tls) {
+    if (!tls_) return fail(Code::invalid_argument, "the server has no TLS");
+    ASSIGN_OR_RETURN(tls_, make_server_tls(tls.cert_chain_pem, tls.key_pem, tls.client_ca_pem));
+    return {};
+  }
+
   Awaitable<void> stop() {
     context_.stopping = true;
     for (auto& acceptor : acceptors_) {
@@ -238,6 +244,7 @@ HttpServer::HttpServer(asio::any_io_executor executor, Clock& clock, Handler han
 HttpServer::~HttpServer() = default;
 
 Awaitable<Result<void>> HttpServer::start() { return impl_->start(); }
+Status HttpServer::use_tls(const ServerTls& tls) { return impl_->use_tls(tls); }
 std::uint16_t HttpServer::port() const { return impl_->port_; }
 std::size_t HttpServer::connections() const { return impl_->connections_.size(); }
 Awaitable<void> HttpServer::stop() { return impl_->stop(); }

@@ -50,6 +50,9 @@ class HttpServer {
 
   // Returns when connections are accepted. Errors: invalid_argument (PEM, host), unavailable (the port is taken).
   Awaitable<Result<void>> start();
+  // For connections from now on; those there are keep what they have. Errors: invalid_argument (PEM, or a server
+  // without TLS), and nothing has changed.
+  Status use_tls(const ServerTls& tls);
   std::uint16_t port() const;
   std::size_t connections() const;
   // Stops accepting, cuts streams and idle connections, lets handlers finish for `stop_grace`, then cancels them.

@@ -6,6 +6,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <ctime>
+
 #include "net/url.h"
 
 namespace krake {
@@ -145,6 +147,14 @@ std::string tls_peer_common_name(const ssl_st* tls) {
   std::string name(reinterpret_cast<char*>(text), static_cast<std::size_t>(size));
   OPENSSL_free(text);
   return name;
+}
+
+std::optional<Wall> tls_peer_expiry(const ssl_st* tls) {
+  const Cert cert(SSL_get1_peer_certificate(tls));
+  std::tm parts{};
+  if (!cert || SSL_get_verify_result(tls) != X509_V_OK || ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &parts) != 1)
+    return std::nullopt;
+  return Wall(std::chrono::seconds(timegm(&parts)));
 }
 
 std::string tls_verify_problem(const ssl_st* tls) {

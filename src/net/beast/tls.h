@@ -3,8 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 struct ssl_ctx_st;
@@ -29,6 +31,8 @@ ssl_st* new_client_tls(ssl_ctx_st* context, const std::string& name);
 
 // The first common name of the verified peer certificate; empty without one.
 std::string tls_peer_common_name(const ssl_st* tls);
+// When the verified peer certificate expires; nothing without one.
+std::optional<Wall> tls_peer_expiry(const ssl_st* tls);
 // Why the peer's certificate was refused; empty when it was not.
 std::string tls_verify_problem(const ssl_st* tls);
 

@@ -85,7 +85,18 @@ Authenticator::Authenticator(Env& env, const AuthOptions& options)
       own_rules_(own_token_rules()),
       cache_(options.identity.cache),
       tasks_(env.executor) {
-  for (const auto& [token, user] : options.tokens) tokens_.insert_or_assign(sha256(token), user);
+  use_tokens(options.tokens, options.identity.own_keys);
+}
+
+void Authenticator::use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys) {
+  tokens_.clear();
+  for (const auto& [token, user] : tokens) tokens_.insert_or_assign(sha256(token), user);
+  options_.identity.own_keys = std::move(own_keys);
+  cache_.clear();
+}
+
+bool Authenticator::takes_tokens() const {
+  return !tokens_.empty() || !options_.identity.own_keys.empty() || oidc_ || !services_.empty();
 }
 
 Status Authenticator::open() {
@@ -104,7 +115,6 @@ Status Authenticator::open() {
     oidc_.emplace(env_, identity, [this] { cache_.clear(); });
     if (auto checked = oidc_->check(); !checked) return fail(with_context(checked.error(), "OpenID"));
   }
-  takes_tokens_ = !tokens_.empty() || !identity.own_keys.empty() || oidc_ || !services_.empty();
   return {};
 }
 
@@ -129,8 +139,8 @@ std::optional<Authenticator::Token> Authenticator::token_of(const ServerRequest&
 }
 
 std::optional<Authenticator::Verdict> Authenticator::known(const ServerRequest& request) {
-  if (options_.static_user && !options_.identity.several) return *options_.static_user;
-  const auto token = takes_tokens_ ? token_of(request) : std::nullopt;
+  if (options_.static_user && !options_.identity.several) return access::Identity{.user = *options_.static_user};
+  const auto token = takes_tokens() ? token_of(request) : std::nullopt;
   if (!token) return without_token(request);
   auto verdict = by_token(*token);
   if (!verdict) return std::nullopt;
@@ -139,8 +149,9 @@ std::optional<Authenticator::Verdict> Authenticator::known(const ServerRequest& 
 
 std::optional<Authenticator::Verdict> Authenticator::by_token(const Token& token) {
   // By digests, so that the time it takes says nothing about the tokens there are.
-  if (const auto found = tokens_.find(token.digest); found != tokens_.end()) return found->second;
-  if (const auto* user = cache_.find(token.digest, now())) return *user;
+  if (const auto found = tokens_.find(token.digest); found != tokens_.end())
+    return access::Identity{.user = found->second};
+  if (const auto* identity = cache_.find(token.digest, now())) return *identity;
   if (auto verdict = by_signature(token, true)) return verdict;
   if (!services_.empty() || is_oidc(token)) return std::nullopt;
   return unauthenticated("The bearer token is not known.");
@@ -156,19 +167,22 @@ std::optional<Authenticator::Verdict> Authenticator::by_signature(const Token& t
   if (!oidc_ || jwt->issuer() != options_.identity.oidc->rules.issuer) return std::nullopt;
   const auto* keys = oidc_->keys();
   may_ask = may_ask && oidc_->worth_asking();
-  if (!keys) {
-    if (may_ask) return std::nullopt;
-    return cannot_ask("the OpenID provider");
-  }
+  // Keys that were taken back must not count because nobody has looked for long.
+  if (may_ask && (!keys || oidc_->due())) return std::nullopt;
+  if (!keys) return cannot_ask("the OpenID provider");
   auto user = access::verify(*jwt, *keys, options_.identity.oidc->rules, env_.clock.wall());
-  if (!user && user.error().code == Code::not_found && may_ask) return std::nullopt;
+  if (!user && user.error().code == Code::not_found) {
+    if (may_ask) return std::nullopt;
+    if (oidc_->failing()) return cannot_ask("the OpenID provider");  // it may have that key
+  }
   return take(token, std::move(user));
 }
 
 Authenticator::Verdict Authenticator::take(const Token& token, Result<access::TokenUser> user) {
   if (!user) return unauthenticated(fmt::format("The token {}.", user.error().message));
-  cache_.put(token.digest, user->name, user->expires, now());
-  return std::move(user->name);
+  access::Identity identity{.user = std::move(user->name), .until = user->expires};
+  cache_.put(token.digest, identity, now());
+  return identity;
 }
 
 bool Authenticator::is_oidc(const Token& token) const {
@@ -177,10 +191,19 @@ bool Authenticator::is_oidc(const Token& token) const {
   return jwt && jwt->issuer() == options_.identity.oidc->rules.issuer;
 }
 
+std::optional<Authenticator::Verdict> Authenticator::by_certificate(const ServerRequest& request) const {
+  const auto& peer = request.peer;
+  if (!options_.client_certificates || peer.common_name.empty()) return std::nullopt;
+  // It was good when the connection was made.
+  if (peer.until && env_.clock.wall() >= *peer.until)
+    return unauthenticated("The client certificate has expired; connect again with a newer one.");
+  return access::Identity{.user = peer.common_name, .until = peer.until};
+}
+
 Authenticator::Verdict Authenticator::without_token(const ServerRequest& request) const {
-  if (options_.client_certificates && !request.peer.common_name.empty()) return request.peer.common_name;
-  if (options_.static_user) return *options_.static_user;
-  if (options_.allow_anonymous) return std::string(kAnonymous);
+  if (auto verdict = by_certificate(request)) return std::move(*verdict);
+  if (options_.static_user) return access::Identity{.user = *options_.static_user};
+  if (options_.allow_anonymous) return access::Identity{.user = std::string(kAnonymous)};
   return unauthenticated("No user has been authenticated.");
 }
 
@@ -188,9 +211,9 @@ Authenticator::Verdict Authenticator::without_token(const ServerRequest& request
 // us to say who it is.
 Authenticator::Verdict Authenticator::or_certificate(Verdict verdict, const ServerRequest& request) const {
   const bool refused = !verdict && verdict.error().status == 401;
-  if (refused && options_.identity.several && options_.client_certificates && !request.peer.common_name.empty())
-    return request.peer.common_name;
-  return verdict;
+  if (!refused || !options_.identity.several) return verdict;
+  auto certificate = by_certificate(request);
+  return certificate && *certificate ? std::move(*certificate) : std::move(verdict);
 }
 
 Awaitable<Authenticator::Verdict> Authenticator::ask(const ServerRequest& request) {
@@ -237,8 +260,9 @@ Awaitable<Authenticator::Verdict> Authenticator::judged(Question& question) {
       auto judgement = co_await ask_service(i, form);
       report(services_[i], judgement);
       if (auto* accepted = std::get_if<Accepted>(&judgement)) {
-        cache_.put(question.digest, accepted->user, accepted->expires, now());
-        co_return std::move(accepted->user);
+        access::Identity identity{.user = std::move(accepted->user), .until = accepted->expires};
+        cache_.put(question.digest, identity, now());
+        co_return identity;
       }
       if (const auto* refused = std::get_if<Refused>(&judgement)) {
         if (!refusal) refusal = invalid_token(services_[i].kind, *refused);

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "access/token_cache.h"
+#include "access/users.h"
 #include "base/env.h"
 #include "base/task_group.h"
 #include "server/auth.h"
@@ -22,7 +23,7 @@ namespace krake::server {
 
 class Authenticator {
  public:
-  using Verdict = std::expected<std::string, Problem>;  // the user
+  using Verdict = std::expected<access::Identity, Problem>;
 
   // `env` and the dialer outlive it.
   Authenticator(Env& env, const AuthOptions& options);
@@ -33,6 +34,9 @@ class Authenticator {
   Status open();
   // Whoever waits is told 503.
   Awaitable<void> stop();
+
+  // Other tokens (token, user) and other keys of Krake's own tokens count from now on.
+  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys);
 
   // Nothing: somebody must be asked.
   std::optional<Verdict> known(const ServerRequest& request);
@@ -55,11 +59,14 @@ class Authenticator {
     Digest digest;          // of the bare one
   };
 
+  bool takes_tokens() const;
   static std::optional<Token> token_of(const ServerRequest& request);
   std::optional<Verdict> by_token(const Token& token);
   // By signature; nothing when it is none of a known issuer, or newer keys are needed.
   std::optional<Verdict> by_signature(const Token& token, bool may_ask);
   Verdict take(const Token& token, Result<access::TokenUser> user);
+  // Nothing: there is none that counts here.
+  std::optional<Verdict> by_certificate(const ServerRequest& request) const;
   Verdict without_token(const ServerRequest& request) const;
   Verdict or_certificate(Verdict verdict, const ServerRequest& request) const;
   bool is_oidc(const Token& token) const;
@@ -79,7 +86,6 @@ class Authenticator {
   std::vector<Service> services_;
   std::unordered_map<Digest, std::shared_ptr<Question>, DigestHash> questions_;
   std::size_t waiting_ = 0;
-  bool takes_tokens_ = false;
   bool stopped_ = false;
   TaskGroup tasks_;
 };

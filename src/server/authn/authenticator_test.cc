@@ -42,7 +42,7 @@ struct Rig {
     request.peer.common_name = common_name;
     auto verdict = authenticator.known(request);
     if (!verdict) verdict = co_await authenticator.ask(request);
-    if (*verdict) co_return **verdict;
+    if (*verdict) co_return (*verdict)->user;
     co_return fmt::format("{} {}", verdict->error().status, verdict->error().detail);
   }
   std::string ask(std::optional<std::string> authorization, std::string common_name = "") {
@@ -416,6 +416,27 @@ TEST(Authenticator, KrakesOwnTokensNeedNobody) {
   EXPECT_EQ(rig.ask(token), "401 401: The token has expired.");
 }
 
+TEST(Authenticator, OtherTokensAndKeysCountAtOnce) {
+  Rig rig;
+  const Signer before;
+  const Signer after;
+  rig.options.identity.own_keys = before.keys;
+  rig.options.tokens = {{"t0", "alice"}, {"t1", "bob"}};
+  const auto old_token = before.token(rig.world, "krake", "krake", "carol");
+  const auto new_token = after.token(rig.world, "krake", "krake", "carol");
+  EXPECT_EQ(rig.ask("t0"), "alice");
+  EXPECT_EQ(rig.ask(old_token), "carol");
+  rig.who->use_tokens({{"t1", "dora"}, {"t2", "eve"}}, after.keys);
+  EXPECT_THAT(rig.ask("t0"), StartsWith("401 "));
+  EXPECT_EQ(rig.ask("t1"), "dora");
+  EXPECT_EQ(rig.ask("t2"), "eve");
+  EXPECT_THAT(rig.ask(old_token), StartsWith("401 ")) << "nor because it was good a moment ago";
+  EXPECT_EQ(rig.ask(new_token), "carol");
+  // Without any of them a header says nothing, as at a start without them.
+  rig.who->use_tokens({}, {});
+  EXPECT_EQ(rig.ask("t1"), kUnknown);
+}
+
 Rig& with_oidc(Rig& rig, const Signer& signer) {
   OidcOptions oidc;
   oidc.rules = {
@@ -484,6 +505,97 @@ TEST(Authenticator, OldKeysAreRefreshedAndDoNotCountForEver) {
   with_oidc(rig, signer);
   rig.wait(seconds(2));
   EXPECT_EQ(alice(), "oidc:alice");
+}
+
+TEST(Authenticator, OldKeysDoNotCountBeforeTheProviderWasAsked) {
+  Rig rig;
+  const Signer withdrawn;
+  const Signer present;
+  const auto alice = [&] { return rig.ask(withdrawn.token(rig.world, kIssuer, "krake", "alice")); };
+  with_oidc(rig, withdrawn);
+  EXPECT_EQ(alice(), "oidc:alice");
+  with_oidc(rig, present);
+  rig.wait(std::chrono::minutes(6));
+  EXPECT_EQ(alice(), "401 401: The token is signed by a key that is not known.");
+  EXPECT_EQ(rig.ask(present.token(rig.world, kIssuer, "krake", "bob")), "oidc:bob");
+}
+
+TEST(Authenticator, RequestsThatFindTheKeysOldShareOneQuestion) {
+  Rig rig;
+  const Signer signer;
+  with_oidc(rig, signer).start();
+  const auto token = [&](std::size_t i) { return signer.token(rig.world, kIssuer, "krake", fmt::format("u{}", i)); };
+  EXPECT_EQ(rig.ask(token(0)), "oidc:u0");
+  rig.wait(std::chrono::minutes(6));
+  rig.dialer.at(kIssuer).delay = seconds(1);
+  std::vector<std::string> outcomes(50);
+  TaskGroup group(rig.world.context.get_executor());
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    group.spawn("request", keep(Rig::outcome(*rig.who, token(i), ""), &outcomes[i]));
+  ASSERT_TRUE(rig.world.run_until([&] { return group.size() == 0; }));
+  for (std::size_t i = 0; i < outcomes.size(); ++i) EXPECT_EQ(outcomes[i], fmt::format("oidc:u{}", i));
+  EXPECT_EQ(rig.dialer.at(kIssuer).asked.size(), 4u);
+}
+
+TEST(Authenticator, AProviderThatFailsIsWaitedForOnce) {
+  Rig rig;
+  const Signer signer;
+  with_oidc(rig, signer);
+  const auto& clock = rig.world.clock;
+  const auto ask = [&](std::string_view user) {
+    const Mono before = clock.now();
+    EXPECT_EQ(rig.ask(signer.token(rig.world, kIssuer, "krake", user)), fmt::format("oidc:{}", user));
+    return clock.now() - before;
+  };
+  ask("alice");
+  rig.dialer.at(kIssuer).delay = std::chrono::hours(1);
+  rig.wait(std::chrono::minutes(6));
+  EXPECT_EQ(ask("bob"), seconds(5)) << "the time one question has";
+  EXPECT_EQ(ask("carol"), Duration::zero());
+  rig.wait(seconds(2));
+  EXPECT_EQ(ask("dora"), Duration::zero()) << "it is asked again, but nobody waits";
+}
+
+TEST(Authenticator, AProviderThatFailsIsAskedLessAndLess) {
+  Rig rig;
+  const Signer signer;
+  const Signer stranger;
+  with_oidc(rig, signer);
+  EXPECT_EQ(rig.ask(signer.token(rig.world, kIssuer, "krake", "alice")), "oidc:alice");
+  auto& provider = rig.dialer.at(kIssuer);
+  provider.answer = [](const auto&) { return ServerReply{.status = 500}; };
+  provider.asked.clear();
+  for (int second = 0; second < 600; ++second) {
+    rig.wait(seconds(1));
+    const auto strange = rig.ask(stranger.token(rig.world, kIssuer, "krake", "eve"));
+    // Before its first failure the provider had said that it has no such key.
+    EXPECT_THAT(strange, provider.asked.empty() ? StartsWith("401 ") : StartsWith("503 ")) << second;
+  }
+  EXPECT_GE(provider.asked.size(), 50u);
+  EXPECT_LE(provider.asked.size(), 65u);
+}
+
+TEST(Authenticator, AnAnswerWithoutUsableKeysWipesNone) {
+  for (const char* keys : {R"({"keys":[]})", R"({"keys":[{"kty":"oct","k":"c2VjcmV0"}]})", "{}", "<html>"}) {
+    Rig rig;
+    const Signer signer;
+    with_oidc(rig, signer);
+    const auto alice = [&] { return rig.ask(signer.token(rig.world, kIssuer, "krake", "alice")); };
+    EXPECT_EQ(alice(), "oidc:alice");
+    const auto good = rig.dialer.at(kIssuer).answer;
+    rig.dialer.at(kIssuer).answer = [&](const FakeIdentity::Asked& asked) {
+      return asked.target == "/keys?all" ? FakeIdentity::reply(200, keys) : good(asked);
+    };
+    for (int hour = 0; hour < 23; ++hour) {
+      rig.wait(std::chrono::hours(1));
+      EXPECT_EQ(alice(), "oidc:alice") << keys << " after " << hour;
+    }
+    rig.wait(std::chrono::hours(2));
+    EXPECT_THAT(alice(), StartsWith("503 ")) << keys;
+    rig.dialer.at(kIssuer).answer = good;
+    rig.wait(seconds(10));
+    EXPECT_EQ(alice(), "oidc:alice") << keys;
+  }
 }
 
 TEST(Authenticator, AProviderThatIsNotWhatItSaysIsNotBelieved) {

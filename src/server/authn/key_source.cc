@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <prometheus/counter.h>
 
+#include <algorithm>
+
 #include "base/json.h"
 #include "net/url.h"
 
@@ -10,7 +12,7 @@ namespace krake::server {
 
 namespace {
 constexpr std::size_t kBodyLimit = 262'144;
-constexpr Duration kFailurePause = std::chrono::seconds(1);
+constexpr Duration kFailurePause = std::chrono::seconds(1);  // the first; it doubles up to unknown_key_pause
 
 bool is_https(std::string_view url) { return url.starts_with("https://"); }
 
@@ -63,14 +65,25 @@ Status KeySource::check() const {
 
 const access::Keys* KeySource::keys() {
   if (!keys_) return nullptr;
-  const Duration age = env_.clock.now() - fetched_;
-  if (age >= options_.refresh && worth_asking()) begin();
-  return age < options_.stale_limit ? &*keys_ : nullptr;
+  if (old() && worth_asking()) begin();
+  return env_.clock.now() - fetched_ < options_.stale_limit ? &*keys_ : nullptr;
+}
+
+bool KeySource::old() const { return keys_ && env_.clock.now() - fetched_ >= options_.refresh; }
+
+// While the provider fails nobody waits for it.
+bool KeySource::due() const { return old() && !failing(); }
+
+Duration KeySource::pause() const {
+  if (failures_ == 0) return options_.unknown_key_pause;
+  Duration pause = kFailurePause;
+  for (int i = 1; i < failures_ && pause < options_.unknown_key_pause; ++i) pause *= 2;
+  return std::min(pause, options_.unknown_key_pause);
 }
 
 bool KeySource::worth_asking() const {
   if (in_flight_ || !tried_) return true;
-  return env_.clock.now() - *tried_ >= (failed_ ? kFailurePause : options_.unknown_key_pause);
+  return env_.clock.now() - *tried_ >= pause();
 }
 
 Awaitable<void> KeySource::stop() {
@@ -105,7 +118,8 @@ void KeySource::take(Result<access::Keys> answer) {
       .counter("krake_authentication_questions_total", "Questions to identity services, by outcome.",
                {{"service", "oidc"}, {"outcome", answer ? "accepted" : "unavailable"}})
       .Increment();
-  const bool failed_before = std::exchange(failed_, !answer);
+  const bool failed_before = failures_ > 0;
+  failures_ = answer ? 0 : failures_ + 1;
   if (!answer) {
     if (!failed_before) {
       env_.log.warning("the signing keys of the OpenID provider cannot be fetched",

@@ -26,6 +26,10 @@ class KeySource {
   // Null when there are none, or none that may still count. Valid until the next suspension. Begins to fetch newer ones
   // when these are old.
   const access::Keys* keys();
+  // These are old, and the last question was answered: what fetch() brings counts before them.
+  bool due() const;
+  // The last question was not answered.
+  bool failing() const { return failures_ > 0; }
   // Whether fetch() might bring something new, by what was tried lately.
   bool worth_asking() const;
   // Returns when a question that is under way, or one begun now, has been answered. Why it failed is in the log.
@@ -39,6 +43,9 @@ class KeySource {
   Awaitable<Result<HttpResponse>> get(std::string url) const;
   Awaitable<Result<std::string>> discover() const;
   void take(Result<access::Keys> answer);
+  bool old() const;
+  // Between two questions.
+  Duration pause() const;
 
   Env& env_;
   OidcOptions options_;
@@ -50,7 +57,7 @@ class KeySource {
   std::string fingerprint_;  // of the ids, to see that they are others
   Mono fetched_;             // keys_
   std::optional<Mono> tried_;
-  bool failed_ = false;  // the last time
+  int failures_ = 0;  // since the last success
   bool in_flight_ = false;
   bool stopped_ = false;
   Notifier landed_;

@@ -25,10 +25,12 @@ struct KeycloakOptions {
 struct OidcOptions {
   std::string jwks_uri;    // where its keys are; empty: what its discovery document says
   access::JwtRules rules;  // with its issuer
-  // Keys are fetched anew when they are so old and needed. Without success they go on counting, but not for ever.
+  // Keys are fetched anew when they are so old and needed, before they count. Without success they go on counting, but
+  // not for ever.
   Duration refresh = std::chrono::minutes(5);
   Duration stale_limit = std::chrono::hours(24);
-  // A token may name a key that is newer than ours; not more often than this somebody is asked for that reason.
+  // A token may name a key that is newer than ours; not more often than this somebody is asked for that reason. After
+  // failures it is the longest pause.
   Duration unknown_key_pause = std::chrono::seconds(10);
 };
 

@@ -33,8 +33,9 @@ Listing MemoryDisk::list(std::string_view prefix, const ListOptions& options) co
 Result<CommitResult> MemoryDisk::commit(Txn txn) {
   RETURN_IF_ERROR(check_txn(txn));
   for (std::size_t i = 0; i < txn.guards.size(); ++i) {
-    auto current = get(txn.guards[i].key);
-    if (!holds(txn.guards[i], current ? &*current : nullptr)) return Conflict{i, std::move(current)};
+    const auto it = entries_.find(txn.guards[i].key);
+    const Entry* current = it == entries_.end() ? nullptr : &it->second;
+    if (!holds(txn.guards[i], current)) return Conflict{i, current ? std::optional(*current) : std::nullopt};
   }
   for (const auto& put : txn.puts) {
     if (put.lease != 0 && !times_.contains(put.lease)) return fail(unknown_lease(put.key, put.lease));

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/keyed_map.h"
 #include "store/event_ring.h"
 #include "store/leases.h"
 #include "store/store.h"
@@ -30,7 +31,7 @@ class MemoryDisk {
 
   const std::string& id() const { return id_; }
   Revision revision() const { return revision_; }
-  const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
+  const KeyedMap<Entry>& entries() const { return entries_; }
   const EventRing& history() const { return history_; }
 
   std::optional<Entry> get(std::string_view key) const;
@@ -58,7 +59,7 @@ class MemoryDisk {
   MemoryOptions options_;
   Revision revision_ = 0;
   LeaseId next_lease_ = 1;
-  std::map<std::string, Entry, std::less<>> entries_;
+  KeyedMap<Entry> entries_;
   std::map<LeaseId, std::set<std::string>> leased_keys_;
   LeaseTimes times_;
   EventRing history_{0};

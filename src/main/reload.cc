@@ -1,0 +1,98 @@
+#include "main/reload.h"
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+
+namespace krake {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> kRenewed{"tls.cert", "tls.key", "tls.client_ca",
+                                                   "authentication.strategy.token.file",
+                                                   "authentication.strategy.signed.file"};
+
+void add_differences(const json::Value* before, const json::Value* now, const std::string& path,
+                     std::vector<std::string>& out) {
+  const auto* left = before ? before->if_object() : nullptr;
+  const auto* right = now ? now->if_object() : nullptr;
+  if (!left || !right) {
+    const bool same = before && now && json::print(*before) == json::print(*now);
+    if (!same) out.push_back(path);
+    return;
+  }
+  const auto inner = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
+  for (const auto& [key, value] : *left) add_differences(&value, right->find(key), inner(key), out);
+  for (const auto& [key, value] : *right) {
+    if (!left->contains(key)) out.push_back(inner(key));
+  }
+}
+
+}  // namespace
+
+Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config) {
+  if (!config.enabled) return std::nullopt;
+  if (config.cert.empty() || config.key.empty())
+    return fail(Code::invalid_argument, "tls.enabled is true: tls.cert and tls.key must name files");
+  ServerTls tls;
+  ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.cert));
+  ASSIGN_OR_RETURN(tls.key_pem, read_file(config.key));
+  if (!config.client_ca.empty()) {
+    ASSIGN_OR_RETURN(tls.client_ca_pem, read_file(config.client_ca));
+  }
+  return tls;
+}
+
+Result<UserTokens> read_user_tokens(const std::string& path) {
+  UserTokens tokens;
+  if (path.empty()) return tokens;
+  ASSIGN_OR_RETURN(const std::string text, read_file(path));
+  std::istringstream lines(text);
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    std::istringstream words(line);
+    std::string token;
+    std::string user;
+    if (!(words >> token) || token.starts_with('#')) continue;
+    if (!(words >> user))
+      return fail(Code::invalid_argument, fmt::format("{}:{}: want '<token> <user>'", path, number));
+    tokens.emplace_back(std::move(token), std::move(user));
+  }
+  return tokens;
+}
+
+Result<access::Keys> read_signing_keys(const std::string& path) {
+  if (path.empty()) return access::Keys();
+  ASSIGN_OR_RETURN(const auto pem, read_file(path));
+  auto keys = access::parse_pem_keys(pem);
+  if (!keys) return fail(with_context(keys.error(), path));
+  return std::move(*keys);
+}
+
+Result<Renewal> read_renewal(const ApiConfig& before, const ApiConfig& now) {
+  if (before.tls.enabled != now.tls.enabled)
+    return fail(Code::invalid_argument, "tls.enabled: TLS is turned on and off by a restart only");
+  if (now.tls.enabled && before.tls.client_ca.empty() != now.tls.client_ca.empty()) {
+    return fail(Code::invalid_argument,
+                "tls.client_ca: asking for client certificates is turned on and off by a restart only");
+  }
+  Renewal renewal;
+  ASSIGN_OR_RETURN(renewal.tls, read_tls(now.tls));
+  ASSIGN_OR_RETURN(renewal.tokens, read_user_tokens(now.authentication.strategy.token.file));
+  ASSIGN_OR_RETURN(renewal.signing_keys, read_signing_keys(now.authentication.strategy.signed_.file));
+  return renewal;
+}
+
+std::vector<std::string> needs_restart(const ApiConfig& before, const ApiConfig& now) {
+  const json::Value left = to_value(before);
+  const json::Value right = to_value(now);
+  std::vector<std::string> keys;
+  add_differences(&left, &right, "", keys);
+  std::erase_if(keys, [](const std::string& key) {
+    return key.starts_with("log.") || std::ranges::find(kRenewed, key) != kRenewed.end();
+  });
+  return keys;
+}
+
+}  // namespace krake

@@ -1,0 +1,35 @@
+// What of its configuration a running server takes anew on SIGHUP: the section `log`, and the
+// contents of the files of its certificate, and of the tokens and keys it knows (docs/operations/configuration.md).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "access/keys.h"
+#include "main/config.h"
+#include "net/beast/server.h"
+
+namespace krake {
+
+// Nothing when TLS is off. Errors: invalid_argument, or those of read_file.
+Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config);
+// Token and user, of lines `<token> <user>`; none without a path. Errors: invalid_argument (a line), those of
+// read_file.
+using UserTokens = std::vector<std::pair<std::string, std::string>>;
+Result<UserTokens> read_user_tokens(const std::string& path);
+// None without a path. Errors: invalid_argument (no usable key), those of read_file.
+Result<access::Keys> read_signing_keys(const std::string& path);
+
+struct Renewal {
+  std::optional<ServerTls> tls;
+  UserTokens tokens;
+  access::Keys signing_keys;
+};
+// Reads all of it. Errors: as above; invalid_argument when TLS, or asking for certificates, is turned on or off.
+Result<Renewal> read_renewal(const ApiConfig& before, const ApiConfig& now);
+// The keys that differ and are not of those above, nor of the log: "port".
+std::vector<std::string> needs_restart(const ApiConfig& before, const ApiConfig& now);
+
+}  // namespace krake
