@@ -53,20 +53,22 @@ with Processes(sys.argv[1]) as p:
     assert out.startswith("Resources added to database:\n"), out
     assert " * Role(api='core', namespace='None', name='role:system')\n" in out, out
     assert " * GlobalMetricsProvider(api='core', namespace='None', name='static_provider')\n" in out, out
-    before = stored("/core/roles/role:system:gc")
+    database("-", stdin=role("mine", "[{api: core, resources: [roles], namespaces: [], verbs: [get]}]"))
+    before = stored("/core/roles/mine")
+    assert before["rules"], before
     assert "that are there as wanted" in database(SHIPPED / "base_roles.yaml")[0], "what is as a server makes it is anybody's"
     _, err = database(SHIPPED / "static_metrics.yaml", status=1)
     assert "Resource already present in database" in err and "Rollback to previous state has been performed" in err, err
     assert f"In file '{SHIPPED}/static_metrics.yaml':" in err, err
 
     # W38: nothing at all of what has one mistake; in place with --force.
-    (p.state / "one.yaml").write_text(role("new") + "---\n" + role("role:system:gc"))
+    (p.state / "one.yaml").write_text(role("new") + "---\n" + role("mine"))
     assert "already present" in database("one.yaml", status=1)[1] and stored("/core/roles/new") is None
     out, _ = database("-f", "one.yaml")
-    after = stored("/core/roles/role:system:gc")
+    after = stored("/core/roles/mine")
     assert after["rules"] == [] and after["metadata"]["uid"] == before["metadata"]["uid"], after
     assert after["metadata"]["created"] == before["metadata"]["created"] and after["metadata"]["modified"] > before["metadata"]["modified"]
-    assert '"version":2' in etcdctl("get", "/core/roles/role:system:gc", "-w", "json"), "never deleted on the way"
+    assert '"version":2' in etcdctl("get", "/core/roles/mine", "-w", "json"), "never deleted on the way"
     database("-", stdin=role("from-stdin"))
     assert stored("/core/roles/from-stdin")
     (p.state / "bad.yaml").write_text(role("good") + "---\napi: core\nkind: Role\nmetadata: {name: x}\nrules:\n  - {api: core, verbs: [fly]}\n")
