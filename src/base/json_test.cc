@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "base/testing.h"
 
 namespace krake::json {
 namespace {
@@ -85,6 +86,9 @@ TEST(Json, SpecialNumbersAreNumbers) {
   EXPECT_EQ(number(3).as_double(), HUGE_VAL);
   EXPECT_EQ(number(4).as_double(), 0);
   EXPECT_TRUE(same_number(number(0), number(0)));
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(number(i).is_special(), i != 4) << i;
+  for (const auto& text : {std::string("-0"), std::string("1e308"), std::string(400, '7')})
+    EXPECT_FALSE(parse(text)->if_number()->is_special()) << text;
 }
 
 TEST(Json, WhatPythonDoesNotReadIsRefused) {
@@ -196,8 +200,8 @@ TEST(Json, DepthIsBounded) {
   EXPECT_FALSE(parse("[NaN," + std::string(10'000, '[') + std::string(10'000, ']') + "]"));
 }
 
-// The deepest value goes through all that works on values, on the stack a thread has.
-TEST(Json, TheDeepestValueIsHandled) {
+// The deepest value goes through all that works on values.
+void handle_the_deepest() {
   std::string text = "1";
   for (std::size_t i = 0; i + 2 <= kMaxDepth; i += 2) text = R"([{"a":)" + text + "}]";
   auto value = *parse(text);
@@ -211,6 +215,8 @@ TEST(Json, TheDeepestValueIsHandled) {
   merge_patch(other, *parse(patch));
   EXPECT_EQ(print(other), patch);
 }
+
+TEST(Depth, TheDeepestValueIsHandled) { krake::testing::on_stack(std::size_t{2} << 20, handle_the_deepest); }
 
 TEST(Json, NumbersHaveAsManyDigitsAsPythonReads) {
   const std::string most(kMaxNumberSize, '1');

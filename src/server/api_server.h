@@ -52,6 +52,9 @@ struct ServerOptions {
 // Of a request body: what was read, whoever wrote it to the store, can be written back (upstream's parser ends a little
 // below 1000). Lists and events nest it deeper; all of them stay below json::kMaxDepth.
 inline constexpr std::size_t kMaxBodyDepth = 980;
+// More of it where an object is there already: a status says of the lists of a spec how long they are, in their last
+// item.
+inline constexpr std::size_t kStatusIsDeeper = 2;
 
 // Raised by handlers to end a request with a problem.
 using Answer = std::expected<ServerReply, Problem>;
@@ -152,14 +155,18 @@ class ApiServer {
   Awaitable<std::optional<Answer>> remove_unreadable(Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
-  json::Value merged(const Request& request, json::Value document, const json::Value& change) const;
+  struct Merged {
+    json::Value document;
+    std::optional<json::Value> shown;  // the same to a caller who is not shown secrets; none: he is
+  };
+  Merged merged(const Request& request, json::Value document, const json::Value& change) const;
   std::expected<Mutation, Problem> patched(const Request& request, const json::Value& change, const Stored& stored,
                                            DateTime now) const;
   std::expected<Mutation, Problem> patched_status(const Request& request, const json::Value& change,
                                                   const Stored& stored) const;
   Awaitable<void> shown(Revision revision);
-  // `numbers`: any where an object that is there is written back, since upstream may have stored NaN in it; what begins
-  // with us has none. `more`: how much the body may exceed the ordinary limit.
+  // `numbers`: any in objects, since upstream may have stored NaN in one that is written back; elsewhere it is no JSON.
+  // `more`: how much the body may exceed the ordinary limit.
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request,
                                                            json::Numbers numbers = json::Numbers::finite,
                                                            std::size_t more = 0);
@@ -173,11 +180,15 @@ class ApiServer {
   OwnersOf owners_of();
   // With ?strict=true, of a body that was read as `known`.
   std::optional<Problem> unknown_keys(const Request& request, const json::Value& body, const Object& known) const;
+  std::optional<Problem> unknown_keys_of_subresource(const Request& request, const json::Value& body) const;
   // What a caller sends who was not shown secrets: those he left as he saw them are the stored ones.
   bool sees_secrets(const Request& request) const;
   using Meant = std::function<std::expected<std::shared_ptr<Object>, Problem>(const Stored& stored)>;
   Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
   json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
+  // What a caller is told of errors found with the secrets put back: nothing that quotes them. `of_shown`: those found
+  // in what he was shown and sent, if any.
+  static Problem invalid_with_secrets(FieldErrors errors, FieldErrors of_shown);
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc

@@ -197,9 +197,25 @@ TEST(ServerFaults, ValuesOnlyPythonWritesAreServedUpdatedAndKept) {
   EXPECT_EQ(status.status, 200) << status.body;
   EXPECT_THAT(stored(), has_it);
 
-  // What begins here: halves are text as any other, the special numbers are no JSON.
-  EXPECT_EQ(t.call("POST", path, with("b", R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":NaN})")).status,
-            415);
+  // Where it is, and nowhere else: no cluster takes it.
+  const auto same = t.call("PATCH", path + "/a", fmt::format(R"({{"spec":{{"backoff":2,"manifest":[{}]}}}})", odd));
+  EXPECT_EQ(same.status, 200) << same.body;
+  EXPECT_THAT(stored(), has_it);
+  constexpr std::string_view kNew = R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":NaN})";
+  const auto where = ::testing::HasSubstr("{'spec': {'manifest': {0: {'n': ['Special numeric values (nan or infinity)");
+  auto changed = *json::parse(put.body);
+  changed.make_object()["spec"].make_object().set("manifest", json::Array{*json::parse(kNew)});
+  for (const auto& answer :
+       {t.call("POST", path, with("b", kNew)), t.call("PUT", path + "/a", json::print(changed)),
+        t.call("PATCH", path + "/a", fmt::format(R"({{"spec":{{"manifest":[{}]}}}})", kNew)),
+        // Python would send it back as Infinity.
+        t.call("POST", path, with("b", R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":1e400})"))}) {
+    EXPECT_EQ(answer.status, 422);
+    EXPECT_THAT(answer.body, where);
+  }
+  EXPECT_THAT(stored(), has_it);
+
+  // Halves are text as any other.
   const auto half =
       t.call("POST", path, with("b", R"({"apiVersion":"v1","kind":"X","metadata":{"name":"m"},"n":"\ud83d"})"));
   EXPECT_EQ(half.status, 200) << half.body;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 
+#include "api/kubernetes/application.h"
+
 namespace krake::server {
 
 namespace {
@@ -54,6 +56,22 @@ Status judge(access::Held held, std::string_view user, std::string_view role, co
                           role, user, surplus.api, surplus.resources, surplus.namespaces, verbs));
 }
 
+// Which of Krake's controllers takes a finalizer away: it is the user system:NAME, or has the role role:system:NAME.
+constexpr std::pair<std::string_view, std::string_view> kFinalizers[] = {
+    {kCascadeDeletion, "system:gc"},
+    {kKubernetesResourcesDeletion, "system:kubernetes-application"},
+    {"infrastructure_resources_deletion", "system:infrastructure"},
+    {"magnum_cluster_deletion", "system:magnum"},
+};
+
+bool owns(std::string_view user, const std::vector<std::string>& roles, std::string_view finalizer) {
+  for (const auto& [name, controller] : kFinalizers) {
+    if (name != finalizer) continue;
+    return user == controller || std::ranges::find(roles, fmt::format("role:{}", controller)) != roles.end();
+  }
+  return finalizer.starts_with(user) && (finalizer.size() == user.size() || finalizer[user.size()] == '/');
+}
+
 bool all_in(const std::vector<std::string>& some, const std::vector<std::string>& of) {
   const std::set<std::string_view> known(of.begin(), of.end());
   return std::ranges::all_of(some, [&](const auto& name) { return known.contains(name); });
@@ -96,6 +114,17 @@ Status check_grant(const access::RbacIndex& index, std::string_view user, const 
     RETURN_IF_ERROR(judge(held, user, name, surplus));
   }
   return {};
+}
+
+std::vector<std::string> foreign_finalizers(std::string_view user, const std::vector<std::string>& roles,
+                                            const ObjectMeta& stored, const ObjectMeta& wanted) {
+  std::vector<std::string> foreign;
+  for (const auto& finalizer : stored.finalizers) {
+    if (std::ranges::find(wanted.finalizers, finalizer) != wanted.finalizers.end()) continue;
+    if (finalizer == kCascadeDeletion && !stored.deleted) continue;
+    if (!owns(user, roles, finalizer)) foreign.push_back(finalizer);
+  }
+  return foreign;
 }
 
 std::vector<std::string> missing_roles(const access::RbacIndex& index, const Object& object) {

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "meta/body.h"
 #include "server/api_server.h"
 
 namespace krake::server {
@@ -16,6 +17,17 @@ Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = er
 
 // Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted.
 constexpr std::size_t kMaxObjectBytes = store::kMaxTxnBytes - (std::size_t{64} << 10);
+
+// Of a body that begins something or changes it: NaN and the like are there no longer than upstream has left them (the
+// status in it, if any, is not looked at).
+std::optional<Problem> special_numbers(const json::Value& body, const json::Value* stored) {
+  if (!has_special(body)) return std::nullopt;
+  auto looked_at = body;
+  looked_at.make_object().erase("status");
+  FieldErrors errors;
+  report_special(looked_at, stored, errors);
+  return errors.empty() ? std::nullopt : std::optional(invalid(errors));
+}
 
 Problem too_large(const Kind& kind, const std::string& name, std::size_t size) {
   return {.status = 413,
@@ -46,6 +58,25 @@ std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, c
   merged->keep_stored(stored);
   if (stamp_modified) merged->meta().modified = now;
   return merged;
+}
+
+// Whether all that is wrong is in parts a patch does not speak of: then it is stored so, by upstream or by a server
+// with other rules.
+bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
+  return std::ranges::all_of(errors.flatten(), [&](const auto& error) {
+    const auto part = std::string_view(error.first).substr(0, error.first.find('.'));
+    if (!part.empty() && part != "_schema") return !change.contains(part);
+    return std::ranges::all_of(change, [](const auto& e) { return e.first == "metadata" || e.first == "status"; });
+  });
+}
+
+// What is stored is not validated again (W42): or nobody could take the last finalizer of what newer rules refuse.
+std::unique_ptr<Object> decode_patched(const Kind& kind, const json::Value& document, const json::Object& change,
+                                       FieldErrors& errors) {
+  auto wanted = kind.decode(kind, document, Form::full, errors);
+  if (wanted || !is_of_the_stored(errors, change)) return wanted;
+  FieldErrors unreadable;
+  return kind.decode(kind, document, Form::stored, unreadable);
 }
 
 bool from_client(Operation operation) {
@@ -110,14 +141,15 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   const auto text = to_utf8(*std::move(body), charset_of(request.http.headers.get("Content-Type").value_or("")));
   // Text that is not UTF-8 by now is not JSON.
   if (!text || !json::valid_utf8(*text)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*text, kMaxBodyDepth, numbers);
+  const std::size_t depth = kMaxBodyDepth + (from_client(request.route.operation) ? kStatusIsDeeper : 0);
+  auto value = json::parse(*text, depth, numbers);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }
 
 Awaitable<Answer> ApiServer::create(Request& request) {
   const Kind& kind = *request.route.kind;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   std::shared_ptr<Object> object = kind.decode(kind, *body, Form::create, errors);
@@ -126,6 +158,7 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
   }
   if (!object) co_return refuse(invalid(errors));
+  if (auto special = special_numbers(*body, nullptr)) co_return refuse(std::move(*special));
   if (auto unknown = unknown_keys(request, *body, *object)) co_return refuse(std::move(*unknown));
   auto& meta = object->meta();
   if (kind.namespaced) {
@@ -300,18 +333,31 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
       });
 }
 
-json::Value ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
-  const auto before = sees_secrets(request) ? json::Value() : document;
-  json::merge_patch(document, change);
-  if (!before.is_null()) document = with_secrets(request, std::move(document), before);
-  return document;
+ApiServer::Merged ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
+  if (sees_secrets(request)) {
+    json::merge_patch(document, change);
+    return {.document = std::move(document), .shown = std::nullopt};
+  }
+  json::Value shown = document;
+  request.route.kind->mask(shown);
+  json::merge_patch(shown, change);
+  auto meant = with_secrets(request, shown, document);
+  return {.document = std::move(meant), .shown = std::move(shown)};
 }
 
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& request, const json::Value& change,
                                                                const Stored& stored, DateTime now) const {
   const Kind& kind = *request.route.kind;
+  auto before = stored.document();
+  if (auto special = special_numbers(change, &before)) return refuse(std::move(*special));
+  const auto whole = merged(request, std::move(before), change);
   FieldErrors errors;
-  const auto wanted = kind.decode(kind, merged(request, stored.document(), change), Form::full, errors);
+  const auto wanted = decode_patched(kind, whole.document, *change.if_object(), errors);
+  if (!wanted && whole.shown) {
+    FieldErrors of_shown;
+    if (kind.decode(kind, *whole.shown, Form::full, of_shown)) of_shown = {};
+    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
+  }
   if (!wanted) return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, change, *wanted)) return refuse(std::move(*unknown));
   if (wanted->equals(stored.object)) return Mutation{.unchanged = true};
@@ -334,11 +380,17 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Requ
   stored.object.encode_status(present);
   json::Object status;
   if (const auto* given = change.if_object()->find("status")) status.set("status", *given);
-  const auto document =
+  const auto whole =
       merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
   auto object = stored.object.clone();
   FieldErrors errors;
-  if (!object->read_status(document, errors)) return refuse(invalid(errors));
+  const bool good = object->read_status(whole.document, errors);
+  if (!good && whole.shown) {
+    FieldErrors of_shown;
+    if (stored.object.clone()->read_status(*whole.shown, of_shown)) of_shown = {};
+    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
+  }
+  if (!good) return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, change, *object)) return refuse(std::move(*unknown));
   if (const auto field = object->changed_immutable_status(stored.object); !field.empty())
     return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
@@ -359,11 +411,15 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
                             .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
                                                   describe(stored.object.kind(), meta), meta.uid, given)});
     }
+    if (request.route.operation == Operation::update && has_special(*body)) {
+      const auto document = stored.document();
+      if (auto special = special_numbers(*body, &document)) return refuse(std::move(*special));
+    }
     if (!masked) return wanted;
     FieldErrors errors;
     std::shared_ptr<Object> object =
         wanted->kind().decode(wanted->kind(), with_secrets(request, *body, stored.document()), Form::full, errors);
-    if (!object) return refuse(invalid(errors));
+    if (!object) return refuse(invalid_with_secrets(std::move(errors), {}));  // what he sent is good, see `wanted`
     return object;
   };
 }
@@ -401,6 +457,7 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
     if (!given) co_return refuse(given.error());
     FieldErrors errors;
     if (!sub.validate(*given, errors)) co_return refuse(invalid(errors));
+    if (auto unknown = unknown_keys_of_subresource(request, *given)) co_return refuse(std::move(*unknown));
     if (auto refused = look_at_target(request, *given)) co_return refuse(std::move(*refused));
     body = std::make_shared<json::Value>(std::move(*given));
   }
