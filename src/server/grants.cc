@@ -118,9 +118,10 @@ Status check_grant(const access::RbacIndex& index, std::string_view user, const 
 
 std::vector<std::string> foreign_finalizers(std::string_view user, const std::vector<std::string>& roles,
                                             const ObjectMeta& stored, const ObjectMeta& wanted) {
+  std::set<std::string_view> kept_or_seen(wanted.finalizers.begin(), wanted.finalizers.end());
   std::vector<std::string> foreign;
   for (const auto& finalizer : stored.finalizers) {
-    if (std::ranges::find(wanted.finalizers, finalizer) != wanted.finalizers.end()) continue;
+    if (!kept_or_seen.insert(finalizer).second) continue;
     if (finalizer == kCascadeDeletion && !stored.deleted) continue;
     if (!owns(user, roles, finalizer)) foreign.push_back(finalizer);
   }
