@@ -391,7 +391,12 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Requ
     return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
   }
   if (!good) return refuse(invalid(errors));
-  if (auto unknown = unknown_keys(request, change, *object)) return refuse(std::move(*unknown));
+  if (switched_on(request.query, "strict")) {
+    // Looked at without what is stored and not known, which `object` has, too.
+    const auto document = merged(request, stored.document(), status).document;
+    const auto known = decode_patched(*request.route.kind, document, status, errors);
+    if (auto unknown = unknown_keys(request, change, known ? *known : *object)) return refuse(std::move(*unknown));
+  }
   if (const auto field = object->changed_immutable_status(stored.object); !field.empty())
     return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
   if (object->equals(stored.object)) return Mutation{.unchanged = true};
