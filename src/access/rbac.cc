@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/container_hash/hash.hpp>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -59,6 +61,14 @@ std::optional<Verb> verb_of(std::string_view method, bool object) {
   if (method == "PUT" && object) return Verb::update;
   if (method == "DELETE" && object) return Verb::delete_;
   return std::nullopt;
+}
+
+// Nobody outside knows where the heap is, and so not which texts collide.
+std::size_t RbacIndex::Hash::operator()(std::string_view text) const {
+  static const auto anywhere = std::make_unique<char>();
+  auto hash = reinterpret_cast<std::size_t>(anywhere.get());
+  boost::hash_range(hash, text.begin(), text.end());
+  return hash;
 }
 
 bool NamespaceScope::contains(std::string_view ns) const {
