@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/container_hash/hash.hpp>
+#include <memory>
+#include <set>
 #include <utility>
 
 namespace krake::access {
@@ -24,7 +27,8 @@ constexpr std::array<std::pair<Verb, std::string_view>, 6> kVerbs{{
     {Verb::delete_, "delete"},
 }};
 
-std::uint8_t bit(Verb verb) { return static_cast<std::uint8_t>(1U << static_cast<unsigned>(verb)); }
+constexpr std::uint8_t bit(Verb verb) { return static_cast<std::uint8_t>(1U << static_cast<unsigned>(verb)); }
+constexpr unsigned kNeeded = ~unsigned{bit(Verb::list_all)};  // no request ever needs list_all
 
 void sort_unique(std::vector<std::string>& names) {
   std::ranges::sort(names);
@@ -57,6 +61,14 @@ std::optional<Verb> verb_of(std::string_view method, bool object) {
   if (method == "PUT" && object) return Verb::update;
   if (method == "DELETE" && object) return Verb::delete_;
   return std::nullopt;
+}
+
+// Nobody outside knows where the heap is, and so not which texts collide.
+std::size_t RbacIndex::Hash::operator()(std::string_view text) const {
+  static const auto anywhere = std::make_unique<char>();
+  auto hash = reinterpret_cast<std::size_t>(anywhere.get());
+  boost::hash_range(hash, text.begin(), text.end());
+  return hash;
 }
 
 bool NamespaceScope::contains(std::string_view ns) const {
@@ -232,20 +244,108 @@ NamespaceScope RbacIndex::namespaces(std::string_view user, const Request& reque
   return scope;
 }
 
-bool RbacIndex::holds(std::string_view user, const Rule& rule) const {
-  // No rule mentions "" by its text: asked for, it is covered by wildcards alone.
-  for (const Verb verb : rule.verbs) {
-    for (const std::string& resource : rule.resources) {
-      Request request{.api = rule.api, .resource = resource, .verb = verb, .ns = {}};
-      // Without namespaces it still allows what has none.
-      if (rule.namespaces.empty() && !allowed(user, request)) return false;
-      for (const std::string& ns : rule.namespaces) {
-        request.ns = ns;
-        if (!allowed(user, request)) return false;
+namespace {
+bool spend(std::size_t& steps, std::size_t count) {
+  if (steps < count) return false;
+  steps -= count;
+  return true;
+}
+}  // namespace
+
+// As compile() makes it of a rule that is stored, but nothing is kept: what no stored rule mentions is kNone, which
+// wildcards alone cover.
+RbacIndex::CompiledRule RbacIndex::looked_up(const Rule& rule) const {
+  CompiledRule out;
+  const auto ids = [&](const std::vector<std::string>& texts, bool& any) {
+    std::vector<Id> found;
+    any = std::ranges::any_of(texts, &std::string::empty);
+    if (any) return found;
+    for (const std::string& text : texts) found.push_back(strings_.find(text));
+    std::ranges::sort(found);
+    const auto repeated = std::ranges::unique(found);
+    found.erase(repeated.begin(), repeated.end());
+    return found;
+  };
+  if (!rule.api.empty()) out.api = strings_.find(rule.api);
+  out.resources = ids(rule.resources, out.any_resource);
+  out.namespaces = ids(rule.namespaces, out.any_namespace);
+  for (const Verb verb : rule.verbs) out.verbs |= bit(verb);
+  return out;
+}
+
+// Whether `rules`, which are about the same api and resource, allow the verb wherever `wanted` does.
+Held RbacIndex::covers_namespaces(std::span<const CompiledRule* const> rules, Verb verb, const CompiledRule& wanted,
+                                  std::size_t& steps) {
+  bool allowed = false;
+  for (const CompiledRule* rule : rules) {
+    if ((rule->verbs & bit(verb)) == 0) continue;
+    if (rule->any_namespace) return Held::yes;
+    allowed = true;
+  }
+  if (!allowed || wanted.any_namespace) return Held::no;
+  // Without namespaces it still allows what has none.
+  if (!spend(steps, wanted.namespaces.size())) return Held::unknown;
+  std::vector<Id> missing = wanted.namespaces;
+  for (const CompiledRule* rule : rules) {
+    if ((rule->verbs & bit(verb)) == 0) continue;
+    if (!spend(steps, missing.size())) return Held::unknown;
+    std::erase_if(missing, [&](Id ns) { return std::ranges::binary_search(rule->namespaces, ns); });
+  }
+  return missing.empty() ? Held::yes : Held::no;
+}
+
+// Resources that the same rules are about have the same answer, so that it costs no product of resources and
+// namespaces.
+Held RbacIndex::covers(std::string_view user, const CompiledRule& wanted, std::uint8_t verbs,
+                       std::size_t& steps) const {
+  const std::vector<Id> any{kNone};  // no rule mentions it by its text
+  const auto& resources = wanted.any_resource ? any : wanted.resources;
+  if (verbs == 0 || resources.empty()) return Held::yes;
+  const auto entry = users_.find(user);
+  if (entry == users_.end()) return Held::no;
+  std::vector<const CompiledRule*> rules;  // that may have to do with it
+  std::uint8_t everywhere = 0;             // verbs allowed on all resources in all namespaces
+  for (const Binding* binding : entry->second) {
+    for (const Id role : binding->roles) {
+      for (const CompiledRule& rule : roles_[role].rules) {
+        if (!spend(steps, 1)) return Held::unknown;
+        if ((rule.verbs & verbs) == 0 || (rule.api != kAny && rule.api != wanted.api)) continue;
+        if (rule.any_resource && rule.any_namespace) everywhere |= rule.verbs;
+        if ((verbs & ~everywhere) == 0) return Held::yes;
+        rules.push_back(&rule);
       }
     }
   }
-  return true;
+  std::set<std::vector<const CompiledRule*>> covered;
+  for (const Id resource : resources) {
+    if (!spend(steps, rules.size())) return Held::unknown;
+    std::vector<const CompiledRule*> about;
+    std::ranges::copy_if(rules, std::back_inserter(about), [&](const CompiledRule* rule) {
+      return rule->any_resource || std::ranges::binary_search(rule->resources, resource);
+    });
+    const auto [same, first] = covered.insert(std::move(about));
+    if (!first) continue;
+    for (const auto& [verb, name] : kVerbs) {
+      if ((verbs & bit(verb)) == 0) continue;
+      if (const Held held = covers_namespaces(*same, verb, wanted, steps); held != Held::yes) return held;
+    }
+  }
+  return Held::yes;
+}
+
+Held RbacIndex::holds(std::string_view user, const Rule& rule, std::size_t& steps) const {
+  const CompiledRule wanted = looked_up(rule);
+  return covers(user, wanted, wanted.verbs & kNeeded, steps);
+}
+
+Held RbacIndex::holds_role(std::string_view user, std::string_view role, std::size_t& steps, Rule& surplus) const {
+  if (!has_role(role)) return Held::yes;
+  for (const CompiledRule& rule : roles_[role_ids_.find(role)->second].rules) {
+    const Held held = covers(user, rule, rule.verbs & kNeeded, steps);
+    if (held == Held::no) surplus = text_of(rule);
+    if (held != Held::yes) return held;
+  }
+  return Held::yes;
 }
 
 Rule RbacIndex::text_of(const CompiledRule& rule) const {

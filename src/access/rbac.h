@@ -49,6 +49,8 @@ struct NamespaceScope {
   bool operator==(const NamespaceScope&) const = default;
 };
 
+enum class Held : std::uint8_t { no, yes, unknown };  // unknown: it would take too many steps to find out
+
 // Roles and bindings by name, compiled so that a question costs a few integer comparisons per rule. Follows objects one
 // by one; a binding may name roles that come later or never. Anonymous users are the caller's business: here
 // `system:anonymous` is a name like any other.
@@ -68,8 +70,11 @@ class RbacIndex {
   // Where `allowed` would hold for a request with a namespace; request.ns is ignored.
   NamespaceScope namespaces(std::string_view user, const Request& request) const;
   // Whether the user may do all that `rule` allows: who grants no more than he has gains nothing by it. A wildcard is
-  // held by a wildcard only.
-  bool holds(std::string_view user, const Rule& rule) const;
+  // held by a wildcard only, list_all by everybody: no request needs it. `steps` is what may still be looked at, rules
+  // and names; whoever holds it by wildcards alone needs one for each of his rules.
+  Held holds(std::string_view user, const Rule& rule, std::size_t& steps) const;
+  // The same for all rules of a role. If he does not, `surplus` is the first he does not hold.
+  Held holds_role(std::string_view user, std::string_view role, std::size_t& steps, Rule& surplus) const;
   // Everything the rules of his roles give him, role by role, as they were written (but for their order).
   std::vector<Rule> rules_of(std::string_view user) const;
   bool has_role(std::string_view name) const;
@@ -86,9 +91,10 @@ class RbacIndex {
   static constexpr Id kAny = 0;        // ""
   static constexpr Id kNone = ~Id{0};  // a string no rule mentions
 
+  // Names are chosen by others: texts with one std::hash are easily made, and would make a list of the map.
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+    std::size_t operator()(std::string_view text) const;
   };
   template <class T>
   using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
@@ -135,6 +141,10 @@ class RbacIndex {
   void drop_rules(Role& role);
   void release_role(Id id);
   std::vector<Id> compile(std::span<const std::string> texts, bool& any);
+  CompiledRule looked_up(const Rule& rule) const;
+  Held covers(std::string_view user, const CompiledRule& wanted, std::uint8_t verbs, std::size_t& steps) const;
+  static Held covers_namespaces(std::span<const CompiledRule* const> rules, Verb verb, const CompiledRule& wanted,
+                                std::size_t& steps);
   Rule text_of(const CompiledRule& rule) const;
   template <class Visit>
   void each_match(std::string_view user, const Request& request, Visit visit) const;

@@ -154,12 +154,29 @@ std::string canonical(const LabelConstraint& constraint) {
   return fmt::format("{} not in ({})", constraint.key, fmt::join(constraint.values, ", "));
 }
 
-bool matches(const LabelConstraint& constraint, Labels labels) {
+namespace {
+bool matches_by(const LabelConstraint& constraint, Labels labels, auto has_value) {
   const auto label = std::ranges::find(labels, constraint.key, &std::pair<std::string, std::string>::first);
   if (label == labels.end()) return false;
-  const bool found = std::ranges::find(constraint.values, label->second) != constraint.values.end();
   const bool wants_found = constraint.op == LabelConstraint::Op::equal || constraint.op == LabelConstraint::Op::in;
-  return found == wants_found;
+  return has_value(constraint.values, label->second) == wants_found;
+}
+}  // namespace
+
+bool matches(const LabelConstraint& constraint, Labels labels) {
+  return matches_by(constraint, labels, [](const auto& values, const std::string& value) {
+    return std::ranges::find(values, value) != values.end();
+  });
+}
+
+LabelMatcher::LabelMatcher(LabelConstraint constraint) : constraint_(std::move(constraint)) {
+  std::ranges::sort(constraint_.values);
+}
+
+bool LabelMatcher::matches(Labels labels) const {
+  return matches_by(constraint_, labels, [](const auto& values, const std::string& value) {
+    return std::ranges::binary_search(values, value);
+  });
 }
 
 Result<MetricConstraint> parse_metric_constraint(std::string_view text) {

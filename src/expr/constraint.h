@@ -30,6 +30,15 @@ Result<LabelConstraint> parse_label_constraint(std::string_view text);
 std::string canonical(const LabelConstraint& constraint);  // 2.5.2
 // A key that is absent never matches, whatever the operator (2.5.3).
 bool matches(const LabelConstraint& constraint, Labels labels);
+// The same answers where one constraint, with thousands of values perhaps, is put to many sets of labels.
+class LabelMatcher {
+ public:
+  explicit LabelMatcher(LabelConstraint constraint);
+  bool matches(Labels labels) const;
+
+ private:
+  LabelConstraint constraint_;  // with its values sorted
+};
 
 struct MetricConstraint {
   enum class Op { equal, not_equal, greater, greater_equal, less, less_equal };

@@ -112,7 +112,22 @@ TEST(LabelConstraint, MatchesByTextOfTheValue) {
                                                             {"location not in (SK, CZ)", true},
                                                             {"a is 1", true},
                                                             {"a is 01", false}};
-  for (const auto& [text, expected] : rows) EXPECT_EQ(matches(*parse_label_constraint(text), labels), expected) << text;
+  for (const auto& [text, expected] : rows) {
+    const auto constraint = *parse_label_constraint(text);
+    EXPECT_EQ(matches(constraint, labels), expected) << text;
+    EXPECT_EQ(LabelMatcher(constraint).matches(labels), expected) << text;
+    EXPECT_FALSE(LabelMatcher(constraint).matches({})) << text;
+  }
+}
+
+// Value by value, this would be some 10^11 comparisons.
+TEST(LabelConstraint, ManyValuesForManyLabelsTakeNoTime) {
+  constexpr int kMany = 200'000;
+  LabelConstraint constraint{.op = LabelConstraint::Op::in, .key = "k", .values = {}, .text = {}};
+  for (int i = kMany; i > 0; --i) constraint.values.push_back(std::to_string(i));
+  const LabelMatcher matcher(constraint);
+  for (int i = 1; i <= kMany; ++i) EXPECT_TRUE(matcher.matches(Pairs{{"k", std::to_string(i)}}));
+  for (int i = 1; i <= kMany; ++i) EXPECT_FALSE(matcher.matches(Pairs{{"k", std::to_string(-i)}}));
 }
 
 TEST(MetricConstraint, ParsesEveryAcceptedRowOfTheContract) {

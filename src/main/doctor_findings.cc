@@ -30,13 +30,14 @@ void look_for_surplus(const json::Value& document, const json::Value& known, con
                       std::vector<std::string>& out) {
   const auto below = [&](const std::string& step) { return above.empty() ? step : above + "." + step; };
   if (const auto* object = document.if_object()) {
-    const auto* other = known.if_object();
+    const json::Object nothing;
+    const json::Finder other(known.is_object() ? *known.if_object() : nothing);
     for (const auto& [key, member] : *object) {
-      const auto* match = other ? other->find(key) : nullptr;
+      const auto* match = other.find(key);
       if (!match) {
         out.push_back(below(key));
       } else {
-        look_for_surplus(member, *match, below(key), out);
+        look_for_surplus(member, match->second, below(key), out);
       }
     }
   } else if (const auto* array = document.if_array(); array && known.if_array()) {

@@ -59,21 +59,24 @@ bool has_special(const json::Value& value) {
   return object && std::ranges::any_of(*object, [](const auto& entry) { return has_special(entry.second); });
 }
 
+// Each place is looked at once: to compare what is above it as a whole, level after level, would be their product.
 void restore_masked(json::Value& body, const json::Value& masked, const json::Value& stored) {
-  if (masked == stored) return;
-  if (body == masked) {
-    body = stored;
-  } else if (auto* object = body.if_object(); object && masked.is_object() && stored.is_object()) {
+  if (masked.is_object() && stored.is_object()) {
+    auto* object = body.if_object();
+    if (!object) return;
     const json::Finder all_shown(*masked.if_object());
     const json::Finder all_kept(*stored.if_object());
     for (auto& [key, value] : *object) {
       const auto *shown = all_shown.find(key), *kept = all_kept.find(key);
       if (shown && kept) restore_masked(value, shown->second, kept->second);
     }
-  } else if (auto* array = body.if_array(); array && masked.is_array() && stored.is_array()) {
+  } else if (masked.is_array() && stored.is_array()) {
+    auto* array = body.if_array();
     const auto &shown = *masked.if_array(), &kept = *stored.if_array();
-    for (std::size_t i = 0; i < std::min({array->size(), shown.size(), kept.size()}); ++i)
+    for (std::size_t i = 0; array && i < std::min({array->size(), shown.size(), kept.size()}); ++i)
       restore_masked((*array)[i], shown[i], kept[i]);
+  } else if (body == masked && !(masked == stored)) {
+    body = stored;
   }
 }
 

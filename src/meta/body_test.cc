@@ -77,5 +77,46 @@ TEST(Body, ManyKeysTakeNoTime) {
   EXPECT_TRUE(none.empty()) << none.render();
 }
 
+TEST(Body, WhatIsSentBackMaskedIsWhatIsStored) {
+  struct Case {
+    std::string_view body, masked, stored, wanted;
+  };
+  const Case cases[] = {
+      {R"({"a":"*","b":1})", R"({"a":"*","b":1})", R"({"a":"s","b":1})", R"({"a":"s","b":1})"},
+      {R"({"a":"new","b":2})", R"({"a":"*","b":1})", R"({"a":"s","b":1})", R"({"a":"new","b":2})"},
+      {R"({"b":"*"})", R"({"a":"*"})", R"({"a":"s"})", R"({"b":"*"})"},
+      {R"(["*",{"x":"*"},"*","*"])", R"(["*",{"x":"*"},"*"])", R"(["p",{"x":1},"q"])", R"(["p",{"x":1},"q","*"])"},
+      {R"({"a":["*"]})", R"({"a":{"0":"*"}})", R"({"a":{"0":"s"}})", R"({"a":["*"]})"},
+      {R"({"a":"*"})", R"({"a":"*"})", R"({"a":{"whole":[1]}})", R"({"a":{"whole":[1]}})"},
+      {R"("*")", R"("*")", R"("*")", R"("*")"},
+  };
+  for (const auto& c : cases) {
+    auto body = value_of(c.body);
+    restore_masked(body, value_of(c.masked), value_of(c.stored));
+    EXPECT_EQ(json::print(body), c.wanted) << c.body;
+  }
+}
+
+// What is deep and what is long, in one document: to compare all of it at each level would take minutes.
+TEST(Body, DeepMasksTakeNoTime) {
+  constexpr std::size_t kLong = 1'000'000;
+  const auto document = [](std::string_view last, bool first) {
+    json::Array array(kLong, true);
+    array.front() = first;
+    array.emplace_back(last);
+    json::Value value(std::move(array));
+    for (int i = 0; i < 1000; ++i) {
+      json::Object above;
+      above.append("a", std::move(value));
+      value = std::move(above);
+    }
+    return value;
+  };
+  const auto stored = document("secret", true);
+  auto body = document("********", false);
+  restore_masked(body, document("********", true), stored);
+  EXPECT_TRUE(body == document("secret", false));
+}
+
 }  // namespace
 }  // namespace krake

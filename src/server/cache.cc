@@ -29,6 +29,7 @@ void index_object(CachedObject& target, const Object& object) {
   const auto& meta = object.meta();
   target.uid = meta.uid;
   target.labels = meta.labels;
+  target.owners = meta.owners;
   if (object.kind().state) target.state = object.kind().state(object);
   target.newest_us = std::max({microseconds(meta.created), microseconds(meta.modified), microseconds(meta.deleted)});
   if (object.kind().newest_time) target.status_us = microseconds(object.kind().newest_time(object));

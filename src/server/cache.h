@@ -40,9 +40,10 @@ struct CachedObject {
   Revision created = 0;
   Revision modified = 0;
   store::LeaseId lease = 0;
-  // The index: what list filters, the garbage collector and time-stamping need without decoding.
+  // The index: what list filters, time-stamping and checks of references need without decoding.
   std::string uid;
   Labels labels;
+  std::vector<ResourceRef> owners;
   std::string state;  // status.state; empty when the kind has none
   // For stamps that never go back, in microseconds since the epoch, 0 for none: the newest time of the metadata, which
   // servers alone write, and the newest of the status, which clients write too.

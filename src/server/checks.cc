@@ -7,15 +7,6 @@ namespace krake::server {
 
 namespace {
 
-std::vector<ResourceRef> added_owners(const Object* stored, const Object& wanted) {
-  std::vector<ResourceRef> added;
-  for (const auto& owner : wanted.meta().owners) {
-    const bool old = stored && std::ranges::find(stored->meta().owners, owner) != stored->meta().owners.end();
-    if (!old) added.push_back(owner);
-  }
-  return added;
-}
-
 Problem doubtful(std::string_view where, const std::vector<std::string>& found) {
   FieldErrors errors;
   for (const auto& sentence : found) errors.at(std::string(where)).add(sentence);
@@ -33,18 +24,11 @@ std::optional<Problem> unknown_in(const json::Value& given, const json::Value& k
 
 // From the cache: what is being written at the same moment may be missed.
 OwnersOf ApiServer::owners_of() {
-  return [this](const ResourceRef& ref) -> std::optional<std::vector<ResourceRef>> {
+  return [this](const ResourceRef& ref) -> const std::vector<ResourceRef>* {
     const Kind* kind = registry_.find_by_kind(ref.api, ref.kind);
-    if (!kind || kind->namespaced != ref.namespace_.has_value()) return std::nullopt;
+    if (!kind || kind->namespaced != ref.namespace_.has_value()) return nullptr;
     const auto object = cache_.of(*kind).find(ref.namespace_.value_or(""), ref.name);
-    if (!object) return std::nullopt;
-    std::vector<ResourceRef> owners;
-    const auto document = stored_document(*object);
-    if (const auto* listed = document.at_path({"metadata", "owners"})) {
-      FieldErrors errors;
-      codec::decode(*listed, owners, errors, Form::stored);
-    }
-    return owners;
+    return object ? &object->owners : nullptr;  // the cache keeps it
   };
 }
 
@@ -59,7 +43,9 @@ std::optional<Problem> ApiServer::look_at(Request& request, const Object* stored
     if (!may) return Problem{.status = http_status(may.error().code), .detail = may.error().message};
   }
   request.warnings.clear();  // of an attempt before
-  if (const auto added = added_owners(stored, wanted); !added.empty()) {
+  const std::vector<ResourceRef> none;
+  const auto added = added_owners(wanted.meta().owners, stored ? stored->meta().owners : none);
+  if (!added.empty()) {
     auto found = doubtful_owners(wanted.kind().ref(wanted.meta()), added, owners_of());
     if (!found.empty() && options_.auth.access.check_references) return doubtful("metadata.owners", found);
     request.warnings = std::move(found);

@@ -44,7 +44,7 @@ Problem query_problem(std::string_view parameter, std::string message) {
 
 // The additive selection: labels=, fields=.
 struct Selection {
-  std::vector<expr::LabelConstraint> labels;
+  std::vector<expr::LabelMatcher> labels;
   std::vector<std::pair<std::string, std::string>> fields;
   access::NamespaceScope namespaces{.all = true, .names = {}};  // what the user may see of all
 
@@ -53,7 +53,7 @@ struct Selection {
   bool admits(const CachedObject& object) const {
     if (!may_be_seen(object)) return false;
     for (const auto& constraint : labels) {
-      if (!expr::matches(constraint, object.labels.entries)) return false;
+      if (!constraint.matches(object.labels.entries)) return false;
     }
     for (const auto& [field, value] : fields) {
       if (field == "metadata.name" && object.name != value) return false;
@@ -73,7 +73,7 @@ std::expected<Selection, Problem> selection_of(const Query& query) {
     if (name == "labels") {
       auto parsed = expr::parse_label_constraint(value);
       if (!parsed) return refuse(query_problem("labels", parsed.error().message + ": '" + value + "'"));
-      selection.labels.push_back(std::move(*parsed));
+      selection.labels.emplace_back(std::move(*parsed));
     } else if (name == "fields") {
       const auto eq = value.find('=');
       const auto field = value.substr(0, eq);

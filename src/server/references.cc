@@ -4,30 +4,58 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <deque>
+#include <map>
 #include <set>
 
 namespace krake::server {
 
 namespace {
 
-constexpr std::size_t kMostVisited = 256;
-constexpr std::size_t kMostWarned = 10;  // sentences of one kind
+constexpr std::size_t kMostVisited = 1024;   // objects
+constexpr std::size_t kMostFollowed = 8192;  // owners of them
+constexpr std::size_t kMostWarned = 10;      // sentences of one kind
 constexpr std::size_t kMostHeaders = 10;
 constexpr std::size_t kLongest = 300;
 
-// Whether the owners of `from` lead to `self`.
-bool leads_to(const ResourceRef& self, const ResourceRef& from, const OwnersOf& owners_of) {
-  std::set<ResourceRef> seen;
-  std::vector<ResourceRef> next{from};
-  while (!next.empty() && seen.size() < kMostVisited) {
-    const ResourceRef here = std::move(next.back());
-    next.pop_back();
-    if (here == self) return true;
-    if (!seen.insert(here).second) continue;
-    if (const auto owners = owners_of(here)) next.insert(next.end(), owners->begin(), owners->end());
+// The objects that lead to `self`, of those that are owners of `added`, directly or not. Each is visited once.
+class Ancestors {
+ public:
+  Ancestors(const ResourceRef& self, std::span<const ResourceRef> added, const OwnersOf& owners_of) {
+    visit(self, added, owners_of);
+    std::vector<const ResourceRef*> next{&self};
+    while (!next.empty()) {
+      const ResourceRef& here = *next.back();
+      next.pop_back();
+      if (!leading_.insert(here).second) continue;
+      if (const auto it = owned_.find(here); it != owned_.end())
+        next.insert(next.end(), it->second.begin(), it->second.end());
+    }
   }
-  return false;
-}
+  bool lead_to_self(const ResourceRef& owner) const { return leading_.contains(owner); }
+
+ private:
+  void visit(const ResourceRef& self, std::span<const ResourceRef> added, const OwnersOf& owners_of) {
+    std::set<ResourceRef> seen{self};
+    std::deque<const ResourceRef*> next;
+    for (const auto& owner : added.first(std::min(kMostVisited, added.size()))) next.push_back(&owner);
+    std::size_t followed = 0;
+    for (; !next.empty() && seen.size() <= kMostVisited; next.pop_front()) {
+      const auto [here, first] = seen.insert(*next.front());
+      if (!first) continue;
+      const auto* owners = owners_of(*here);
+      if (!owners) continue;
+      for (const auto& owner : *owners) {
+        if (++followed > kMostFollowed) return;
+        owned_[owner].push_back(next.front());
+        next.push_back(&owner);
+      }
+    }
+  }
+
+  std::map<ResourceRef, std::vector<const ResourceRef*>> owned_;  // by owner
+  std::set<ResourceRef> leading_;
+};
 
 std::string quoted(std::string_view text) {
   std::string out = "299 krake \"";
@@ -40,16 +68,28 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
+std::vector<ResourceRef> added_owners(std::span<const ResourceRef> wanted, std::span<const ResourceRef> stored) {
+  std::set<ResourceRef> known(stored.begin(), stored.end());
+  std::vector<ResourceRef> added;
+  for (const auto& owner : wanted) {
+    if (known.insert(owner).second) added.push_back(owner);
+  }
+  return added;
+}
+
 std::vector<std::string> doubtful_owners(const ResourceRef& self, std::span<const ResourceRef> added,
                                          const OwnersOf& owners_of) {
   std::vector<std::string> found;
+  const Ancestors ancestors(self, added, owners_of);
+  std::set<ResourceRef> looked_at;
   for (const auto& owner : added) {
     if (found.size() == kMostWarned) break;
+    if (!looked_at.insert(owner).second) continue;
     if (owner == self) {
       found.push_back(fmt::format("owner {} is the object itself", to_string(owner)));
     } else if (!owners_of(owner)) {
       found.push_back(fmt::format("owner {} does not exist", to_string(owner)));
-    } else if (leads_to(self, owner, owners_of)) {
+    } else if (ancestors.lead_to_self(owner)) {
       found.push_back(fmt::format("owner {} is, by its own owners, owned by this object: they can never be deleted",
                                   to_string(owner)));
     }
@@ -63,6 +103,7 @@ std::vector<std::string> doubtful_targets(const json::Value& body, std::span<con
   const auto* object = body.if_object();
   if (!object) return found;
   for (const auto& [key, value] : *object) {
+    if (found.size() == kMostWarned) break;
     ResourceRef ref;
     FieldErrors errors;
     if (!value.is_object() || !codec::decode(value, ref, errors, Form::full)) continue;

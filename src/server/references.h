@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,15 +13,20 @@
 
 namespace krake::server {
 
-// The owners of an object; nothing when there is no such object.
-using OwnersOf = std::function<std::optional<std::vector<ResourceRef>>(const ResourceRef&)>;
+// The owners of an object, valid as long as nothing changes; null when there is no such object.
+using OwnersOf = std::function<const std::vector<ResourceRef>*(const ResourceRef&)>;
 
-// What is doubtful about the owners `self` is given: those that do not exist, and those that lead back to it, which the
-// garbage collector could never take apart. A sentence each. At most some hundred objects are looked at.
+// What of `wanted` is not in `stored`: each once, in its order.
+std::vector<ResourceRef> added_owners(std::span<const ResourceRef> wanted, std::span<const ResourceRef> stored);
+
+// What is doubtful about the owners `self` is given, each of them once: those that do not exist, and those that lead
+// back to it, which the garbage collector could never take apart. A sentence each, for the first ten. From all of
+// `added` together at most some thousand objects and owners are looked at: a circle beyond them is not seen.
 std::vector<std::string> doubtful_owners(const ResourceRef& self, std::span<const ResourceRef> added,
                                          const OwnersOf& owners_of);
 
-// Of the references a body consists of: those that do not exist, or are of none of `kinds` (empty: of any).
+// Of the references a body consists of: those that do not exist, or are of none of `kinds` (empty: of any). The first
+// ten.
 std::vector<std::string> doubtful_targets(const json::Value& body, std::span<const std::string_view> kinds,
                                           const OwnersOf& owners_of);
 

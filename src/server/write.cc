@@ -63,9 +63,10 @@ std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, c
 // Whether all that is wrong is in parts a patch does not speak of: then it is stored so, by upstream or by a server
 // with other rules.
 bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
+  const json::Finder changed(change);
   return std::ranges::all_of(errors.flatten(), [&](const auto& error) {
     const auto part = std::string_view(error.first).substr(0, error.first.find('.'));
-    if (!part.empty() && part != "_schema") return !change.contains(part);
+    if (!part.empty() && part != "_schema") return !changed.find(part);
     return std::ranges::all_of(change, [](const auto& e) { return e.first == "metadata" || e.first == "status"; });
   });
 }
