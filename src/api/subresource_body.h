@@ -11,6 +11,14 @@ bool validate_body(const json::Value& in, FieldErrors& errors) {
   Body body{};
   return codec::decode(in, body, errors, Form::full);
 }
+// As Subresource::rewrite wants it.
+template <class Body>
+void rewrite_body(const json::Value& in, std::string& out) {
+  Body body{};
+  FieldErrors errors;
+  codec::decode(in, body, errors, Form::full);
+  codec::encode(body, out);
+}
 // Of a body that validate_body() has passed.
 template <class Body>
 Body read_body(const SubresourceCall& call) {

@@ -24,6 +24,8 @@ std::optional<std::int64_t> Number::as_int64() const {
 
 double Number::as_double() const { return std::strtod(text.c_str(), nullptr); }
 
+bool Number::is_special() const { return !is_integer() && !std::isfinite(as_double()); }
+
 bool same_number(const Number& a, const Number& b) {
   if (a.text == b.text) return true;
   if (a.is_integer() && b.is_integer()) {
@@ -123,31 +125,7 @@ std::optional<std::int64_t> Value::int_at(std::initializer_list<std::string_view
 
 namespace {
 
-constexpr std::size_t kSmall = 32;  // up to here linear search does
-
-// Finds members by key, also in large objects. By sorting, not by hashing: keys with one hash are easily made.
-class Finder {
- public:
-  explicit Finder(const Object& object) : object_(object) {
-    if (object.size() <= kSmall) return;
-    entries_.reserve(object.size());
-    for (const auto& entry : object) entries_.push_back(&entry);
-    std::ranges::sort(entries_, {}, key);
-  }
-  const Object::Entry* find(std::string_view wanted) const {
-    if (object_.size() <= kSmall) {
-      const auto found = std::ranges::find(object_, wanted, &Object::Entry::first);
-      return found == object_.end() ? nullptr : &*found;
-    }
-    const auto found = std::ranges::lower_bound(entries_, wanted, {}, key);
-    return found != entries_.end() && (*found)->first == wanted ? *found : nullptr;
-  }
-
- private:
-  static std::string_view key(const Object::Entry* entry) { return entry->first; }
-  const Object& object_;
-  std::vector<const Object::Entry*> entries_;
-};
+constexpr std::size_t kSmall = Finder::kSmall;
 
 // Of a key that comes again, the last value remains, at the first place.
 void drop_repeated(Object& object) {
@@ -176,6 +154,22 @@ void drop_repeated(Object& object) {
 }
 
 }  // namespace
+
+Finder::Finder(const Object& object) : object_(object) {
+  if (object.size() <= kSmall) return;
+  entries_.reserve(object.size());
+  for (const auto& entry : object) entries_.push_back(&entry);
+  std::ranges::sort(entries_, {}, key);
+}
+
+const Object::Entry* Finder::find(std::string_view wanted) const {
+  if (object_.size() <= kSmall) {
+    const auto found = std::ranges::find(object_, wanted, &Object::Entry::first);
+    return found == object_.end() ? nullptr : &*found;
+  }
+  const auto found = std::ranges::lower_bound(entries_, wanted, {}, key);
+  return found != entries_.end() && (*found)->first == wanted ? *found : nullptr;
+}
 
 bool equal(const Object& a, const Object& b) {
   if (a.size() != b.size()) return false;

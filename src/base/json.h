@@ -25,13 +25,15 @@ using Array = std::vector<Value>;
 struct Number {
   std::string text = "0";
   bool is_integer() const { return text.find_first_of(".eEIN") == std::string::npos; }
+  // NaN, an infinity, or beyond what a double holds (1e400), which Python reads as an infinity. No integer is.
+  bool is_special() const;
   std::optional<std::int64_t> as_int64() const;  // only for integers that fit
   double as_double() const;                      // nearest; may be infinite, or NaN
   bool operator==(const Number&) const = default;
 };
 
 // Ordered map with few keys: linear search beats hashing at these sizes, and keeps the order. What works on all keys of
-// a large one (parse, equal, merge_patch) indexes them first.
+// a large one (parse, equal, merge_patch; others by a Finder) indexes them first.
 class Object {
  public:
   using Entry = std::pair<std::string, Value>;
@@ -105,6 +107,20 @@ class Value {
 
  private:
   std::variant<std::monostate, bool, Number, std::string, Array, Object> data_;
+};
+
+// Finds members by key, also many of them in a large object, which it must not outlive and which must stay as it is.
+// By sorting, not by hashing: keys with one hash are easily made.
+class Finder {
+ public:
+  static constexpr std::size_t kSmall = 32;  // up to here linear search does
+  explicit Finder(const Object& object);
+  const Object::Entry* find(std::string_view wanted) const;  // null when it is not there
+
+ private:
+  static std::string_view key(const Object::Entry* entry) { return entry->first; }
+  const Object& object_;
+  std::vector<const Object::Entry*> entries_;
 };
 
 // Deep; objects without regard to key order; integers by value at any size, other numbers as doubles; 1 != true.

@@ -85,6 +85,9 @@ TEST(Json, SpecialNumbersAreNumbers) {
   EXPECT_EQ(number(3).as_double(), HUGE_VAL);
   EXPECT_EQ(number(4).as_double(), 0);
   EXPECT_TRUE(same_number(number(0), number(0)));
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(number(i).is_special(), i != 4) << i;
+  for (const auto& text : {std::string("-0"), std::string("1e308"), std::string(400, '7')})
+    EXPECT_FALSE(parse(text)->if_number()->is_special()) << text;
 }
 
 TEST(Json, WhatPythonDoesNotReadIsRefused) {

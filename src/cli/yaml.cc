@@ -54,12 +54,14 @@ std::string to_decimal(std::string_view digits, unsigned base) {
   return out;
 }
 
-constexpr std::size_t kMaxIntegerText = 400;
+constexpr std::size_t kMaxIntegerText = 3 * json::kMaxNumberSize;  // with underscores
 
-json::Value integer(bool negative, std::string_view digits, unsigned base) {
-  std::string text = to_decimal(digits, base);
+// What is longer than any JSON number stays text.
+std::optional<json::Value> integer(bool negative, std::string_view digits, unsigned base) {
+  std::string text = base == 10 ? std::string(digits) : to_decimal(digits, base);
+  if (text.size() > json::kMaxNumberSize) return std::nullopt;
   if (negative && text != "0") text.insert(0, "-");
-  return json::Number{std::move(text)};
+  return json::Value(json::Number{std::move(text)});
 }
 
 // [-+]?[1-9][0-9_]*(:[0-5]?[0-9])+ with an optional fraction: base 60.
@@ -414,6 +416,23 @@ Result<std::vector<YamlDocument>> parse_yaml_with_lines(std::string_view text, s
 
 namespace {
 
+// The length of what some readers of YAML take for a line break (U+0085, U+2028, U+2029) or for no text (other C1
+// controls, U+FEFF, U+FFFE, U+FFFF) at text[i]; 0 when there is none. `point` gets what it is.
+std::size_t odd_at(std::string_view text, std::size_t i, unsigned& point) {
+  const auto byte = [&](std::size_t k) { return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0U; };
+  if (byte(0) == 0xc2 && byte(1) < 0xa0) return point = byte(1), 2;
+  if (byte(0) != 0xe2 && byte(0) != 0xef) return 0;
+  point = (byte(0) & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f);
+  return point == 0x2028 || point == 0x2029 || point == 0xfeff || point == 0xfffe || point == 0xffff ? 3 : 0;
+}
+bool has_odd(std::string_view text) {
+  unsigned point = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (odd_at(text, i, point) > 0) return true;
+  }
+  return false;
+}
+
 // Anything another reader (YAML 1.1 or 1.2) could take for something else than this text.
 bool needs_quotes(std::string_view text) {
   if (text.empty() || !resolve_scalar(text).is_string()) return true;
@@ -424,7 +443,7 @@ bool needs_quotes(std::string_view text) {
   }
   if (std::string_view("-?:,[]{}#&*!|>'\"%@`").contains(text[0])) return true;
   if (text.front() == ' ' || text.back() == ' ' || text.back() == ':') return true;
-  if (text.contains(": ") || text.contains(" #")) return true;
+  if (text.contains(": ") || text.contains(" #") || has_odd(text)) return true;
   return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
@@ -432,14 +451,27 @@ bool fits_literal_block(std::string_view text) {
   if (!text.contains('\n') || text.front() == ' ' || text.front() == '\n' || text.back() != '\n' ||
       text.ends_with("\n\n"))
     return false;
-  if (text.contains(" \n") || text.contains("\t\n")) return false;
+  if (text.contains(" \n") || text.contains("\t\n") || has_odd(text)) return false;
   return std::ranges::none_of(
       text, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f; });
 }
 
 void print_text(std::string_view text, std::string& out) {
-  if (needs_quotes(text) || !json::valid_utf8(text)) return json::print_string_to(text, out);
-  out += text;
+  if (!needs_quotes(text) && json::valid_utf8(text)) {
+    out += text;
+    return;
+  }
+  std::string quoted;
+  json::print_string_to(text, quoted);
+  unsigned point = 0;
+  for (std::size_t i = 0; i < quoted.size();) {
+    if (const auto size = odd_at(quoted, i, point); size > 0) {
+      out += fmt::format("\\u{:04x}", point);
+      i += size;
+    } else {
+      out += quoted[i++];
+    }
+  }
 }
 
 void print_block(const json::Value& value, std::size_t indent, std::string& out);

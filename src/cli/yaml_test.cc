@@ -23,6 +23,39 @@ TEST(Yaml, HalvesOfSurrogatePairsSurvive) {
   }
 }
 
+// YAML 1.1 breaks lines at more characters than 1.2, and has fewer.
+TEST(Yaml, WhatSomeReadersDoNotTakeIsEscaped) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"("a\u2028b")", R"("a\u2028b")"},
+      {R"("\u2029")", R"("\u2029")"},
+      {R"("x\u0085y")", R"("x\u0085y")"},
+      {R"("\u009f")", R"("\u009f")"},
+      {R"("\ufeffa")", R"("\ufeffa")"},
+      {R"("a\uffff")", R"("a\uffff")"},
+      {R"("\ufffd")", "\xEF\xBF\xBD"},
+      {R"("\u00a0")", "\xC2\xA0"},
+      {R"("a\u2028\n\ud83d\ude00\n")", "\"a\\u2028\\n\xF0\x9F\x98\x80\\n\""},
+  };
+  for (const auto& [json, wanted] : cases) {
+    const auto value = json::parse(json).value();
+    EXPECT_EQ(print_yaml(value), std::string(wanted) + "\n");
+    EXPECT_EQ(parse_yaml(print_yaml(value), "f").value().front(), value) << json;
+    const json::Value in_object = json::Object{{*value.if_string(), value}};
+    EXPECT_EQ(parse_yaml(print_yaml(in_object), "f").value().front(), in_object) << json;
+  }
+}
+
+TEST(Yaml, IntegersAreAsLongAsJsonNumbers) {
+  const std::string most(json::kMaxNumberSize, '7');
+  for (const auto& text : {most, "-" + most}) {
+    EXPECT_EQ(one(text), text);
+    EXPECT_EQ(one(print_yaml(json::parse(text).value())), text);
+  }
+  EXPECT_EQ(one(most + "7"), "\"" + most + "7\"");
+  EXPECT_EQ(one("0x" + std::string(3500, 'f')).size(), 4215U);
+  EXPECT_EQ(one("0x" + std::string(3600, 'f')), "\"0x" + std::string(3600, 'f') + "\"");
+}
+
 TEST(Yaml, ResolvesPlainScalarsAsYaml11) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"yes", "true"},

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -65,6 +66,41 @@ std::vector<std::string> check_manifest(std::span<const json::Object> manifest) 
   }
   if (errors.size() > kMostErrors) errors.resize(kMostErrors);
   return errors;
+}
+
+namespace {
+
+bool find_bad_number(const json::Value& value, std::string& path) {
+  const std::size_t here = path.size();
+  if (const json::Number* number = value.if_number()) {
+    if (number->text.size() < 300 && number->is_integer()) return false;
+    if (std::isfinite(number->as_double())) return false;
+    constexpr std::size_t kShown = 40;
+    path += fmt::format(" is {}{}", std::string_view(number->text).substr(0, kShown),
+                        number->text.size() > kShown ? "..." : "");
+    return true;
+  }
+  if (const json::Object* object = value.if_object()) {
+    for (const auto& [key, member] : *object) {
+      path += (here == 0 ? "" : ".") + key;
+      if (find_bad_number(member, path)) return true;
+      path.resize(here);
+    }
+  } else if (const json::Array* list = value.if_array()) {
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      path += fmt::format("[{}]", i);
+      if (find_bad_number((*list)[i], path)) return true;
+      path.resize(here);
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Message check_numbers(const json::Value& object) {
+  std::string path;
+  return find_bad_number(object, path) ? Message(std::move(path)) : std::nullopt;
 }
 
 // ---- kubeconfig

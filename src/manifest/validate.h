@@ -19,6 +19,10 @@ bool truthy(const json::Value& value);
 inline constexpr std::size_t kMostErrors = 100;
 std::vector<std::string> check_manifest(std::span<const json::Object> manifest);
 
+// Of one object: the first number that no cluster takes, with its path, "data.x[1] is NaN"; nullopt when there is none.
+// Upstream stores NaN, and numbers beyond what a double holds are read nowhere as what they are.
+std::optional<std::string> check_numbers(const json::Value& object);
+
 // The others: nullopt when fine, else the first error.
 std::optional<std::string> check_kubeconfig(const json::Object& kubeconfig);
 

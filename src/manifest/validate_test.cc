@@ -37,6 +37,21 @@ TEST(CheckManifest, ReportsMissingFieldsInOrder) {
                   "Field 'metadata.name' not found in resource at index 2"));
 }
 
+TEST(CheckNumbers, FindsWhatNoClusterTakes) {
+  const std::string long_integer(400, '7');
+  const std::pair<std::string, std::optional<std::string>> rows[] = {
+      {"{'a':1,'b':[-0,0.1,1e300,'NaN',{'c':null}]}", std::nullopt},
+      {"{'a':" + std::string(308, '1') + "}", std::nullopt},
+      {"{'a':1e-400}", std::nullopt},
+      {"{'a':NaN}", "a is NaN"},
+      {"{'a':{'b':[1,{'c':-Infinity}]},'d':NaN}", "a.b[1].c is -Infinity"},
+      {"{'a':[[],[1,1e400]]}", "a[1][1] is 1e400"},
+      {"{'a':" + long_integer + "}", "a is " + std::string(40, '7') + "..."},
+      {"{'a':-" + long_integer + "}", "a is -" + std::string(39, '7') + "..."},
+  };
+  for (const auto& [text, wanted] : rows) EXPECT_EQ(check_numbers(value_of(text)), wanted) << text;
+}
+
 TEST(CheckManifest, NamesWrongTypes) {
   EXPECT_THAT(check_manifest(objects_of("[{'apiVersion':'v1','kind':'Pod','metadata':null}]")),
               ElementsAre("Field 'metadata.name' not found in resource at index 0",

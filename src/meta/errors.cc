@@ -59,6 +59,11 @@ void FieldErrors::prune() {
   std::erase_if(rest_, [](const auto& rest) { return rest.empty(); });
 }
 
+void FieldErrors::withhold(std::string_view instead) {
+  if (!messages_.empty()) messages_.assign(1, json::Value(instead));
+  for (auto& [key, child] : children_) child.withhold(instead);
+}
+
 void FieldErrors::render_to(std::string& out) const {
   const auto list = [&] {
     out += '[';

@@ -24,6 +24,8 @@ class FieldErrors {
   // Made when absent; drop empty ones by prune(). Beyond kMost fields all share one place that is not shown.
   FieldErrors& at(Key key);
   void prune();
+  // Each place keeps one message, this one: where the field is, and nothing of what it holds.
+  void withhold(std::string_view instead);
 
   // One line for each message: "dotted.path", "message".
   std::vector<std::pair<std::string, std::string>> flatten() const;

@@ -58,6 +58,8 @@ struct Subresource {
   bool load_first = false;  // the object is looked up before the body is read
   // Checks the body alone; errors become a 422. May be null when has_body is false, as schema.
   bool (*validate)(const json::Value& body, FieldErrors& errors) = nullptr;
+  // What was read of a body that validate() has passed, written again, for ?strict=true; null: anything may be in it.
+  void (*rewrite)(const json::Value& body, std::string& out) = nullptr;
   // Changes the object, or refuses with the code and message of the problem.
   Status (*apply)(Object& object, const SubresourceCall& call) = nullptr;
   json::Object (*schema)(schema::Components& components) = nullptr;  // of the body: schema::request<T>

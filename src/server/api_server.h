@@ -152,14 +152,18 @@ class ApiServer {
   Awaitable<std::optional<Answer>> remove_unreadable(Request& request);
   std::string already_there(const Kind& kind, const std::string& ns, const std::string& name);
   Awaitable<Answer> modify(Request& request, Mutate mutate);
-  json::Value merged(const Request& request, json::Value document, const json::Value& change) const;
+  struct Merged {
+    json::Value document;
+    json::Value shown;  // how it looks to a caller from whom secrets are kept; null for others
+  };
+  Merged merged(const Request& request, json::Value document, const json::Value& change) const;
   std::expected<Mutation, Problem> patched(const Request& request, const json::Value& change, const Stored& stored,
                                            DateTime now) const;
   std::expected<Mutation, Problem> patched_status(const Request& request, const json::Value& change,
                                                   const Stored& stored) const;
   Awaitable<void> shown(Revision revision);
-  // `numbers`: any where an object that is there is written back, since upstream may have stored NaN in it; what begins
-  // with us has none. `more`: how much the body may exceed the ordinary limit.
+  // `numbers`: any in objects, since upstream may have stored NaN in one that is written back, and who puts it
+  // elsewhere is told where; in other bodies it is no JSON. `more`: how much the body may exceed the ordinary limit.
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request,
                                                            json::Numbers numbers = json::Numbers::finite,
                                                            std::size_t more = 0);
@@ -173,11 +177,15 @@ class ApiServer {
   OwnersOf owners_of();
   // With ?strict=true, of a body that was read as `known`.
   std::optional<Problem> unknown_keys(const Request& request, const json::Value& body, const Object& known) const;
+  std::optional<Problem> unknown_keys_of_subresource(const Request& request, const json::Value& body) const;
   // What a caller sends who was not shown secrets: those he left as he saw them are the stored ones.
   bool sees_secrets(const Request& request) const;
   using Meant = std::function<std::expected<std::shared_ptr<Object>, Problem>(const Stored& stored)>;
   Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
   json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
+  // What a caller who sees no secrets is told: the errors of what he sees; when there is none, where those are that it
+  // has with the secrets put back, and nothing that quotes them.
+  static Problem invalid_with_secrets(FieldErrors of_shown, FieldErrors errors);
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc

@@ -6,6 +6,8 @@ namespace krake::server {
 
 namespace {
 
+constexpr std::size_t kLongestName = 100;  // of a finalizer, which is any text, in a message
+
 template <class T>
 std::optional<T> decode_cached(const CachedObject& object) {
   auto value = decode_json<T>(stored_document(object), Form::stored);
@@ -147,6 +149,17 @@ Sight Authorizer::sight(const std::string& user, const Kind& kind) const {
 bool Authorizer::may_force(const std::string& user, const Route& route) const {
   return !options_.access.force_needs_right ||
          allowed(user, right_on_part(route, "force", access::Verb::delete_)).has_value();
+}
+
+Status Authorizer::may_finalize(const std::string& user, const Route& route, const ObjectMeta& stored,
+                                const ObjectMeta& wanted) const {
+  if (stored.finalizers == wanted.finalizers || may_force(user, route)) return {};
+  const auto foreign = foreign_finalizers(user, roles_of(user), stored, wanted);
+  if (foreign.empty()) return {};
+  return fail(Code::forbidden,
+              fmt::format("finalizer '{}' is taken away by its controller when that has cleaned up; leave it there. To "
+                          "take it away in its place one needs the right to delete {}/force",
+                          std::string_view(foreign.front()).substr(0, kLongestName), route.kind->plural));
 }
 
 Status Authorizer::may_grant(const std::string& user, const Object* stored, const Object& wanted) const {

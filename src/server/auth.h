@@ -45,6 +45,10 @@ class Authorizer {
   // With their secrets or without (W11).
   Sight sight(const std::string& user, const Kind& kind) const;
   bool may_force(const std::string& user, const Route& route) const;
+  // Where force needs a right: for what an update of `stored` takes of its finalizers, since without them it goes as by
+  // force. Code::forbidden.
+  Status may_finalize(const std::string& user, const Route& route, const ObjectMeta& stored,
+                      const ObjectMeta& wanted) const;
   // Under strict roles, for what he is about to store; `stored` is null for a new object. Code::forbidden.
   Status may_grant(const std::string& user, const Object* stored, const Object& wanted) const;
   // Of those a binding names; none for other kinds.

@@ -22,6 +22,13 @@ Problem doubtful(std::string_view where, const std::vector<std::string>& found) 
   return {.status = 422, .detail = errors.render()};
 }
 
+std::optional<Problem> unknown_in(const json::Value& given, const json::Value& known) {
+  FieldErrors errors;
+  report_unknown(given, known, errors);
+  if (errors.empty()) return std::nullopt;
+  return Problem{.status = 422, .detail = errors.render()};
+}
+
 }  // namespace
 
 // From the cache: what is being written at the same moment may be missed.
@@ -47,6 +54,10 @@ std::optional<Problem> ApiServer::look_at(Request& request, const Object* stored
     return std::nullopt;
   if (auto may = authorizer_.may_grant(request.user, stored, wanted); !may)
     return plain_problem(http_status(may.error().code), may.error().message);
+  if (stored) {
+    const auto may = authorizer_.may_finalize(request.user, request.route, stored->meta(), wanted.meta());
+    if (!may) return Problem{.status = http_status(may.error().code), .detail = may.error().message};
+  }
   request.warnings.clear();  // of an attempt before
   if (const auto added = added_owners(stored, wanted); !added.empty()) {
     auto found = doubtful_owners(wanted.kind().ref(wanted.meta()), added, owners_of());
@@ -79,10 +90,15 @@ std::optional<Problem> ApiServer::unknown_keys(const Request& request, const jso
   members["metadata"].make_object().set(ObjectMeta::kOfTheAnswer, nullptr);
   json::Value given = body;
   if (request.route.operation == Operation::create && given.is_object()) given.if_object()->erase("status");
-  FieldErrors errors;
-  report_unknown(given, document, errors);
-  if (errors.empty()) return std::nullopt;
-  return Problem{.status = 422, .detail = errors.render()};
+  return unknown_in(given, document);
+}
+
+std::optional<Problem> ApiServer::unknown_keys_of_subresource(const Request& request, const json::Value& body) const {
+  const auto rewrite = request.route.subresource->rewrite;
+  if (!rewrite || !switched_on(request.query, "strict")) return std::nullopt;
+  std::string text;
+  rewrite(body, text);
+  return unknown_in(body, json::parse(text).value_or(json::Value()));
 }
 
 bool ApiServer::sees_secrets(const Request& request) const {
@@ -94,6 +110,14 @@ json::Value ApiServer::with_secrets(const Request& request, json::Value body, co
   request.route.kind->mask(masked);
   restore_masked(body, masked, stored);
   return body;
+}
+
+Problem ApiServer::invalid_with_secrets(FieldErrors of_shown, FieldErrors errors) {
+  if (of_shown.empty()) {
+    errors.withhold("Not valid together with what is stored here and is not shown to you.");
+    of_shown = std::move(errors);
+  }
+  return {.status = 422, .detail = of_shown.render()};
 }
 
 }  // namespace krake::server

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "api/kubernetes/application.h"
+
 namespace krake::server {
 
 namespace {
@@ -47,6 +49,22 @@ Status check_rules(const access::RbacIndex& index, std::string_view user, std::s
   return {};
 }
 
+// Which of Krake's controllers takes a finalizer away: it is the user system:NAME, or has the role role:system:NAME.
+constexpr std::pair<std::string_view, std::string_view> kFinalizers[] = {
+    {kCascadeDeletion, "system:gc"},
+    {kKubernetesResourcesDeletion, "system:kubernetes-application"},
+    {"infrastructure_resources_deletion", "system:infrastructure"},
+    {"magnum_cluster_deletion", "system:magnum"},
+};
+
+bool owns(std::string_view user, const std::vector<std::string>& roles, std::string_view finalizer) {
+  for (const auto& [name, controller] : kFinalizers) {
+    if (name != finalizer) continue;
+    return user == controller || std::ranges::find(roles, fmt::format("role:{}", controller)) != roles.end();
+  }
+  return finalizer.starts_with(user) && (finalizer.size() == user.size() || finalizer[user.size()] == '/');
+}
+
 bool all_in(const std::vector<std::string>& some, const std::vector<std::string>& of) {
   return std::ranges::all_of(some, [&](const auto& name) { return std::ranges::find(of, name) != of.end(); });
 }
@@ -83,6 +101,17 @@ Status check_grant(const access::RbacIndex& index, std::string_view user, const 
     RETURN_IF_ERROR(check_rules(index, user, name, index.rules_of_role(name)));
   }
   return {};
+}
+
+std::vector<std::string> foreign_finalizers(std::string_view user, const std::vector<std::string>& roles,
+                                            const ObjectMeta& stored, const ObjectMeta& wanted) {
+  std::vector<std::string> foreign;
+  for (const auto& finalizer : stored.finalizers) {
+    if (std::ranges::find(wanted.finalizers, finalizer) != wanted.finalizers.end()) continue;
+    if (finalizer == kCascadeDeletion && !stored.deleted) continue;
+    if (!owns(user, roles, finalizer)) foreign.push_back(finalizer);
+  }
+  return foreign;
 }
 
 std::vector<std::string> missing_roles(const access::RbacIndex& index, const Object& object) {

@@ -21,4 +21,10 @@ Status check_grant(const access::RbacIndex& index, std::string_view user, const 
 // Roles a binding names that do not exist; none for other kinds.
 std::vector<std::string> missing_roles(const access::RbacIndex& index, const Object& object);
 
+// Finalizers of `stored` that `wanted` lacks and that are not for `user`, who has `roles`, to take away (W15). Each is
+// its controller's, which takes it away when it has cleaned up; one that Krake does not know is that of the user it is
+// named after (USER, USER/ANYTHING). Before a deletion `cascade_deletion` is nobody's: DELETE puts it there anyway.
+std::vector<std::string> foreign_finalizers(std::string_view user, const std::vector<std::string>& roles,
+                                            const ObjectMeta& stored, const ObjectMeta& wanted);
+
 }  // namespace krake::server

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "server/testing.h"
 
 namespace krake::server {
@@ -205,6 +207,123 @@ TEST(W11, WhoIsShownTheSameSharesItsBytes) {
   EXPECT_TRUE(kind.decode(kind, *json::parse(*first->bytes), Form::full, errors)) << errors.render();
 }
 
+// A kind with secrets, all of which begin with the same text, and what bob needs to write it.
+struct SecretKind {
+  std::string_view group, plural, ns, body;
+  std::string_view status = "{}";
+  std::string collection() const {
+    return ns.empty() ? fmt::format("/{}/{}", group, plural) : fmt::format("/{}/namespaces/{}/{}", group, ns, plural);
+  }
+};
+constexpr std::string_view kPlanted = "pl4nted";
+constexpr std::string_view kInflux =
+    R"({"metadata":{"name":"x"},"spec":{"type":"influx","influx":{"url":"http://u","token":"pl4nted-1","org":"o","bucket":"b"}}})";
+constexpr std::string_view kIm =
+    R"({"metadata":{"name":"x"},"spec":{"type":"im","im":{"url":"http://u","username":"u","password":"pl4nted-1","token":"pl4nted-2"}}})";
+constexpr std::string_view kCloud =
+    R"({"metadata":{"name":"x"},"spec":{"type":"openstack","openstack":{"url":"http://u","auth":{"type":"password","password":{"user":{"username":"u","password":"pl4nted-1"},"project":{"name":"p"}}},"infrastructure_provider":{"name":"i"}}}})";
+constexpr SecretKind kSecretKinds[] = {
+    {"core", "globalmetricsproviders", "", kInflux},
+    {"core", "metricsproviders", "demo", kInflux},
+    {"kubernetes", "applications", "demo",
+     R"({"metadata":{"name":"x"},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}],"constraints":{"cluster":{}}}})",
+     R"({"complete_token":"pl4nted-1","complete_cert":"pl4nted-2","complete_key":"pl4nted-3","shutdown_token":"pl4nted-4","shutdown_cert":"pl4nted-5","shutdown_key":"pl4nted-6"})"},
+    {"kubernetes", "clusters", "demo",
+     R"({"metadata":{"name":"x"},"spec":{"kubeconfig":{"current-context":"pl4nted-1","contexts":[{"name":"pl4nted-1","context":{"cluster":"pl4nted-2","user":"pl4nted-3"}}],"clusters":[{"name":"pl4nted-2","cluster":{"server":"pl4nted-4"}}],"users":[{"name":"pl4nted-3","user":{"token":"pl4nted-5"}}]},"constraints":{"cloud":{}}}})"},
+    {"infrastructure", "globalinfrastructureproviders", "", kIm},
+    {"infrastructure", "infrastructureproviders", "demo", kIm},
+    {"infrastructure", "globalclouds", "", kCloud},
+    {"infrastructure", "clouds", "demo", kCloud},
+    {"openstack", "projects", "demo",
+     R"({"metadata":{"name":"x"},"spec":{"url":"http://u","template":"t","auth":{"type":"application_credential","application_credential":{"id":"i","secret":"pl4nted-1"}}}})"},
+};
+
+// Copies of `whole`, each with one value in it, at any depth, replaced by one of another shape.
+void spoil(const json::Value& whole, json::Value& here, std::vector<json::Value>& out) {
+  auto kept = here;
+  for (const auto& other : {json::Value(), json::Value(5), json::Value("x"), json::Value(json::Object())}) {
+    here = other;
+    out.push_back(whole);
+  }
+  here = std::move(kept);
+  if (auto* object = here.if_object()) {
+    for (auto& entry : *object) spoil(whole, entry.second, out);
+  } else if (auto* array = here.if_array()) {
+    for (auto& element : *array) spoil(whole, element, out);
+  }
+}
+
+// Whatever a caller makes of what he was shown, with the secrets put back or in what he leaves alone: no answer has
+// them, also those that say what is wrong.
+TEST(W11, ProblemsQuoteNoSecrets) {
+  std::set<std::string_view> covered;
+  for (const auto& kind : kSecretKinds) {
+    covered.insert(kind.plural);
+    const auto rights = rule("", kind.plural, "", R"("get","update")") + "," +
+                        rule("", fmt::format("{}/status", kind.plural), "", R"("update")");
+    Site t(with([](auto& s) { s.redact_secrets = true; }), rights);
+    ASSERT_EQ(t.call("POST", kind.collection(), std::string(kind.body)).status, 200) << kind.plural;
+    const auto path = kind.collection() + "/x";
+    const bool has_status = kind.status != "{}";
+    const auto status = fmt::format(R"({{"status":{}}})", kind.status);
+    if (has_status) ASSERT_EQ(t.call("PATCH", path + "/status", status).status, 200) << kind.plural;
+    const auto full = t.get(path);
+    const auto shown = TestServer::body_of(t.by_bob("GET", path));
+    std::size_t refused = 0;
+    for (const std::string_view part : {"spec", "status"}) {
+      if (part == "status" && !has_status) continue;
+      auto whole = *shown.at_path({part});
+      std::vector<json::Value> spoiled;
+      spoil(whole, whole, spoiled);
+      for (const auto& value : spoiled) {
+        const auto to = part == "status" ? path + "/status" : path;
+        const auto patched = t.by_bob("PATCH", to, json::print(json::Object{{std::string(part), value}}));
+        EXPECT_THAT(patched.body, Not(HasSubstr(kPlanted))) << to << json::print(value);
+        auto document = shown;
+        document.make_object().set(part, value);
+        const auto put = t.by_bob("PUT", to, json::print(document));
+        EXPECT_THAT(put.body, Not(HasSubstr(kPlanted))) << to << json::print(value);
+        for (const auto* answer : {&patched, &put}) refused += answer->status == 422 ? 1 : 0;
+        if (patched.status == 422 && put.status == 422) continue;
+        ASSERT_EQ(t.call("PATCH", path, json::print(json::Object{{"spec", *full.at_path({"spec"})}})).status, 200);
+        if (has_status) ASSERT_EQ(t.call("PATCH", path + "/status", status).status, 200);
+      }
+    }
+    EXPECT_GT(refused, 20U) << kind.plural;
+  }
+  for (const auto& kind : krake_registry().kinds())
+    EXPECT_EQ(covered.contains(kind->plural), kind->mask != nullptr) << kind->plural;
+}
+
+TEST(W11, WhatIsWrongIsSaidInWhatIsShown) {
+  Site t(with([](auto& s) { s.redact_secrets = true; }),
+         rule("kubernetes", "clusters", "demo", R"("get","update","create")"));
+  const auto one = fmt::format("{}/one", kClusters);
+  ASSERT_EQ(t.call("POST", std::string(kClusters), cluster("one")).status, 200);
+  const auto renamed =
+      t.by_bob("PATCH", one, R"({"spec":{"kubeconfig":{"contexts":[{"name":"other","context":{"cluster":"k"}}]}}})");
+  EXPECT_EQ(renamed.status, 422);
+  EXPECT_THAT(renamed.body, HasSubstr("Expected object with name ******** in kube-config/contexts list"));
+  // Who may see them is told as ever.
+  EXPECT_THAT(t.call("PATCH", one, R"({"spec":{"kubeconfig":{"contexts":[{"name":"other"}]}}})").body,
+              HasSubstr("Expected object with name x in"));
+  // Somebody stored what is wrong only where nobody looks: that it is, and where, but not what.
+  auto stored = t.get(one);
+  stored.make_object()["metadata"].make_object().erase("resource_version");
+  stored.make_object()["spec"].make_object()["kubeconfig"].make_object().set("current-context", "pl4nted");
+  store::Txn txn;
+  txn.puts.push_back({"/kubernetes/clusters/demo/one", std::make_shared<const std::string>(json::print(stored))});
+  ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  auto shown = TestServer::body_of(t.by_bob("GET", one));
+  shown.make_object()["spec"].make_object().set("backoff", 7);
+  for (const auto& answer :
+       {t.by_bob("PATCH", one, R"({"spec":{"backoff":7}})"), t.by_bob("PUT", one, json::print(shown))}) {
+    EXPECT_EQ(answer.status, 422);
+    EXPECT_THAT(answer.body, AllOf(HasSubstr("'kubeconfig': ['Not valid together with what is stored here"),
+                                   Not(HasSubstr(kPlanted))));
+  }
+}
+
 TEST(W12, ATokenMayBeGoodForOneUse) {
   for (const bool once : {false, true}) {
     auto options = TestServer::open_to_all();
@@ -248,6 +367,73 @@ TEST(W15, ForceIsSpelledInThreeWaysAndMayNeedARight) {
   EXPECT_EQ(t.by_bob("DELETE", app("web")).status, 200);
   t.give(deletes + "," + rule("kubernetes", "applications/force", "demo", R"("delete")"));
   EXPECT_EQ(t.by_bob("DELETE", app("web") + "?force=true").status, 200);
+  EXPECT_EQ(t.call("GET", app("web")).status, 404);
+}
+
+// A finalizer is taken away by whom it belongs to, or by who may force: else DELETE and an update would be a force.
+TEST(W15, NobodyTakesAwayTheFinalizersOfOthers) {
+  const auto updates = rule("kubernetes", "applications", "demo", R"("get","update","delete")");
+  const auto forces = updates + "," + rule("kubernetes", "applications/force", "demo", R"("delete")");
+  const auto finalizers = [](std::string_view list) {
+    return fmt::format(R"({{"metadata":{{"finalizers":[{}]}}}})", list);
+  };
+  struct Case {
+    std::string_view who, from, to;
+    bool deleted, refused;
+  };
+  constexpr std::string_view kApp = R"("kubernetes_resources_deletion")", kGc = R"("cascade_deletion")";
+  const Case cases[] = {
+      {"bob", kApp, "", true, true},       // what upstream takes for a deletion
+      {"bob", kApp, kGc, true, true},      // the collector would do the rest
+      {"bob", kApp, kApp, true, true},     // its dependents would be forgotten
+      {"bob", kApp, "", false, true},      // before the deletion
+      {"bob", R"("x")", kGc, true, true},  // of whomever
+      {"bob", R"("x")", "", false, true},
+      {"bob", R"("bobby")", kGc, true, true},
+      {"bob", kGc, "", false, false},         // DELETE puts it there anyway
+      {"bob", R"("bob")", kGc, true, false},  // his own
+      {"bob", R"("bob/clean-up")", kGc, true, false},
+      {"system:kubernetes-application", kApp, kGc, true, false},
+      {"system:kubernetes-application", kApp, "", true, true},
+      {"system:gc", kApp, kApp, true, false},
+      {"system:gc", kApp, kGc, true, true},
+  };
+  for (const auto& c : cases) {
+    for (const bool needed : {true, false}) {
+      for (const bool may : {false, true}) {
+        const auto label = fmt::format("{}: [{}] to [{}], deleted {}, switch {}, right {}", c.who, c.from, c.to,
+                                       c.deleted, needed, may);
+        auto options = TestServer::under_shipped_roles();
+        options.auth.access.force_needs_right = needed;
+        Site t(options, may ? forces : updates);
+        t.call("POST", std::string(kApps), application("web"));
+        t.call("PATCH", app("web"), finalizers(c.from));
+        if (c.deleted) t.call("DELETE", app("web"));
+        const auto line = t.as(std::string(c.who));
+        const auto answer = t.call_as(*line, "PATCH", app("web"), finalizers(c.to));
+        const bool refused = c.refused && needed && !(may && c.who == "bob");
+        EXPECT_EQ(answer.status, refused ? 403 : 200) << label << answer.body;
+        if (!refused) continue;
+        EXPECT_THAT(answer.body, HasSubstr("applications/force")) << label;
+        // Neither by a PUT.
+        auto document = t.get(app("web"));
+        auto& metadata = document.make_object()["metadata"].make_object();
+        metadata.set("finalizers", *json::parse(finalizers(c.to))->at_path({"metadata", "finalizers"}));
+        EXPECT_EQ(t.call_as(*line, "PUT", app("web"), json::print(document)).status, 403) << label;
+        // Everything else may be changed.
+        EXPECT_EQ(t.call_as(*line, "PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})").status, 200) << label;
+      }
+    }
+  }
+  // By the role of the controller, whatever the name.
+  Site t(with([](auto& s) { s.force_needs_right = true; }), updates);
+  t.call("POST", std::string(kApps), application("web"));
+  t.call("PATCH", app("web"), finalizers(kApp));
+  t.call("DELETE", app("web"));
+  EXPECT_EQ(t.by_bob("PATCH", app("web"), finalizers(kGc)).status, 403);
+  t.call("POST", "/core/rolebindings", binding("bobs", "bob", "role:system:kubernetes-application"));
+  EXPECT_EQ(t.by_bob("PATCH", app("web"), finalizers(kGc)).status, 200);
+  EXPECT_EQ(t.call("PATCH", app("web"), finalizers("")).status, 200) << "an administrator may";
   EXPECT_EQ(t.call("GET", app("web")).status, 404);
 }
 
@@ -366,6 +552,20 @@ TEST(W30, StrictBodiesHaveNoUnknownKeys) {
   EXPECT_EQ(t.call("PATCH", app("web") + "?strict=true", R"({"spec":{"backoff":3}})").status, 200);
   EXPECT_EQ(t.call("PATCH", app("web") + "/status?strict=true", R"({"status":{"services":{"any":"x"}}})").status, 200);
   EXPECT_EQ(t.call("PATCH", app("web") + "/status?strict=true", R"({"status":{"sate":"RUNNING"}})").status, 422);
+  // Bindings and hooks have bodies, too.
+  const auto bind = [&](std::string_view more, std::string_view in_ref) {
+    return t.call("PUT", app("web") + "/binding?strict=true",
+                  fmt::format(R"({{"api":"kubernetes","kind":"ClusterBinding",{}"cluster":{{"api":"kubernetes",{})"
+                              R"("kind":"Cluster","namespace":"demo","name":"c"}}}})",
+                              more, in_ref));
+  };
+  EXPECT_EQ(bind("", "").status, 200);
+  EXPECT_EQ(bind(R"("project":{},)", "").status, 422);
+  EXPECT_THAT(bind("", R"("namespce":"x",)").body, HasSubstr("{'cluster': {'namespce': ['Unknown field.']}}"));
+  t.call("PATCH", app("web") + "/status", R"({"status":{"shutdown_token":"s"}})");
+  EXPECT_EQ(t.call("PUT", app("web") + "/shutdown?strict=true", R"({"token":"s","tokn":"s"})").status, 422);
+  EXPECT_EQ(t.call("PUT", app("web") + "/shutdown", R"({"token":"s","tokn":"s"})").status, 200);
+  EXPECT_EQ(t.call("PUT", app("web") + "/shutdown?strict=true", R"({"token":"s","kind":"Shutdown"})").status, 200);
   // A new object may say of its status what it likes.
   EXPECT_EQ(t.call("POST", std::string(kClusters) + "?strict=true", cluster("c")).status, 200);
 }
@@ -416,6 +616,14 @@ TEST(W33, DoubtfulReferencesAreToldOrRefused) {
     };
     expect(t.call("PUT", app("a") + "/binding", bind), "does not exist");
     expect(t.call("PUT", app("a") + "/binding", wrong), "of another kind than Cluster");
+    const std::string magnum = "/openstack/namespaces/demo/magnumclusters";
+    t.call("POST", magnum, R"({"metadata":{"name":"m"},"spec":{}})");
+    expect(t.call("PUT", magnum + "/m/binding",
+                  R"({"template":"t","project":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"p"}})"),
+           "of another kind than Project");
+    expect(t.call("PUT", magnum + "/m/binding",
+                  R"({"template":"t","project":{"api":"openstack","kind":"Project","namespace":"demo","name":"p"}})"),
+           "does not exist");
     const auto fine = t.call("PATCH", app("b"), owner);
     EXPECT_EQ(fine.status, 200);
     EXPECT_THAT(warnings(fine), ElementsAre());
@@ -498,6 +706,20 @@ TEST(W42, StoredValuesAreNotValidatedAgain) {
                    R"({"cluster":{"api":"kubernetes","kind":"Cluster","namespace":"demo","name":"c"}})")
                 .status,
             200);
+  // A patch is judged by what it speaks of.
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"spec":{"backoff":3}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web") + "/status", R"({"status":{"state":"NONE"}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"-":"b"}}})").status, 422);
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"uid":null}})").status, 422);
+  const auto status = t.call("PATCH", app("web") + "/status", R"({"status":{"state":"RUNNING"},"spec":{"x":1}})");
+  EXPECT_EQ(status.status, 200) << status.body;
+  EXPECT_EQ(TestServer::body_of(status).string_at({"status", "state"}), "RUNNING");
+  EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  EXPECT_EQ(t.get(app("web")).string_at({"spec", "tosca", "tosca_definitions_version"}), "of_old");
+  EXPECT_EQ(t.call("DELETE", app("web")).status, 200);
+  const auto gone = t.call("PATCH", app("web"), R"({"metadata":{"finalizers":[]}})");
+  EXPECT_EQ(gone.status, 200) << gone.body;
+  EXPECT_EQ(t.call("GET", app("web")).status, 404);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "base/encoding.h"
+#include "meta/body.h"
 #include "server/api_server.h"
 
 namespace krake::server {
@@ -16,6 +17,37 @@ Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = er
 
 // Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted.
 constexpr std::size_t kMaxObjectBytes = store::kMaxTxnBytes - (std::size_t{64} << 10);
+
+// NaN and the like are no JSON: they may stay where upstream has stored them, and come nowhere else. `given` is the
+// body, or the part of it that is looked at.
+std::optional<Problem> special_numbers(const json::Value& given, const json::Value* stored) {
+  FieldErrors errors;
+  report_special(given, stored, errors);
+  if (errors.empty()) return std::nullopt;
+  return Problem{.status = 415,
+                 .detail =
+                     "NaN, Infinity and what overflows a double (1e400) may stay where it is stored, and comes "
+                     "nowhere else: " +
+                     errors.render()};
+}
+
+// Of a body that becomes an object, or a part of one; `stored` answers its document.
+template <class Document>
+std::optional<Problem> special_numbers(const json::Value& body, Operation operation, const Document& stored) {
+  if (!has_special(body)) return std::nullopt;
+  const bool on_status = operation == Operation::status || operation == Operation::patch_status;
+  auto looked_at = body;
+  if (!on_status) {
+    looked_at.make_object().erase("status");
+    const json::Value document = stored();
+    return special_numbers(looked_at, &document);
+  }
+  const auto* status = body.at_path({"status"});
+  if (!status || !has_special(*status)) return std::nullopt;
+  // A status tells of its spec: what is in one comes to be in the other.
+  if (has_special(stored())) return std::nullopt;
+  return special_numbers(json::Object{{"status", *status}}, nullptr);
+}
 
 Problem too_large(const Kind& kind, const std::string& name, std::size_t size) {
   return {.status = 413,
@@ -46,6 +78,26 @@ std::expected<std::unique_ptr<Object>, Problem> merge_update(const Kind& kind, c
   merged->keep_stored(stored);
   if (stamp_modified) merged->meta().modified = now;
   return merged;
+}
+
+// Whether all that is wrong is in parts a patch does not speak of: then it is stored so, by upstream or by a server
+// with other rules.
+bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
+  return std::ranges::all_of(errors.flatten(), [&](const auto& error) {
+    const auto part = std::string_view(error.first).substr(0, error.first.find('.'));
+    if (!part.empty() && part != "_schema") return !change.contains(part);
+    return std::ranges::all_of(change, [](const auto& e) { return e.first == "metadata" || e.first == "status"; });
+  });
+}
+
+// What is stored is not validated again (W42): or nobody could say of an object that was once accepted that it is
+// running, or is to go.
+std::unique_ptr<Object> decode_patched(const Kind& kind, const json::Value& document, const json::Object& change,
+                                       FieldErrors& errors) {
+  auto wanted = kind.decode(kind, document, Form::full, errors);
+  if (wanted || !is_of_the_stored(errors, change)) return wanted;
+  FieldErrors unreadable;
+  return kind.decode(kind, document, Form::stored, unreadable);
 }
 
 bool from_client(Operation operation) {
@@ -117,7 +169,7 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
 
 Awaitable<Answer> ApiServer::create(Request& request) {
   const Kind& kind = *request.route.kind;
-  auto body = co_await read_body(request);
+  auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
   std::shared_ptr<Object> object = kind.decode(kind, *body, Form::create, errors);
@@ -126,6 +178,8 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
   }
   if (!object) co_return refuse(invalid(errors));
+  if (auto special = special_numbers(*body, request.route.operation, [] { return json::Value(); }))
+    co_return refuse(std::move(*special));
   if (auto unknown = unknown_keys(request, *body, *object)) co_return refuse(std::move(*unknown));
   auto& meta = object->meta();
   if (kind.namespaced) {
@@ -300,19 +354,31 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
       });
 }
 
-json::Value ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
-  const auto before = sees_secrets(request) ? json::Value() : document;
-  json::merge_patch(document, change);
-  if (!before.is_null()) document = with_secrets(request, std::move(document), before);
-  return document;
+ApiServer::Merged ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
+  if (sees_secrets(request)) {
+    json::merge_patch(document, change);
+    return {.document = std::move(document), .shown = {}};
+  }
+  json::Value shown = document;
+  request.route.kind->mask(shown);
+  json::merge_patch(shown, change);
+  return {.document = with_secrets(request, shown, document), .shown = std::move(shown)};
 }
 
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& request, const json::Value& change,
                                                                const Stored& stored, DateTime now) const {
   const Kind& kind = *request.route.kind;
+  if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
+    return refuse(std::move(*special));
+  const auto after = merged(request, stored.document(), change);
   FieldErrors errors;
-  const auto wanted = kind.decode(kind, merged(request, stored.document(), change), Form::full, errors);
-  if (!wanted) return refuse(invalid(errors));
+  const auto wanted = decode_patched(kind, after.document, *change.if_object(), errors);
+  if (!wanted && after.shown.is_null()) return refuse(invalid(errors));
+  if (!wanted) {
+    FieldErrors of_shown;
+    (void)kind.decode(kind, after.shown, Form::full, of_shown);
+    return refuse(invalid_with_secrets(std::move(of_shown), std::move(errors)));
+  }
   if (auto unknown = unknown_keys(request, change, *wanted)) return refuse(std::move(*unknown));
   if (wanted->equals(stored.object)) return Mutation{.unchanged = true};
   auto only_links = stored.object.clone();
@@ -330,15 +396,21 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& re
 // Of the status alone: nothing else is read, nor judged.
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Request& request, const json::Value& change,
                                                                       const Stored& stored) const {
-  std::string present;
-  stored.object.encode_status(present);
-  json::Object status;
-  if (const auto* given = change.if_object()->find("status")) status.set("status", *given);
-  const auto document =
-      merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
+  if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
+    return refuse(std::move(*special));
   auto object = stored.object.clone();
-  FieldErrors errors;
-  if (!object->read_status(document, errors)) return refuse(invalid(errors));
+  if (const auto* given = change.if_object()->find("status")) {
+    std::string present;
+    stored.object.encode_status(present);
+    const auto after = merged(request, json::parse(present).value_or(json::Value()), json::Object{{"status", *given}});
+    FieldErrors errors;
+    if (!object->read_status(after.document, errors)) {
+      if (after.shown.is_null()) return refuse(invalid(errors));
+      FieldErrors of_shown;
+      (void)stored.object.clone()->read_status(after.shown, of_shown);
+      return refuse(invalid_with_secrets(std::move(of_shown), std::move(errors)));
+    }
+  }
   if (auto unknown = unknown_keys(request, change, *object)) return refuse(std::move(*unknown));
   if (const auto field = object->changed_immutable_status(stored.object); !field.empty())
     return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
@@ -359,11 +431,13 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
                             .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
                                                   describe(stored.object.kind(), meta), meta.uid, given)});
     }
+    if (auto special = special_numbers(*body, request.route.operation, [&] { return stored.document(); }))
+      return refuse(std::move(*special));
     if (!masked) return wanted;
     FieldErrors errors;
     std::shared_ptr<Object> object =
         wanted->kind().decode(wanted->kind(), with_secrets(request, *body, stored.document()), Form::full, errors);
-    if (!object) return refuse(invalid(errors));
+    if (!object) return refuse(invalid_with_secrets({}, std::move(errors)));
     return object;
   };
 }
@@ -401,6 +475,7 @@ Awaitable<Answer> ApiServer::subresource(Request& request) {
     if (!given) co_return refuse(given.error());
     FieldErrors errors;
     if (!sub.validate(*given, errors)) co_return refuse(invalid(errors));
+    if (auto unknown = unknown_keys_of_subresource(request, *given)) co_return refuse(std::move(*unknown));
     if (auto refused = look_at_target(request, *given)) co_return refuse(std::move(*refused));
     body = std::make_shared<json::Value>(std::move(*given));
   }

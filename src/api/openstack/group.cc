@@ -28,8 +28,10 @@ void register_openstack(Registry& registry) {
        .resource = "magnumclusters/binding",
        .load_first = true,  // upstream's one exception, pinned by its tests
        .validate = validate_body<MagnumClusterBinding>,
+       .rewrite = rewrite_body<MagnumClusterBinding>,
        .apply = bind_magnum_cluster,
-       .schema = schema::request<MagnumClusterBinding>},
+       .schema = schema::request<MagnumClusterBinding>,
+       .target_kinds = {"Project"}},
   };
   registry.add(std::move(cluster));
 }

@@ -12,6 +12,7 @@
 #include "manifest/diff.h"
 #include "manifest/repair.h"
 #include "manifest/schema.h"
+#include "manifest/validate.h"
 
 namespace krake::application {
 namespace {
@@ -412,6 +413,14 @@ class Planner {
         } else {
           result.problems.push_back(*problem);
         }
+        continue;
+      }
+      if (const auto number = manifest::check_numbers(objects[i])) {  // the cluster would say: no JSON
+        result.blocked = true;
+        result.problems.push_back(
+            {ReasonCode::INVALID_RESOURCE,
+             fmt::format("{} is not sent: {}, and clusters take finite numbers only; correct spec.manifest",
+                         kube::to_string(items[i].ref), *number)});
         continue;
       }
       const json::Value fallback = entries[i] ? json::Value() : manifest::default_entry(objects[i]);

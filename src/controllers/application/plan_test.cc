@@ -341,6 +341,30 @@ TEST(ApplicationPlan, ARefusedObjectKeepsNeitherTheOthersNorTheStatusWaiting) {
   EXPECT_FALSE(model.app.status.reason);
 }
 
+// Upstream takes NaN into manifests. What a cluster would call no JSON is not sent, and said with its place.
+TEST(ApplicationPlan, NumbersNoClusterTakesAreNotSent) {
+  for (const char* number : {"NaN", "-Infinity", "1e999"}) {
+    Model model;
+    auto odd = config_map("a");
+    odd["data"].make_object().set("x", json::parse(number).value());
+    model.app.spec.manifest = {odd, deployment("d")};
+    model.bind("one");
+    EXPECT_GE(model.settle(), 0) << number;
+    EXPECT_FALSE(model.has("one", odd)) << number;
+    EXPECT_TRUE(model.has("one", deployment("d"))) << number;
+    EXPECT_EQ(model.app.status.state, State::FAILED) << number;
+    ASSERT_TRUE(model.app.status.reason) << number;
+    EXPECT_EQ(model.app.status.reason->code, ReasonCode::INVALID_RESOURCE);
+    EXPECT_THAT(model.app.status.reason->message,
+                HasSubstr(fmt::format("default/a is not sent: data.x is {},", number)));
+    model.app.spec.manifest = {config_map("a"), deployment("d")};
+    EXPECT_GE(model.settle(), 0) << number;
+    EXPECT_TRUE(model.has("one", config_map("a"))) << number;
+    EXPECT_EQ(model.app.status.state, State::RUNNING) << number;
+    EXPECT_FALSE(model.app.status.reason) << number;
+  }
+}
+
 TEST(ApplicationPlan, ARefusedRemovalIsAReasonAndTheRestIsReported) {
   Model model;
   model.bind("one");
