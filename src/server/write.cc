@@ -229,9 +229,11 @@ Awaitable<void> ApiServer::shown(Revision revision) {
 }
 
 std::string ApiServer::already_there(const Kind& kind, const std::string& ns, const std::string& name) {
-  if (cache_.of(kind).unreadable.contains(kind.storage_key(ns, name))) {
-    return fmt::format("{} '{}' exists, but its stored value cannot be read; DELETE it with ?force=True", kind.name,
-                       name);
+  const auto& unreadable = cache_.of(kind).unreadable;
+  if (const auto it = unreadable.find(kind.storage_key(ns, name)); it != unreadable.end()) {
+    const auto& id = it->second.sealed_with;
+    return fmt::format("{} '{}' exists, but its stored value {}", kind.name, name,
+                       id.empty() ? "cannot be read; DELETE it with ?force=True" : lacks_key(id));
   }
   return kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'", kind.name, name, ns)
                          : fmt::format("{} '{}' already exists", kind.name, name);
@@ -537,16 +539,16 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
   if (auto refused = may_force(request)) co_return Answer(refuse(std::move(*refused)));
   const auto precondition = wanted_revision(request);
   if (!precondition) co_return Answer(refuse(precondition.error()));
-  if (*precondition && **precondition != it->second) {
+  if (*precondition && **precondition != it->second.revision) {
     co_return Answer(
         refuse(Problem{.status = 412,
                        .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}",
-                                             kind.name, request.route.name, it->second, **precondition)}));
+                                             kind.name, request.route.name, it->second.revision, **precondition)}));
   }
   auto guard = leader_guard(request);
   if (!guard) co_return Answer(refuse(guard.error()));
   store::Txn txn;
-  txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
+  txn.guards.push_back(store::Guard::modified_at(it->first, it->second.revision));
   if (*guard) txn.guards.push_back(**guard);
   txn.removes.push_back({it->first});
   auto result = co_await commit(request, std::move(txn));
