@@ -131,7 +131,8 @@ inline bool operator==(const Object& a, const Object& b) { return equal(a, b); }
 bool same_number(const Number& a, const Number& b);
 
 // What Python reads (its own limit is a little below 1000) with what lists and events add. Whatever goes through a
-// value recursively may use some hundred bytes of stack for each level: a twentieth of what a thread has.
+// value recursively does so on the stack, of which programs have 8 MiB. The deepest document takes 0.6 MiB of it, 2.6
+// under AddressSanitizer; tests named Depth give it half at the most.
 inline constexpr std::size_t kMaxDepth = 1024;
 // Characters of a number without its sign. Python's integers print and read no more digits: longer ones would stop
 // every Python client.

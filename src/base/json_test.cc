@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "base/testing.h"
 
 namespace krake::json {
 namespace {
@@ -199,8 +200,8 @@ TEST(Json, DepthIsBounded) {
   EXPECT_FALSE(parse("[NaN," + std::string(10'000, '[') + std::string(10'000, ']') + "]"));
 }
 
-// The deepest value goes through all that works on values, on the stack a thread has.
-TEST(Json, TheDeepestValueIsHandled) {
+// The deepest value goes through all that works on values.
+void handle_the_deepest() {
   std::string text = "1";
   for (std::size_t i = 0; i + 2 <= kMaxDepth; i += 2) text = R"([{"a":)" + text + "}]";
   auto value = *parse(text);
@@ -214,6 +215,8 @@ TEST(Json, TheDeepestValueIsHandled) {
   merge_patch(other, *parse(patch));
   EXPECT_EQ(print(other), patch);
 }
+
+TEST(Depth, TheDeepestValueIsHandled) { krake::testing::on_stack(std::size_t{2} << 20, handle_the_deepest); }
 
 TEST(Json, NumbersHaveAsManyDigitsAsPythonReads) {
   const std::string most(kMaxNumberSize, '1');

@@ -1,9 +1,14 @@
 // For tests: one thread, simulated time, coroutines run to their end.
 #pragma once
 
+#include <pthread.h>
+
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include "base/env.h"
 #include "base/task_group.h"
@@ -63,5 +68,33 @@ class World {
     *done = true;
   }
 };
+
+// Runs `work` on a thread of its own that has a stack of so many bytes. It must not throw.
+inline void on_stack(std::size_t bytes, std::function<void()> work) {
+  pthread_attr_t attributes;
+  pthread_t thread{};
+  pthread_attr_init(&attributes);
+  const bool sized = pthread_attr_setstacksize(&attributes, bytes) == 0;
+  const auto run = [](void* what) -> void* {
+    (*static_cast<std::function<void()>*>(what))();
+    return nullptr;
+  };
+  const bool started = sized && pthread_create(&thread, &attributes, run, &work) == 0;
+  pthread_attr_destroy(&attributes);
+  if (!started) throw std::runtime_error("no thread with such a stack");
+  pthread_join(thread, nullptr);
+}
+
+// JSON that is `depth` levels deep, with `leaf` in the last: '[' of lists, '{' of objects, else of both in turn.
+inline std::string nested(char shape, std::size_t depth, std::string_view leaf = "\"s\"") {
+  std::string text;
+  std::string end;
+  for (std::size_t i = 0; i < depth; ++i) {
+    const bool list = shape == '[' || (shape != '{' && i % 2 == 0);
+    text += list ? "[" : "{\"a\":";
+    end += list ? ']' : '}';
+  }
+  return text + std::string(leaf) + std::string(end.rbegin(), end.rend());
+}
 
 }  // namespace krake::testing

@@ -151,10 +151,9 @@ class ObjectOf final : public Object {
       const auto* object = document.if_object();
       const auto* status = object ? object->find("status") : nullptr;
       FieldErrors inner;
-      if (status && !codec::decode_present(*status, value.status, inner, Form::full)) {
-        errors.at("status") = std::move(inner);
-        return false;
-      }
+      if (!status && (codec::marks_of<T>("status") & kRequired)) inner.add("Missing data for required field.");
+      const bool good = status ? codec::decode_present(*status, value.status, inner, Form::full) : inner.empty();
+      if (!good) return errors.at("status") = std::move(inner), false;
       keep_unknown(value.status, stored);
     }
     return true;

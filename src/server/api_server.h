@@ -52,6 +52,9 @@ struct ServerOptions {
 // Of a request body: what was read, whoever wrote it to the store, can be written back (upstream's parser ends a little
 // below 1000). Lists and events nest it deeper; all of them stay below json::kMaxDepth.
 inline constexpr std::size_t kMaxBodyDepth = 980;
+// More of it where an object is there already: a status says of the lists of a spec how long they are, in their last
+// item.
+inline constexpr std::size_t kStatusIsDeeper = 2;
 
 // Raised by handlers to end a request with a problem.
 using Answer = std::expected<ServerReply, Problem>;
@@ -154,7 +157,7 @@ class ApiServer {
   Awaitable<Answer> modify(Request& request, Mutate mutate);
   struct Merged {
     json::Value document;
-    json::Value shown;  // how it looks to a caller from whom secrets are kept; null for others
+    std::optional<json::Value> shown;  // the same to a caller who is not shown secrets; none: he is
   };
   Merged merged(const Request& request, json::Value document, const json::Value& change) const;
   std::expected<Mutation, Problem> patched(const Request& request, const json::Value& change, const Stored& stored,
@@ -183,9 +186,9 @@ class ApiServer {
   using Meant = std::function<std::expected<std::shared_ptr<Object>, Problem>(const Stored& stored)>;
   Meant meant_by(const Request& request, json::Value body, std::shared_ptr<Object> wanted) const;
   json::Value with_secrets(const Request& request, json::Value body, const json::Value& stored) const;
-  // What a caller who sees no secrets is told: the errors of what he sees; when there is none, where those are that it
-  // has with the secrets put back, and nothing that quotes them.
-  static Problem invalid_with_secrets(FieldErrors of_shown, FieldErrors errors);
+  // What a caller is told of errors found with the secrets put back: nothing that quotes them. `of_shown`: those found
+  // in what he was shown and sent, if any.
+  static Problem invalid_with_secrets(FieldErrors errors, FieldErrors of_shown);
   Awaitable<ServerReply> wait_until_state(Request& request, CachedPtr object, std::string wanted,
                                           ServerReply otherwise);
   // lease.cc

@@ -269,7 +269,10 @@ void Cache::leave_out(const Kind& kind, const store::Entry& entry, std::string_v
 }
 
 std::shared_ptr<const Object> Cache::decoded(const Kind& kind, const CachedPtr& object) {
-  if (object->decoded) return object->decoded;
+  if (object->decoded) {
+    remembered_.splice(remembered_.end(), remembered_, object->remembered);
+    return object->decoded;
+  }
   FieldErrors errors;
   std::shared_ptr<const Object> decoded = kind.decode(kind, stored_document(*object), Form::stored, errors);
   if (decoded) remember(object, decoded);
@@ -278,13 +281,16 @@ std::shared_ptr<const Object> Cache::decoded(const Kind& kind, const CachedPtr& 
 
 void Cache::remember(const CachedPtr& object, std::shared_ptr<const Object> decoded) {
   object->decoded = std::move(decoded);
-  remembered_.push_back(object);
+  object->remembered = remembered_.insert(remembered_.end(), object);
   remembered_bytes_ += object->bytes->size();
-  while (remembered_.size() > options_.decoded_objects || remembered_bytes_ > options_.decoded_bytes) {
-    remembered_bytes_ -= remembered_.front()->bytes->size();
-    remembered_.front()->decoded.reset();
-    remembered_.pop_front();
-  }
+  while (remembered_.size() > options_.decoded_objects || remembered_bytes_ > options_.decoded_bytes)
+    forget_decoded(*remembered_.front());
+}
+
+void Cache::forget_decoded(const CachedObject& object) {
+  if (!std::exchange(object.decoded, nullptr)) return;
+  remembered_bytes_ -= object.bytes->size();
+  remembered_.erase(object.remembered);  // may be the last that held it
 }
 
 Cache::Draft::Draft(Cache& cache, std::shared_ptr<const Object> object)
@@ -671,6 +677,7 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
   const auto known = cache.objects.find(change.key);
   if (known != cache.objects.end() && known->second->created != object->created) lose(cache, change.key, told);
   CachedPtr before = std::exchange(cache.objects.try_emplace(change.key).first->second, object);
+  if (before) forget_decoded(*before);
   // What was made and changed while we did not look is new all the same.
   push_event(cache, before ? "MODIFIED" : "ADDED", object, told, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
@@ -681,6 +688,7 @@ void Cache::lose(KindCache& cache, const std::string& key, Told told) {
   if (it == cache.objects.end()) return;
   const CachedPtr last = it->second;
   cache.objects.erase(it);
+  forget_decoded(*last);
   push_event(cache, "DELETED", last, told);
   for (const auto& listener : listeners_) listener(cache.kind, last->name, nullptr);
 }

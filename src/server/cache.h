@@ -9,6 +9,7 @@
 #pragma once
 
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -51,6 +52,7 @@ struct CachedObject {
   mutable CachedPtr redacted = nullptr;
   // While it is remembered: see Cache::decoded().
   mutable std::shared_ptr<const Object> decoded = nullptr;
+  mutable std::list<CachedPtr>::iterator remembered = {};  // when there is `decoded`
 };
 // Decodable again: what the store has, without the resource_version clients see (a lease keeps its epoch). Null should
 // that ever fail.
@@ -242,6 +244,7 @@ class Cache {
   void leave_out(const Kind& kind, const store::Entry& entry, std::string_view why);
   CachedPtr from_draft(const store::Change& change, Revision revision);
   void remember(const CachedPtr& object, std::shared_ptr<const Object> decoded);
+  void forget_decoded(const CachedObject& object);
 
   Env& env_;
   store::Store& store_;
@@ -249,7 +252,7 @@ class Cache {
   std::map<const Kind*, std::unique_ptr<KindCache>> kinds_;
   std::map<std::string, KindCache*, std::less<>> by_prefix_;
   std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
-  std::deque<CachedPtr> remembered_;                // they have `decoded`
+  std::list<CachedPtr> remembered_;                 // they have `decoded`; the first was wanted longest ago
   std::size_t remembered_bytes_ = 0;
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;

@@ -112,12 +112,10 @@ json::Value ApiServer::with_secrets(const Request& request, json::Value body, co
   return body;
 }
 
-Problem ApiServer::invalid_with_secrets(FieldErrors of_shown, FieldErrors errors) {
-  if (of_shown.empty()) {
-    errors.withhold("Not valid together with what is stored here and is not shown to you.");
-    of_shown = std::move(errors);
-  }
-  return {.status = 422, .detail = of_shown.render()};
+Problem ApiServer::invalid_with_secrets(FieldErrors errors, FieldErrors of_shown) {
+  if (!of_shown.empty()) return {.status = 422, .detail = of_shown.render()};
+  errors.withhold("Not valid together with what is stored here and is not shown to you.");
+  return {.status = 422, .detail = errors.render()};
 }
 
 }  // namespace krake::server

@@ -90,8 +90,7 @@ bool is_of_the_stored(const FieldErrors& errors, const json::Object& change) {
   });
 }
 
-// What is stored is not validated again (W42): or nobody could say of an object that was once accepted that it is
-// running, or is to go.
+// What is stored is not validated again (W42): or nobody could take the last finalizer of what newer rules refuse.
 std::unique_ptr<Object> decode_patched(const Kind& kind, const json::Value& document, const json::Object& change,
                                        FieldErrors& errors) {
   auto wanted = kind.decode(kind, document, Form::full, errors);
@@ -162,7 +161,8 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
   const auto text = to_utf8(*std::move(body), charset_of(request.http.headers.get("Content-Type").value_or("")));
   // Text that is not UTF-8 by now is not JSON.
   if (!text || !json::valid_utf8(*text)) co_return refuse(plain_problem(415));
-  auto value = json::parse(*text, kMaxBodyDepth, numbers);
+  const std::size_t depth = kMaxBodyDepth + (from_client(request.route.operation) ? kStatusIsDeeper : 0);
+  auto value = json::parse(*text, depth, numbers);
   if (!value) co_return refuse(plain_problem(415));
   co_return std::move(*value);
 }
@@ -359,28 +359,30 @@ Awaitable<Answer> ApiServer::patch(Request& request) {
 ApiServer::Merged ApiServer::merged(const Request& request, json::Value document, const json::Value& change) const {
   if (sees_secrets(request)) {
     json::merge_patch(document, change);
-    return {.document = std::move(document), .shown = {}};
+    return {.document = std::move(document), .shown = std::nullopt};
   }
   json::Value shown = document;
   request.route.kind->mask(shown);
   json::merge_patch(shown, change);
-  return {.document = with_secrets(request, shown, document), .shown = std::move(shown)};
+  auto meant = with_secrets(request, shown, document);
+  return {.document = std::move(meant), .shown = std::move(shown)};
 }
 
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& request, const json::Value& change,
                                                                const Stored& stored, DateTime now) const {
   const Kind& kind = *request.route.kind;
-  if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
+  auto before = stored.document();
+  if (auto special = special_numbers(change, request.route.operation, [&] { return before; }))
     return refuse(std::move(*special));
-  const auto after = merged(request, stored.document(), change);
+  const auto whole = merged(request, std::move(before), change);
   FieldErrors errors;
-  const auto wanted = decode_patched(kind, after.document, *change.if_object(), errors);
-  if (!wanted && after.shown.is_null()) return refuse(invalid(errors));
-  if (!wanted) {
+  const auto wanted = decode_patched(kind, whole.document, *change.if_object(), errors);
+  if (!wanted && whole.shown) {
     FieldErrors of_shown;
-    (void)kind.decode(kind, after.shown, Form::full, of_shown);
-    return refuse(invalid_with_secrets(std::move(of_shown), std::move(errors)));
+    if (kind.decode(kind, *whole.shown, Form::full, of_shown)) of_shown = {};
+    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
   }
+  if (!wanted) return refuse(invalid(errors));
   if (auto unknown = unknown_keys(request, change, *wanted)) return refuse(std::move(*unknown));
   if (wanted->equals(stored.object)) return Mutation{.unchanged = true};
   auto only_links = stored.object.clone();
@@ -400,20 +402,27 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Requ
                                                                       const Stored& stored) const {
   if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
     return refuse(std::move(*special));
+  std::string present;
+  stored.object.encode_status(present);
+  json::Object status;
+  if (const auto* given = change.if_object()->find("status")) status.set("status", *given);
+  const auto whole =
+      merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
   auto object = stored.object.clone();
-  if (const auto* given = change.if_object()->find("status")) {
-    std::string present;
-    stored.object.encode_status(present);
-    const auto after = merged(request, json::parse(present).value_or(json::Value()), json::Object{{"status", *given}});
-    FieldErrors errors;
-    if (!object->read_status(after.document, errors)) {
-      if (after.shown.is_null()) return refuse(invalid(errors));
-      FieldErrors of_shown;
-      (void)stored.object.clone()->read_status(after.shown, of_shown);
-      return refuse(invalid_with_secrets(std::move(of_shown), std::move(errors)));
-    }
+  FieldErrors errors;
+  const bool good = object->read_status(whole.document, errors);
+  if (!good && whole.shown) {
+    FieldErrors of_shown;
+    if (stored.object.clone()->read_status(*whole.shown, of_shown)) of_shown = {};
+    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
   }
-  if (auto unknown = unknown_keys(request, change, *object)) return refuse(std::move(*unknown));
+  if (!good) return refuse(invalid(errors));
+  if (switched_on(request.query, "strict")) {
+    // Looked at without what is stored and not known, which `object` has, too.
+    const auto document = merged(request, stored.document(), status).document;
+    const auto known = decode_patched(*request.route.kind, document, status, errors);
+    if (auto unknown = unknown_keys(request, change, known ? *known : *object)) return refuse(std::move(*unknown));
+  }
   if (const auto field = object->changed_immutable_status(stored.object); !field.empty())
     return refuse(update_error(400, fmt::format("Trying to update an immutable field: {}", field)));
   if (object->equals(stored.object)) return Mutation{.unchanged = true};
@@ -439,7 +448,7 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
     FieldErrors errors;
     std::shared_ptr<Object> object =
         wanted->kind().decode(wanted->kind(), with_secrets(request, *body, stored.document()), Form::full, errors);
-    if (!object) return refuse(invalid_with_secrets({}, std::move(errors)));
+    if (!object) return refuse(invalid_with_secrets(std::move(errors), {}));  // what he sent is good, see `wanted`
     return object;
   };
 }

@@ -64,6 +64,8 @@ class Suite:
         _, by = self.server("forceless", security={"force_needs_right": True})
         by["admin"].call("POST", CLUSTERS, CLUSTER)
         self.status("by force, without the right", 403, by["reader"].call("DELETE", f"{CLUSTERS}/edge?force=true"))
+        self.status("an ordinary deletion", 200, by["reader"].call("DELETE", f"{CLUSTERS}/edge"))
+        self.status("without its finalizers it would be gone", 403, by["reader"].call("PATCH", f"{CLUSTERS}/edge", {"metadata": {"finalizers": []}}))
         self.status("by force, as administrator", 200, by["admin"].call("DELETE", f"{CLUSTERS}/edge?force=1"))
         self.status("it is gone", 404, by["admin"].get(f"{CLUSTERS}/edge"))
 

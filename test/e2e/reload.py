@@ -103,10 +103,10 @@ log: {{level: {level}}}
         assert user(token, "second") == wanted, (wanted, log())
 
     # What takes a restart is named; the level of the log does not.
-    use_config("limits: {watches: 7}")
+    use_config("limits: {watches: 21}")
     assert "key=limits.watches" in hang_up("have been read again")
     assert user("token-of-eve", "first") == "eve"
-    use_config("limits: {watches: 7}", level="ERROR")
+    use_config("limits: {watches: 21}", level="ERROR")
     seen = len(log())
     server.send_signal(signal.SIGHUP)
 

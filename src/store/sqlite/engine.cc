@@ -285,11 +285,15 @@ Engine::Step<Written> Engine::apply(const Write& write) {
 }
 
 Engine::Step<Written> Engine::apply_commit(const Txn& txn) {
+  Places guarded;  // by guard
   for (std::size_t i = 0; i < txn.guards.size(); ++i) {
-    auto current = read(txn.guards[i].key, false);
-    if (!current) return std::unexpected(Failure{{}, current.error()});
-    if (holds(txn.guards[i], *current ? &**current : nullptr)) continue;
-    current = read(txn.guards[i].key, true);
+    const auto found = place(txn.guards[i].key);
+    if (!found) return std::unexpected(Failure{{}, found.error()});
+    guarded.push_back(*found);
+    std::optional<Entry> entry;
+    if (const auto& at = *found) entry = {txn.guards[i].key, nullptr, at->created, at->position / kPlaces, at->lease};
+    if (holds(txn.guards[i], entry ? &*entry : nullptr)) continue;
+    auto current = read(txn.guards[i].key);
     if (!current) return std::unexpected(Failure{{}, current.error()});
     return Written{.result = Conflict{i, std::move(*current)}};
   }
@@ -299,21 +303,23 @@ Engine::Step<Written> Engine::apply_commit(const Txn& txn) {
     if (!known) return std::unexpected(Failure{{}, known.error()});
     if (!*known) return std::unexpected(Failure{unknown_lease(put.key, put.lease), {}});
   }
-  auto event = change(txn.puts, txn.removes);
+  auto event = change(txn, guarded);
   if (!event) return std::unexpected(event.error());
   Written written{.result = Committed{state_.revision}};
   if (*event) written.events.push_back(std::move(*event));
   return written;
 }
 
-// One revision with these changes; null when there are none.
-Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const std::vector<Put>& puts,
-                                                                const std::vector<Remove>& removes) {
+// One revision with the changes of `txn`; null when there are none. `guarded`: where what its guards name is. Mostly
+// each write has its guard at the same place, and need not be looked up again.
+Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const Txn& txn, const Places& guarded) {
   auto event = std::make_shared<CommitEvent>();
   event->revision = state_.revision + 1;
   std::int64_t position = event->revision * kPlaces;
-  for (const auto& put : puts) {
-    const auto old = place(put.key);
+  for (std::size_t i = 0; i < txn.puts.size(); ++i) {
+    const auto& put = txn.puts[i];
+    const bool known = i < guarded.size() && txn.guards[i].key == put.key;
+    const auto old = known ? SqliteResult<std::optional<Place>>(guarded[i]) : place(put.key);
     if (!old) return std::unexpected(Failure{{}, old.error()});
     if (*old) {
       if (auto s = forget_value(**old); !s) return std::unexpected(Failure{{}, s.error()});
@@ -327,7 +333,7 @@ Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const std::vecto
     if (auto s = put_.step(); !s) return std::unexpected(Failure{{}, s.error()});
     event->changes.push_back({put.key, put.value, created, put.lease});
   }
-  for (const auto& remove : removes) {
+  for (const auto& remove : txn.removes) {
     const auto old = place(remove.key);
     if (!old) return std::unexpected(Failure{{}, old.error()});
     if (!*old) continue;
@@ -349,7 +355,7 @@ SqliteResult<std::optional<Engine::Place>> Engine::place(const std::string& key)
   const auto row = get_meta_.step();
   if (!row) return std::unexpected(row.error());
   if (!*row) return std::nullopt;
-  return Place{get_meta_.integer(0), get_meta_.integer(1)};
+  return Place{get_meta_.integer(0), get_meta_.integer(1), get_meta_.integer(2)};
 }
 
 // A value that is live no more. In the window watches still read it; older, nobody does.
@@ -377,11 +383,13 @@ SqliteStatus Engine::record(const CommitEvent& event) {
   return limit_history(added);
 }
 
-// Deletes twice what was added, so that the table shrinks to its limit without a long pause.
+// Deletes twice what was added and a lot beside, so that the table shrinks below its limit without a long pause, and is
+// then left alone for a while: to find what is to go costs as much as to delete a dozen.
 SqliteStatus Engine::limit_history(std::int64_t added) {
   const auto excess = state_.history_rows - static_cast<std::int64_t>(options_.history_changes);
   if (excess <= 0) return {};
-  const auto rows = std::min(excess, 2 * added + 16);
+  const auto lot = std::clamp<std::int64_t>(static_cast<std::int64_t>(options_.history_changes) / 16, 1, 256);
+  const auto rows = std::min(excess + lot, 2 * added + std::max<std::int64_t>(lot, 16));
   std::int64_t last = 0;
   {
     const Use use(nth_history_);
@@ -449,7 +457,7 @@ Engine::Step<Written> Engine::apply_revoke(LeaseId lease) {
       }
     }
     if (removes.empty()) break;
-    auto event = change({}, removes);
+    auto event = change({.removes = std::move(removes)}, {});
     if (!event) return std::unexpected(event.error());
     written.events.push_back(std::move(*event));
   }
@@ -517,15 +525,13 @@ bool Engine::maintain() {
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-SqliteResult<std::optional<Entry>> Engine::read(const std::string& key, bool with_value) {
-  Statement& statement = with_value ? get_ : get_meta_;
-  const Use use(statement);
-  statement.bind_blob(1, key);
-  const auto row = statement.step();
+SqliteResult<std::optional<Entry>> Engine::read(const std::string& key) {
+  const Use use(get_);
+  get_.bind_blob(1, key);
+  const auto row = get_.step();
   if (!row) return std::unexpected(row.error());
   if (!*row) return std::nullopt;
-  return Entry{key, with_value ? copy_bytes(statement.bytes(3)) : nullptr, statement.integer(0),
-               statement.integer(1) / kPlaces, statement.integer(2)};
+  return Entry{key, copy_bytes(get_.bytes(3)), get_.integer(0), get_.integer(1) / kPlaces, get_.integer(2)};
 }
 
 SqliteResult<bool> Engine::lease_exists(LeaseId lease) {
@@ -535,7 +541,7 @@ SqliteResult<bool> Engine::lease_exists(LeaseId lease) {
 }
 
 Result<std::optional<Entry>> Engine::get(const std::string& key) {
-  auto entry = read(key, true);
+  auto entry = read(key);
   if (!entry) return fail(describe(entry.error(), "reading failed"));
   return std::move(*entry);
 }

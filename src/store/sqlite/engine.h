@@ -93,7 +93,9 @@ class Engine {
   struct Place {
     Revision created = 0;
     std::int64_t position = 0;
+    LeaseId lease = 0;
   };
+  using Places = std::vector<std::optional<Place>>;
   // Failure inside a group: of one write (the group goes on) or of SQLite (the group is lost).
   struct Failure {
     std::optional<Error> own;
@@ -113,8 +115,8 @@ class Engine {
   Step<Written> apply_grant(Duration ttl);
   Step<Written> apply_revoke(LeaseId lease);
   Step<Written> apply_compact(Revision revision);
-  Step<std::shared_ptr<const CommitEvent>> change(const std::vector<Put>& puts, const std::vector<Remove>& removes);
-  SqliteResult<std::optional<Entry>> read(const std::string& key, bool with_value);
+  Step<std::shared_ptr<const CommitEvent>> change(const Txn& txn, const Places& guarded);
+  SqliteResult<std::optional<Entry>> read(const std::string& key);
   SqliteResult<std::optional<Place>> place(const std::string& key);
   SqliteStatus forget_value(const Place& old);
   SqliteResult<bool> lease_exists(LeaseId lease);
