@@ -24,6 +24,13 @@ std::size_t next_page(std::size_t page, const store::Listing& listing) {
   if (bytes > kPageBytes) return std::max<std::size_t>(1, page / 2);
   return std::min(kMaxPage, page * 2);
 }
+// A backup has no holes, and is plain.
+Status check_opened(const std::string& key, const std::string& sealed_with) {
+  if (sealed_with.empty()) return {};
+  return fail(
+      Code::unavailable,
+      fmt::format("'{}' is sealed with the key '{}', which is not in security.encryption_key_file", key, sealed_with));
+}
 constexpr Duration kWatchPatience = std::chrono::milliseconds(200);
 constexpr Duration kWatchLimit = std::chrono::seconds(30);
 constexpr std::string_view kNudgeKey = "/krake/backup";  // below no prefix of Krake's objects
@@ -63,6 +70,7 @@ Awaitable<Status> Export::page(std::string& out) {
   page_ = next_page(page_, listing);
   CO_RETURN_IF_ERROR(co_await catch_up(listing.revision, out));
   for (const auto& entry : listing.entries) {
+    CO_RETURN_IF_ERROR(check_opened(entry.key, entry.sealed_with));
     if (entry.lease == 0) writer_.put(entry.key, *entry.value, out);
   }
   if (listing.more && !listing.entries.empty()) {
@@ -85,7 +93,7 @@ Awaitable<Status> Export::catch_up(store::Revision revision, std::string& out) {
     while (!later_.empty() && later_.front().revision <= revision) {
       if (std::ranges::any_of(later_.front().changes, [](const auto& change) { return change.key == kMarkerKey; }))
         co_return fail(Code::unavailable, "the store was restored meanwhile; take the backup again");
-      record(later_.front(), out);
+      CO_RETURN_IF_ERROR(record(later_.front(), out));
       later_.pop_front();
     }
     if (covered_ >= revision) co_return Status{};
@@ -119,15 +127,17 @@ Awaitable<void> Export::nudge() {
   co_await sleep_for(clock_, kWatchLimit);
 }
 
-void Export::record(const store::CommitEvent& event, std::string& out) {
+Status Export::record(const store::CommitEvent& event, std::string& out) {
   for (const auto& change : event.changes) {
     if (change.key >= bound_ || !is_below(change.key, prefixes_)) continue;
+    RETURN_IF_ERROR(check_opened(change.key, change.sealed_with));
     if (change.value && change.lease == 0) {
       writer_.put(change.key, *change.value, out);
     } else {
       writer_.remove(change.key, out);
     }
   }
+  return {};
 }
 
 }  // namespace krake::backup

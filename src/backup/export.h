@@ -38,7 +38,7 @@ class Export {
   Awaitable<Status> catch_up(store::Revision revision, std::string& out);
   Awaitable<Result<std::vector<store::CommitEvent>>> delivered();
   Awaitable<void> nudge();
-  void record(const store::CommitEvent& event, std::string& out);
+  Status record(const store::CommitEvent& event, std::string& out);
 
   store::Store& store_;
   Clock& clock_;

@@ -42,6 +42,10 @@ Result<SealingKeys> SealingKeys::parse(std::string_view text, std::string_view s
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
     if (line.empty() || line.starts_with('#')) continue;
+    if (line == "plain" && keys.empty()) {
+      keys.plain_ = true;
+      continue;
+    }
     const auto blank = line.find(' ');
     const auto id = line.substr(0, blank);
     auto key = blank == std::string_view::npos ? std::nullopt : base64_decode(line.substr(blank + 1));
@@ -63,6 +67,13 @@ const std::string* SealingKeys::find(std::string_view id) const {
 }
 
 bool SealingKeys::is_sealed(std::string_view value) { return value.starts_with(kMagic); }
+
+std::string_view SealingKeys::key_id(std::string_view value) {
+  if (!is_sealed(value)) return {};
+  value.remove_prefix(kMagic.size());
+  const auto colon = value.substr(0, kMaxIdBytes + 1).find(':');
+  return colon == std::string_view::npos ? std::string_view() : value.substr(0, colon);
+}
 
 std::string SealingKeys::seal(std::string_view plain, std::string_view about) const {
   CHECK(!keys_.empty());
@@ -87,19 +98,18 @@ std::string SealingKeys::seal(std::string_view plain, std::string_view about) co
 
 Result<std::string> SealingKeys::open(std::string_view value, std::string_view about) const {
   if (!is_sealed(value)) return std::string(value);
-  std::string_view rest = value.substr(kMagic.size());
-  const auto colon = rest.substr(0, kMaxIdBytes + 1).find(':');
+  const auto id = key_id(value);
   const auto damaged = [&] {
     return fail(Code::internal, fmt::format("what is stored as '{}' was damaged, or sealed for another place", about));
   };
-  if (colon == std::string_view::npos) return damaged();
-  const std::string* key = find(rest.substr(0, colon));
+  if (!good_id(id)) return damaged();
+  const std::string* key = find(id);
   if (!key) {
-    return fail(Code::unavailable,
-                fmt::format("'{}' is sealed with the key '{}', which is not in security.encryption_key_file", about,
-                            rest.substr(0, colon)));
+    return fail(
+        Code::unavailable,
+        fmt::format("'{}' is sealed with the key '{}', which is not in security.encryption_key_file", about, id));
   }
-  rest.remove_prefix(colon + 1);
+  const auto rest = value.substr(kMagic.size() + id.size() + 1);
   if (rest.size() < kNonceBytes + kTagBytes) return damaged();
   const auto nonce = rest.substr(0, kNonceBytes);
   const auto cipher = rest.substr(kNonceBytes, rest.size() - kNonceBytes - kTagBytes);

@@ -57,6 +57,23 @@ TEST(Sealing, KeysCanBeReplaced) {
   EXPECT_EQ(SealingKeys().open(old.seal("v", "x"), "x").error().code, Code::unavailable);
 }
 
+TEST(Sealing, AValueNamesItsKey) {
+  const auto sealed = keys(line("k1", 'a')).seal("v", "x");
+  EXPECT_EQ(SealingKeys::key_id(sealed), "k1");
+  EXPECT_EQ(SealingKeys::key_id("k1:v"), "");
+  EXPECT_EQ(SealingKeys::key_id(sealed.substr(0, sealed.find(":k1:") + 3)), "");
+}
+
+TEST(Sealing, KeysMayBeForReadingAlone) {
+  const auto reading = keys("# not yet\nplain\n" + line("k1", 'a'));
+  EXPECT_FALSE(reading.seals());
+  EXPECT_EQ(*reading.open(keys(line("k1", 'a')).seal("v", "x"), "x"), "v");
+  EXPECT_TRUE(keys(line("plain", 'a')).seals());
+  EXPECT_FALSE(SealingKeys().seals());
+  for (const auto& text : {std::string("plain\n"), line("k1", 'a') + "plain\n"})
+    EXPECT_FALSE(SealingKeys::parse(text, "f"));
+}
+
 TEST(Sealing, SaysWhichLineIsWrongAndNotWhatIsInIt) {
   for (const std::string& text : {std::string("k1"), std::string("k1 c2hvcnQ="), line("a/b", 'a'),
                                   line("k", 'a') + line("k", 'b'), std::string(), std::string("# nothing\n")}) {

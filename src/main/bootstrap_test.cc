@@ -7,6 +7,7 @@
 
 #include "api/core/role.h"
 #include "api/registry.h"
+#include "base/encoding.h"
 #include "base/testing.h"
 #include "main/config.h"
 #include "net/inproc/inproc.h"
@@ -14,6 +15,7 @@
 #include "server/roles.h"
 #include "store/faulty_store.h"
 #include "store/memory/memory_store.h"
+#include "store/sealed_store.h"
 
 namespace krake {
 
@@ -256,6 +258,37 @@ TEST_F(Bootstrap, ReplacesAValueThatCannotBeRead) {
   EXPECT_THAT(put(role("a")).problems, SizeIs(1));
   EXPECT_THAT(put(role("a"), Present::replace).written, SizeIs(1));
   EXPECT_EQ(stored("/core/roles/a").string_at({"metadata", "name"}), "a");
+}
+
+// It is as good as any other: only we lack its key.
+TEST_F(Bootstrap, LeavesWhatIsSealedWithAKeyItLacks) {
+  const auto disk = std::make_shared<store::MemoryDisk>("s", store::MemoryOptions{});
+  const auto open = [&](SealingKeys keys, store::Unopened unopened) {
+    return std::make_unique<store::SealedStore>(store::make_memory_store(world.env.executor, world.clock, disk),
+                                                std::move(keys), std::vector<std::string>{"/core/"}, unopened);
+  };
+  auto keys = SealingKeys::parse("k " + base64_encode(std::string(32, 'k')), "keys");
+  ASSERT_TRUE(keys);
+  store = open(std::move(*keys), store::Unopened::refuse);
+  put(role("a"));
+  store = open({}, store::Unopened::refuse);
+  const auto other = objects_of(role("a", "rules: [{api: core, resources: [x], namespaces: [], verbs: [get]}]"));
+  const auto at = revision();
+  const auto direct = world.run(bootstrap_store(world.env, *store, other, {Present::replace}));
+  ASSERT_FALSE(direct);
+  EXPECT_THAT(direct.error().message, HasSubstr("sealed with the key 'k'"));
+  store = open({}, store::Unopened::isolate);
+  server::ServerOptions options;
+  options.auth.mode = access::Authorization::always_allow;
+  options.auth.allow_anonymous = true;
+  server::ApiServer api(world.env, *store, krake_registry(), std::move(options));
+  ASSERT_TRUE(world.run(api.start()));
+  const auto transport = make_inproc_transport(api.handler(), Peer{}, world.clock);
+  const auto through = world.run(bootstrap_api(world.env, transport, "", other, {Present::replace}));
+  ASSERT_FALSE(through);
+  EXPECT_THAT(through.error().message, HasSubstr("sealed with the key 'k'"));
+  world.run(api.stop());
+  EXPECT_EQ(revision(), at);
 }
 
 // What the file does not speak of stays: finalizers, owners, unknown keys.

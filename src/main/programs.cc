@@ -394,7 +394,7 @@ Awaitable<int> run_api(Process& process, ApiConfig config, Reread reread) {
   if (!options) co_return failed(options.error());
   auto listen = listen_options(config);
   if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), config);
+  auto store = co_await open_store(process.env(), config, {.unopened = store::Unopened::isolate});
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .compact_after = compact_after(config),
@@ -438,7 +438,7 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   if (auto made = make_state_dir(dir); !made) co_return failed(made.error());
   // First: as long as another process has the database, its files stay as they are.
   options.api.store = StoreConfig{.type = "sqlite", .path = dir + "/krake.db"};
-  auto store = co_await open_store(process.env(), options.api);
+  auto store = co_await open_store(process.env(), options.api, {.unopened = store::Unopened::isolate});
   if (!store) co_return failed(store.error());
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
@@ -480,7 +480,7 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   // Controllers inside this process are known by the name the in-process transport vouches for.
   server->auth.client_certificates = true;
   if (!config.store && !config.etcd) config.store = StoreConfig{.type = "sqlite", .path = "krake.db"};
-  auto store = co_await open_store(process.env(), config);
+  auto store = co_await open_store(process.env(), config, {.unopened = store::Unopened::isolate});
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .compact_after = compact_after(config),

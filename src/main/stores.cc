@@ -113,9 +113,11 @@ Awaitable<StoreResult> open_plain(Env& env, ApiConfig config, StoreUse use) {
 Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
   auto keys = sealing_keys(config.security.encryption_key_file);
   if (!keys) co_return fail(keys.error());
+  const auto unopened = use.unopened;
   auto plain = co_await open_plain(env, std::move(config), use);
   if (!plain) co_return fail(plain.error());
-  co_return std::make_unique<store::SealedStore>(std::move(*plain), std::move(*keys), prefixes_with_secrets());
+  co_return std::make_unique<store::SealedStore>(std::move(*plain), std::move(*keys), prefixes_with_secrets(),
+                                                 unopened);
 }
 
 }  // namespace krake

@@ -61,6 +61,7 @@ struct HttpRequest {
   std::string target;  // path and query, percent-encoded
   Headers headers;
   std::string body;
+  bool repeatable = false;  // it does no harm to carry it out twice, though its method may
 };
 
 struct HttpResponse {

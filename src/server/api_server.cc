@@ -363,6 +363,13 @@ CachedPtr ApiServer::load(const Request& request) const {
 
 Problem ApiServer::missing(const Request& request) const {
   const auto& route = request.route;
+  const auto& unreadable = const_cast<Cache&>(cache_).of(*route.kind).unreadable;
+  const auto it = unreadable.find(route.kind->storage_key(route.ns, route.name));
+  // It is there: to call it missing would have it cleaned up behind. Another server may know the key.
+  if (route.names_valid && it != unreadable.end() && !it->second.sealed_with.empty()) {
+    return problem_of(Error{
+        Code::unavailable, fmt::format("{} '{}' {}", route.kind->name, route.name, lacks_key(it->second.sealed_with))});
+  }
   return {
       .status = 404,
       .detail = route.kind->namespaced
@@ -389,7 +396,11 @@ void ApiServer::measure() {
     env_.metrics.gauge(name, help).Set(static_cast<double>(value));
   };
   std::size_t unreadable = 0;
-  for (const auto& [kind, cache] : cache_.kinds()) unreadable += cache->unreadable.size();
+  std::size_t sealed = 0;
+  for (const auto& [kind, cache] : cache_.kinds()) {
+    unreadable += cache->unreadable.size();
+    for (const auto& [key, value] : cache->unreadable) sealed += value.sealed_with.empty() ? 0 : 1;
+  }
   const std::pair<const char*, const Pool*> pools[] = {{"requests", &admission_.requests},
                                                        {"bodies", &admission_.bodies},
                                                        {"body_bytes", &admission_.body_bytes},
@@ -410,7 +421,8 @@ void ApiServer::measure() {
   }
   env_.metrics.gauge("krake_store_unconfirmed_seconds", "Since the store last confirmed what the server shows.")
       .Set(cache_.ready() ? std::chrono::duration<double>(cache_.unconfirmed()).count() : 0);
-  set("krake_api_unreadable_values", "Stored values nobody can decode; see the log.", unreadable);
+  set("krake_api_unreadable_values", "Stored values this server cannot read; see the log.", unreadable);
+  set("krake_api_unopened_values", "Of these, sealed with a key this server does not have.", sealed);
 }
 
 Awaitable<ServerReply> ApiServer::handle_admin(ServerRequest& request) {

@@ -165,8 +165,8 @@ class ApiServer {
   std::expected<Mutation, Problem> patched_status(const Request& request, const json::Value& change,
                                                   const Stored& stored) const;
   Awaitable<void> shown(Revision revision);
-  // `numbers`: any in objects, since upstream may have stored NaN in one that is written back; elsewhere it is no JSON.
-  // `more`: how much the body may exceed the ordinary limit.
+  // `numbers`: any in objects, since upstream may have stored NaN in one that is written back, and who puts it
+  // elsewhere is told where; in other bodies it is no JSON. `more`: how much the body may exceed the ordinary limit.
   Awaitable<std::expected<json::Value, Problem>> read_body(Request& request,
                                                            json::Numbers numbers = json::Numbers::finite,
                                                            std::size_t more = 0);

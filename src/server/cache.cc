@@ -217,33 +217,56 @@ const Kind* Cache::kind_of_key(std::string_view key) const {
   return it == by_prefix_.end() ? nullptr : &it->second->kind;
 }
 
-CachedPtr Cache::admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created,
-                       Revision modified, store::LeaseId lease) {
+CachedPtr Cache::admit(const Kind& kind, const store::Change& change, Revision revision) {
+  return admit(kind, store::Entry{.key = change.key,
+                                  .value = change.value,
+                                  .created = change.created,
+                                  .modified = revision,
+                                  .lease = change.lease,
+                                  .sealed_with = change.sealed_with});
+}
+
+CachedPtr Cache::admit(const Kind& kind, const store::Entry& entry) {
   auto object = std::make_shared<CachedObject>();
-  if (!kind.split_key(key, object->ns, object->name)) return nullptr;
-  auto document = json::parse(*value, kMaxStoredDepth);
+  if (!kind.split_key(entry.key, object->ns, object->name)) return nullptr;
+  if (!entry.sealed_with.empty()) {
+    leave_out(kind, entry, {});
+    return nullptr;
+  }
+  auto document = json::parse(*entry.value, kMaxStoredDepth);
   FieldErrors errors;
   auto decoded = document ? kind.decode(kind, *document, Form::stored, errors) : nullptr;
   if (!decoded) {
-    ++undecodable_;
-    if (of(kind).unreadable.insert_or_assign(key, modified).second) {  // once for each key
-      env_.log.error(
-          "stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
-          {{"key", key}, {"revision", modified}, {"why", document ? errors.render() : document.error().message}});
-    }
+    leave_out(kind, entry, document ? errors.render() : document.error().message);
     return nullptr;
   }
   // Values written by another program come in another format: what leaves the server is always ours.
   std::string encoded;
-  encoded.reserve(value->size());
+  encoded.reserve(entry.value->size());
   decoded->encode(encoded);
-  object->key = key;
-  object->created = created;
-  object->modified = modified;
-  object->lease = lease;
+  object->key = entry.key;
+  object->created = entry.created;
+  object->modified = entry.modified;
+  object->lease = entry.lease;
   set_bytes(*object, kind, encoded, id_);
   index_object(*object, *decoded);
   return object;
+}
+
+void Cache::leave_out(const Kind& kind, const store::Entry& entry, std::string_view why) {
+  ++undecodable_;
+  const bool known =
+      !of(kind).unreadable.insert_or_assign(entry.key, Unreadable{entry.modified, entry.sealed_with}).second;
+  if (known) return;  // told once for each key
+  if (!entry.sealed_with.empty()) {
+    env_.log.error(
+        "stored value is sealed with a key that is not in security.encryption_key_file; it is left out of lists, give "
+        "this server the key and restart it",
+        {{"key", entry.key}, {"revision", entry.modified}, {"sealed_with", entry.sealed_with}});
+  } else {
+    env_.log.error("stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
+                   {{"key", entry.key}, {"revision", entry.modified}, {"why", std::string(why)}});
+  }
 }
 
 std::shared_ptr<const Object> Cache::decoded(const Kind& kind, const CachedPtr& object) {
@@ -392,7 +415,7 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
       recalled.erase(it);
       continue;
     }
-    auto object = admit(*kind, change.key, change.value, change.created, event.revision, change.lease);
+    auto object = admit(*kind, change, event.revision);
     if (!object) {  // to clients it is gone
       if (before) {
         push_event(cache, "DELETED", before, {event.revision});
@@ -432,20 +455,24 @@ void Cache::apply_difference(const store::Listing& listing) {
     const auto unreadable = cache.unreadable.find(entry.key);
     const bool same = known != cache.objects.end()
                           ? known->second->modified == entry.modified
-                          : unreadable != cache.unreadable.end() && unreadable->second == entry.modified;
+                          : unreadable != cache.unreadable.end() && unreadable->second.revision == entry.modified;
     if (!same) changed.push_back(&entry);
   }
   std::ranges::sort(changed, {}, [](const store::Entry* entry) { return entry->modified; });
   for (const auto* entry : changed) {
-    apply({.key = entry->key, .value = entry->value, .created = entry->created, .lease = entry->lease}, entry->modified,
-          told);
+    apply({.key = entry->key,
+           .value = entry->value,
+           .created = entry->created,
+           .lease = entry->lease,
+           .sealed_with = entry->sealed_with},
+          entry->modified, told);
   }
   for (auto& [kind, cache] : kinds_) {
     std::vector<std::string> gone;
     for (const auto& [key, object] : cache->objects) {
       if (!present.contains(key)) gone.push_back(key);
     }
-    for (const auto& [key, revision] : cache->unreadable) {
+    for (const auto& [key, unreadable] : cache->unreadable) {
       if (!present.contains(key)) gone.push_back(key);
     }
     for (const auto& key : gone) apply({.key = key, .value = nullptr}, listing.revision, told);
@@ -459,9 +486,7 @@ void Cache::fill(store::Listing& listing, const Recalled& recalled) {
     const auto* kind = kind_of_key(entry.key);
     if (!kind) continue;
     const auto it = recalled.find(entry.key);
-    auto object = it != recalled.end() && it->second->modified == entry.modified
-                      ? it->second
-                      : admit(*kind, entry.key, entry.value, entry.created, entry.modified, entry.lease);
+    auto object = it != recalled.end() && it->second->modified == entry.modified ? it->second : admit(*kind, entry);
     if (!object) continue;
     of(*kind).objects.try_emplace(entry.key).first->second = object;
     for (const auto& listener : listeners_) listener(*kind, object->name, object);
@@ -645,7 +670,7 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
   CachedPtr object;
   if (change.value) {
     object = from_draft(change, revision);
-    if (!object) object = admit(*kind, change.key, change.value, change.created, revision, change.lease);
+    if (!object) object = admit(*kind, change, revision);
   }
   if (object || !change.value) cache.unreadable.erase(change.key);
   if (!object) return lose(cache, change.key, told);  // to clients it is gone

@@ -99,13 +99,19 @@ class EventFeed {
   TimerHandle timer_;
 };
 
+// A stored value that is no object to clients.
+struct Unreadable {
+  Revision revision = 0;
+  std::string sealed_with{};  // the key it is sealed with, which is not here; empty: it cannot be decoded
+};
+
 class KindCache {
  public:
   KindCache(const Kind& kind, Env& env)
       : kind(kind), env_(env), all_(std::make_shared<EventFeed>(env.executor, env.clock)) {}
   const Kind& kind;
   KeyedMap<CachedPtr> objects;
-  std::map<std::string, Revision, std::less<>> unreadable;  // keys whose value cannot be decoded
+  std::map<std::string, Unreadable, std::less<>> unreadable;  // by key
   // Events first_event .. first_event + events.size() - 1 are kept.
   std::deque<WatchLine> events;
   std::uint64_t first_event = 0;
@@ -233,9 +239,10 @@ class Cache {
   void apply_difference(const store::Listing& listing);
   void lose(KindCache& kind, const std::string& key, Told told);
   const Kind* kind_of_key(std::string_view key) const;
-  // How a stored value looks to clients; null when it cannot be decoded.
-  CachedPtr admit(const Kind& kind, const std::string& key, store::Bytes value, Revision created, Revision modified,
-                  store::LeaseId lease);
+  // How a stored value looks to clients; null when it cannot be read.
+  CachedPtr admit(const Kind& kind, const store::Entry& entry);
+  CachedPtr admit(const Kind& kind, const store::Change& change, Revision revision);
+  void leave_out(const Kind& kind, const store::Entry& entry, std::string_view why);
   CachedPtr from_draft(const store::Change& change, Revision revision);
   void remember(const CachedPtr& object, std::shared_ptr<const Object> decoded);
   void forget_decoded(const CachedObject& object);

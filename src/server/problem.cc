@@ -45,6 +45,10 @@ Problem problem_of(const Error& error) {
   return problem;
 }
 
+std::string lacks_key(std::string_view id) {
+  return fmt::format("is sealed with the key '{}', which this server does not have (security.encryption_key_file)", id);
+}
+
 Problem plain_problem(int status) { return plain_problem(status, status_phrase(status)); }
 Problem plain_problem(int status, std::string_view text) {
   Problem problem{.status = status, .detail = fmt::format("{}: {}", status, text)};

@@ -28,6 +28,8 @@ struct Problem {
 };
 
 Problem problem_of(const Error& error);
+// "is sealed with the key 'ID', which ...": what is to be said of a stored value.
+std::string lacks_key(std::string_view id);
 // detail "<status>: <phrase>", as upstream words problems that carry no text of their own.
 Problem plain_problem(int status);
 Problem plain_problem(int status, std::string_view text);

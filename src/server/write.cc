@@ -18,15 +18,35 @@ Problem invalid(const FieldErrors& errors) { return {.status = 422, .detail = er
 // Of one object as the store has it. Below the store's own limit, so that the server can still mark it deleted.
 constexpr std::size_t kMaxObjectBytes = store::kMaxTxnBytes - (std::size_t{64} << 10);
 
-// Of a body that begins something or changes it: NaN and the like are there no longer than upstream has left them (the
-// status in it, if any, is not looked at).
-std::optional<Problem> special_numbers(const json::Value& body, const json::Value* stored) {
-  if (!has_special(body)) return std::nullopt;
-  auto looked_at = body;
-  looked_at.make_object().erase("status");
+// NaN and the like are no JSON: they may stay where upstream has stored them, and come nowhere else. `given` is the
+// body, or the part of it that is looked at.
+std::optional<Problem> special_numbers(const json::Value& given, const json::Value* stored) {
   FieldErrors errors;
-  report_special(looked_at, stored, errors);
-  return errors.empty() ? std::nullopt : std::optional(invalid(errors));
+  report_special(given, stored, errors);
+  if (errors.empty()) return std::nullopt;
+  return Problem{.status = 415,
+                 .detail =
+                     "NaN, Infinity and what overflows a double (1e400) may stay where it is stored, and comes "
+                     "nowhere else: " +
+                     errors.render()};
+}
+
+// Of a body that becomes an object, or a part of one; `stored` answers its document.
+template <class Document>
+std::optional<Problem> special_numbers(const json::Value& body, Operation operation, const Document& stored) {
+  if (!has_special(body)) return std::nullopt;
+  const bool on_status = operation == Operation::status || operation == Operation::patch_status;
+  auto looked_at = body;
+  if (!on_status) {
+    looked_at.make_object().erase("status");
+    const json::Value document = stored();
+    return special_numbers(looked_at, &document);
+  }
+  const auto* status = body.at_path({"status"});
+  if (!status || !has_special(*status)) return std::nullopt;
+  // A status tells of its spec: what is in one comes to be in the other.
+  if (has_special(stored())) return std::nullopt;
+  return special_numbers(json::Object{{"status", *status}}, nullptr);
 }
 
 Problem too_large(const Kind& kind, const std::string& name, std::size_t size) {
@@ -159,7 +179,8 @@ Awaitable<Answer> ApiServer::create(Request& request) {
     errors.at("metadata").at("namespace").add("Invalid character in resource namespace.");
   }
   if (!object) co_return refuse(invalid(errors));
-  if (auto special = special_numbers(*body, nullptr)) co_return refuse(std::move(*special));
+  if (auto special = special_numbers(*body, request.route.operation, [] { return json::Value(); }))
+    co_return refuse(std::move(*special));
   if (auto unknown = unknown_keys(request, *body, *object)) co_return refuse(std::move(*unknown));
   auto& meta = object->meta();
   if (kind.namespaced) {
@@ -209,9 +230,11 @@ Awaitable<void> ApiServer::shown(Revision revision) {
 }
 
 std::string ApiServer::already_there(const Kind& kind, const std::string& ns, const std::string& name) {
-  if (cache_.of(kind).unreadable.contains(kind.storage_key(ns, name))) {
-    return fmt::format("{} '{}' exists, but its stored value cannot be read; DELETE it with ?force=True", kind.name,
-                       name);
+  const auto& unreadable = cache_.of(kind).unreadable;
+  if (const auto it = unreadable.find(kind.storage_key(ns, name)); it != unreadable.end()) {
+    const auto& id = it->second.sealed_with;
+    return fmt::format("{} '{}' exists, but its stored value {}", kind.name, name,
+                       id.empty() ? "cannot be read; DELETE it with ?force=True" : lacks_key(id));
   }
   return kind.namespaced ? fmt::format("{} '{}' already exists in namespace '{}'", kind.name, name, ns)
                          : fmt::format("{} '{}' already exists", kind.name, name);
@@ -350,7 +373,8 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& re
                                                                const Stored& stored, DateTime now) const {
   const Kind& kind = *request.route.kind;
   auto before = stored.document();
-  if (auto special = special_numbers(change, &before)) return refuse(std::move(*special));
+  if (auto special = special_numbers(change, request.route.operation, [&] { return before; }))
+    return refuse(std::move(*special));
   const auto whole = merged(request, std::move(before), change);
   FieldErrors errors;
   const auto wanted = decode_patched(kind, whole.document, *change.if_object(), errors);
@@ -377,6 +401,8 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& re
 // Of the status alone: nothing else is read, nor judged.
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Request& request, const json::Value& change,
                                                                       const Stored& stored) const {
+  if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
+    return refuse(std::move(*special));
   std::string present;
   stored.object.encode_status(present);
   json::Object status;
@@ -417,10 +443,8 @@ ApiServer::Meant ApiServer::meant_by(const Request& request, json::Value body, s
                             .detail = fmt::format("{} has the uid {}, the body has {}: it was made anew; read it again",
                                                   describe(stored.object.kind(), meta), meta.uid, given)});
     }
-    if (request.route.operation == Operation::update && has_special(*body)) {
-      const auto document = stored.document();
-      if (auto special = special_numbers(*body, &document)) return refuse(std::move(*special));
-    }
+    if (auto special = special_numbers(*body, request.route.operation, [&] { return stored.document(); }))
+      return refuse(std::move(*special));
     if (!masked) return wanted;
     FieldErrors errors;
     std::shared_ptr<Object> object =
@@ -525,16 +549,16 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
   if (auto refused = may_force(request)) co_return Answer(refuse(std::move(*refused)));
   const auto precondition = wanted_revision(request);
   if (!precondition) co_return Answer(refuse(precondition.error()));
-  if (*precondition && **precondition != it->second) {
+  if (*precondition && **precondition != it->second.revision) {
     co_return Answer(
         refuse(Problem{.status = 412,
                        .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}",
-                                             kind.name, request.route.name, it->second, **precondition)}));
+                                             kind.name, request.route.name, it->second.revision, **precondition)}));
   }
   auto guard = leader_guard(request);
   if (!guard) co_return Answer(refuse(guard.error()));
   store::Txn txn;
-  txn.guards.push_back(store::Guard::modified_at(it->first, it->second));
+  txn.guards.push_back(store::Guard::modified_at(it->first, it->second.revision));
   if (*guard) txn.guards.push_back(**guard);
   txn.removes.push_back({it->first});
   auto result = co_await commit(request, std::move(txn));

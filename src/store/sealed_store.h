@@ -1,7 +1,6 @@
 // Seals the values of some keys on their way to a Store, and opens all that are sealed on their way back: encryption at
-// rest. Plain values are read as they are, and sealed when they are written next. What cannot be opened for want of a
-// key fails the whole call or watch: to be without these objects could be taken for their deletion. What was damaged is
-// passed on as it is, for its reader to isolate. Thread: the loop.
+// rest. Plain values are read as they are, and sealed when they are written next. What was damaged is passed on as it
+// is, for its reader to isolate. Thread: the loop.
 #pragma once
 
 #include <memory>
@@ -13,10 +12,14 @@
 
 namespace krake::store {
 
+// What becomes of a value whose key is not here. `refuse`: the whole call or watch fails, for readers that must not
+// take what they do not see for what is not there. `isolate`: it is passed on as it is, `sealed_with` names its key.
+enum class Unopened { refuse, isolate };
+
 class SealedStore final : public Store {
  public:
-  // Without keys nothing is sealed. `prefixes`: of the keys whose values are.
-  SealedStore(std::unique_ptr<Store> inner, SealingKeys keys, std::vector<std::string> prefixes);
+  // Nothing is sealed without keys that seal. `prefixes`: of the keys whose values are.
+  SealedStore(std::unique_ptr<Store> inner, SealingKeys keys, std::vector<std::string> prefixes, Unopened unopened);
 
   Awaitable<Result<std::optional<Entry>>> get(std::string key) override;
   Awaitable<Result<Listing>> list(std::string prefix, ListOptions options) override;
@@ -34,6 +37,7 @@ class SealedStore final : public Store {
  private:
   std::unique_ptr<Store> inner_;
   std::shared_ptr<const SealingKeys> keys_;  // watches may outlive the store
+  Unopened unopened_;
   std::vector<std::string> prefixes_;
 };
 

@@ -27,8 +27,8 @@ struct Disk {
   std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>("disk", MemoryOptions{});
   testing::World world;
   std::unique_ptr<Store> open() { return make_memory_store(world.env.executor, world.clock, disk); }
-  SealedStore sealed(std::string_view ids) {
-    return SealedStore(open(), ids.empty() ? SealingKeys() : keys_of(ids), {"/secret/"});
+  SealedStore sealed(std::string_view ids, Unopened unopened = Unopened::refuse) {
+    return SealedStore(open(), ids.empty() ? SealingKeys() : keys_of(ids), {"/secret/"}, unopened);
   }
   Revision put(Store& store, const std::string& key, const std::string& value) {
     Txn txn;
@@ -88,6 +88,39 @@ TEST(SealedStore, WithoutItsKeyNothingIsLeftOutSilently) {
     auto watch = t.world.run(other.watch("/secret/", 0));
     ASSERT_TRUE(watch);
     EXPECT_EQ(t.world.run((*watch)->next()).error().code, Code::unavailable);
+  }
+}
+
+TEST(SealedStore, WithoutItsKeyAValueMayBePassedOnWithItsName) {
+  Disk t;
+  auto store = t.sealed("a");
+  t.put(store, "/secret/x", "value");
+  t.put(store, "/open/x", "value");
+  const auto plain = t.open();
+  for (const char* ids : {"", "b"}) {
+    auto other = t.sealed(ids, Unopened::isolate);
+    const auto entry = t.world.run(other.get("/secret/x"));
+    ASSERT_TRUE(entry && *entry);
+    EXPECT_EQ((*entry)->sealed_with, "a");
+    EXPECT_EQ(*(*entry)->value, t.get(*plain, "/secret/x"));
+    const auto listing = t.world.run(other.list("/", {}));
+    ASSERT_TRUE(listing);
+    EXPECT_EQ(listing->entries.front().sealed_with, "");
+    EXPECT_EQ(listing->entries.back().sealed_with, "a");
+    auto watch = t.world.run(other.watch("/", 0));
+    ASSERT_TRUE(watch);
+    std::vector<std::string> names;
+    while (names.size() < 2) {
+      const auto events = t.world.run((*watch)->next());
+      ASSERT_TRUE(events) << events.error().message;
+      for (const auto& event : *events) names.push_back(event.changes.front().sealed_with);
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"a", ""}));
+    Txn txn;
+    txn.guards.push_back(Guard::absent("/secret/x"));
+    const auto conflict = t.world.run(other.commit(std::move(txn)));
+    ASSERT_TRUE(conflict);
+    EXPECT_EQ(std::get<Conflict>(*conflict).current->sealed_with, "a");
   }
 }
 

@@ -34,6 +34,7 @@ struct Entry {
   Revision created = 0;   // of the commit that made the key exist
   Revision modified = 0;  // of the commit that wrote the value
   LeaseId lease = 0;
+  std::string sealed_with{};  // see SealedStore; else empty
 };
 
 struct ListOptions {
@@ -94,6 +95,7 @@ struct Change {
   Bytes value;           // null: removed
   Revision created = 0;  // for puts
   LeaseId lease = 0;
+  std::string sealed_with{};  // see SealedStore; else empty
 };
 // Everything that changed at one revision below the watched prefix: of one commit after the other what it did, in
 // operation order (puts, then removes). Nothing when the commit was about what the store keeps for itself: the revision

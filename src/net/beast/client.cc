@@ -265,7 +265,7 @@ Awaitable<Result<Started>> start(PoolPtr pool, HttpRequest* request, Deadline* d
     deadline->release();
     auto error = deadline->explain(sent ? received.error() : sent.error());
     const bool stale = kept && !fresh && !exchange.received_any && error.code != Code::timeout;
-    if (!stale || !is_safe(request->method)) co_return fail(std::move(error));
+    if (!stale || !(request->repeatable || is_safe(request->method))) co_return fail(std::move(error));
   }
 }
 

@@ -113,6 +113,8 @@ TEST(Authenticator, KeycloakIsAskedAsUpstreamAsksIt) {
   ASSERT_EQ(rig.keycloak().asked.size(), 1u);
   const auto& asked = rig.keycloak().asked[0];
   EXPECT_EQ(asked.method + " " + asked.target, "POST /auth/realms/kra%20ke/protocol/openid-connect/userinfo");
+  // A kept connection that was just closed makes no good token unknown.
+  EXPECT_TRUE(question(ServiceKind::keycloak, "kra ke", "token").repeatable);
   EXPECT_EQ(asked.headers.get("Content-Type"), "application/x-www-form-urlencoded");
   EXPECT_EQ(rig.ask("bad"), "401 Invalid Keycloak token (HTTP 401 Unauthorized)");
 }

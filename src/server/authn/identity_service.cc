@@ -65,7 +65,8 @@ HttpRequest question(ServiceKind kind, std::string_view realm, const std::string
   return {.method = "POST",
           .target = fmt::format("/auth/realms/{}/protocol/openid-connect/userinfo", percent_encode(realm)),
           .headers = {{"Content-Type", "application/x-www-form-urlencoded"}, {"Accept", "application/json"}},
-          .body = "access_token=" + percent_encode(token)};
+          .body = "access_token=" + percent_encode(token),
+          .repeatable = true};
 }
 
 Judgement judge(ServiceKind kind, const std::string& token, const HttpResponse& answer) {

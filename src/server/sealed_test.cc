@@ -1,0 +1,175 @@
+// Several servers on one store, of which not all know the keys its values are sealed with.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+#include "server/testing.h"
+#include "store/sealed_store.h"
+
+namespace krake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kProviders = "/core/namespaces/demo/metricsproviders";
+
+std::string provider(std::string_view name, std::string_view token) {
+  return fmt::format(
+      R"({{"metadata":{{"name":"{}"}},"spec":{{"type":"influx","influx":{{"url":"http://u","token":"{}","org":"o","bucket":"b"}}}}}})",
+      name, token);
+}
+std::string at(std::string_view name) { return fmt::format("{}/{}", kProviders, name); }
+
+// Each letter is a key; the first one seals, unless '-' is before it.
+SealingKeys keys_of(std::string_view ids) {
+  std::string text;
+  for (const char id : ids)
+    text += id == '-' ? "plain\n" : fmt::format("{} {}\n", id, base64_encode(std::string(32, id)));
+  return ids.empty() ? SealingKeys() : SealingKeys::parse(text, "keys").value();
+}
+
+struct Site {
+  std::unique_ptr<store::Store> open(std::string_view ids) {
+    return std::make_unique<store::SealedStore>(store::make_memory_store(world.env.executor, world.clock, disk),
+                                                keys_of(ids), std::vector<std::string>{"/core/metricsproviders/"},
+                                                store::Unopened::isolate);
+  }
+  testing::World world;
+  std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>("s1", store::MemoryOptions{});
+};
+
+server::ServerOptions options() {
+  auto options = testing::TestServer::open_to_all();
+  options.auth.client_certificates = true;
+  return options;
+}
+
+struct Server {
+  Server(Site& site, std::string_view ids)
+      : world(site.world),
+        store(site.open(ids)),
+        api(world.env, *store, krake_registry(), options()),
+        transport(make_inproc_transport(api.handler(), Peer{.common_name = "alice"}, world.clock)) {
+    if (auto started = world.run(api.start()); !started) throw std::runtime_error(started.error().message);
+  }
+  ~Server() { world.run(api.stop()); }
+  HttpResponse call(std::string method, std::string target, std::string body = {}) {
+    return *world.run(transport->send({std::move(method), std::move(target), {}, std::move(body)},
+                                      {.timeout = std::chrono::minutes(5)}));
+  }
+  int get(std::string target) { return call("GET", std::move(target)).status; }
+  HttpStream watch() {
+    return std::move(*world.run(transport->open({"GET", fmt::format("{}?watch&heartbeat=0", kProviders), {}, ""})));
+  }
+  std::string metrics() {
+    ServerRequest request{.method = "GET", .target = "/metrics", .headers = {}, .peer = {}};
+    auto reply = world.run(api.handle_admin(request));
+    return std::string(*reply.body.front());
+  }
+  testing::World& world;
+  std::unique_ptr<store::Store> store;
+  server::ApiServer api;
+  std::shared_ptr<Transport> transport;
+};
+
+TEST(W11, AKeyAServerLacksConcernsTheValuesSealedWithItAlone) {
+  Site t;
+  Server first(t, "ba");
+  {
+    Server second(t, "a");
+    Server third(t, "");
+    auto stream = second.watch();
+    ASSERT_EQ(first.call("POST", std::string(kProviders), provider("x", "one")).status, 200);
+    const auto whole = first.call("GET", at("x")).body;
+    for (auto* server : {&second, &third}) {
+      EXPECT_EQ(server->get("/me"), 200);
+      EXPECT_EQ(server->get("/core/roles"), 200);
+      const auto list = server->call("GET", std::string(kProviders));
+      EXPECT_EQ(list.status, 200);
+      EXPECT_THAT(list.body, HasSubstr(R"("items":[])"));
+      EXPECT_THAT(list.headers.get("Warning").value_or(""), HasSubstr("cannot be read"));
+      const auto why = HasSubstr(
+          "MetricsProvider 'x' is sealed with the key 'b', which this server does not have "
+          "(security.encryption_key_file)");
+      const std::pair<std::string, std::string> refused[] = {
+          {"GET", ""}, {"PUT", whole}, {"PATCH", R"({"metadata":{"labels":{"a":"b"}}})"}, {"DELETE", ""}};
+      for (const auto& [method, body] : refused) {
+        const auto answer = server->call(method, at("x"), body);
+        EXPECT_EQ(answer.status, 500) << method;
+        EXPECT_TRUE(answer.headers.get("Retry-After")) << "another server may know the key";
+        EXPECT_THAT(answer.body, why) << method;
+      }
+      EXPECT_EQ(server->get(at("y")), 404);
+      const auto taken = server->call("POST", std::string(kProviders), provider("x", "mine"));
+      EXPECT_EQ(taken.status, 409);
+      EXPECT_THAT(taken.body, AllOf(HasSubstr("is sealed with the key 'b'"), Not(HasSubstr("force"))));
+      EXPECT_THAT(server->metrics(), HasSubstr("krake_api_unopened_values 1"));
+      EXPECT_FALSE(t.world.run(server->transport->send({"POST", "/backup", {}, ""}))) << "it would have a hole";
+    }
+    // The watch on the store has never ended, and tells of everything else.
+    ASSERT_EQ(second.call("POST", std::string(kProviders), provider("y", "two")).status, 200);
+    EXPECT_THAT(*t.world.run(stream.body->read()), AllOf(HasSubstr(R"("type":"ADDED")"), HasSubstr(R"("name":"y")")));
+    EXPECT_EQ(first.get(at("y")), 200);
+    // One that could be read and cannot be any more, and can again.
+    Server fourth(t, "ab");
+    for (int i = 0; i < 2; ++i) {
+      const auto label = fmt::format(R"({{"metadata":{{"labels":{{"a":"{}"}}}}}})", i);
+      ASSERT_EQ(first.call("PATCH", at("y"), label).status, 200);
+      EXPECT_EQ(second.get(at("y")), 500);
+      EXPECT_THAT(*t.world.run(stream.body->read()), HasSubstr(R"("type":"DELETED")"));
+      ASSERT_EQ(fourth.call("PATCH", at("y"), R"({"metadata":{"labels":{"a":null}}})").status, 200);
+      EXPECT_EQ(second.get(at("y")), 200);
+      EXPECT_THAT(*t.world.run(stream.body->read()), HasSubstr(R"("type":"ADDED")"));
+    }
+    EXPECT_THAT(second.metrics(),
+                AllOf(HasSubstr("krake_api_unopened_values 1"), Not(HasSubstr("krake_store_watch_breaks_total{"))));
+    EXPECT_EQ(whole, fourth.call("GET", at("x")).body) << "it is as it was";
+  }
+  // Started with the key it reads what it could not; started without it serves the rest.
+  Server knows(t, "ab");
+  EXPECT_EQ(knows.call("GET", at("x")).body, first.call("GET", at("x")).body);
+  EXPECT_THAT(knows.call("GET", at("x")).body, HasSubstr(R"("token":"one")"));
+  Server lacks(t, "");
+  EXPECT_EQ(lacks.get("/core/roles"), 200);
+  EXPECT_EQ(lacks.get(at("x")), 500);
+  // Whoever knows what he does can be rid of it.
+  EXPECT_EQ(lacks.call("DELETE", at("x") + "?force=True").status, 200);
+  EXPECT_EQ(first.get(at("x")), 404);
+  EXPECT_EQ(lacks.call("POST", std::string(kProviders), provider("x", "new")).status, 200);
+}
+
+// As the manual says: all know the new key before anybody seals with it.
+TEST(W11, EncryptionComesChangesItsKeyAndGoesWithoutAnybodyMissingAValue) {
+  Site t;
+  std::vector<std::unique_ptr<Server>> servers;
+  const auto restart = [&](std::size_t i, std::string_view ids) {
+    if (servers.size() <= i) servers.resize(i + 1);
+    servers[i].reset();
+    servers[i] = std::make_unique<Server>(t, ids);
+  };
+  int made = 0;
+  const auto all_see_all = [&] {
+    for (const auto& writer : servers) {
+      const auto name = fmt::format("p{}", made++);
+      EXPECT_EQ(writer->call("POST", std::string(kProviders), provider(name, "t")).status, 200);
+      for (const auto& reader : servers) EXPECT_EQ(reader->get(at(name)), 200);
+    }
+    for (const auto& reader : servers) {
+      const auto items = testing::TestServer::body_of(reader->call("GET", std::string(kProviders)));
+      EXPECT_EQ(items.at_path({"items"})->if_array()->size(), static_cast<std::size_t>(made));
+    }
+  };
+  for (std::size_t i = 0; i < 3; ++i) restart(i, "");
+  all_see_all();
+  for (const std::string_view phase : {"-a", "a", "ab", "ba", "-ba"}) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      restart(i, phase);
+      all_see_all();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace krake
