@@ -52,8 +52,12 @@ def layers():
 def check_text(findings):
     allowed = layers()
     beast = []
-    for path in tracked("*.h", "*.cc", "*.py", "*.sh", "tools/*"):
+    for path in tracked("*.h", "*.cc", "*.py", "*.sh", "*.md", "*.txt", "*.yaml", "tools/*"):
         text = (ROOT / path).read_text(errors="replace")
+        if re.search(r"^\s*(<{7}|>{7}) ", text, re.MULTILINE):
+            findings.append(f"{path}: a merge conflict is in it")
+        if path.endswith((".md", ".txt", ".yaml")):
+            continue
         lines = text.split("\n")
         if len(lines) > MAX_LINES + 1:
             findings.append(f"{path}: {len(lines)} lines; split it (limit {MAX_LINES})")

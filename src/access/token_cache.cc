@@ -6,12 +6,13 @@ const Identity* TokenCache::find(const Digest& token, Now now) const {
   const auto found = entries_.find(token);
   if (found == entries_.end()) return nullptr;
   const Entry& entry = found->second;
-  if (now.mono >= entry.until || (entry.identity.until && now.wall >= *entry.identity.until)) return nullptr;
+  if (now.mono >= entry.until || (entry.expires && now.wall >= *entry.expires)) return nullptr;
   return &entry.identity;
 }
 
-void TokenCache::put(const Digest& token, Identity identity, Now now) {
-  if (limits_.size == 0 || limits_.ttl <= Duration::zero() || (identity.until && now.wall >= *identity.until)) return;
+void TokenCache::put(const Digest& token, Identity identity, Now now, std::optional<Wall> expires) {
+  if (!expires) expires = identity.until;
+  if (limits_.size == 0 || limits_.ttl <= Duration::zero() || (expires && now.wall >= *expires)) return;
   if (const auto known = entries_.find(token); known != entries_.end()) {
     by_age_.erase(known->second.place);
     entries_.erase(known);
@@ -23,7 +24,9 @@ void TokenCache::put(const Digest& token, Identity identity, Now now) {
     by_age_.pop_front();
   }
   const auto place = by_age_.insert(by_age_.end(), token);
-  entries_.emplace(token, Entry{.identity = std::move(identity), .until = now.mono + limits_.ttl, .place = place});
+  entries_.emplace(
+      token,
+      Entry{.identity = std::move(identity), .until = now.mono + limits_.ttl, .expires = expires, .place = place});
 }
 
 void TokenCache::clear() {

@@ -28,7 +28,8 @@ class TokenCache {
 
   // Whose it is; null when the token is not known (any more). Valid until the next put() or clear().
   const Identity* find(const Digest& token, Now now) const;
-  void put(const Digest& token, Identity identity, Now now);
+  // `expires`: of the token itself, where that is before the end of what it opens; else that is meant.
+  void put(const Digest& token, Identity identity, Now now, std::optional<Wall> expires = std::nullopt);
   void clear();
   std::size_t size() const { return entries_.size(); }
 
@@ -36,6 +37,7 @@ class TokenCache {
   struct Entry {
     Identity identity;
     Mono until;
+    std::optional<Wall> expires;
     std::list<Digest>::iterator place;
   };
   Limits limits_;

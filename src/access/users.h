@@ -19,6 +19,9 @@ inline constexpr std::size_t kMaxUserName = 1024;
 struct Identity {
   std::string user;
   std::optional<Wall> until{};  // when what he showed expires; nothing: it does not, or nobody knows when
+  // Of the server's own tokens and keys, when he showed one of those: where the server has another, he must be asked
+  // again.
+  std::optional<std::uint64_t> generation{};
   bool operator==(const Identity&) const = default;
 };
 

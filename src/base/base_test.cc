@@ -90,8 +90,25 @@ TEST(Encoding, TextOfTheUsualCharsetsBecomesUtf8) {
       {"utf-16le", "\x00\xDE"s, std::nullopt},
       {"utf-16", "abc", std::nullopt},
       {"utf-16", "", ""},
+      {"utf-8-sig", "\xEF\xBB\xBF\xC3\xBC", "\xC3\xBC"},
+      {"UTF_8_SIG", "\xC3\xBC", "\xC3\xBC"},
+      {"cp1252", "a\x80\x9F\xFC"s, "a\xE2\x82\xAC\xC5\xB8\xC3\xBC"},
+      {"windows-1252", "\0"s, "\0"s},
+      {"windows-1252", "\x81", std::nullopt},
+      {"windows-1252", "\x9D", std::nullopt},
+      {"iso-8859-15", "a\xA4\xA5\xBE\x80"s, "a\xE2\x82\xAC\xC2\xA5\xC5\xB8\xC2\x80"},
+      {"Latin-9", "\xA6\xA8\xB4\xB8\xBC\xBD", "\xC5\xA0\xC5\xA1\xC5\xBD\xC5\xBE\xC5\x92\xC5\x93"},
+      {"utf-32", "\xFF\xFE\0\0\xFC\0\0\0"s, "\xC3\xBC"},
+      {"utf-32", "\0\0\xFE\xFF\0\0\0\xFC"s, "\xC3\xBC"},
+      {"utf-32", "\xFC\0\0\0"s, "\xC3\xBC"},
+      {"UTF-32LE", "\0\xF6\x01\0"s, "\xF0\x9F\x98\x80"},
+      {"utf-32-be", "\0\x01\xF6\0"s, "\xF0\x9F\x98\x80"},
+      {"utf-32be", "\0\x11\0\0"s, std::nullopt},  // beyond the last one
+      {"utf-32le", "\0\xD8\0\0"s, std::nullopt},  // half a pair
+      {"utf-32le", "abc", std::nullopt},
       {"nonsense", "a", std::nullopt},
       {"utf-7", "a", std::nullopt},
+      {"'utf-8'", "a", std::nullopt},
   };
   for (const auto& c : cases) EXPECT_EQ(to_utf8(c.bytes, c.charset), c.wanted) << c.charset << " " << c.bytes;
 }

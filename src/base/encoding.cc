@@ -132,7 +132,20 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
 
 namespace {
 
-enum class Charset { utf8, ascii, latin1, utf16, utf16le, utf16be };
+enum class Charset {
+  utf8,
+  utf8_sig,
+  ascii,
+  latin1,
+  latin9,
+  windows1252,
+  utf16,
+  utf16le,
+  utf16be,
+  utf32,
+  utf32le,
+  utf32be
+};
 
 std::optional<Charset> charset_named(std::string_view name) {
   struct Row {
@@ -153,7 +166,20 @@ std::optional<Charset> charset_named(std::string_view name) {
                           {"utf-16le", Charset::utf16le},
                           {"utf-16-le", Charset::utf16le},
                           {"utf-16be", Charset::utf16be},
-                          {"utf-16-be", Charset::utf16be}};
+                          {"utf-16-be", Charset::utf16be},
+                          {"utf-8-sig", Charset::utf8_sig},
+                          {"iso-8859-15", Charset::latin9},
+                          {"iso8859-15", Charset::latin9},
+                          {"latin-9", Charset::latin9},
+                          {"latin9", Charset::latin9},
+                          {"windows-1252", Charset::windows1252},
+                          {"cp1252", Charset::windows1252},
+                          {"utf-32", Charset::utf32},
+                          {"utf32", Charset::utf32},
+                          {"utf-32le", Charset::utf32le},
+                          {"utf-32-le", Charset::utf32le},
+                          {"utf-32be", Charset::utf32be},
+                          {"utf-32-be", Charset::utf32be}};
   std::string plain;
   for (const char c : name) plain += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   const auto* row = std::ranges::find(rows, plain, &Row::name);
@@ -178,10 +204,50 @@ void append_utf8(std::string& out, std::uint32_t point) {
   byte(0x80 | (point & 0x3F));
 }
 
-std::string from_latin1(std::string_view bytes) {
+// A byte of ISO-8859-15 where that is other than ISO-8859-1.
+std::uint32_t latin9_point(std::uint32_t byte) {
+  switch (byte) {
+    case 0xA4:
+      return 0x20AC;
+    case 0xA6:
+      return 0x0160;
+    case 0xA8:
+      return 0x0161;
+    case 0xB4:
+      return 0x017D;
+    case 0xB8:
+      return 0x017E;
+    case 0xBC:
+      return 0x0152;
+    case 0xBD:
+      return 0x0153;
+    case 0xBE:
+      return 0x0178;
+    default:
+      return byte;
+  }
+}
+
+// Likewise of Windows-1252; 0: there is no such character.
+std::uint32_t windows1252_point(std::uint32_t byte) {
+  constexpr std::array<std::uint16_t, 32> kFrom0x80 = {0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                                       0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0,      0x017D, 0,
+                                                       0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                                       0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
+  return byte >= 0x80 && byte < 0xA0 ? kFrom0x80[byte - 0x80] : byte;
+}
+
+std::optional<std::string> from_bytes(std::string_view bytes, Charset charset) {
   std::string out;
   out.reserve(bytes.size());
-  for (const char c : bytes) append_utf8(out, static_cast<unsigned char>(c));
+  for (const char c : bytes) {
+    const std::uint32_t byte = static_cast<unsigned char>(c);
+    const std::uint32_t point = charset == Charset::latin9        ? latin9_point(byte)
+                                : charset == Charset::windows1252 ? windows1252_point(byte)
+                                                                  : byte;
+    if (point == 0 && byte != 0) return std::nullopt;
+    append_utf8(out, point);
+  }
   return out;
 }
 
@@ -203,6 +269,20 @@ std::optional<std::string> from_utf16(std::string_view bytes, bool little) {
       if (low < 0xDC00 || low >= 0xE000) return std::nullopt;
       point = 0x10000 + ((point - 0xD800) << 10) + (low - 0xDC00);
     }
+    append_utf8(out, point);
+  }
+  return out;
+}
+
+std::optional<std::string> from_utf32(std::string_view bytes, bool little) {
+  if (bytes.size() % 4 != 0) return std::nullopt;
+  std::string out;
+  out.reserve(bytes.size() / 2);
+  for (std::size_t i = 0; i < bytes.size(); i += 4) {
+    std::uint32_t point = 0;
+    for (std::size_t k = 0; k < 4; ++k)
+      point = point << 8U | static_cast<unsigned char>(bytes[i + (little ? 3 - k : k)]);
+    if (point > 0x10FFFF || (point >= 0xD800 && point < 0xE000)) return std::nullopt;
     append_utf8(out, point);
   }
   return out;
@@ -241,8 +321,12 @@ std::optional<std::string> to_utf8(std::string bytes, std::string_view charset) 
     case Charset::ascii:
       if (std::ranges::any_of(bytes, [](unsigned char c) { return c >= 0x80; })) return std::nullopt;
       return bytes;
+    case Charset::utf8_sig:
+      return bytes.starts_with("\xEF\xBB\xBF") ? bytes.substr(3) : bytes;
     case Charset::latin1:
-      return from_latin1(bytes);
+    case Charset::latin9:
+    case Charset::windows1252:
+      return from_bytes(bytes, *known);
     case Charset::utf16le:
     case Charset::utf16be:
       return from_utf16(bytes, *known == Charset::utf16le);
@@ -250,6 +334,15 @@ std::optional<std::string> to_utf8(std::string bytes, std::string_view charset) 
       if (bytes.starts_with("\xFE\xFF")) return from_utf16(std::string_view(bytes).substr(2), false);
       if (bytes.starts_with("\xFF\xFE")) return from_utf16(std::string_view(bytes).substr(2), true);
       return from_utf16(bytes, true);
+    case Charset::utf32le:
+    case Charset::utf32be:
+      return from_utf32(bytes, *known == Charset::utf32le);
+    case Charset::utf32:
+      if (bytes.starts_with(std::string_view("\0\0\xFE\xFF", 4)))
+        return from_utf32(std::string_view(bytes).substr(4), false);
+      if (bytes.starts_with(std::string_view("\xFF\xFE\0\0", 4)))
+        return from_utf32(std::string_view(bytes).substr(4), true);
+      return from_utf32(bytes, true);
   }
   return std::nullopt;
 }

@@ -25,9 +25,10 @@ std::vector<std::pair<std::string, std::string>> parse_query(std::string_view qu
 
 // The charset a Content-Type names, as it is written; empty: none. `text/json; charset="UTF-8"` -> UTF-8
 std::string charset_of(std::string_view content_type);
-// As UTF-8, from UTF-8, US-ASCII, ISO-8859-1 or UTF-16 under their usual names, in any case. UTF-16 without a byte
-// order mark is little-endian, as upstream reads it. No charset: the bytes as they are, as with UTF-8, which is not
-// checked. None: the charset is not known, or this is no text in it.
+// As UTF-8, from UTF-8 (also utf-8-sig, which may begin with a mark), US-ASCII, ISO-8859-1, ISO-8859-15, Windows-1252,
+// UTF-16 or UTF-32 under their usual names, in any case. UTF-16 and UTF-32 without a byte order mark are little-endian,
+// as upstream reads them. No charset: the bytes as they are, as with UTF-8, which is not checked. None: the charset is
+// not known, or this is no text in it.
 std::optional<std::string> to_utf8(std::string bytes, std::string_view charset);
 
 // A URL for messages and tables: without what may be secret, the user before an '@' and what follows '?' or '#'.

@@ -180,8 +180,13 @@ void LineFile::run() {
     std::deque<std::string> lines;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-      if (waiting_.empty()) break;
+      const auto is_due = [this] { return stopping_ || !waiting_.empty(); };
+      if (untold_ > 0 && options_.on_dropped) {
+        changed_.wait_for(lock, options_.retry, is_due);
+      } else {
+        changed_.wait(lock, is_due);
+      }
+      if (stopping_ && waiting_.empty()) break;
       lines.swap(waiting_);
       writing_ = true;
     }

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -26,6 +27,7 @@ struct LineFileOptions {
   std::size_t max_waiting = 10'000;                    // lines not written yet; more are dropped
   // The line that tells of lines that were dropped.
   std::function<std::string(std::uint64_t dropped)> on_dropped;
+  std::chrono::milliseconds retry{1000};  // how often that line is tried, until it can be written
   // As ::write(), which it is unless a test has another.
   std::function<ssize_t(int fd, const char* bytes, std::size_t size)> write_some;
 };

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 namespace krake {
 namespace {
@@ -84,12 +86,13 @@ TEST_F(LineFileTest, CountsWhatCouldNotBeWrittenAndTellsItLater) {
 struct SmallDisk {
   std::size_t room = 0;
   LineFileOptions options() {
-    return {.write_some = [this](int fd, const char* bytes, std::size_t size) -> ssize_t {
-      const auto fits = std::min(size, room);
-      room -= fits;
-      errno = ENOSPC;
-      return fits == 0 ? -1 : ::write(fd, bytes, fits);
-    }};
+    return {.retry = std::chrono::hours(1),
+            .write_some = [this](int fd, const char* bytes, std::size_t size) -> ssize_t {
+              const auto fits = std::min(size, room);
+              room -= fits;
+              errno = ENOSPC;
+              return fits == 0 ? -1 : ::write(fd, bytes, fits);
+            }};
   }
 };
 constexpr std::size_t kPlenty = 1000;
@@ -136,6 +139,24 @@ TEST_F(LineFileTest, WhatWasDroppedIsToldOnceThatCanBeWritten) {
   disk.room = kPlenty;
   file.reset();
   EXPECT_THAT(lines(), ElementsAre("dropped 3", "d", "dropped 1"));
+}
+
+TEST_F(LineFileTest, WhatWasDroppedIsToldAlsoWhenNothingComesAfterIt) {
+  std::atomic<bool> full = true;
+  std::promise<void> told;
+  const auto file = open({.retry = std::chrono::milliseconds(1),
+                          .write_some = [&](int fd, const char* bytes, std::size_t size) -> ssize_t {
+                            errno = ENOSPC;
+                            if (full) return -1;
+                            const auto n = ::write(fd, bytes, size);
+                            told.set_value();  // once
+                            return n;
+                          }});
+  file->write("lost");
+  file->flush();
+  full = false;
+  ASSERT_EQ(told.get_future().wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  EXPECT_THAT(lines(), ElementsAre("dropped 1"));
 }
 
 TEST_F(LineFileTest, BeginsAnotherWhenItIsMovedAway) {

@@ -189,12 +189,14 @@ Outcome<json::Value> choose_context(const CliIo& io, json::Value document, const
 Outcome<Config> read_document(const CliIo& io, const Location& place, const Result<std::string>& text) {
   const std::string& path = place.path;
   if (!text) return stop(fmt::format("{}: {}", path, text.error().message));
-  auto documents = parse_yaml(*text, path);
+  auto documents = parse_yaml_with_lines(*text, path, {}, RepeatedKey::last_counts);
   if (!documents) return stop(documents.error().message, "the configuration must be a YAML mapping");
-  if (documents->size() != 1 || !documents->front().is_object())
+  if (documents->size() != 1 || !documents->front().value.is_object())
     return stop(fmt::format("{}: want one mapping of keys to values", path));
-  TRY(const json::Value chosen, choose_context(io, std::move(documents->front()), path));
-  return Reader(io, chosen, place).read();
+  TRY(const json::Value chosen, choose_context(io, std::move(documents->front().value), path));
+  TRY(auto config, Reader(io, chosen, place).read());
+  std::ranges::move(documents->front().warnings, std::back_inserter(config.warnings));
+  return config;
 }
 
 Outcome<Config> find_and_read(const CliIo& io, const std::optional<std::string>& explicit_path) {

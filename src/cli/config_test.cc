@@ -58,6 +58,15 @@ TEST(CliConfig, LooksInUpstreamsPlaces) {
   EXPECT_THAT(cli.show(), HasSubstr("E api_url: "));
 }
 
+TEST(CliConfig, OfARepeatedKeyTheLastCountsWithAWarning) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://a:1\nuser: u\napi_url: http://b:1\n");
+  const auto shown = cli.show("krakectl.yaml");
+  EXPECT_TRUE(shown.starts_with("http://b:1 u W ")) << shown;
+  EXPECT_TRUE(shown.ends_with("krakectl.yaml:3: the key 'api_url' is there since line 1; the last one counts"))
+      << shown;
+}
+
 // Whoever can put a file where we happen to stand is not obeyed, and gets no token.
 TEST(CliConfig, AFileThatWasFoundIsNotTrusted) {
   Loader cli;

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <set>
 #include <sstream>
 
 namespace krake::cli {
@@ -144,8 +143,15 @@ struct YamlFailure {
 class Builder final : public YAML::EventHandler {
  public:
   // `lines`: where to note what stands where; null: nowhere.
-  explicit Builder(YamlLimits limits, YamlLines* lines = nullptr) : limits_(limits), lines_(lines) {}
+  explicit Builder(YamlLimits limits, RepeatedKey repeated, YamlLines* lines)
+      : limits_(limits), repeated_(repeated), lines_(lines) {}
 
+  struct Repetition {
+    std::string path;
+    int first;
+    int line;
+  };
+  std::vector<Repetition> repetitions;
   bool ended = false;
   int line = 1;
   YAML::Mark begin;
@@ -204,7 +210,7 @@ class Builder final : public YAML::EventHandler {
     bool key_merges = false;
     std::string key;
     std::vector<json::Object> merges;
-    std::set<std::string, std::less<>> keys;
+    std::map<std::string, int> keys;  // the line of each
   };
 
   std::string too_deep() const { return fmt::format("more than {} levels deep", limits_.depth); }
@@ -280,8 +286,12 @@ class Builder final : public YAML::EventHandler {
     } else {
       level.key = json::print(value);  // as JSON would write it: 1, true, null
     }
-    if (!level.keys.insert(level.key).second)
-      throw YamlFailure{mark, fmt::format("the key '{}' is given twice", level.key)};
+    if (const auto [known, fresh] = level.keys.emplace(level.key, mark.line + 1); !fresh) {
+      if (repeated_ == RepeatedKey::refuse)
+        throw YamlFailure{mark, fmt::format("the key '{}' is given twice", level.key)};
+      repetitions.push_back({path(stack_.size()), std::exchange(known->second, mark.line + 1), mark.line + 1});
+      if (lines_) lines_->forget(repetitions.back().path);
+    }
     if (lines_) lines_->set(path(stack_.size()), mark.line + 1);
   }
   static void take_merge(const YAML::Mark& mark, Level& level, json::Value value) {
@@ -322,6 +332,7 @@ class Builder final : public YAML::EventHandler {
   }
 
   YamlLimits limits_;
+  RepeatedKey repeated_;
   YamlLines* lines_;
   std::size_t nodes_ = 0;
   std::size_t deepest_ = 0;  // nesting reached inside of the level on top
@@ -353,6 +364,15 @@ int YamlLines::of(std::string_view path) const {
   }
 }
 
+void YamlLines::forget(const std::string& path) {
+  lines_.erase(path);
+  const auto below = path + ".";
+  auto end = lines_.lower_bound(below);
+  const auto begin = end;
+  while (end != lines_.end() && end->first.starts_with(below)) ++end;
+  lines_.erase(begin, end);
+}
+
 YamlLines YamlLines::renamed(const std::function<std::string(const std::string&)>& rename) const {
   YamlLines out;
   for (const auto& [path, line] : lines_) out.set(rename(path), line);
@@ -361,7 +381,7 @@ YamlLines YamlLines::renamed(const std::function<std::string(const std::string&)
 
 namespace {
 Result<std::vector<YamlDocument>> parse(std::string_view text, std::string_view source, YamlLimits limits,
-                                        bool with_lines) {
+                                        RepeatedKey repeated, bool with_lines) {
   const auto failed = [&](const YAML::Mark& mark, std::string_view what) {
     return fail(Code::invalid_argument, fmt::format("{}:{}:{}: {}", source, mark.line + 1, mark.column + 1, what));
   };
@@ -381,7 +401,7 @@ Result<std::vector<YamlDocument>> parse(std::string_view text, std::string_view 
     YAML::Parser parser(stream);
     for (int before = -1;;) {
       YamlDocument document;
-      Builder builder(limits, with_lines ? &document.lines : nullptr);
+      Builder builder(limits, repeated, with_lines ? &document.lines : nullptr);
       if (!parser.HandleNextDocument(builder)) break;
       if (!builder.ended) break;
       // What cannot begin a document, like a bracket that closes nothing, is an empty one to the parser, for ever.
@@ -389,6 +409,10 @@ Result<std::vector<YamlDocument>> parse(std::string_view text, std::string_view 
       before = builder.begin.pos;
       document.value = std::move(builder.document);
       document.line = builder.line;
+      for (const auto& [path, first, line] : builder.repetitions) {
+        document.warnings.push_back(
+            fmt::format("{}:{}: the key '{}' is there since line {}; the last one counts", source, line, path, first));
+      }
       documents.push_back(std::move(document));
     }
   } catch (const YamlFailure& failure) {
@@ -401,15 +425,15 @@ Result<std::vector<YamlDocument>> parse(std::string_view text, std::string_view 
 }  // namespace
 
 Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_view source, YamlLimits limits) {
-  ASSIGN_OR_RETURN(auto documents, parse(text, source, limits, false));
+  ASSIGN_OR_RETURN(auto documents, parse(text, source, limits, RepeatedKey::refuse, false));
   std::vector<json::Value> values;
   for (auto& document : documents) values.push_back(std::move(document.value));
   return values;
 }
 
 Result<std::vector<YamlDocument>> parse_yaml_with_lines(std::string_view text, std::string_view source,
-                                                        YamlLimits limits) {
-  return parse(text, source, limits, true);
+                                                        YamlLimits limits, RepeatedKey repeated) {
+  return parse(text, source, limits, repeated, true);
 }
 
 // ---- printing
@@ -511,6 +535,15 @@ void print_member(const json::Value& value, std::size_t indent, bool in_list, st
   }
 }
 
+// With its colon. Before one of the same line YAML takes 1,024 characters at most.
+void print_key(std::string_view key, std::size_t indent, std::string& out) {
+  constexpr std::size_t kMostOfALine = 1000;
+  std::string text;
+  print_text(key, text);
+  const std::string margin(indent, ' ');
+  out += text.size() > kMostOfALine ? fmt::format("{0}? {1}\n{0}:", margin, text) : fmt::format("{}{}:", margin, text);
+}
+
 void print_number(const json::Number& number, std::string& out) {
   if (number.text == "Infinity") {
     out += ".inf";
@@ -540,9 +573,7 @@ void print_block(const json::Value& value, std::size_t indent, std::string& out)
     for (const auto& entry : *object) entries.push_back(&entry);
     std::ranges::sort(entries, {}, [](const auto* entry) { return std::string_view(entry->first); });
     for (const auto* entry : entries) {
-      out.append(indent, ' ');
-      print_text(entry->first, out);
-      out += ':';
+      print_key(entry->first, indent, out);
       print_member(entry->second, indent + 2, false, out);
     }
   } else if (const auto* array = value.if_array()) {

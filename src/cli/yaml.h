@@ -1,6 +1,6 @@
 // YAML 1.1 documents as JSON values, with the scalar rules upstream's parser has (yes/no/on/off, 0644, sexagesimals,
-// merge keys), and JSON values as YAML text. Pure. Differences to upstream: a repeated key is an error, timestamps stay
-// the text they are.
+// merge keys), and JSON values as YAML text. Pure. Differences to upstream: a repeated key is an error unless the
+// caller says otherwise, timestamps stay the text they are.
 #pragma once
 
 #include <functional>
@@ -19,6 +19,12 @@ struct YamlLimits {
   std::size_t depth = 200;
 };
 
+// What becomes of a key that its mapping has already.
+enum class RepeatedKey {
+  refuse,       // somebody's mistake: better told than guessed
+  last_counts,  // as upstream's parser has it, with a warning
+};
+
 // All documents of `text`, an empty one as null; none for an empty text. Errors: invalid_argument, starting with
 // "SOURCE:LINE:COLUMN: ".
 Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_view source, YamlLimits limits = {});
@@ -28,6 +34,8 @@ Result<std::vector<json::Value>> parse_yaml(std::string_view text, std::string_v
 class YamlLines {
  public:
   void set(std::string path, int line) { lines_.insert_or_assign(std::move(path), line); }
+  // With everything below it.
+  void forget(const std::string& path);
   // From 1; of the nearest thing around when `path` itself is not there, 0 when nothing is known.
   int of(std::string_view path) const;
   // With `rename` applied to each path.
@@ -41,11 +49,14 @@ struct YamlDocument {
   json::Value value;
   YamlLines lines;
   int line = 1;  // where it begins
+  // "SOURCE:3: the key 'a.b' is there since line 1; the last one counts"
+  std::vector<std::string> warnings{};
 };
 
-// As parse_yaml, for who has to say where something is. JSON text has no lines.
+// As parse_yaml, for who has to say where something is. JSON text has no lines, and of a repeated key the last counts.
 Result<std::vector<YamlDocument>> parse_yaml_with_lines(std::string_view text, std::string_view source,
-                                                        YamlLimits limits = {});
+                                                        YamlLimits limits = {},
+                                                        RepeatedKey repeated = RepeatedKey::refuse);
 
 // One plain scalar: null, boolean, integer, float or the text itself.
 json::Value resolve_scalar(std::string_view text);

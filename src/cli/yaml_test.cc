@@ -45,6 +45,17 @@ TEST(Yaml, WhatSomeReadersDoNotTakeIsEscaped) {
   }
 }
 
+TEST(Yaml, KeysMayBeLongerThanALineMayBeginWith) {
+  for (const std::size_t size : {1000, 1001, 5000}) {
+    const std::string key(size, 'k');
+    for (const auto* text : {"1", "[1,[2]]", R"({"b":{"c":[]}})", R"("a\nb\n")", "{}"}) {
+      const json::Value value =
+          json::Object{{"list", std::vector<json::Value>{json::Object{{key, json::parse(text).value()}, {"z", 1}}}}};
+      EXPECT_EQ(parse_yaml(print_yaml(value), "f").value().front(), value) << size << ' ' << text;
+    }
+  }
+}
+
 TEST(Yaml, IntegersAreAsLongAsJsonNumbers) {
   const std::string most(json::kMaxNumberSize, '7');
   for (const auto& text : {most, "-" + most}) {
@@ -190,6 +201,26 @@ TEST(Yaml, KnowsWhereThingsStand) {
   };
   for (const auto& [document, path, line] : rows) EXPECT_EQ((*good)[document].lines.of(path), line) << path;
   EXPECT_EQ(parse_yaml_with_lines(R"({"a": 1})", "f")->front().lines.of("a"), 0) << "JSON text has none";
+}
+
+// Upstream's parser has no eye for it: files that have such keys are in use.
+TEST(Yaml, TheLastOfARepeatedKeyMayCount) {
+  const auto read = [](std::string_view text) {
+    return parse_yaml_with_lines(text, "f", {}, RepeatedKey::last_counts).value();
+  };
+  const auto got = read("a: {b: 1, c: 2}\nd: 3\n'a':\n  b: 4\n  b: 5\nd: 6\nd: 7\n---\n- x: 1\n- x: 2\n  x: 3\n");
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_EQ(json::print(got[0].value), R"({"a":{"b":5},"d":7})");
+  EXPECT_EQ(got[0].warnings, (std::vector<std::string>{"f:3: the key 'a' is there since line 1; the last one counts",
+                                                       "f:5: the key 'a.b' is there since line 4; the last one counts",
+                                                       "f:6: the key 'd' is there since line 2; the last one counts",
+                                                       "f:7: the key 'd' is there since line 6; the last one counts"}));
+  EXPECT_EQ(got[0].lines.of("a.b"), 5);
+  EXPECT_EQ(got[0].lines.of("a.c"), 3) << "as of something that is not there";
+  EXPECT_EQ(json::print(got[1].value), R"([{"x":1},{"x":3}])");
+  EXPECT_EQ(got[1].warnings.size(), 1U);
+  EXPECT_TRUE(got[1].warnings[0].starts_with("f:11: the key '1.x' is there since line 10")) << got[1].warnings[0];
+  EXPECT_FALSE(parse_yaml_with_lines("? [1]\n: x\n", "f", {}, RepeatedKey::last_counts)) << "upstream refuses it, too";
 }
 
 TEST(Yaml, ReadsBackWhatItPrints) {

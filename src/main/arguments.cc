@@ -62,7 +62,7 @@ Arguments as_command(std::string_view program, Arguments args) {
   const std::string name(program.substr(program.rfind('/') + 1));
   Arguments first;
   if (name == "krake_bootstrap_db") {
-    first = {"bootstrap", "--new-only", "--db-host=localhost"};  // one that is given comes later and counts
+    first = {"bootstrap", "--new-only", "--local-etcd"};
   } else if (name == "krake_generate_config") {
     first = {"config", "generate", "--force"};
   } else if (args.size() > 1 && args[0] == "-m") {

@@ -1,7 +1,9 @@
 #include "main/authentication.h"
 
 #include "main/reload.h"
+#include "net/beast/tls.h"
 #include "net/url.h"
+#include "server/authn/key_source.h"
 
 namespace krake {
 
@@ -34,7 +36,18 @@ Result<server::OidcOptions> oidc_options(const OidcAuthConfig& config) {
     options.rules.algorithms.push_back(*algorithm);
   }
   if (options.rules.algorithms.empty()) return bad("algorithms: at least one must be allowed");
+  const bool discovered = config.jwks_uri.empty();
+  if (const auto parts = server::split_target(discovered ? config.issuer : config.jwks_uri); !parts)
+    return bad(fmt::format("{}: {}", discovered ? "issuer" : "jwks_uri", parts.error().message));
   return options;
+}
+
+// Empty: the system's.
+Result<std::string> read_authorities(const std::string& path) {
+  if (path.empty()) return std::string();
+  ASSIGN_OR_RETURN(auto pem, read_file(path));
+  if (const auto usable = make_client_tls(pem, "", "", false); !usable) return fail(with_context(usable.error(), path));
+  return pem;
 }
 
 bool is_local(const Url& url) { return url.host == "localhost" || url.host == "::1" || url.host.starts_with("127."); }
@@ -47,25 +60,33 @@ void warn_of_plain_text(std::string_view key, const std::string& address, const 
 
 }  // namespace
 
-Status use_identity_services(const AuthenticationConfig& config, server::ServerOptions& options) {
+void use_authentication(const AuthenticationConfig& config, server::ServerOptions& options, ConfigProblems& problems) {
   auto& identity = options.auth.identity;
   const auto& strategy = config.strategy;
-  if (strategy.keystone.enabled) identity.keystone = server::KeystoneOptions{strategy.keystone.endpoint};
-  if (strategy.keycloak.enabled)
+  options.auth.allow_anonymous = config.allow_anonymous;
+  if (strategy.static_.enabled) options.auth.static_user = strategy.static_.name;
+  if (strategy.keystone.enabled) {
+    identity.keystone = server::KeystoneOptions{strategy.keystone.endpoint};
+    value_or_problem("authentication.strategy.keystone.endpoint", parse_url(strategy.keystone.endpoint), problems);
+  }
+  if (strategy.keycloak.enabled) {
     identity.keycloak = server::KeycloakOptions{strategy.keycloak.endpoint, strategy.keycloak.realm};
-  if (strategy.oidc.enabled) {
-    ASSIGN_OR_RETURN(identity.oidc, oidc_options(strategy.oidc));
+    if (!strategy.keystone.enabled || config.several)  // else it is not used
+      value_or_problem("authentication.strategy.keycloak.endpoint", parse_url(strategy.keycloak.endpoint), problems);
   }
-  ASSIGN_OR_RETURN(identity.own_keys, read_signing_keys(strategy.signed_.file));
-  if (!config.ca.empty()) {
-    ASSIGN_OR_RETURN(identity.ca_pem, read_file(config.ca));
-  }
+  if (strategy.oidc.enabled)
+    identity.oidc = value_or_problem("authentication.strategy.oidc", oidc_options(strategy.oidc), problems);
+  options.auth.takes_tokens = takes_tokens(config);
+  options.auth.tokens =
+      value_or_problem("authentication.strategy.token.file", read_user_tokens(strategy.token.file), problems);
+  identity.own_keys =
+      value_or_problem("authentication.strategy.signed.file", read_signing_keys(strategy.signed_.file), problems);
+  identity.ca_pem = value_or_problem("authentication.ca", read_authorities(config.ca), problems);
   identity.several = config.several;
   identity.timeout = seconds(config.timeout);
   identity.cache = {.size = static_cast<std::size_t>(static_cast<std::int64_t>(config.cache.size)),
                     .ttl = seconds(config.cache.seconds)};
   options.cors.origins = origins_of(config);
-  return {};
 }
 
 void warn_about(const AuthenticationConfig& config, const Log& log) {

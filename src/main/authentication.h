@@ -7,9 +7,9 @@
 
 namespace krake {
 
-// Identity services, signed tokens, the cache, CORS. Errors: a file that cannot be read or used, a key without the
-// others it needs.
-Status use_identity_services(const AuthenticationConfig& config, server::ServerOptions& options);
+// Identity services, tokens, the cache, CORS. Problems: a file that cannot be read or used, an address that is none, a
+// key without the others it needs.
+void use_authentication(const AuthenticationConfig& config, server::ServerOptions& options, ConfigProblems& problems);
 
 // What works, but hardly as somebody wants it.
 void warn_about(const AuthenticationConfig& config, const Log& log);

@@ -28,7 +28,8 @@ FILE has YAML documents, each with api, kind, metadata and the rest of one objec
 
   --server           through the API server that krakectl.yaml names (--krakectl FILE: that one)
   -c, --config FILE  into the store of that api.yaml (default: ./api.yaml, /etc/krake/api.yaml)
-  --db-host HOST, --db-port PORT   into that etcd
+  --db-host HOST, --db-port PORT   into that etcd (localhost, 2379)
+  --local-etcd       into the etcd of localhost, unless one of these is given (krake_bootstrap_db: always)
   -f, --force        what is there and differs is replaced in place; else it is an error and nothing is written
   --new-only         what is there is an error even if it is the same (krake_bootstrap_db: always)
   --dry-run          says what would be written
@@ -279,24 +280,46 @@ Awaitable<int> run(Process& process, Command command, BootstrapObjects objects) 
   co_return show(*done, *objects, dry_run);
 }
 
-Result<Command> take_target(Arguments& args) {
-  Command command;
-  const bool server = take_switch(args, {"--server"});
-  command.krakectl = take_option(args, {"--krakectl"});
-  const auto config = take_option(args, {"-c", "--config"});
-  const auto host = take_option(args, {"--db-host"});
-  const auto port = take_option(args, {"--db-port"});
-  if (server || command.krakectl) {
-    if (config) return fail(Code::invalid_argument, "--server or -c?");
-    return command;
-  }
-  if (!config && (host || port)) {
-    json::Object etcd{{"host", host.value_or("localhost")}, {"port", port.value_or("2379")}};
+// Where to, as the user says it.
+struct Target {
+  bool server = false;
+  std::optional<std::string> krakectl;
+  std::optional<std::string> config;
+  std::optional<std::string> host;  // of an etcd, as is the next
+  std::optional<std::string> port;
+  bool local_etcd = false;  // when none of these is given
+};
+
+Target take_target(Arguments& args) {
+  Target target{.server = take_switch(args, {"--server"}),
+                .krakectl = take_option(args, {"--krakectl"}),
+                .config = take_option(args, {"-c", "--config"}),
+                .host = take_option(args, {"--db-host"}),
+                .port = take_option(args, {"--db-port"})};
+  target.local_etcd = take_switch(args, {"--local-etcd"});
+  return target;
+}
+
+// Two places are none: nobody knows which one is meant, and writing into the other one cannot be undone.
+std::vector<std::string_view> places_of(const Target& target) {
+  std::vector<std::string_view> places;
+  if (target.server || target.krakectl) places.push_back(target.server ? "--server" : "--krakectl");
+  if (target.config) places.push_back("-c");
+  if (target.host || target.port) places.push_back(target.host ? "--db-host" : "--db-port");
+  return places;
+}
+
+Result<Command> command_for(const Target& target, Arguments& args) {
+  Command command{.krakectl = target.krakectl};
+  const auto places = places_of(target);
+  if (target.server || target.krakectl) return command;
+  if (target.host || target.port || (target.local_etcd && places.empty())) {
+    json::Object etcd{{"host", target.host.value_or("localhost")}, {"port", target.port.value_or("2379")}};
     const ConfigDocument document{.document = json::Object{{"etcd", std::move(etcd)}, {"authorization", "RBAC"}}};
     ASSIGN_OR_RETURN(command.api, decode_config<ApiConfig>(document, *find_program("api"), command.warnings));
     return command;
   }
-  ASSIGN_OR_RETURN(auto document, load_config_file(config.value_or(""), *find_program("api")));
+  ASSIGN_OR_RETURN(auto document, load_config_file(target.config.value_or(""), *find_program("api")));
   ASSIGN_OR_RETURN(auto configured, configure<ApiConfig>(std::move(document), *find_program("api"), args));
   if (!configured.config.store && !configured.config.etcd)
     return fail(Code::invalid_argument, "the configuration names no store: add `store` or `etcd`");
@@ -313,7 +336,10 @@ int run_bootstrap(Arguments args) {
   if (take_switch(args, {"--new-only"})) rules.present = Present::refuse_any;
   if (take_switch(args, {"-f", "--force"})) rules.present = Present::replace;
   rules.dry_run = take_switch(args, {"--dry-run"});
-  auto command = take_target(args);
+  const auto target = take_target(args);
+  if (const auto places = places_of(target); places.size() > 1)
+    return usage_error(fmt::format("{}: which one? There is one place to write to", fmt::join(places, " or ")));
+  auto command = command_for(target, args);
   if (!command) return failed(command.error().message);
   command->rules = rules;
   if (auto good = only_positional("bootstrap", args); !good) return usage_error(good.error().message);
@@ -321,6 +347,7 @@ int run_bootstrap(Arguments args) {
   const auto files = read_files(args);
   if (!files) return failed(files.error().message);
   auto input = read_bootstrap(*files, krake_registry());
+  for (const auto& warning : input.warnings) fmt::print(stderr, "warning: {}\n", warning);
   if (!input.problems.empty()) return report(input.problems), 1;
   const auto objects = std::make_shared<const std::vector<BootstrapObject>>(std::move(input.objects));
   auto log = Log::open({.level = LogLevel::warning});

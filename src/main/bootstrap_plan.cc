@@ -43,10 +43,11 @@ class FileReader {
   FileReader(const Registry& registry, BootstrapInput& out) : registry_(registry), out_(out) {}
 
   void read(const BootstrapFile& file) {
-    const auto documents = cli::parse_yaml_with_lines(file.text, file.name);
+    const auto documents = cli::parse_yaml_with_lines(file.text, file.name, {}, cli::RepeatedKey::last_counts);
     if (!documents) return problem(file.name, "the file", documents.error().message);
     for (std::size_t i = 0; i < documents->size(); ++i) {
       const auto& document = (*documents)[i];
+      std::ranges::copy(document.warnings, std::back_inserter(out_.warnings));
       if (document.value.is_null() && documents->size() > 1) continue;  // between two lines "---"
       read(Source{file.name, i + 1, document});
     }

@@ -37,6 +37,7 @@ struct BootstrapProblem {
 struct BootstrapInput {
   std::vector<BootstrapObject> objects;
   std::vector<BootstrapProblem> problems;
+  std::vector<std::string> warnings;  // keys that are there more than once: the last one counts, as upstream has it
 };
 
 // "Role(api='core', namespace='None', name='x')": upstream's way to name one.

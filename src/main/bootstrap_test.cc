@@ -45,6 +45,29 @@ std::string roles(int count, std::string_view more = "rules: []") {
   return text;
 }
 
+// It must not write into one store while another one was named as well.
+TEST(BootstrapTarget, IsOnePlace) {
+  const std::pair<Arguments, const char*> rows[] = {
+      {{"-c", "none.yaml", "--db-host", "x", "f"}, "-c or --db-host: which one?"},
+      {{"--db-port=1", "--config=none.yaml", "f"}, "-c or --db-port: which one?"},
+      {{"--server", "--db-host", "x", "f"}, "--server or --db-host: which one?"},
+      {{"--krakectl", "none.yaml", "--db-port", "1", "f"}, "--krakectl or --db-port: which one?"},
+      {{"--server", "-c", "none.yaml", "f"}, "--server or -c: which one?"},
+      {as_command("krake_bootstrap_db", {"-c", "none.yaml", "--db-host", "x", "f"}), "-c or --db-host: which one?"},
+  };
+  for (const auto& [args, wanted] : rows) {
+    auto words = args;
+    if (words.front() == "bootstrap") words.erase(words.begin());
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(run_bootstrap(words), 2);
+    EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr(wanted));
+  }
+  // Upstream's command has a default, which is no second place.
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(run_bootstrap({"--new-only", "--local-etcd", "-c", "none.yaml", "f"}), 1);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("'none.yaml' not found"));
+}
+
 TEST(BootstrapInput, SaysWhatIsWrongAndWhere) {
   const std::tuple<std::string, std::string, std::string> rows[] = {
       {"api: nope\nkind: Role\nmetadata: {name: x}\n", "Role(api='nope', namespace='None', name='x')",
@@ -71,6 +94,14 @@ TEST(BootstrapInput, SaysWhatIsWrongAndWhere) {
     for (const auto& problem : input.problems) all += problem.error + "\n";
     EXPECT_THAT(all, HasSubstr(error)) << text;
   }
+}
+
+TEST(BootstrapInput, OfARepeatedKeyTheLastCountsWithAWarning) {
+  const auto input = read("---\n" + role("x") + "---\n" + role("y", "rules: []\nmetadata: {name: z}"));
+  EXPECT_THAT(input.problems, IsEmpty());
+  ASSERT_THAT(input.objects, SizeIs(2));
+  EXPECT_EQ(input.objects[1].object->meta().name, "z");
+  EXPECT_THAT(input.warnings, ElementsAre("f.yaml:11: the key 'metadata' is there since line 9; the last one counts"));
 }
 
 TEST(BootstrapInput, TakesWhatUpstreamTakes) {

@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include "main/process.h"
 
@@ -126,17 +125,25 @@ std::vector<std::string> doubtful_keys(const ConfigDocument& config, const json:
   return warnings;
 }
 
+namespace {
+// " (api.yaml:3)"; empty when nothing is known.
+std::string in_brackets(const ConfigDocument& config, const std::string& path) {
+  if (const auto it = config.overrides.find(path); it != config.overrides.end())
+    return fmt::format(" ({})", it->second);
+  return config.lines.of(path) > 0 ? fmt::format(" ({})", config.place(path)) : "";
+}
+}  // namespace
+
 std::string describe_errors(const ConfigDocument& config, const FieldErrors& errors) {
   std::string message = "Parsing configuration failed with error(s): ";
-  for (const auto& [path, text] : errors.flatten()) {
-    message += fmt::format("\n - field '{}': {}", path, text);
-    if (const auto it = config.overrides.find(path); it != config.overrides.end()) {
-      message += fmt::format(" ({})", it->second);
-    } else if (config.lines.of(path) > 0) {
-      message += fmt::format(" ({})", config.place(path));
-    }
-  }
+  for (const auto& [path, text] : errors.flatten())
+    message += fmt::format("\n - field '{}': {}{}", path, text, in_brackets(config, path));
   return message;
+}
+
+std::string describe(const ConfigDocument& config, const ConfigProblem& problem) {
+  const bool named = problem.what.starts_with(problem.key);
+  return fmt::format("{}{}{}", named ? "" : problem.key + ": ", problem.what, in_brackets(config, problem.key));
 }
 
 namespace {
@@ -218,21 +225,13 @@ Status check(const ControllerConfig& config) {
   return {};
 }
 
-Result<std::string> read_file(const std::string& path) {
-  std::error_code ec;
-  if (std::filesystem::is_directory(path, ec))
-    return fail(Code::invalid_argument, fmt::format("cannot read '{}': it is a folder", path));
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(Code::not_found, fmt::format("cannot read '{}': {}", path, std::strerror(errno)));
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section) {
-  auto documents = cli::parse_yaml_with_lines(text, source);
+  auto documents = cli::parse_yaml_with_lines(text, source, {}, cli::RepeatedKey::last_counts);
   if (!documents) return fail(documents.error());
   ConfigDocument config{.source = source};
   if (!documents->empty()) {
     config.document = std::move(documents->front().value);
+    config.warnings = std::move(documents->front().warnings);
     config.lines = documents->front().lines.renamed(with_underscores);
   }
   if (config.document.is_null()) config.document = json::Object();
@@ -257,7 +256,7 @@ Result<ConfigDocument> parse_config(std::string_view text, const std::string& so
   return config;
 }
 
-Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program) {
+Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
   const std::string file(program.file);
   std::vector<std::string> places{path};
   if (path.empty()) places = {file, "/etc/krake/" + file, "krake.yaml", "/etc/krake/krake.yaml"};
@@ -265,7 +264,7 @@ Result<ConfigDocument> load_config_file(const std::string& path, const ProgramIn
     std::error_code ec;
     const auto status = std::filesystem::status(place, ec);
     if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
-    ASSIGN_OR_RETURN(const std::string text, read_file(place));
+    ASSIGN_OR_RETURN(const std::string text, read_file(place, kind));
     return parse_config(text, place, section_of(program));
   }
   if (path.empty()) places.resize(2);  // upstream's text

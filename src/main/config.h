@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/yaml.h"
+#include "main/files.h"
 #include "main/security_config.h"
 #include "meta/codec.h"
 
@@ -363,6 +364,7 @@ struct ConfigDocument {
   std::string source{};                            // the file it came from; empty: none
   cli::YamlLines lines{};                          // of `document`
   std::map<std::string, std::string> overrides{};  // "etcd.host": "--etcd-host", or the variable
+  std::vector<std::string> warnings{};             // keys that are there more than once
 
   // Where the value at this path comes from: "api.yaml:3", "--port", "KRAKE_PORT", "default".
   std::string origin(const std::string& path) const;
@@ -370,11 +372,13 @@ struct ConfigDocument {
   std::string place(const std::string& path) const;
 };
 
-// The keys of a text: '-' is '_'. `section`: take this part of it, when it has it. Errors begin with the file.
+// The keys of a text: '-' is '_'; of a repeated one the last counts, as upstream has it. `section`: take this part of
+// it, when it has it. Errors begin with the file.
 Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section = {});
 // `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml.
 // not_found with upstream's text when there is none.
-Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program);
+Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program,
+                                        FileKind kind = FileKind::any);
 // Takes the flags of `flags` (--name VALUE, --name=VALUE, --switch, --no-switch) out of `args` and into the document.
 Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
 // What `variable` answers for KRAKE_* goes into the document. Before the flags.
@@ -382,7 +386,6 @@ using Variables = std::function<std::optional<std::string>(const std::string& na
 void apply_variables(ConfigDocument& config, const std::vector<ConfigFlag>& flags, const Variables& variable,
                      std::vector<std::string>& warnings);
 std::optional<std::string> environment_variable(const std::string& name);
-Result<std::string> read_file(const std::string& path);
 // What a type cannot say of a configuration: ranges. Code::invalid_argument, naming the field.
 Status check(const ApiConfig& config);
 Status check(const ControllerConfig& config);
@@ -394,12 +397,29 @@ std::vector<std::string> doubtful_keys(const ConfigDocument& config, const json:
 // "field 'port': Not a valid integer. (api.yaml:3)" for each.
 std::string describe_errors(const ConfigDocument& config, const FieldErrors& errors);
 
+// A key whose value is well-formed, but no program can start with it.
+struct ConfigProblem {
+  std::string key;  // "tls.cert"
+  std::string what;
+};
+using ConfigProblems = std::vector<ConfigProblem>;
+// "authorization: Unknown authorization strategy 'rbac' (api.yaml:3)"
+std::string describe(const ConfigDocument& config, const ConfigProblem& problem);
+// The value; or an empty one, and a problem more.
+template <class T>
+T value_or_problem(std::string key, Result<T> result, ConfigProblems& problems) {
+  if (result) return std::move(*result);
+  problems.push_back({std::move(key), result.error().message});
+  return T();
+}
+
 template <class T>
 Result<T> decode_config(const ConfigDocument& config, const ProgramInfo& program, std::vector<std::string>& warnings) {
   T out{};
   FieldErrors errors;
   if (!codec::decode(config.document, out, errors, Form::full))
     return fail(Code::invalid_argument, describe_errors(config, errors));
+  std::ranges::copy(config.warnings, std::back_inserter(warnings));
   std::ranges::move(doubtful_keys(config, to_value(out), program), std::back_inserter(warnings));
   RETURN_IF_ERROR(check(out));
   return out;

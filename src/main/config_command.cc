@@ -21,7 +21,8 @@ generate: the configuration of PROGRAM (api, scheduler, kubernetes-application, 
 magnum, krakectl), or a TEMPLATE file with $name for each option. Without --dst PROGRAM goes to standard output, TEMPLATE
 to the present folder; no PROGRAM with --dst: all of them. A file that is there is not overwritten without --force.
 
-check: every value that counts, and where it comes from: a file and line, a variable KRAKE_..., a flag, the default.
+check: every value that counts, and where it comes from: a file and line, a variable KRAKE_..., a flag, the default; and
+whatever keeps the program from starting with them, but for what network and store will say.
 
 options of generate, with their defaults:
 )";
@@ -134,8 +135,7 @@ int check_as(ConfigDocument document, const ProgramInfo& program, Arguments& arg
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
   if (!args.empty()) return usage_error(fmt::format("check: {} has no option '{}'", program.name, args.front()));
   fmt::print("# {} as {}\n", configured->document.source, program.name);
-  print_configured(*configured, program, true);
-  return 0;
+  return print_configured(*configured, program, true, prepare(configured->config));
 }
 
 int check_one(const std::string& path, const ProgramInfo& program, Arguments args) {
@@ -215,6 +215,11 @@ void print_values(const std::vector<EffectiveValue>& values, const LogOptions& l
 void print_warnings(const std::vector<std::string>& warnings) {
   std::fflush(stdout);
   for (const auto& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+}
+
+void print_problems(const ConfigDocument& document, const ConfigProblems& problems, std::string_view before) {
+  std::fflush(stdout);
+  for (const auto& problem : problems) fmt::print(stderr, "{}: {}\n", before, describe(document, problem));
 }
 
 int run_config(Arguments args) {

@@ -7,6 +7,7 @@
 #include "main/arguments.h"
 #include "main/config.h"
 #include "main/log_config.h"
+#include "main/start.h"
 
 namespace krake {
 
@@ -43,9 +44,11 @@ struct EffectiveValue {
 std::vector<EffectiveValue> effective_values(const json::Value& values, const ConfigDocument& document,
                                              const ProgramInfo& program);
 
-// Prints warnings to standard error and, if wanted, every value.
-template <class T>
-void print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values);
+// Prints warnings to standard error and, if wanted, every value; then what keeps the program from starting. The exit
+// code: 0 when nothing does.
+template <class T, class Start>
+int print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values,
+                     const Prepared<Start>& start);
 
 // The arguments after `krake config`; the exit code.
 int run_config(Arguments args);
@@ -54,12 +57,22 @@ int run_config(Arguments args);
 
 void print_values(const std::vector<EffectiveValue>& values, const LogOptions& log);
 void print_warnings(const std::vector<std::string>& warnings);
+// To standard error, each with `before` it.
+void print_problems(const ConfigDocument& document, const ConfigProblems& problems, std::string_view before);
 
-template <class T>
-void print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values) {
+template <class T, class Start>
+int print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values,
+                     const Prepared<Start>& start) {
   print_warnings(configured.warnings);
-  if (!values) return;
-  print_values(effective_values(masked<T>(to_value(configured.config)), configured.document, program), configured.log);
+  if constexpr (requires { start->warnings; }) {
+    if (start) print_warnings(start->warnings);
+  }
+  if (values)
+    print_values(effective_values(masked<T>(to_value(configured.config)), configured.document, program),
+                 configured.log);
+  if (start) return 0;
+  print_problems(configured.document, start.error(), "error");
+  return 1;
 }
 
 }  // namespace krake

@@ -83,6 +83,17 @@ TEST(Config, WarnsOfUnknownKeysWithTheirLine) {
                           "'authentication.strategy.NAME.enabled'"));
 }
 
+TEST(Config, OfARepeatedKeyTheLastCountsWithAWarning) {
+  const auto got = read<ApiConfig>("port: 1\nauthorization: RBAC\netcd: {host: a}\nport: 2\netcd: {port: 3}\n", "api");
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(static_cast<std::int64_t>(got->config.port), 2);
+  EXPECT_EQ(got->document.origin("port"), "a.yaml:4");
+  EXPECT_EQ(got->config.etcd->host, "127.0.0.1");
+  EXPECT_EQ(static_cast<std::int64_t>(got->config.etcd->port), 3);
+  EXPECT_THAT(got->warnings, ElementsAre("a.yaml:4: the key 'port' is there since line 1; the last one counts",
+                                         "a.yaml:5: the key 'etcd' is there since line 3; the last one counts"));
+}
+
 TEST(Config, WarnsOfKeysOfAnotherProgram) {
   EXPECT_THAT(read<ControllerConfig>("stickiness: 0.2\n", "scheduler")->warnings, IsEmpty());
   EXPECT_THAT(read<ControllerConfig>("debounce: 0\nstickiness: 0.2\n", "gc")->warnings,
@@ -208,7 +219,7 @@ TEST(ConfigTemplate, KnowsUpstreamsOptionsInBothSpellings) {
 TEST(Arguments, AreWhatTheNameOfTheProgramMeans) {
   const std::tuple<std::string_view, Arguments, Arguments> rows[] = {
       {"krake", {"api", "-h"}, {"api", "-h"}},
-      {"/usr/bin/krake_bootstrap_db", {"f"}, {"bootstrap", "--new-only", "--db-host=localhost", "f"}},
+      {"/usr/bin/krake_bootstrap_db", {"f"}, {"bootstrap", "--new-only", "--local-etcd", "f"}},
       {"krake_generate_config", {"t"}, {"config", "generate", "--force", "t"}},
       {"krake_api", {"-c", "x"}, {"api", "-c", "x"}},
       {"krake.controller.kubernetes.application", {}, {"kubernetes-application"}},

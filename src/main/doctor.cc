@@ -101,15 +101,30 @@ Awaitable<int> look_at_data(Process& process, ApiConfig config, Report& report, 
   co_return 0;
 }
 
-void look_at_files(const std::string& dir, Report& report) {
+void look_at_file(const std::string& path, const ProgramInfo& program, Report& report) {
+  std::error_code ec;
+  if (!fs::exists(path, ec) || std::ranges::find(report.files, path) != report.files.end()) return;
   const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-  for (const auto& program : kPrograms) {
-    const auto path = (fs::path(dir) / program.file).string();
-    std::error_code ec;
-    if (!fs::exists(path, ec)) continue;
-    report.files.push_back(path);
-    std::ranges::move(check_config_file(path, program, now), std::back_inserter(report.findings));
-  }
+  report.files.push_back(path);
+  std::ranges::move(check_config_file(path, program, now), std::back_inserter(report.findings));
+}
+
+// The store of the configuration in `path`. What is wrong with that itself has been found when it was looked at.
+void look_at_store(const std::string& path, Report& report) {
+  const auto& api = *find_program("api");
+  Arguments none;
+  auto document = load_config_file(path, api);
+  if (!document && report.files.end() == std::ranges::find(report.files, path))
+    report.findings.push_back({Severity::error, path, document.error().message});
+  if (!document) return;
+  const auto configured = configure<ApiConfig>(std::move(*document), api, none);
+  ConfigProblems problems;
+  if (configured) plan_store(configured->config, problems);
+  if (!configured || !problems.empty()) return;
+  auto log = Log::open({.level = LogLevel::error});
+  CHECK(log.has_value());  // nothing but standard error
+  Process process(std::move(*log));
+  (void)process.run([&](Process& p) { return look_at_data(p, configured->config, report, path); });
 }
 
 }  // namespace
@@ -125,21 +140,10 @@ int run_doctor(Arguments args) {
   if (output != "text" && output != "json") return usage_error("-o: want text or json");
 
   Report report;
-  look_at_files(dir, report);
-  const auto& api = *find_program("api");
-  auto document = no_store ? Result<ConfigDocument>(ConfigDocument()) : load_config_file(config, api);
-  if (!document) {
-    report.findings.push_back({Severity::error, config, document.error().message});
-  } else if (!no_store) {
-    auto configured = configure<ApiConfig>(std::move(*document), api, args);
-    if (!configured) {
-      report.findings.push_back({Severity::error, config, configured.error().message});
-    } else {
-      auto log = Log::open({.level = LogLevel::error});
-      if (!log) return usage_error(log.error().message);
-      Process process(std::move(*log));
-      (void)process.run([&](Process& p) { return look_at_data(p, configured->config, report, config); });
-    }
+  for (const auto& program : kPrograms) look_at_file((fs::path(dir) / program.file).string(), program, report);
+  if (!no_store) {
+    look_at_file(config, *find_program("api"), report);
+    look_at_store(config, report);
   }
   sort_findings(report.findings);
   output == "json" ? print_json(report) : print_text(report);

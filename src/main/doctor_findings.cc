@@ -70,7 +70,12 @@ enum class Pem { certificate, key };
 void check_pem(const std::string& path, const std::string& key, Pem type, Wall now, std::vector<Finding>& out) {
   if (path.empty()) return;
   const auto text = read_file(path);
-  if (!text) return out.push_back({Severity::error, path, fmt::format("{} ({})", text.error().message, key)});
+  if (!text) {
+    // The start reads the others, and prepare() has said so.
+    if (key.starts_with("hooks."))
+      out.push_back({Severity::error, path, fmt::format("{} ({})", text.error().message, key)});
+    return;
+  }
   if (type == Pem::key) {
     std::error_code ec;
     const auto mode = std::filesystem::status(path, ec).permissions();
@@ -127,6 +132,13 @@ void check_config(ConfigDocument document, const ProgramInfo& program, Wall now,
   const auto configured = configure<T>(std::move(document), program, none);
   if (!configured) return out.push_back({Severity::error, path, configured.error().message});
   for (const auto& warning : configured->warnings) out.push_back({Severity::warning, path, warning});
+  const auto start = prepare(configured->config);
+  if (!start) {
+    for (const auto& problem : start.error())
+      out.push_back({Severity::error, path, describe(configured->document, problem)});
+  } else if constexpr (requires { start->warnings; }) {
+    for (const auto& warning : start->warnings) out.push_back({Severity::warning, path, warning});
+  }
   check_files(configured->config, now, out);
 }
 

@@ -54,7 +54,8 @@ class DataCheck {
 // Paths of keys in `document` that `known` does not have.
 std::vector<std::string> surplus_keys(const json::Value& document, const json::Value& known);
 
-// What is wrong with a configuration file: errors, doubtful keys, files of TLS that cannot be used or expire soon.
+// What is wrong with a configuration file: whatever keeps its program from starting, doubtful keys, files of TLS that
+// cannot be used or expire soon.
 std::vector<Finding> check_config_file(const std::string& path, const ProgramInfo& program, Wall now);
 
 }  // namespace krake

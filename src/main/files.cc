@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 namespace krake {
 
@@ -39,6 +41,31 @@ Status write_whole_file(const std::string& path, std::string_view text, unsigned
   if (kept) return {};
   if (error == EEXIST) return fail(Code::already_exists, fmt::format("there is a file '{}' already", path));
   return fail(Code::unavailable, fmt::format("cannot write '{}': {}", path, std::strerror(error)));
+}
+
+Result<std::string> read_file(const std::string& path, FileKind kind) {
+  const auto refused = [&](Code code, std::string_view why) {
+    return fail(code, fmt::format("cannot read '{}': {}", path, why));
+  };
+  // A pipe is not waited for before it is known to be one.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | (kind == FileKind::regular ? O_NONBLOCK : 0));
+  if (fd < 0) return refused(Code::not_found, std::strerror(errno));
+  const std::unique_ptr<const int, void (*)(const int*)> closer(&fd, [](const int* open) { ::close(*open); });
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return refused(Code::unavailable, std::strerror(errno));
+  if (S_ISDIR(status.st_mode)) return refused(Code::invalid_argument, "it is a folder");
+  if (kind == FileKind::regular && !S_ISREG(status.st_mode))
+    return refused(Code::invalid_argument, "it is no regular file");
+  std::string text;
+  std::vector<char> piece(std::size_t{64} << 10);
+  while (text.size() <= kMaxFile) {
+    const auto n = ::read(fd, piece.data(), piece.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return refused(Code::unavailable, std::strerror(errno));
+    if (n == 0) return text;
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+  return refused(Code::invalid_argument, fmt::format("it has more than {} MiB", kMaxFile >> 20));
 }
 
 }  // namespace krake

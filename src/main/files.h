@@ -1,6 +1,7 @@
-// Files that are there whole or not at all.
+// Files as a whole: written whole or not at all, and read up to a limit.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -11,5 +12,12 @@ namespace krake {
 // `mode` as for chmod, from the first byte on. already_exists when there is a file and it is not to be replaced;
 // unavailable when it cannot be written.
 Status write_whole_file(const std::string& path, std::string_view text, unsigned mode, bool replace);
+
+inline constexpr std::size_t kMaxFile = std::size_t{64} << 20;
+// `any` waits for whoever is at the other end of a pipe: not for a server that runs.
+enum class FileKind : std::uint8_t { any, regular };
+// Errors: not_found when it cannot be opened; invalid_argument when it is a folder, not of that kind, or larger than
+// kMaxFile; unavailable when reading fails.
+Result<std::string> read_file(const std::string& path, FileKind kind = FileKind::any);
 
 }  // namespace krake

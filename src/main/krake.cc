@@ -93,15 +93,16 @@ const ProgramInfo& api_program() { return *find_program("api"); }
 
 // Loads FILE, applies variables and the flags that are in `args`.
 template <class T>
-Result<Configured<T>> configure_from(const std::string& path, const ProgramInfo& program, Arguments& args) {
-  ASSIGN_OR_RETURN(auto document, load_config_file(path, program));
+Result<Configured<T>> configure_from(const std::string& path, const ProgramInfo& program, Arguments& args,
+                                     FileKind kind = FileKind::any) {
+  ASSIGN_OR_RETURN(auto document, load_config_file(path, program, kind));
   return configure<T>(std::move(document), program, args);
 }
 
 Reread reread(std::string path, Arguments args) {
   return [path = std::move(path), args = std::move(args)] {
     Arguments left = args;
-    return configure_from<ApiConfig>(path, api_program(), left);
+    return configure_from<ApiConfig>(path, api_program(), left, FileKind::regular);
   };
 }
 
@@ -140,6 +141,28 @@ Result<int> dev_port(std::vector<std::string>& args) {
   return static_cast<int>(config.port);
 }
 
+// The configuration of `krake all` without --dev, and what it starts with. A value: the exit code of one that ends
+// here.
+std::optional<int> configure_all(Arguments& args, const std::string& config_path, AllOptions& options, LogOptions& log,
+                                 std::vector<std::string>& warnings) {
+  const bool print = take_switch(args, {"--print-config"});
+  const bool check = take_switch(args, {"--check-config"}) || print;
+  options.reread = reread(config_path, args);
+  auto configured = configure_from<ApiConfig>(config_path, api_program(), args);
+  if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
+  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
+  std::ranges::move(warnings, std::back_inserter(configured->warnings));
+  hold_hangups();
+  auto prepared = prepare(for_all(configured->config));
+  if (check) return print_configured(*configured, api_program(), print, prepared);
+  if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;
+  options.api = std::move(configured->config);
+  options.start = std::move(*prepared);
+  log = configured->log;
+  warnings = std::move(configured->warnings);
+  return std::nullopt;
+}
+
 int all(std::vector<std::string> args, const std::string& config_path) {
   AllOptions options;
   LogOptions log{.level = LogLevel::warning};
@@ -168,12 +191,7 @@ int all(std::vector<std::string> args, const std::string& config_path) {
     }
     log.json = take_option(args, {"--log-format"}) == "json";
   } else {
-    options.reread = reread(config_path, args);
-    auto configured = configure_from<ApiConfig>(config_path, api_program(), args);
-    if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
-    options.api = std::move(configured->config);
-    log = configured->log;
-    std::ranges::move(configured->warnings, std::back_inserter(warnings));
+    if (const auto ended = configure_all(args, config_path, options, log, warnings)) return *ended;
   }
   if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
   return start(log, warnings, [&](Process& p) { return run_all(p, options); });
@@ -243,22 +261,28 @@ int run_program(std::string_view title, const ProgramInfo& program, Arguments ar
   auto configured = configure_from<T>(config_path, program, args);
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
   if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", program.name, option_name(args[0])));
-  if (check) return print_configured(*configured, program, print), 0;
-  return start(configured->log, configured->warnings, [&](Process& p) { return run(p, configured->config); });
+  hold_hangups();
+  const auto prepared = prepare(configured->config);
+  if (check) return print_configured(*configured, program, print, prepared);
+  if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;
+  return start(configured->log, configured->warnings,
+               [&](Process& p) { return run(p, configured->config, *prepared); });
 }
 
-Awaitable<int> run_known_controller(Process& process, std::string name, ControllerConfig config) {
+Awaitable<int> run_known_controller(Process& process, std::string name, ControllerConfig config,
+                                    ControllerStart start) {
   if (std::ranges::find(kComponents, name) == std::end(kComponents)) {
     co_return failed({Code::invalid_argument,
                       fmt::format("the configuration is good, but this version has no controller '{}'", name)});
   }
-  co_return co_await run_controller(process, std::move(name), std::move(config));
+  co_return co_await run_controller(process, std::move(name), std::move(config), std::move(start));
 }
 
 int controller(const ProgramInfo& program, Arguments args, const std::string& config_path, bool help) {
   return run_program<ControllerConfig>(fmt::format("Krake {}", program.name), program, std::move(args), config_path,
-                                       help, [&](Process& p, const ControllerConfig& config) {
-                                         return run_known_controller(p, std::string(program.name), config);
+                                       help,
+                                       [&](Process& p, const ControllerConfig& config, const ControllerStart& start) {
+                                         return run_known_controller(p, std::string(program.name), config, start);
                                        });
 }
 
@@ -304,8 +328,9 @@ int run(Arguments args) {
 
   if (command == "api") {
     const Reread again = reread(config_path, args);
-    return run_program<ApiConfig>("Krake API server", api_program(), std::move(args), config_path, help,
-                                  [&](Process& p, const ApiConfig& config) { return run_api(p, config, again); });
+    return run_program<ApiConfig>(
+        "Krake API server", api_program(), std::move(args), config_path, help,
+        [&](Process& p, const ApiConfig& config, const ApiStart& start) { return run_api(p, config, start, again); });
   }
   if (command == "backup" || command == "restore") {
     if (help) return fmt::print("{}", kUsage), 0;

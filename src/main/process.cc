@@ -21,10 +21,36 @@ void Process::request_stop() {
   stopped_.notify_all();
 }
 
+void Process::on_hangup(std::function<void()> fn) {
+  on_hangup_ = std::move(fn);
+  if (on_hangup_ && hung_up_) hang_up();
+}
+
+void Process::hang_up() {
+  hung_up_ = !on_hangup_;
+  if (hung_up_) return;
+  try {
+    on_hangup_();
+  } catch (const std::exception& e) {
+    env_.log.error("SIGHUP: nothing has been taken, what there was goes on", {{"why", e.what()}});
+  }
+}
+
 Awaitable<void> Process::main(std::function<Awaitable<int>(Process&)> body, int& code) {
   code = co_await body(*this);
   context_.stop();
 }
+
+namespace {
+void mask_hangups(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  ::pthread_sigmask(how, &set, nullptr);
+}
+}  // namespace
+
+void hold_hangups() { mask_hangups(SIG_BLOCK); }
 
 int Process::run(std::function<Awaitable<int>(Process&)> body) {
   std::signal(SIGPIPE, SIG_IGN);
@@ -39,11 +65,12 @@ int Process::run(std::function<Awaitable<int>(Process&)> body) {
   const std::function<void()> hear = [&] {
     hangups.async_wait([&](const boost::system::error_code& ec, int) {
       if (ec) return;
-      if (on_hangup_) on_hangup_();
+      hang_up();
       hear();
     });
   };
   hear();
+  mask_hangups(SIG_UNBLOCK);
   int code = 1;
   TaskGroup group(context_.get_executor());
   group.spawn("main", main(std::move(body), code));

@@ -22,8 +22,11 @@ class Process {
   // Returns when the process is asked to stop.
   Awaitable<void> wait_stop();
   void request_stop();
-  // What is done on the loop at each SIGHUP; null: nothing.
-  void on_hangup(std::function<void()> fn) { on_hangup_ = std::move(fn); }
+  // What is done on the loop at each SIGHUP; null: nothing. At once when one came while there was nothing to do yet.
+  // What it throws is logged.
+  void on_hangup(std::function<void()> fn);
+  // As SIGHUP does.
+  void hang_up();
 
  private:
   Awaitable<void> main(std::function<Awaitable<int>(Process&)> body, int& code);
@@ -32,9 +35,14 @@ class Process {
   Metrics metrics_;
   Env env_;
   bool stop_ = false;
+  bool hung_up_ = false;  // and nothing was done
   std::function<void()> on_hangup_;
   Notifier stopped_;
 };
+
+// SIGHUP waits from here on, in this thread and those it starts, until Process::run() can hear it. Else it would end a
+// program that still reads its configuration.
+void hold_hangups();
 
 // Takes as many file descriptors as this process may have; answers how many that is.
 std::size_t raise_descriptor_limit();

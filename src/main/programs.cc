@@ -46,47 +46,6 @@ Status write_file(const std::string& path, const std::string& text, int mode) {
   return {};
 }
 
-Result<server::ServerOptions> server_options(const ApiConfig& config) {
-  server::ServerOptions options;
-  ASSIGN_OR_RETURN(options.auth.mode, access::parse_authorization(config.authorization));
-  options.auth.allow_anonymous = config.authentication.allow_anonymous;
-  options.auth.implicit_controller_rights = config.implicit_controller_rights;
-  if (config.authentication.strategy.static_.enabled)
-    options.auth.static_user = config.authentication.strategy.static_.name;
-  RETURN_IF_ERROR(use_identity_services(config.authentication, options));
-  options.auth.client_certificates = config.tls.enabled && !config.tls.client_ca.empty();
-  ASSIGN_OR_RETURN(options.auth.tokens, read_user_tokens(config.authentication.strategy.token.file));
-  options.problem_base_url = config.docs.problem_base_url;
-  const auto count = [](const Integer& value) { return static_cast<std::size_t>(static_cast<std::int64_t>(value)); };
-  options.limits = {.requests = count(config.limits.requests),
-                    .bodies = count(config.limits.bodies),
-                    .body_bytes = count(config.limits.body_bytes),
-                    .watches = count(config.limits.watches),
-                    .list_streams = count(config.limits.list_streams)};
-  options.store_limit = seconds(config.limits.store_seconds);
-  options.unconfirmed_limit = seconds(config.limits.unconfirmed_seconds);
-  RETURN_IF_ERROR(apply(config.security, config.audit, options));
-  if (config.etcd) options.retry_transactions = static_cast<int>(config.etcd->retry_transactions);
-  if (!config.default_roles && !config.default_role_bindings && options.auth.mode == access::Authorization::rbac) {
-    auto shipped = shipped_roles();
-    options.default_roles = std::move(shipped.roles);
-    options.default_role_bindings = std::move(shipped.bindings);
-    options.defaults_for_fresh_store_only = true;
-    return options;
-  }
-  for (const auto& role : config.default_roles.value_or(std::vector<json::Object>()))
-    options.default_roles.emplace_back(role);
-  for (const auto& binding : config.default_role_bindings.value_or(std::vector<json::Object>()))
-    options.default_role_bindings.emplace_back(binding);
-  return options;
-}
-
-Result<HttpServerOptions> listen_options(const ApiConfig& config) {
-  HttpServerOptions options{.host = config.host, .port = static_cast<std::uint16_t>(config.port)};
-  ASSIGN_OR_RETURN(options.tls, read_tls(config.tls));
-  return options;
-}
-
 std::unique_ptr<Controller> make_controller(std::string_view name, ControllerContext context,
                                             const ControllerConfig& config) {
   const int workers = static_cast<int>(config.worker_count);
@@ -281,11 +240,12 @@ Status reload(const Env& env, const Serving& running, HttpServer& http, server::
   ASSIGN_OR_RETURN(const auto again, running.reread());
   ASSIGN_OR_RETURN(auto renewal, read_renewal(running.config, again.config));
   ASSIGN_OR_RETURN(const auto log, Log::open(again.log));
+  const auto restart = needs_restart(running.config, again.config);
   if (renewal.tls) RETURN_IF_ERROR(http.use_tls(*renewal.tls));
   env.log.become(log);
-  api.use_tokens(renewal.tokens, std::move(renewal.signing_keys));
+  api.use_tokens(renewal.tokens, std::move(renewal.signing_keys), renewal.takes_tokens);
   for (const auto& warning : again.warnings) env.log.warning(warning);
-  for (const auto& key : needs_restart(running.config, again.config))
+  for (const auto& key : restart)
     env.log.warning("SIGHUP: a key of the configuration has changed; that counts after a restart", {{"key", key}});
   env.log.info("SIGHUP: the configuration, its certificates, tokens and keys have been read again");
   return {};
@@ -339,15 +299,16 @@ Awaitable<int> serve(Process& process, Serving serving) {
         dialer, serving.controllers));
   }
   co_await start_all(components);
-  if (auto told = serving.on_ready(http.port()); !told) co_return failed(told.error());
+  const auto told = serving.on_ready(http.port());
   TaskGroup watching(env.executor);
-  watching.spawn("restore", stop_when_restored(process, *serving.store));
-  fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
-  std::fflush(stdout);
-
-  process.on_hangup([&] { on_hangup(env, serving, http, api); });
-  co_await process.wait_stop();
-  process.on_hangup(nullptr);
+  if (told) {
+    watching.spawn("restore", stop_when_restored(process, *serving.store));
+    fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
+    std::fflush(stdout);
+    process.on_hangup([&] { on_hangup(env, serving, http, api); });
+    co_await process.wait_stop();
+    process.on_hangup(nullptr);
+  }
   co_await watching.stop();
   co_await stop_all(env, components);
   if (*admin_http) co_await (*admin_http)->stop();
@@ -355,7 +316,7 @@ Awaitable<int> serve(Process& process, Serving serving) {
   if (compactor) co_await compactor->stop();
   co_await api.stop();
   components.clear();
-  co_return 0;
+  co_return told ? 0 : failed(told.error());
 }
 
 // Private to us. One that is there already is left as it is, but must not be everybody's: the keys will lie in it.
@@ -388,18 +349,17 @@ Result<ServerTls> make_dev_files(const std::string& dir, Wall now) {
 
 }  // namespace
 
-Awaitable<int> run_api(Process& process, ApiConfig config, Reread reread) {
+Awaitable<int> run_api(Process& process, ApiConfig config, ApiStart start, Reread reread) {
   warn_about(config.authentication, process.env().log);
-  auto options = server_options(config);
-  if (!options) co_return failed(options.error());
-  auto listen = listen_options(config);
-  if (!listen) co_return failed(listen.error());
-  auto store = co_await open_store(process.env(), config, {.unopened = store::Unopened::isolate});
+  auto audit = open_audit(config.audit);
+  if (!audit) co_return failed(audit.error());
+  start.options.audit = std::move(*audit);
+  auto store = co_await open_store(process.env(), std::move(start.store), {.unopened = store::Unopened::isolate});
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .compact_after = compact_after(config),
-                                     .listen = std::move(*listen),
-                                     .options = std::move(*options),
+                                     .listen = std::move(start.listen),
+                                     .options = std::move(start.options),
                                      .admin = config.admin,
                                      .names = {},
                                      .controllers = {},
@@ -443,8 +403,7 @@ Awaitable<int> run_dev(Process& process, AllOptions options, std::vector<std::st
   auto server_tls = make_dev_files(dir, process.env().clock.wall());
   if (!server_tls) co_return failed(server_tls.error());
   server::ServerOptions server;
-  if (auto applied = apply(options.api.security, options.api.audit, server); !applied)
-    co_return failed(applied.error());
+  apply(options.api.security, server);
   server.auth.mode = access::Authorization::rbac;
   server.auth.client_certificates = true;
   auto roles = shipped_roles();
@@ -471,21 +430,20 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
     if (!options.without.contains(std::string(name))) names.emplace_back(name);
   }
   if (options.dev) co_return co_await run_dev(process, std::move(options), std::move(names));
-  ApiConfig config = options.api;
+  const ApiConfig config = for_all(options.api);
+  auto& start = *options.start;
   warn_about(config.authentication, process.env().log);
-  auto server = server_options(config);
-  if (!server) co_return failed(server.error());
-  auto listen = listen_options(config);
-  if (!listen) co_return failed(listen.error());
+  auto audit = open_audit(config.audit);
+  if (!audit) co_return failed(audit.error());
+  start.options.audit = std::move(*audit);
   // Controllers inside this process are known by the name the in-process transport vouches for.
-  server->auth.client_certificates = true;
-  if (!config.store && !config.etcd) config.store = StoreConfig{.type = "sqlite", .path = "krake.db"};
-  auto store = co_await open_store(process.env(), config, {.unopened = store::Unopened::isolate});
+  start.options.auth.client_certificates = true;
+  auto store = co_await open_store(process.env(), std::move(start.store), {.unopened = store::Unopened::isolate});
   if (!store) co_return failed(store.error());
   co_return co_await serve(process, {.store = std::move(*store),
                                      .compact_after = compact_after(config),
-                                     .listen = std::move(*listen),
-                                     .options = std::move(*server),
+                                     .listen = std::move(start.listen),
+                                     .options = std::move(start.options),
                                      .admin = config.admin,
                                      .names = std::move(names),
                                      .sole = config.store && config.store->type == "sqlite",
@@ -494,30 +452,11 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
                                      .reread = std::move(options.reread)});
 }
 
-Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config) {
+Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config, ControllerStart start) {
   Env& env = process.env();
-  Endpoint endpoint;
-  const std::string scheme = config.tls.enabled ? "https" : "http";
-  const auto urls = split_urls(config.api_endpoint);
-  if (!urls) co_return failed(with_context(urls.error(), "api_endpoint"));
-  for (const auto& url : *urls) {
-    const auto colon = url.find("://");
-    if (url.substr(0, colon) != scheme)
-      env.log.warning("the scheme of api_endpoint is changed to match tls.enabled", {{"scheme", scheme}});
-    endpoint.url += (endpoint.url.empty() ? "" : ",") + scheme + url.substr(colon);
-  }
-  if (config.tls.enabled) {
-    for (auto [path, target] : {std::pair{&config.tls.client_ca, &endpoint.ca_pem},
-                                {&config.tls.client_cert, &endpoint.client_cert_pem},
-                                {&config.tls.client_key, &endpoint.client_key_pem}}) {
-      if (path->empty()) continue;
-      auto text = read_file(*path);
-      if (!text) co_return failed(text.error());
-      *target = std::move(*text);
-    }
-  }
+  for (const auto& warning : start.warnings) env.log.warning(warning);
   BeastDialer dialer(env.executor, env.clock);
-  auto transport = dial_all(dialer, env.clock, endpoint);
+  auto transport = dial_all(dialer, env.clock, start.endpoint);
   if (!transport) co_return failed(transport.error());
   std::vector<std::unique_ptr<Component>> components;
   components.push_back(std::make_unique<Component>(name, "krake-" + name, env, *transport,
@@ -525,7 +464,7 @@ Awaitable<int> run_controller(Process& process, std::string name, ControllerConf
   Admin admin(nullptr, components, env.metrics);
   auto admin_http = co_await listen_for(env, config.admin, admin);
   if (!admin_http) co_return failed(admin_http.error());
-  env.log.info("Controller started", {{"controller", name}, {"api", endpoint.url}});
+  env.log.info("Controller started", {{"controller", name}, {"api", start.endpoint.url}});
   co_await start_all(components);
   co_await process.wait_stop();
   co_await stop_all(env, components);

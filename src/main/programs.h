@@ -8,6 +8,7 @@
 #include "main/config.h"
 #include "main/config_command.h"
 #include "main/process.h"
+#include "main/start.h"
 #include "server/api_server.h"
 
 namespace krake {
@@ -21,12 +22,14 @@ struct AllOptions {
   int port = 0;                   // --dev: 0 is a free one
   std::set<std::string> without;  // component names
   ControllerConfig controllers;   // of all of them
-  ApiConfig api;                  // unless dev, as is the next
+  ApiConfig api;                  // unless dev, as are the next
+  std::optional<ApiStart> start;  // of for_all(api)
   Reread reread;
 };
 
-Awaitable<int> run_api(Process& process, ApiConfig config, Reread reread);
-Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config);
+// `start`: what prepare() made of `config`.
+Awaitable<int> run_api(Process& process, ApiConfig config, ApiStart start, Reread reread);
+Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config, ControllerStart start);
 Awaitable<int> run_all(Process& process, AllOptions options);
 
 inline constexpr std::string_view kComponents[] = {"scheduler", "kubernetes-application", "kubernetes-cluster", "gc"};

@@ -30,23 +30,23 @@ void add_differences(const json::Value* before, const json::Value* now, const st
 
 }  // namespace
 
-Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config) {
+Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config, FileKind kind) {
   if (!config.enabled) return std::nullopt;
   if (config.cert.empty() || config.key.empty())
     return fail(Code::invalid_argument, "tls.enabled is true: tls.cert and tls.key must name files");
   ServerTls tls;
-  ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.cert));
-  ASSIGN_OR_RETURN(tls.key_pem, read_file(config.key));
+  ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.cert, kind));
+  ASSIGN_OR_RETURN(tls.key_pem, read_file(config.key, kind));
   if (!config.client_ca.empty()) {
-    ASSIGN_OR_RETURN(tls.client_ca_pem, read_file(config.client_ca));
+    ASSIGN_OR_RETURN(tls.client_ca_pem, read_file(config.client_ca, kind));
   }
   return tls;
 }
 
-Result<UserTokens> read_user_tokens(const std::string& path) {
+Result<UserTokens> read_user_tokens(const std::string& path, FileKind kind) {
   UserTokens tokens;
   if (path.empty()) return tokens;
-  ASSIGN_OR_RETURN(const std::string text, read_file(path));
+  ASSIGN_OR_RETURN(const std::string text, read_file(path, kind));
   std::istringstream lines(text);
   int number = 0;
   for (std::string line; std::getline(lines, line);) {
@@ -62,9 +62,14 @@ Result<UserTokens> read_user_tokens(const std::string& path) {
   return tokens;
 }
 
-Result<access::Keys> read_signing_keys(const std::string& path) {
+bool takes_tokens(const AuthenticationConfig& config) {
+  const auto& strategy = config.strategy;
+  return !strategy.token.file.empty() || !strategy.signed_.file.empty();
+}
+
+Result<access::Keys> read_signing_keys(const std::string& path, FileKind kind) {
   if (path.empty()) return access::Keys();
-  ASSIGN_OR_RETURN(const auto pem, read_file(path));
+  ASSIGN_OR_RETURN(const auto pem, read_file(path, kind));
   auto keys = access::parse_pem_keys(pem);
   if (!keys) return fail(with_context(keys.error(), path));
   return std::move(*keys);
@@ -77,10 +82,12 @@ Result<Renewal> read_renewal(const ApiConfig& before, const ApiConfig& now) {
     return fail(Code::invalid_argument,
                 "tls.client_ca: asking for client certificates is turned on and off by a restart only");
   }
+  constexpr auto kind = FileKind::regular;
   Renewal renewal;
-  ASSIGN_OR_RETURN(renewal.tls, read_tls(now.tls));
-  ASSIGN_OR_RETURN(renewal.tokens, read_user_tokens(now.authentication.strategy.token.file));
-  ASSIGN_OR_RETURN(renewal.signing_keys, read_signing_keys(now.authentication.strategy.signed_.file));
+  ASSIGN_OR_RETURN(renewal.tls, read_tls(now.tls, kind));
+  ASSIGN_OR_RETURN(renewal.tokens, read_user_tokens(now.authentication.strategy.token.file, kind));
+  renewal.takes_tokens = takes_tokens(now.authentication);
+  ASSIGN_OR_RETURN(renewal.signing_keys, read_signing_keys(now.authentication.strategy.signed_.file, kind));
   return renewal;
 }
 

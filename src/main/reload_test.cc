@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -55,10 +56,21 @@ TEST_F(Reload, ReadsTheFilesThatAreNamedNow) {
   EXPECT_EQ(renewal->tls->client_ca_pem, "the CA");
   EXPECT_THAT(renewal->tokens, ElementsAre(Pair("t0", "alice"), Pair("t1", "bob")));
   EXPECT_THAT(renewal->signing_keys, IsEmpty());
+  EXPECT_TRUE(renewal->takes_tokens);
   EXPECT_THAT(read_renewal(before, before)->signing_keys, ::testing::SizeIs(1));
   const auto plain = read_renewal({}, {});
   ASSERT_TRUE(plain);
   EXPECT_FALSE(plain->tls);
+  EXPECT_FALSE(plain->takes_tokens);
+}
+
+TEST_F(Reload, AnEmptyFileOfTokensIsOneToo) {
+  ApiConfig config;
+  config.authentication.strategy.token.file = file("tokens", "# nobody\n");
+  const auto renewal = read_renewal(config, config);
+  ASSERT_TRUE(renewal) << renewal.error().message;
+  EXPECT_THAT(renewal->tokens, IsEmpty());
+  EXPECT_TRUE(renewal->takes_tokens) << "a token is then unknown, not passed over";
 }
 
 TEST_F(Reload, SaysWhatCannotBeTaken) {
@@ -79,6 +91,24 @@ TEST_F(Reload, SaysWhatCannotBeTaken) {
               HasSubstr("bad:2: want '<token> <user>'"));
   EXPECT_THAT(with([&](auto& c) { c.authentication.strategy.signed_.file = file("worse.pem", "nonsense"); }),
               HasSubstr("worse.pem"));
+}
+
+TEST_F(Reload, WaitsForNoPipe) {
+  const auto pipe = (dir / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto good = with_files();
+  const std::vector<std::function<void(ApiConfig&)>> changes{
+      [&](auto& c) { c.tls.cert = pipe; }, [&](auto& c) { c.tls.key = pipe; }, [&](auto& c) { c.tls.client_ca = pipe; },
+      [&](auto& c) { c.authentication.strategy.token.file = pipe; },
+      [&](auto& c) { c.authentication.strategy.signed_.file = pipe; }};
+  for (const auto& change : changes) {
+    auto config = good;
+    change(config);
+    EXPECT_THAT(refused(good, config), HasSubstr("pipe': it is no regular file"));
+  }
+  const auto config = load_config_file(pipe, *find_program("api"), FileKind::regular);
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message, HasSubstr("pipe': it is no regular file"));
 }
 
 TEST_F(Reload, NamesTheKeysThatTakeARestart) {

@@ -32,7 +32,7 @@ Status check(const AuditConfig& config) {
   return in_range("audit.max_files", config.max_files, 1, 1000);
 }
 
-Status apply(const SecurityConfig& security, const AuditConfig& audit, server::ServerOptions& options) {
+void apply(const SecurityConfig& security, server::ServerOptions& options) {
   options.auth.access = {.filter_namespaces = security.filter_namespaces,
                          .strict_roles = security.strict_roles,
                          .redact_secrets = security.redact_secrets,
@@ -40,14 +40,16 @@ Status apply(const SecurityConfig& security, const AuditConfig& audit, server::S
                          .one_time_hook_tokens = security.one_time_hook_tokens,
                          .check_uid = security.check_uid,
                          .check_references = security.check_references};
-  if (audit.file.empty()) return {};
-  auto file = LineFile::open({.path = audit.file,
-                              .max_bytes = static_cast<std::uint64_t>(static_cast<std::int64_t>(audit.max_bytes)),
-                              .max_files = static_cast<unsigned>(static_cast<std::int64_t>(audit.max_files)),
+}
+
+Result<server::AuditOptions> open_audit(const AuditConfig& config) {
+  if (config.file.empty()) return server::AuditOptions();
+  auto file = LineFile::open({.path = config.file,
+                              .max_bytes = static_cast<std::uint64_t>(static_cast<std::int64_t>(config.max_bytes)),
+                              .max_files = static_cast<unsigned>(static_cast<std::int64_t>(config.max_files)),
                               .on_dropped = server::dropped_line});
   if (!file) return fail(with_context(file.error(), "audit.file"));
-  options.audit = {.sink = std::make_shared<AuditFile>(std::move(*file)), .reads = audit.reads};
-  return {};
+  return server::AuditOptions{.sink = std::make_shared<AuditFile>(std::move(*file)), .reads = config.reads};
 }
 
 }  // namespace krake

@@ -31,7 +31,8 @@ BOOST_DESCRIBE_STRUCT(AuditConfig, (), (file, max_bytes, max_files, reads))
 
 // Ranges. Code::invalid_argument, naming the field.
 Status check(const AuditConfig& config);
-// Puts both into the options; opens the audit log. Errors: unavailable, when it cannot be written.
-Status apply(const SecurityConfig& security, const AuditConfig& audit, server::ServerOptions& options);
+void apply(const SecurityConfig& security, server::ServerOptions& options);
+// Errors: unavailable, when the file cannot be written.
+Result<server::AuditOptions> open_audit(const AuditConfig& config);
 
 }  // namespace krake

@@ -52,6 +52,7 @@ Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
   if (options.user.empty() != options.password.empty()) {
     return fail(Code::invalid_argument, "etcd: user and password (or password_file) go together");
   }
+  RETURN_IF_ERROR(store::check(options));
   return options;
 }
 
@@ -79,30 +80,34 @@ std::optional<Duration> compact_after(const ApiConfig& config) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(etcd.compact_after));
 }
 
-namespace {
-Awaitable<StoreResult> open_plain(Env& env, ApiConfig config, StoreUse use) {
-  const std::string type = config.store ? config.store->type : "etcd";
-  if (type == "memory") {
-    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
+StorePlan plan_store(const ApiConfig& config, ConfigProblems& problems) {
+  StorePlan plan{.type = config.store ? config.store->type : "etcd", .path = config.store ? config.store->path : ""};
+  plan.keys =
+      value_or_problem("security.encryption_key_file", sealing_keys(config.security.encryption_key_file), problems);
+  if (plan.type == "etcd") {
+    plan.etcd = value_or_problem("etcd", etcd_options(config.etcd.value_or(EtcdConfig())), problems);
+  } else if (plan.type == "sqlite") {
+    if (plan.path.empty()) problems.push_back({"store.path", "name the database file of the sqlite store"});
+  } else if (plan.type != "memory") {
+    problems.push_back({"store.type", fmt::format("'{}': known are sqlite, etcd and memory", plan.type)});
   }
-  if (type == "sqlite") {
-    if (config.store->path.empty()) {
-      co_return fail(Code::invalid_argument, "store.path: name the database file of the sqlite store");
-    }
-    auto opened = co_await store::open_sqlite_store(
-        env.executor, env.clock, env.random.fork("sqlite"),
-        {.path = config.store->path, .renew_id = use.renew_id, .metrics = &env.metrics});
+  return plan;
+}
+
+namespace {
+Awaitable<StoreResult> open_plain(Env& env, StorePlan plan, StoreUse use) {
+  if (plan.type == "memory")
+    co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
+  if (plan.type == "sqlite") {
+    auto opened =
+        co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
+                                          {.path = plan.path, .renew_id = use.renew_id, .metrics = &env.metrics});
     if (!opened) co_return fail(opened.error());
     co_return std::unique_ptr<store::Store>(std::move(*opened));
   }
-  if (type != "etcd") {
-    co_return fail(Code::invalid_argument, fmt::format("store.type '{}': known are sqlite, etcd and memory", type));
-  }
-  auto options = etcd_options(config.etcd.value_or(EtcdConfig()));
-  if (!options) co_return fail(options.error());
-  options->leave_no_mark = use.leave_no_mark;
+  plan.etcd.leave_no_mark = use.leave_no_mark;
   auto opened = store::open_etcd_store(env.executor, env.clock, env.random.fork("etcd"), env.log.named("etcd"),
-                                       std::move(*options));
+                                       std::move(plan.etcd));
   if (!opened) co_return fail(opened.error());
   if (use.renew_id) CO_RETURN_IF_ERROR(co_await (*opened)->renew_id());
   co_return std::unique_ptr<store::Store>(std::move(*opened));
@@ -110,14 +115,19 @@ Awaitable<StoreResult> open_plain(Env& env, ApiConfig config, StoreUse use) {
 }  // namespace
 
 // Also without keys: what was sealed must not be taken for damaged.
-Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
-  auto keys = sealing_keys(config.security.encryption_key_file);
-  if (!keys) co_return fail(keys.error());
+Awaitable<StoreResult> open_store(Env& env, StorePlan plan, StoreUse use) {
+  auto keys = std::move(plan.keys);
   const auto unopened = use.unopened;
-  auto plain = co_await open_plain(env, std::move(config), use);
+  auto plain = co_await open_plain(env, std::move(plan), use);
   if (!plain) co_return fail(plain.error());
-  co_return std::make_unique<store::SealedStore>(std::move(*plain), std::move(*keys), prefixes_with_secrets(),
-                                                 unopened);
+  co_return std::make_unique<store::SealedStore>(std::move(*plain), std::move(keys), prefixes_with_secrets(), unopened);
+}
+
+Awaitable<StoreResult> open_store(Env& env, ApiConfig config, StoreUse use) {
+  ConfigProblems problems;
+  auto plan = plan_store(config, problems);
+  if (!problems.empty()) co_return fail(Code::invalid_argument, describe({}, problems.front()));
+  co_return co_await open_store(env, std::move(plan), use);
 }
 
 }  // namespace krake

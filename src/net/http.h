@@ -105,7 +105,7 @@ class Transport {
 struct Peer {
   std::string common_name;  // of the verified client certificate, or given by the in-process transport; may be empty
   std::string address;
-  std::optional<Wall> until{};  // when that certificate expires
+  std::optional<Wall> until{};  // when that certificate, or what vouches for it, expires
 };
 
 // The body, read on demand: routing, authentication and load shedding come first.

@@ -6,16 +6,17 @@
 #include "backup/restore.h"
 #include "base/backoff.h"
 #include "base/encoding.h"
+#include "server/roles.h"
 
 namespace krake::server {
 
 namespace {
 struct Counted {
-  explicit Counted(std::size_t& n) : count(n) { ++count; }
-  ~Counted() { --count; }
+  explicit Counted(std::shared_ptr<std::size_t> n) : count(std::move(n)) { ++*count; }
+  ~Counted() { --*count; }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
-  std::size_t& count;
+  std::shared_ptr<std::size_t> count;  // whose it is may be gone before
 };
 
 // The method by which a browser asks what it may do.
@@ -60,11 +61,7 @@ ApiServer::ApiServer(Env& env, store::Store& store, const Registry& registry, Se
       tasks_(env.executor) {}
 
 Awaitable<Status> ApiServer::start() {
-  for (const auto& [kind, value] : defaults()) {
-    FieldErrors errors;
-    if (!kind->decode(*kind, *value, Form::create, errors))
-      co_return fail(Code::invalid_object, fmt::format("default {}: {}", kind->name, errors.render()));
-  }
+  for (const auto& [kind, value] : defaults()) CO_RETURN_IF_ERROR(decode_default(*kind, *value));
   CO_RETURN_IF_ERROR(authenticator_.open());
   tasks_.spawn("load", bring_up());
   const Mono deadline = env_.clock.now() + options_.store_limit;
@@ -87,7 +84,7 @@ Awaitable<void> ApiServer::bring_up() {
     env_.log.warning("loading failed; trying again", {{"why", load_error_.message}});
     // A request that needs the data is reason enough to look again, but not more often than this.
     co_await sleep_for(env_.clock, backoff.base);
-    if (load_waiters_ == 0)
+    if (*load_waiters_ == 0)
       co_await load_wanted_.wait_until(env_.clock, env_.clock.now() + backoff.delay(failures, env_.random));
   }
 }
@@ -118,9 +115,7 @@ Awaitable<void> ApiServer::stop() {
 }
 
 Result<store::Put> ApiServer::default_object(const json::Value& value, const Kind& kind) {
-  FieldErrors errors;
-  auto object = kind.decode(kind, value, Form::create, errors);
-  if (!object) return fail(Code::invalid_object, fmt::format("default {}: {}", kind.name, errors.render()));
+  ASSIGN_OR_RETURN(auto object, decode_default(kind, value));
   object->meta().namespace_.reset();
   object->meta().uid = env_.random.uuid4();
   object->meta().created = object->meta().modified = stamp(nullptr);
@@ -254,6 +249,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
                   .route = std::move(*routed.route),
                   .user = std::move(user->user),
                   .until = user->until,
+                  .generation = user->generation,
                   .priority = priority,
                   .admitted = *admitted,
                   .answered = answered};
@@ -367,8 +363,10 @@ Problem ApiServer::missing(const Request& request) const {
   const auto it = unreadable.find(route.kind->storage_key(route.ns, route.name));
   // It is there: to call it missing would have it cleaned up behind. Another server may know the key.
   if (route.names_valid && it != unreadable.end() && !it->second.sealed_with.empty()) {
-    return problem_of(Error{
-        Code::unavailable, fmt::format("{} '{}' {}", route.kind->name, route.name, lacks_key(it->second.sealed_with))});
+    return problem_of(
+        Error{Code::unavailable,
+              fmt::format("{} '{}' {}; DELETE with ?force=True and If-Match: {} removes it unread", route.kind->name,
+                          route.name, lacks_key(it->second.sealed_with), it->second.revision)});
   }
   return {
       .status = 404,

@@ -79,9 +79,11 @@ class ApiServer {
   // /healthz /readyz /metrics /debug/*
   Awaitable<ServerReply> handle_admin(ServerRequest& request);
 
-  // See Authenticator.
-  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys) {
-    authenticator_.use_tokens(tokens, std::move(own_keys));
+  // See Authenticator. Watches end that were opened with what is taken away.
+  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys,
+                  bool takes_tokens) {
+    authenticator_.use_tokens(tokens, std::move(own_keys), takes_tokens);
+    cache_.wake_watchers();
   }
 
   Cache& cache() { return cache_; }
@@ -92,7 +94,8 @@ class ApiServer {
     Query query;
     Route route;
     std::string user;
-    std::optional<Wall> until;  // when what he showed expires
+    std::optional<Wall> until;                // when what he showed expires
+    std::optional<std::uint64_t> generation;  // see access::Identity
     Priority priority;
     Pool::Share& admitted;
     Answered& answered;
@@ -136,6 +139,7 @@ class ApiServer {
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
+  std::optional<Problem> incomplete(const Request& request);
   void warn_of_unreadable(Request& request);
   // backup.cc
   Answer backup();
@@ -255,7 +259,7 @@ class ApiServer {
   Error load_error_{Code::unavailable, "the server has not loaded its data yet; try again"};
   Notifier load_changed_;
   Notifier load_wanted_;
-  std::size_t load_waiters_ = 0;
+  std::shared_ptr<std::size_t> load_waiters_ = std::make_shared<std::size_t>(0);
   TaskGroup tasks_;
   std::shared_ptr<const bool> alive_ = std::make_shared<bool>(true);  // dies first
 };

@@ -359,8 +359,11 @@ TEST(W27, ARequestMayOutliveItsServer) {
   const auto sink = std::make_shared<Memory>();
   {
     krake::testing::World world;
-    const auto store = store::make_memory_store(world.env.executor, world.clock, "s1");
-    auto server = std::make_unique<ApiServer>(world.env, *store, krake_registry(), Recorded::options(sink, false));
+    const auto inner = store::make_memory_store(world.env.executor, world.clock, "s1");
+    krake::testing::StoreDouble store(world.env.executor, *inner);
+    auto options = Recorded::options(sink, false);
+    options.store_limit = std::chrono::hours(1);
+    auto server = std::make_unique<ApiServer>(world.env, store, krake_registry(), options);
     ASSERT_TRUE(world.run(server->start()));
     const auto line = make_inproc_transport(server->handler(), Peer{.common_name = "alice"}, world.clock);
     TaskGroup requests(world.env.executor);
@@ -368,9 +371,23 @@ TEST(W27, ARequestMayOutliveItsServer) {
     sink->lines.clear();
     requests.spawn("blocking", ignored(line->send({"DELETE", kApps + "/web?blocking=deleted", {}, ""})));
     world.settle();
-    ASSERT_EQ(requests.size(), 1U);
-    world.run(server->stop());
-    server.reset();
+    store.gather();  // this one waits for its commit
+    requests.spawn("write", ignored(line->send({"POST", "/core/roles", {}, std::string(kRole)})));
+    world.settle();
+    store.set_silent(true);  // and this one to hear whether the cache is up to date
+    requests.spawn("read", ignored(line->send({"GET", kApps, {}, ""})));
+    world.settle();
+    options.store_limit = std::chrono::seconds(5);
+    auto starting = std::make_unique<ApiServer>(world.env, store, krake_registry(), options);
+    ASSERT_TRUE(world.run(starting->start()));
+    const auto other = make_inproc_transport(starting->handler(), Peer{.common_name = "alice"}, world.clock);
+    requests.spawn("early", ignored(other->send({"GET", kApps, {}, ""})));
+    world.settle();
+    ASSERT_EQ(requests.size(), 4U);
+    for (auto* each : {&server, &starting}) {
+      world.run((*each)->stop());
+      each->reset();
+    }
   }
   EXPECT_TRUE(sink->lines.empty());
 }

@@ -23,6 +23,8 @@ struct AuthOptions {
   bool client_certificates = false;
   // Additive: known tokens, token -> user.
   std::vector<std::pair<std::string, std::string>> tokens;
+  // A token nobody knows is refused also while there are no `tokens`, keys or services: their file may be empty.
+  bool takes_tokens = false;
   IdentityOptions identity;
   access::Authorization mode = access::Authorization::rbac;
   // Additive: Krake's own controllers (system:*) may keep leases and read what they watch, whatever the stored roles

@@ -115,6 +115,11 @@ CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
   return it == objects.end() ? nullptr : it->second;
 }
 
+const std::pair<const std::string, Unreadable>* KindCache::unopened() const {
+  const auto it = std::ranges::find_if(unreadable, [](const auto& entry) { return !entry.second.sealed_with.empty(); });
+  return it == unreadable.end() ? nullptr : &*it;
+}
+
 constexpr std::size_t kFewWatchers = 32;
 constexpr Duration kPausePerWatcher = std::chrono::microseconds(10);
 constexpr Duration kMaxPause = std::chrono::milliseconds(20);
@@ -295,7 +300,7 @@ void Cache::forget_decoded(const CachedObject& object) {
 }
 
 Cache::Draft::Draft(Cache& cache, std::shared_ptr<const Object> object)
-    : cache_(cache), kind_(object->kind()), decoded_(std::move(object)) {
+    : cache_(cache), kind_(object->kind()), decoded_(std::move(object)), drafts_(cache.drafts_) {
   const auto& meta = decoded_->meta();
   object_.ns = meta.namespace_.value_or("");
   object_.name = meta.name;
@@ -311,10 +316,10 @@ Cache::Draft::Draft(Cache& cache, std::shared_ptr<const Object> object)
   CHECK(text == *stored_, "what is remembered is what would be read: " + errors.render());
 #endif
   index_object(object_, *decoded_);
-  place_ = cache_.drafts_.emplace(object_.key, this);
+  place_ = drafts_->emplace(object_.key, this);
 }
 
-Cache::Draft::~Draft() { cache_.drafts_.erase(place_); }
+Cache::Draft::~Draft() { drafts_->erase(place_); }
 
 CachedPtr Cache::Draft::finish(Revision created, Revision modified, store::LeaseId lease) {
   auto object = std::make_shared<CachedObject>(object_);
@@ -333,7 +338,7 @@ CachedPtr Cache::Draft::committed(Revision created, Revision revision) {
 }
 
 CachedPtr Cache::from_draft(const store::Change& change, Revision revision) {
-  const auto [first, last] = drafts_.equal_range(change.key);
+  const auto [first, last] = drafts_->equal_range(change.key);
   for (auto it = first; it != last; ++it) {
     // Equal bytes mean the same object, whoever wrote them.
     const auto& stored = it->second->stored();
@@ -673,6 +678,7 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
     if (!object) object = admit(*kind, change, revision);
   }
   if (object || !change.value) cache.unreadable.erase(change.key);
+  if (change.value && !change.sealed_with.empty()) return close(cache, change.key, told);
   if (!object) return lose(cache, change.key, told);  // to clients it is gone
   // Removed and made again while we did not look: that is told as such.
   const auto known = cache.objects.find(change.key);
@@ -682,6 +688,16 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
   // What was made and changed while we did not look is new all the same.
   push_event(cache, before ? "MODIFIED" : "ADDED", object, told, std::move(before));
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
+}
+
+// It is there, for those who have its key: nobody is told of it, nor of anything else until all can be told.
+void Cache::close(KindCache& cache, const std::string& key, Told told) {
+  if (const auto it = cache.objects.find(key); it != cache.objects.end()) {
+    forget_decoded(*it->second);
+    cache.objects.erase(it);
+  }
+  forget_events(cache, std::max({cache.complete_after, told.revision, told.gap}));
+  cache.wake_all();
 }
 
 void Cache::lose(KindCache& cache, const std::string& key, Told told) {

@@ -120,6 +120,8 @@ class KindCache {
   Revision complete_after = 0;
 
   CachedPtr find(std::string_view ns, std::string_view name) const;
+  // What of the kind cannot be told completely: a key whose value is sealed with one this server lacks. Null: all can.
+  const std::pair<const std::string, Unreadable>* unopened() const;
   std::uint64_t end_event() const { return first_event + events.size(); }
   // The first event newer than `revision` that is kept.
   std::uint64_t position_after(Revision revision) const;
@@ -178,6 +180,8 @@ class Cache {
   // The store has not confirmed for too long that nothing happened: whoever believes to be up to date must be told.
   // Watchers are woken when that begins.
   bool cut_off() const { return unconfirmed() > options_.unconfirmed_limit; }
+  // They look whether they may go on.
+  void wake_watchers();
   KindCache& of(const Kind& kind);
   std::map<const Kind*, std::unique_ptr<KindCache>>& kinds() { return kinds_; }
   // Called for each object that changed, after the cache shows it; null: removed.
@@ -190,9 +194,11 @@ class Cache {
   // so again. Null should that ever fail.
   std::shared_ptr<const Object> decoded(const Kind& kind, const CachedPtr& object);
   // What a write is about to commit, told before it does, so that the event that comes of it need not be decoded.
+  class Draft;
+  using Drafts = std::multimap<std::string_view, Draft*>;  // by key; those of writes in flight
   class Draft {
    public:
-    // `object` is not null and does not change any more.
+    // `object` is not null and does not change any more. It may be destroyed after the cache.
     Draft(Cache& cache, std::shared_ptr<const Object> object);
     ~Draft();
     Draft(const Draft&) = delete;
@@ -211,7 +217,8 @@ class Cache {
     std::shared_ptr<const Object> decoded_;
     store::Bytes stored_;
     CachedPtr seen_;  // the last one made
-    std::multimap<std::string_view, Draft*>::iterator place_;
+    std::shared_ptr<Drafts> drafts_;
+    Drafts::iterator place_;
   };
 
  private:
@@ -227,7 +234,6 @@ class Cache {
   Awaitable<Status> load();
   void fill(store::Listing& listing, const Recalled& recalled);
   void forget_everything(Revision until);
-  void wake_watchers();
   void note_break(std::string_view reason);
   void apply(const store::CommitEvent& event);
   void apply(const store::Change& change, Revision revision, Told told);
@@ -238,6 +244,7 @@ class Cache {
   void recall(const store::CommitEvent& event, Recalled& recalled);
   void apply_difference(const store::Listing& listing);
   void lose(KindCache& kind, const std::string& key, Told told);
+  void close(KindCache& kind, const std::string& key, Told told);
   const Kind* kind_of_key(std::string_view key) const;
   // How a stored value looks to clients; null when it cannot be read.
   CachedPtr admit(const Kind& kind, const store::Entry& entry);
@@ -252,8 +259,8 @@ class Cache {
   CacheOptions options_;
   std::map<const Kind*, std::unique_ptr<KindCache>> kinds_;
   std::map<std::string, KindCache*, std::less<>> by_prefix_;
-  std::multimap<std::string_view, Draft*> drafts_;  // by key; those of writes in flight
-  std::list<CachedPtr> remembered_;                 // they have `decoded`; the first was wanted longest ago
+  std::shared_ptr<Drafts> drafts_ = std::make_shared<Drafts>();
+  std::list<CachedPtr> remembered_;  // they have `decoded`; the first was wanted longest ago
   std::size_t remembered_bytes_ = 0;
   std::vector<std::function<void(const Kind&, const std::string&, CachedPtr)>> listeners_;
   std::unique_ptr<store::Watch> watch_;

@@ -27,8 +27,11 @@ OwnersOf ApiServer::owners_of() {
   return [this](const ResourceRef& ref) -> const std::vector<ResourceRef>* {
     const Kind* kind = registry_.find_by_kind(ref.api, ref.kind);
     if (!kind || kind->namespaced != ref.namespace_.has_value()) return nullptr;
-    const auto object = cache_.of(*kind).find(ref.namespace_.value_or(""), ref.name);
-    return object ? &object->owners : nullptr;  // the cache keeps it
+    const auto& cache = cache_.of(*kind);
+    if (const auto object = cache.find(ref.namespace_.value_or(""), ref.name)) return &object->owners;  // kept there
+    // What is there and cannot be read is there.
+    static const std::vector<ResourceRef> unknown;
+    return cache.unreadable.contains(kind->storage_key(ref.namespace_.value_or(""), ref.name)) ? &unknown : nullptr;
   };
 }
 

@@ -127,6 +127,8 @@ TEST(Bodies, AreReadInTheirCharset) {
   EXPECT_EQ(patched(wide, "text/plain; charset=utf-16le"), 200);
   EXPECT_EQ(hooks(), R"(["wide"])");
   EXPECT_EQ(patched(wide, "application/json"), 415);
+  EXPECT_EQ(patched("{\"spec\":{\"hooks\":[\"\x80\"]}}", "application/json; charset=windows-1252"), 200);
+  EXPECT_EQ(hooks(), "[\"\xE2\x82\xAC\"]");
   EXPECT_EQ(patched("{\"spec\":{\"hooks\":[\"\xFC\"]}}", "application/json; charset=us-ascii"), 415);
   EXPECT_EQ(patched("{}", "application/json; charset=nonsense"), 415);
 }

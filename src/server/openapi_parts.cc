@@ -117,7 +117,9 @@ constexpr Answered kAnswered[] = {
     {410, "Gone", "`since` or `continue` is no longer known. List again."},
     {412, "PreconditionFailed", "If-Match or Krake-Leader does not hold."},
     {413, "ContentTooLarge", "The body, or the object with its status, is too large."},
-    {415, "UnsupportedMediaType", "The body is no JSON in UTF-8, or is nested too deeply."},
+    {415, "UnsupportedMediaType",
+     "The body is no JSON in its charset (UTF-8 where none is named), or is nested too deeply. Or the charset is not "
+     "known."},
     {422, "UnprocessableContent",
      "JSON, but not what is wanted: `detail` names the errors by field. Or a parameter of the query is wrong."},
     {429, "TooManyRequests", "Too much at once. Try again after `Retry-After` seconds."},

@@ -145,8 +145,9 @@ struct WatchOptions {
   std::string ns;  // empty: all
   std::string user;
   Route route;
-  std::optional<Wall> until;     // when what he showed expires
-  std::uint64_t authorized = 0;  // the version of the roles that allowed it
+  std::optional<Wall> until;                // when what he showed expires
+  std::optional<std::uint64_t> generation;  // see access::Identity
+  std::uint64_t authorized = 0;             // the version of the roles that allowed it
   std::optional<Duration> heartbeat;
   bool bookmarks = false;
   Selection selection;
@@ -156,10 +157,12 @@ struct WatchOptions {
 // Events by position in the kind's ring. A watcher the ring has overtaken is cut: its client lists again.
 class WatchSource final : public ReplySource {
  public:
-  WatchSource(Env& env, Cache& cache, const Authorizer& authorizer, KindCache& kind, WatchOptions options,
-              std::uint64_t position, std::optional<std::vector<CachedPtr>> initial, Pool::Share place)
+  WatchSource(Env& env, Cache& cache, const Authenticator& authenticator, const Authorizer& authorizer, KindCache& kind,
+              WatchOptions options, std::uint64_t position, std::optional<std::vector<CachedPtr>> initial,
+              Pool::Share place)
       : clock_(env.clock),
         cache_(cache),
+        authenticator_(authenticator),
         authorizer_(authorizer),
         kind_(kind),
         feed_(kind.feed(options.ns)),
@@ -217,9 +220,13 @@ class WatchSource final : public ReplySource {
   Status may_go_on() {
     if (cache_.generation() != generation_)
       return fail(Code::compacted, "the store's history was replaced by another; list and watch again");
+    if (kind_.unopened())
+      return fail(Code::unavailable, "a value is sealed with a key this server lacks; watch at another");
     if (cache_.cut_off()) return fail(Code::unavailable, "this server is cut off from the store; watch at another");
     if (options_.until && clock_.wall() >= *options_.until)
       return fail(Code::unauthenticated, "what this watch was opened with has expired; watch again with a newer one");
+    if (options_.generation && *options_.generation != authenticator_.generation())
+      return fail(Code::unauthenticated, "the server's tokens or keys are others now; watch again");
     if (options_.authorized == authorizer_.version()) return {};
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
     options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
@@ -280,6 +287,7 @@ class WatchSource final : public ReplySource {
 
   Clock& clock_;
   Cache& cache_;
+  const Authenticator& authenticator_;
   const Authorizer& authorizer_;
   KindCache& kind_;
   std::shared_ptr<EventFeed> feed_;
@@ -348,6 +356,19 @@ Awaitable<Answer> ApiServer::read(Request& request) {
 }
 
 // What nobody can decode is left out, and that is told (W7).
+// A list without what this server has no key for would have controllers take it for gone; another server may have the
+// key.
+std::optional<Problem> ApiServer::incomplete(const Request& request) {
+  const Kind& kind = *request.route.kind;
+  const auto* unopened = cache_.of(kind).unopened();
+  if (!unopened) return std::nullopt;
+  std::string ns;
+  std::string name;
+  kind.split_key(unopened->first, ns, name);
+  return problem_of(Error{Code::unavailable, fmt::format("{} cannot be listed or watched here: '{}' {}", kind.plural,
+                                                         name, lacks_key(unopened->second.sealed_with))});
+}
+
 void ApiServer::warn_of_unreadable(Request& request) {
   const auto count = cache_.of(*request.route.kind).unreadable.size();
   if (count == 0) return;
@@ -375,6 +396,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
     limit = std::min(limit, kMaxPage);
   }
   selection->namespaces = authorizer_.scope(request.user, request.route);
+  if (auto refused = incomplete(request)) co_return refuse(std::move(*refused));
   warn_of_unreadable(request);
   Revision revision = cache_.revision();
   std::shared_ptr<const std::vector<CachedPtr>> all;
@@ -503,12 +525,14 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   }
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  if (auto refused = incomplete(request)) co_return refuse(std::move(*refused));
   warn_of_unreadable(request);
   auto& kind = cache_.of(*request.route.kind);
   WatchOptions options{.ns = request.route.ns,
                        .user = request.user,
                        .route = request.route,
                        .until = request.until,
+                       .generation = request.generation,
                        .authorized = request.authorized,  // roles may have changed since: then it is asked again
                        .bookmarks = switched_on(request.query, "bookmarks"),
                        .selection = *selection_of(request.query),
@@ -544,8 +568,8 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   }
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");
-  reply.source = std::make_unique<WatchSource>(env_, cache_, authorizer_, kind, std::move(options), position,
-                                               std::move(initial), std::move(*place));
+  reply.source = std::make_unique<WatchSource>(env_, cache_, authenticator_, authorizer_, kind, std::move(options),
+                                               position, std::move(initial), std::move(*place));
   co_return reply;
 }
 

@@ -5,16 +5,16 @@ namespace krake::server {
 Awaitable<void> RevisionGate::wait(store::Revision revision, Mono deadline) {
   Waiter waiter{WaitPoint(executor_), deadline};
   struct Place {
-    Waiters& waiters;
+    std::shared_ptr<Waiters> waiters;
     Waiters::iterator it;
-    ~Place() { waiters.erase(it); }
-  } const place{waiters_, waiters_.emplace(revision, &waiter)};
+    ~Place() { waiters->erase(it); }
+  } const place{waiters_, waiters_->emplace(revision, &waiter)};
   arm(deadline);
   co_await waiter.point.wait();
 }
 
 void RevisionGate::reached(store::Revision revision) {
-  for (auto it = waiters_.begin(); it != waiters_.end() && it->first <= revision; ++it) it->second->point.wake();
+  for (auto it = waiters_->begin(); it != waiters_->end() && it->first <= revision; ++it) it->second->point.wake();
 }
 
 // Deadlines are all about the same time away, so that the timer is set for the first of many and rarely fires.
@@ -28,7 +28,7 @@ void RevisionGate::expire() {
   armed_.reset();
   const Mono now = clock_.now();
   std::optional<Mono> next;
-  for (const auto& [revision, waiter] : waiters_) {
+  for (const auto& [revision, waiter] : *waiters_) {
     if (waiter->deadline <= now) {
       waiter->point.wake();
     } else if (!next || waiter->deadline < *next) {

@@ -16,12 +16,12 @@ class RevisionGate {
   RevisionGate& operator=(const RevisionGate&) = delete;
 
   // Returns once reached() was told of `revision` or a newer one, or at `deadline` at the latest, or when shaken: look
-  // again which. The gate outlives its waiters.
+  // again which. A frame that waits may be destroyed after the gate.
   Awaitable<void> wait(store::Revision revision, Mono deadline);
   void reached(store::Revision revision);
   // Revisions mean something else now: everybody looks again.
   void shake() { reached(std::numeric_limits<store::Revision>::max()); }
-  bool empty() const { return waiters_.empty(); }
+  bool empty() const { return waiters_->empty(); }
 
  private:
   struct Waiter {
@@ -34,7 +34,7 @@ class RevisionGate {
 
   boost::asio::any_io_executor executor_;
   Clock& clock_;
-  Waiters waiters_;  // woken ones stay until they have run
+  std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();  // woken ones stay until they have run
   std::optional<Mono> armed_;
   TimerHandle timer_;
 };

@@ -79,4 +79,11 @@ ShippedRoles shipped_roles() {
   return out;
 }
 
+Result<std::unique_ptr<Object>> decode_default(const Kind& kind, const json::Value& value) {
+  FieldErrors errors;
+  auto object = kind.decode(kind, value, Form::create, errors);
+  if (!object) return fail(Code::invalid_object, fmt::format("default {}: {}", kind.name, errors.render()));
+  return object;
+}
+
 }  // namespace krake

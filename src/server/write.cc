@@ -401,8 +401,6 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& re
 // Of the status alone: nothing else is read, nor judged.
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Request& request, const json::Value& change,
                                                                       const Stored& stored) const {
-  if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
-    return refuse(std::move(*special));
   std::string present;
   stored.object.encode_status(present);
   json::Object status;
@@ -418,6 +416,8 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Requ
     return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
   }
   if (!good) return refuse(invalid(errors));
+  if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
+    return refuse(std::move(*special));
   if (switched_on(request.query, "strict")) {
     // Looked at without what is stored and not known, which `object` has, too.
     const auto document = merged(request, stored.document(), status).document;
@@ -555,6 +555,8 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
                        .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}",
                                              kind.name, request.route.name, it->second.revision, **precondition)}));
   }
+  // A server with the key would have deleted it in order, with its finalizers: not by mistake.
+  if (!it->second.sealed_with.empty() && !*precondition) co_return Answer(refuse(missing(request)));
   auto guard = leader_guard(request);
   if (!guard) co_return Answer(refuse(guard.error()));
   store::Txn txn;

@@ -306,7 +306,8 @@ class Suite:
         # A charset counts, whatever else the type says.
         name = self.name()
         self.client.call("POST", ROLE.collection(), ROLE.request(name))
-        for charset, status in (("utf-8", 200), ("UTF-16", 200), ("utf-16le", 200), ("utf-16be", 200), ("latin-1", 200), ("us-ascii", 200), ("nonsense", 415)):
+        for charset, status in (("utf-8", 200), ("UTF-16", 200), ("utf-16le", 200), ("utf-16be", 200), ("latin-1", 200), ("us-ascii", 200), ("cp1252", 200),
+                                ("iso-8859-15", 200), ("utf-8-sig", 200), ("utf-32", 200), ("nonsense", 415)):
             sent = json.dumps({"metadata": {"labels": {"charset": charset}}}).encode(charset if status == 200 else "utf-8")
             reply = self.client.call("PATCH", ROLE.path(name), sent, {"Content-Type": f'text/plain; charset="{charset}"'})
             self.rows.equal(f"charset {charset}: PATCH", status, reply.status)

@@ -53,6 +53,8 @@ with Processes(sys.argv[1]) as p:
     assert out.startswith("Resources added to database:\n"), out
     assert " * Role(api='core', namespace='None', name='role:system')\n" in out, out
     assert " * GlobalMetricsProvider(api='core', namespace='None', name='static_provider')\n" in out, out
+    _, err = database("-c", etc / "api.yaml", SHIPPED / "base_roles.yaml", status=2)
+    assert "-c or --db-host: which one?" in err, err
     database("-", stdin=role("mine", "[{api: core, resources: [roles], namespaces: [], verbs: [get]}]"))
     before = stored("/core/roles/mine")
     assert before["rules"], before

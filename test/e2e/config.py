@@ -63,6 +63,37 @@ with Processes(sys.argv[1]) as p:
     assert "field 'port': Not a valid integer. (--port)" in krake("api", "--port", "x", status=1)
     assert "Configuration in 'scheduler.yaml', '/etc/krake/scheduler.yaml' not found" in krake("scheduler", status=1) or os.path.exists("/etc/krake")
 
+    # What does not start is not called good, by nobody; all that is wrong is said, and nothing is made by looking.
+    (p.state / "bad").mkdir()
+    (p.state / "bad/api.yaml").write_text("""
+port: 0
+store: {type: nonsense}
+authorization: rbac
+authentication: {strategy: {keystone: {enabled: true, endpoint: "localhost:5000"}, oidc: {enabled: true}, token: {file: /none/tokens}}, ca: /none/ca}
+security: {encryption_key_file: /none/keys}
+default_roles: [{metadata: {name: a b}}]
+audit: {file: audit.log}
+log: {output: krake.log}
+""")
+    (p.state / "bad/scheduler.yaml").write_text("api_endpoint: localhost:8080\n")
+    wrong = {"api": ["store.type: 'nonsense'", "Unknown authorization strategy 'rbac' (api.yaml:4)", "keystone.endpoint: 'localhost:5000'", "oidc.issuer:",
+                     "/none/tokens", "/none/ca", "/none/keys", "default_roles.0:"], "scheduler": ["api_endpoint: 'localhost:8080'"]}
+    wrong["all"] = wrong["api"]
+    for name, wanted in wrong.items():
+        stem = "scheduler" if name == "scheduler" else "api"
+        for args in ((name, "--check-config"), (name, "--print-config"), (name,), ("config", "check", f"{stem}.yaml")):
+            told = krake(*args, status=1, cwd=p.state / "bad")
+            assert all(text in told for text in wanted), f"{args}: {told}"
+    told = krake("doctor", "--config-dir", ".", "--no-store", status=2, cwd=p.state / "bad")
+    assert all(text in told for texts in (wrong["api"][:1], wrong["api"][2:], wrong["scheduler"]) for text in texts), told
+    assert sorted(os.listdir(p.state / "bad")) == ["api.yaml", "scheduler.yaml"]
+    assert krake("all", "-c", FILES / "api.yaml", "--check-config") == ""
+
+    # Upstream's loader takes the last of a repeated key, and files that have some are in use.
+    (p.state / "twice.yaml").write_text((FILES / "api.yaml").read_text() + "\nport: 7\n")
+    told = krake("api", "-c", "twice.yaml", "--print-config")
+    assert re.search(r"^port = 7 ", told, re.M) and re.search(r"^warning: twice.yaml:\d+: the key 'port' is there since line \d+; the last one counts$", told, re.M), told
+
     # One file for all, and the names of upstream.
     (p.state / "all").mkdir()
     (p.state / "all/krake.yaml").write_text("api: {authorization: RBAC, port: 7}\nscheduler: {stickiness: 0.5}\n")
@@ -78,6 +109,8 @@ with Processes(sys.argv[1]) as p:
     made.mkdir()
     names = krake("config", "generate", "--dst", made, "--tls-enabled", "--api-host", "krake.example.org", "--logging-level", "DEBUG").split()
     assert len(names) == 8 and all(os.path.exists(name) for name in names), names
+    assert "error: tls.client_ca: cannot read 'tmp/pki/ca.pem'" in krake("config", "check", made / "scheduler.yaml", status=1), "no certificates yet"
+    krake("pki", "init")
     for name in names:
         if not name.endswith("krakectl.yaml"):
             told = krake("config", "check", name)

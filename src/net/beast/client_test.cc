@@ -1,6 +1,12 @@
 // What the client makes of servers that refuse, hang, lie or vanish, and who it trusts.
 #include "net/beast/client.h"
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <memory>
+
 #include "net/test_bench.h"
 
 namespace krake::testing {
@@ -389,6 +395,43 @@ TEST(BeastClient, AServerTakesAnotherCertificateForNewConnections) {
   });
 }
 
+// What was opened with a certificate of an authority that counts no more does not go on.
+TEST(BeastClient, AnAuthorityThatIsTakenAwayEndsItsConnections) {
+  run([](Dialled& b) -> Awaitable<void> {
+    auto server = b.make_server(b.tls());
+    CO_ASSERT(co_await server->start());
+    const auto line = b.dial(b.endpoint(*server, true)).value();
+    auto anonymous = b.endpoint(*server, true);
+    anonymous.client_cert_pem = anonymous.client_key_pem = "";
+    const auto other_line = b.dial(anonymous).value();
+    auto stream = co_await line->open({.target = "/idle"});
+    auto other_stream = co_await other_line->open({.target = "/idle"});
+    CO_ASSERT(stream && other_stream);
+    CO_ASSERT(co_await stream->body->read());
+    CO_ASSERT(co_await other_stream->body->read());
+    CO_ASSERT(co_await line->send({.target = "/hello"}));  // one that is idle then
+    const auto before = server->connections();
+    const auto another = make_ca("other CA", b.clock.wall()).value();
+    const auto use = [&](const std::string& client_ca_pem) {
+      return server->use_tls(
+          {.cert_chain_pem = b.server_cert.cert_pem, .key_pem = b.server_cert.key_pem, .client_ca_pem = client_ca_pem});
+    };
+    CO_ASSERT(use(b.ca.cert_pem + another.cert_pem));
+    EXPECT_TRUE(co_await line->send({.target = "/who"}));
+    EXPECT_EQ(server->connections(), before) << "one more authority ends nothing";
+    CO_ASSERT(use(another.cert_pem));
+    EXPECT_FALSE(co_await stream->body->read());
+    EXPECT_FALSE(co_await line->send({.target = "/who"}));
+    EXPECT_TRUE(co_await b.eventually([&] { return server->connections() == 1; })) << "who showed none goes on";
+    CO_ASSERT(use(b.ca.cert_pem));
+    const auto who = co_await line->send({.target = "/who"});
+    CO_ASSERT(who);
+    EXPECT_EQ(who->body, "system:tester");
+    EXPECT_EQ(b.seen.sources_alive, 1);
+    co_await server->stop();
+  });
+}
+
 TEST(BeastClient, TheServerKnowsUntilWhenACertificateCounts) {
   run([](Dialled& b) -> Awaitable<void> {
     auto server = b.make_server(b.tls());
@@ -402,6 +445,41 @@ TEST(BeastClient, TheServerKnowsUntilWhenACertificateCounts) {
     const auto nobody = co_await b.dial(without).value()->send({.target = "/until"});
     CO_ASSERT(nobody);
     EXPECT_EQ(nobody->body, "");
+    co_await server->stop();
+  });
+}
+
+namespace {
+// The same authority, which ends earlier.
+std::string ending(const CertificateAndKey& ca, Wall end) {
+  const auto read = [](const std::string& pem, auto* reader, auto* free) {
+    const std::unique_ptr<BIO, decltype(&BIO_free_all)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())),
+                                                            BIO_free_all);
+    auto* made = reader(bio.get(), nullptr, nullptr, nullptr);
+    return std::unique_ptr<std::remove_pointer_t<decltype(made)>, decltype(free)>(made, free);
+  };
+  const auto cert = read(ca.cert_pem, &PEM_read_bio_X509, &X509_free);
+  const auto key = read(ca.key_pem, &PEM_read_bio_PrivateKey, &EVP_PKEY_free);
+  ASN1_TIME_set(X509_getm_notAfter(cert.get()), static_cast<time_t>(end.time_since_epoch() / 1s));
+  X509_sign(cert.get(), key.get(), EVP_sha256());
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> out(BIO_new(BIO_s_mem()), BIO_free_all);
+  PEM_write_bio_X509(out.get(), cert.get());
+  char* text = nullptr;
+  const auto size = BIO_get_mem_data(out.get(), &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+}  // namespace
+
+TEST(BeastClient, ACertificateCountsNoLongerThanItsAuthority) {
+  run([](Dialled& b) -> Awaitable<void> {
+    const Wall end = std::chrono::floor<std::chrono::seconds>(b.clock.wall()) + 1h;
+    auto options = b.tls();
+    options.tls->client_ca_pem = ending(b.ca, end);
+    auto server = b.make_server(options);
+    CO_ASSERT(co_await server->start());
+    const auto shown = co_await b.dial(b.endpoint(*server, true)).value()->send({.target = "/until"});
+    CO_ASSERT(shown);
+    EXPECT_EQ(shown->body, std::to_string(end.time_since_epoch() / 1s));
     co_await server->stop();
   });
 }

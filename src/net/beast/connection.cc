@@ -189,8 +189,14 @@ void Connection::stop() {
       break;
     case Phase::handling:
     case Phase::writing:
-      break;  // keeps nothing alive afterwards: context_.stopping is set
+      break;  // keeps nothing alive afterwards: context_.stopping or retired_ is set
   }
+}
+
+void Connection::keep_trusted(ssl_ctx_st* context) {
+  if (phase_ != Phase::handshake && socket_->peer_verifies(context)) return;
+  retired_ = true;
+  stop();
 }
 
 Awaitable<void> Connection::serve(std::shared_ptr<Connection> self) { co_await self->serve_requests(); }
@@ -199,7 +205,7 @@ Awaitable<void> Connection::serve_requests() {
   const CloseAtEnd closer(*socket_);
   if (!co_await handshake()) co_return;
   enter(Phase::idle, context_.options.header_timeout);
-  while (co_await read_head() && co_await answer() && !context_.stopping) {
+  while (co_await read_head() && co_await answer() && !context_.stopping && !retired_) {
     pump_wanted_ = false;
     input_.shrink(2 * kBodyReadSize);
     parser_.reset();
@@ -292,7 +298,7 @@ Awaitable<ServerReply> Connection::call_handler(ServerRequest& request) {
 }
 
 bool Connection::may_keep_alive(const Body& body) const {
-  if (broken_ || input_ended_ || context_.stopping || body.in_doubt()) return false;
+  if (broken_ || retired_ || input_ended_ || context_.stopping || body.in_doubt()) return false;
   const auto& head = parser_.head();
   if (!head.keep_alive) return false;
   // Not worth receiving the rest of a large body only to keep the connection.
@@ -363,7 +369,7 @@ Awaitable<bool> Connection::write_stream(ServerReply& reply, bool chunked) {
     enter(Phase::streaming);
     start_pump();
     auto next = co_await reply.source->next(batch);
-    if (!next) {
+    if (!next || retired_) {
       socket_->reset();
       co_return false;
     }

@@ -34,10 +34,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Awaitable<void> run();
   // Called often enough: closes a connection whose time is up and starts to watch the peer of a slow handler.
   void tick(Mono now);
-  // The server stops: ends now what nobody would miss, and lets a handler go on (then this was its last request).
   // Since when it has had nothing to do; nothing while it has.
   std::optional<Mono> idle_since() const { return phase_ == Phase::idle ? std::optional(phase_since_) : std::nullopt; }
+  // The server stops: ends now what nobody would miss, and lets a handler go on (then this was its last request).
   void stop();
+  // The same where the peer's certificate does not verify any more by the server's `context`, or did not yet.
+  void keep_trusted(ssl_ctx_st* context);
   // Ends a handler too.
   void cancel() { tasks_.cancel(); }
 
@@ -88,7 +90,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool pump_wanted_ = false;
   bool input_ended_ = false;
   bool body_reader_waits_ = false;
-  bool broken_ = false;  // what comes in cannot be told apart any more: no further request
+  bool retired_ = false;  // its peer is not believed any more: no further request
+  bool broken_ = false;   // what comes in cannot be told apart any more: no further request
 
   // Of the reply under way.
   std::string head_;

@@ -44,6 +44,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     const auto& tls = context_.options.tls;
     if (tls) {
       ASSIGN_OR_CO_RETURN(tls_, make_server_tls(tls->cert_chain_pem, tls->key_pem, tls->client_ca_pem));
+      client_ca_pem_ = tls->client_ca_pem;
     }
     ASSIGN_OR_CO_RETURN(auto endpoints, co_await resolve());
     CO_RETURN_IF_ERROR(listen(endpoints));
@@ -55,6 +56,10 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   Status use_tls(const ServerTls& tls) {
     if (!tls_) return fail(Code::invalid_argument, "the server has no TLS");
     ASSIGN_OR_RETURN(tls_, make_server_tls(tls.cert_chain_pem, tls.key_pem, tls.client_ca_pem));
+    const bool other_ca = std::exchange(client_ca_pem_, tls.client_ca_pem) != tls.client_ca_pem;
+    for (auto& connection : connections_) {
+      if (other_ca) connection->keep_trusted(tls_.get());
+    }
     return {};
   }
 
@@ -231,6 +236,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   const std::shared_ptr<ServerContext> shared_;
   ServerContext& context_;
   TlsContext tls_;
+  std::string client_ca_pem_;  // in it
   TaskGroup tasks_;
   Notifier changed_;
   std::list<Tcp::acceptor> acceptors_;

@@ -50,8 +50,9 @@ class HttpServer {
 
   // Returns when connections are accepted. Errors: invalid_argument (PEM, host), unavailable (the port is taken).
   Awaitable<Result<void>> start();
-  // For connections from now on; those there are keep what they have. Errors: invalid_argument (PEM, or a server
-  // without TLS), and nothing has changed.
+  // For connections from now on. Those there are keep what they have, but for clients whose certificate does not verify
+  // by the new CA: their streams and idle connections are cut, and a request under way is their last. Errors:
+  // invalid_argument (PEM, or a server without TLS), and nothing has changed.
   Status use_tls(const ServerTls& tls);
   std::uint16_t port() const;
   std::size_t connections() const;

@@ -38,6 +38,7 @@ class Socket {
   bool quiet();
   bool secure() const { return tls_ != nullptr; }
   std::string peer_common_name() const { return tls_ ? tls_peer_common_name(tls_) : std::string(); }
+  bool peer_verifies(ssl_ctx_st* context) const { return !tls_ || tls_peer_verifies(tls_, context); }
   std::optional<Wall> peer_expiry() const { return tls_ ? tls_peer_expiry(tls_) : std::nullopt; }
   std::string verify_problem() const { return tls_ ? tls_verify_problem(tls_) : std::string(); }
   std::string peer_address() const;

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "net/url.h"
@@ -149,12 +150,29 @@ std::string tls_peer_common_name(const ssl_st* tls) {
   return name;
 }
 
-std::optional<Wall> tls_peer_expiry(const ssl_st* tls) {
+bool tls_peer_verifies(const ssl_st* tls, ssl_ctx_st* context) {
   const Cert cert(SSL_get1_peer_certificate(tls));
-  std::tm parts{};
-  if (!cert || SSL_get_verify_result(tls) != X509_V_OK || ASN1_TIME_to_tm(X509_get0_notAfter(cert.get()), &parts) != 1)
-    return std::nullopt;
-  return Wall(std::chrono::seconds(timegm(&parts)));
+  if (!cert) return true;
+  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> look(X509_STORE_CTX_new(), X509_STORE_CTX_free);
+  const bool verifies =
+      look &&
+      X509_STORE_CTX_init(look.get(), SSL_CTX_get_cert_store(context), cert.get(), SSL_get_peer_cert_chain(tls)) == 1 &&
+      X509_STORE_CTX_set_default(look.get(), "ssl_client") == 1 && X509_verify_cert(look.get()) == 1;
+  ERR_clear_error();
+  return verifies;
+}
+
+std::optional<Wall> tls_peer_expiry(const ssl_st* tls) {
+  const auto* chain = SSL_get0_verified_chain(tls);
+  if (!chain || SSL_get_verify_result(tls) != X509_V_OK) return std::nullopt;
+  std::optional<Wall> first;
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    std::tm parts{};
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &parts) != 1) return std::nullopt;
+    const Wall end(std::chrono::seconds(timegm(&parts)));
+    first = std::min(first.value_or(end), end);
+  }
+  return first;
 }
 
 std::string tls_verify_problem(const ssl_st* tls) {

@@ -31,7 +31,9 @@ ssl_st* new_client_tls(ssl_ctx_st* context, const std::string& name);
 
 // The first common name of the verified peer certificate; empty without one.
 std::string tls_peer_common_name(const ssl_st* tls);
-// When the verified peer certificate expires; nothing without one.
+// Whether it would be one by `context` too, a server's; true without one.
+bool tls_peer_verifies(const ssl_st* tls, ssl_ctx_st* context);
+// When the verified peer certificate, or an authority it is verified by, expires; nothing without one.
 std::optional<Wall> tls_peer_expiry(const ssl_st* tls);
 // Why the peer's certificate was refused; empty when it was not.
 std::string tls_verify_problem(const ssl_st* tls);

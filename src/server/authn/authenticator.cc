@@ -34,11 +34,11 @@ std::unexpected<Problem> too_many() { return try_later(429, plain_problem(429).d
 std::unexpected<Problem> server_stops() { return try_later(503, "503: the server stops"); }
 
 struct Counted {
-  explicit Counted(std::size_t& n) : count(n) { ++count; }
-  ~Counted() { --count; }
+  explicit Counted(std::shared_ptr<std::size_t> n) : count(std::move(n)) { ++*count; }
+  ~Counted() { --*count; }
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
-  std::size_t& count;
+  std::shared_ptr<std::size_t> count;  // whose it is may be gone before
 };
 
 }  // namespace
@@ -85,18 +85,30 @@ Authenticator::Authenticator(Env& env, const AuthOptions& options)
       own_rules_(own_token_rules()),
       cache_(options.identity.cache),
       tasks_(env.executor) {
-  use_tokens(options.tokens, options.identity.own_keys);
+  use_tokens(options.tokens, options.identity.own_keys, options.takes_tokens);
 }
 
-void Authenticator::use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys) {
-  tokens_.clear();
-  for (const auto& [token, user] : tokens) tokens_.insert_or_assign(sha256(token), user);
+void Authenticator::use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys,
+                               bool takes_tokens) {
+  Tokens now;
+  for (const auto& [token, user] : tokens) now.insert_or_assign(sha256(token), user);
+  const auto is_kept = [&](const auto& entry) {
+    const auto found = now.find(entry.first);
+    return found != now.end() && found->second == entry.second;
+  };
+  const auto is_key = [&](const access::Key& key) {
+    return std::ranges::any_of(own_keys, [&](const auto& other) { return other.id() == key.id(); });
+  };
+  if (!std::ranges::all_of(tokens_, is_kept) || !std::ranges::all_of(options_.identity.own_keys, is_key)) ++generation_;
+  tokens_ = std::move(now);
   options_.identity.own_keys = std::move(own_keys);
+  options_.takes_tokens = takes_tokens;
   cache_.clear();
 }
 
 bool Authenticator::takes_tokens() const {
-  return !tokens_.empty() || !options_.identity.own_keys.empty() || oidc_ || !services_.empty();
+  return options_.takes_tokens || !tokens_.empty() || !options_.identity.own_keys.empty() || oidc_ ||
+         !services_.empty();
 }
 
 Status Authenticator::open() {
@@ -150,7 +162,7 @@ std::optional<Authenticator::Verdict> Authenticator::known(const ServerRequest& 
 std::optional<Authenticator::Verdict> Authenticator::by_token(const Token& token) {
   // By digests, so that the time it takes says nothing about the tokens there are.
   if (const auto found = tokens_.find(token.digest); found != tokens_.end())
-    return access::Identity{.user = found->second};
+    return access::Identity{.user = found->second, .generation = generation_};
   if (const auto* identity = cache_.find(token.digest, now())) return *identity;
   if (auto verdict = by_signature(token, true)) return verdict;
   if (!services_.empty() || is_oidc(token)) return std::nullopt;
@@ -163,7 +175,7 @@ std::optional<Authenticator::Verdict> Authenticator::by_signature(const Token& t
   const auto jwt = access::parse_jwt(token.bare);
   if (!jwt) return std::nullopt;
   if (!own_keys.empty() && jwt->issuer() == own_rules_.issuer)
-    return take(token, access::verify(*jwt, own_keys, own_rules_, env_.clock.wall()));
+    return take(token, access::verify(*jwt, own_keys, own_rules_, env_.clock.wall()), generation_);
   if (!oidc_ || jwt->issuer() != options_.identity.oidc->rules.issuer) return std::nullopt;
   const auto* keys = oidc_->keys();
   may_ask = may_ask && oidc_->worth_asking();
@@ -178,9 +190,10 @@ std::optional<Authenticator::Verdict> Authenticator::by_signature(const Token& t
   return take(token, std::move(user));
 }
 
-Authenticator::Verdict Authenticator::take(const Token& token, Result<access::TokenUser> user) {
+Authenticator::Verdict Authenticator::take(const Token& token, Result<access::TokenUser> user,
+                                           std::optional<std::uint64_t> generation) {
   if (!user) return unauthenticated(fmt::format("The token {}.", user.error().message));
-  access::Identity identity{.user = std::move(user->name), .until = user->expires};
+  access::Identity identity{.user = std::move(user->name), .until = user->expires, .generation = generation};
   cache_.put(token.digest, identity, now());
   return identity;
 }
@@ -218,7 +231,7 @@ Authenticator::Verdict Authenticator::or_certificate(Verdict verdict, const Serv
 
 Awaitable<Authenticator::Verdict> Authenticator::ask(const ServerRequest& request) {
   const auto token = token_of(request);
-  if (waiting_ >= options_.identity.waiting_limit) co_return too_many();
+  if (*waiting_ >= options_.identity.waiting_limit) co_return too_many();
   const Counted waiting(waiting_);
   if (is_oidc(*token)) {
     co_await oidc_->fetch();
@@ -248,6 +261,15 @@ Awaitable<void> Authenticator::settle(std::shared_ptr<Question> question) {
   flight.verdict = co_await judged(*question);
 }
 
+// When that counts no more which a service has just accepted and which expires then, by the service's clock. What it
+// accepts counts for a moment whatever our clock says, or who watches would come back at once, again and again.
+std::optional<Wall> Authenticator::end_of(std::optional<Wall> expires) const {
+  if (!expires) return std::nullopt;
+  constexpr auto moment = std::chrono::seconds(5);
+  const auto leeway = std::chrono::duration_cast<std::chrono::microseconds>(own_rules_.leeway);
+  return std::max(*expires + leeway, env_.clock.wall() + moment);
+}
+
 // The first service that accepts it decides, and the first that refuses it words the refusal.
 Awaitable<Authenticator::Verdict> Authenticator::judged(Question& question) {
   std::optional<Problem> refusal;
@@ -260,8 +282,8 @@ Awaitable<Authenticator::Verdict> Authenticator::judged(Question& question) {
       auto judgement = co_await ask_service(i, form);
       report(services_[i], judgement);
       if (auto* accepted = std::get_if<Accepted>(&judgement)) {
-        access::Identity identity{.user = std::move(accepted->user), .until = accepted->expires};
-        cache_.put(question.digest, identity, now());
+        access::Identity identity{.user = std::move(accepted->user), .until = end_of(accepted->expires)};
+        cache_.put(question.digest, identity, now(), accepted->expires);
         co_return identity;
       }
       if (const auto* refused = std::get_if<Refused>(&judgement)) {

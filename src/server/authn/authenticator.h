@@ -35,8 +35,11 @@ class Authenticator {
   // Whoever waits is told 503.
   Awaitable<void> stop();
 
-  // Other tokens (token, user) and other keys of Krake's own tokens count from now on.
-  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys);
+  // Other tokens (token, user) and other keys of Krake's own tokens count from now on. `takes_tokens`: see AuthOptions.
+  void use_tokens(const std::vector<std::pair<std::string, std::string>>& tokens, access::Keys own_keys,
+                  bool takes_tokens);
+  // Grows when a token or a key was taken away; see access::Identity.
+  std::uint64_t generation() const { return generation_; }
 
   // Nothing: somebody must be asked.
   std::optional<Verdict> known(const ServerRequest& request);
@@ -64,7 +67,8 @@ class Authenticator {
   std::optional<Verdict> by_token(const Token& token);
   // By signature; nothing when it is none of a known issuer, or newer keys are needed.
   std::optional<Verdict> by_signature(const Token& token, bool may_ask);
-  Verdict take(const Token& token, Result<access::TokenUser> user);
+  // `generation`: when it is by a key of ours.
+  Verdict take(const Token& token, Result<access::TokenUser> user, std::optional<std::uint64_t> generation = {});
   // Nothing: there is none that counts here.
   std::optional<Verdict> by_certificate(const ServerRequest& request) const;
   Verdict without_token(const ServerRequest& request) const;
@@ -73,6 +77,7 @@ class Authenticator {
   Awaitable<Verdict> ask_services(Token token);
   Awaitable<void> settle(std::shared_ptr<Question> question);
   Awaitable<Verdict> judged(Question& question);
+  std::optional<Wall> end_of(std::optional<Wall> expires) const;
   Awaitable<Judgement> ask_service(std::size_t index, std::string token);
   void report(Service& service, const Judgement& judgement);
   access::TokenCache::Now now() const { return {env_.clock.now(), env_.clock.wall()}; }
@@ -80,12 +85,14 @@ class Authenticator {
   Env& env_;
   AuthOptions options_;
   access::JwtRules own_rules_;
-  std::unordered_map<Digest, std::string, DigestHash> tokens_;  // of the file
+  using Tokens = std::unordered_map<Digest, std::string, DigestHash>;
+  Tokens tokens_;  // of the file
+  std::uint64_t generation_ = 0;
   access::TokenCache cache_;
   std::optional<KeySource> oidc_;
   std::vector<Service> services_;
   std::unordered_map<Digest, std::shared_ptr<Question>, DigestHash> questions_;
-  std::size_t waiting_ = 0;
+  std::shared_ptr<std::size_t> waiting_ = std::make_shared<std::size_t>(0);
   bool stopped_ = false;
   TaskGroup tasks_;
 };

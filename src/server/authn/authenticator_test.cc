@@ -151,6 +151,7 @@ TEST(Authenticator, OrderAndRules) {
     };
   };
   const std::string no_keystone = "401 Invalid Keystone token (HTTP 401 UNAUTHORIZED)";
+  const std::string no_file = "401 401: The bearer token is not known.";
   const std::vector<OrderCase> cases = {
       {"nobody", nothing, {}, "", kUnknown},
       {"a token nobody asks for", nothing, "x", "", kUnknown},
@@ -169,7 +170,8 @@ TEST(Authenticator, OrderAndRules) {
       {"Keystone before Keycloak", all({keystone, keycloak}), "good+", "", no_keystone},
       {"file", file, "filed", "", "dora"},
       {"file, scheme", file, "bearer  filed", "", "dora"},
-      {"file, unknown", all({file, anonymous}), "file", "", "401 401: The bearer token is not known."},
+      {"file, unknown", all({file, anonymous}), "file", "", no_file},
+      {"an empty file", all({[](AuthOptions& o) { o.takes_tokens = true; }, anonymous}), "x", "", no_file},
       {"file beside Keystone", all({file, keystone}), "filed", "", "dora"},
       {"several", all({keystone, keycloak, several}), "good+", "", "carol"},
       {"several, scheme", all({keystone, keycloak, several}), "Bearer good", "", "alice"},
@@ -295,6 +297,7 @@ TEST(W43, GoodTokensAreRememberedForAWhile) {
   EXPECT_EQ(rig.ask("good"), "alice");
 }
 
+// Not even by the leeway: that is for what was opened with it.
 TEST(Authenticator, NotBeyondTheExpiryTheServiceTells) {
   Rig rig;
   with_keystone(rig);
@@ -428,14 +431,17 @@ TEST(Authenticator, OtherTokensAndKeysCountAtOnce) {
   const auto new_token = after.token(rig.world, "krake", "krake", "carol");
   EXPECT_EQ(rig.ask("t0"), "alice");
   EXPECT_EQ(rig.ask(old_token), "carol");
-  rig.who->use_tokens({{"t1", "dora"}, {"t2", "eve"}}, after.keys);
+  rig.who->use_tokens({{"t1", "dora"}, {"t2", "eve"}}, after.keys, true);
   EXPECT_THAT(rig.ask("t0"), StartsWith("401 "));
   EXPECT_EQ(rig.ask("t1"), "dora");
   EXPECT_EQ(rig.ask("t2"), "eve");
   EXPECT_THAT(rig.ask(old_token), StartsWith("401 ")) << "nor because it was good a moment ago";
   EXPECT_EQ(rig.ask(new_token), "carol");
-  // Without any of them a header says nothing, as at a start without them.
-  rig.who->use_tokens({}, {});
+  // The last one is gone from its file: a token is unknown all the same. Without a file a header says nothing, as at a
+  // start without one.
+  rig.who->use_tokens({}, {}, true);
+  EXPECT_EQ(rig.ask("t1"), "401 401: The bearer token is not known.");
+  rig.who->use_tokens({}, {}, false);
   EXPECT_EQ(rig.ask("t1"), kUnknown);
 }
 

@@ -74,12 +74,13 @@ TEST(CredentialExpiry, IsToldWithTheUser) {
     std::string token;
     Peer peer;
     std::optional<Wall> until;
+    std::optional<std::uint64_t> generation{};
   } cases[] = {
-      {"Keystone", "keystone", {}, soon},
-      {"signed by Krake", signed_token(keys, soon), {}, soon + kLeeway},
-      {"Keycloak, a JWT", *of_keycloak, {}, soon},
+      {"Keystone", "keystone", {}, soon + kLeeway},
+      {"signed by Krake", signed_token(keys, soon), {}, soon + kLeeway, 0},
+      {"Keycloak, a JWT", *of_keycloak, {}, soon + kLeeway},
       {"Keycloak, another token", "opaque", {}, std::nullopt},
-      {"a token file", "filed", {}, std::nullopt},
+      {"a token file", "filed", {}, std::nullopt, 0},
       {"a certificate", "", certificate, soon},
       {"the process itself", "", inside, std::nullopt},
   };
@@ -88,7 +89,7 @@ TEST(CredentialExpiry, IsToldWithTheUser) {
     for (int i = 0; i < 2; ++i) {
       const auto verdict = world.run(asked(who, c.token, c.peer));
       ASSERT_TRUE(verdict) << c.name << ": " << verdict.error().detail;
-      EXPECT_EQ(*verdict, (access::Identity{.user = "alice", .until = c.until})) << c.name;
+      EXPECT_EQ(*verdict, (access::Identity{.user = "alice", .until = c.until, .generation = c.generation})) << c.name;
     }
     world.clock.advance(seconds(1));
   }
@@ -130,6 +131,11 @@ struct Site : TestServer {
     }
   }
 };
+
+Awaitable<void> keep_end(HttpStream& stream, std::string* into) {
+  const auto piece = co_await stream.body->read();
+  *into = piece ? "a line, or a regular end" : piece.error().message;
+}
 
 ServerOptions with_keys(const access::Keys& keys) {
   auto options = TestServer::open_to_all();
@@ -176,7 +182,27 @@ TEST(CredentialExpiry, AWatchOnARememberedTokenEndsWithItToo) {
   EXPECT_EQ(dialer.at(kKeystone).asked.size(), 1U);
   EXPECT_THAT(t.end_of(second), HasSubstr("has expired"));
   EXPECT_THAT(t.end_of(first), HasSubstr("has expired"));
-  EXPECT_EQ(t.world.clock.wall(), expires);
+  EXPECT_EQ(t.world.clock.wall(), expires + kLeeway);
+}
+
+// The clock of the service is behind ours: what it accepts has expired long ago, by ours.
+TEST(CredentialExpiry, AWatchLastsAMomentWhateverTheClocksSay) {
+  World unused;
+  FakeDialer dialer(unused.clock);
+  auto options = TestServer::open_to_all();
+  options.auth.identity.keystone = KeystoneOptions{kKeystone};
+  options.auth.identity.dialer = &dialer;
+  Site t(options);
+  const Wall opened = t.world.clock.wall();
+  dialer.at(kKeystone).answer = [opened](const auto&) {
+    return FakeIdentity::reply(200, keystone_document(opened - std::chrono::hours(1)));
+  };
+  for (int i = 0; i < 3; ++i) {
+    const Wall before = t.world.clock.wall();
+    auto stream = t.watch(*t.transport, "heartbeat=0", "token");
+    EXPECT_THAT(t.end_of(stream), HasSubstr("has expired"));
+    EXPECT_EQ(t.world.clock.wall() - before, seconds(5));
+  }
 }
 
 TEST(CredentialExpiry, NothingIsSentAfterIt) {
@@ -201,6 +227,62 @@ TEST(CredentialExpiry, WhatDoesNotExpireEndsNothing) {
       const auto piece = t.world.run(stream.body->read());
       ASSERT_TRUE(piece) << piece.error().message;
     }
+  }
+}
+
+// ---- what the server takes anew
+
+// What a watch was opened with, and whether it goes on when the server has `tokens` and `keys` instead.
+TEST(CredentialRenewal, AWatchEndsWhenATokenOrAKeyIsTakenAway) {
+  const auto keys = new_keys();
+  const auto more = [&] {
+    auto both = new_keys();
+    both.insert(both.begin(), keys[0]);
+    return both;
+  }();
+  using Tokens = std::vector<std::pair<std::string, std::string>>;
+  const Tokens both{{"t0", "alice"}, {"t1", "bob"}};
+  const struct {
+    const char* name;
+    const char* shown;
+    Tokens tokens;
+    access::Keys keys;
+    bool ends;
+  } cases[] = {
+      {"the same", "t0", both, keys, false},
+      {"in another order", "t0", {both[1], both[0]}, keys, false},
+      {"a token more", "t0", {both[0], both[1], {"t2", "eve"}}, keys, false},
+      {"a key more", "signed", both, more, false},
+      {"its token is gone", "t0", {both[1]}, keys, true},
+      {"the last ones are gone", "t0", {}, {}, true},
+      {"its token is somebody else's", "t0", {{"t0", "eve"}, both[1]}, keys, true},
+      {"its key is gone", "signed", both, {}, true},
+      {"another key", "signed", both, new_keys(), true},
+      {"nothing of the server's was shown", "", {}, {}, false},
+  };
+  for (const auto& c : cases) {
+    auto options = with_keys(keys);
+    options.auth.tokens = both;
+    Site t(options);
+    const std::string token = c.shown == std::string_view("signed")
+                                  ? signed_token(keys, t.world.clock.wall() + std::chrono::hours(9))
+                                  : c.shown;
+    auto stream = t.watch(*t.transport, "heartbeat=0", token);
+    // It waits when it is told: nothing else wakes it.
+    const Wall before = t.world.clock.wall();
+    std::string end = "goes on";
+    TaskGroup group(t.world.env.executor);
+    group.spawn("reader", keep_end(stream, &end));
+    t.world.settle();
+    t.server.use_tokens(c.tokens, c.keys, true);
+    t.world.settle();
+    if (c.ends) {
+      EXPECT_THAT(end, HasSubstr("tokens or keys are others now")) << c.name;
+    } else {
+      EXPECT_EQ(end, "goes on") << c.name;
+    }
+    EXPECT_EQ(t.world.clock.wall(), before) << c.name;
+    t.world.run(group.stop());
   }
 }
 

@@ -103,9 +103,7 @@ Connection::Connection(boost::asio::any_io_executor executor, Clock& clock, Rand
 Status Connection::open() {
   // It writes to standard error what its answers say as well.
   gpr_set_log_function([](gpr_log_func_args*) {});
-  if (options_.endpoints.empty()) {
-    return fail(Code::invalid_argument, "etcd: no endpoint is configured: set etcd.host or etcd.endpoints");
-  }
+  RETURN_IF_ERROR(check(options_));
   for (const auto& endpoint : options_.endpoints) {
     ASSIGN_OR_RETURN(const auto address, parse_endpoint(endpoint));
     auto member = std::make_shared<Member>(address.url);
@@ -235,3 +233,14 @@ Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat 
 }
 
 }  // namespace krake::store::etcd
+
+namespace krake::store {
+
+Status check(const EtcdOptions& options) {
+  if (options.endpoints.empty())
+    return fail(Code::invalid_argument, "etcd: no endpoint is configured: set etcd.host or etcd.endpoints");
+  for (const auto& endpoint : options.endpoints) RETURN_IF_ERROR(etcd::parse_endpoint(endpoint));
+  return {};
+}
+
+}  // namespace krake::store

@@ -56,6 +56,8 @@ class EtcdStore : public Store {
 };
 
 // invalid_argument: no endpoint, or one that is not understood.
+Status check(const EtcdOptions& options);
+// Errors: those of check().
 Result<std::unique_ptr<EtcdStore>> open_etcd_store(boost::asio::any_io_executor executor, Clock& clock, Random random,
                                                    Log log, EtcdOptions options);
 
