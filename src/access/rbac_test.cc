@@ -245,7 +245,7 @@ Names with_one_hash(std::size_t count) {
 // As one list they would be gone through some 10^10 times.
 TEST(Rbac, TextsWithOneHashTakeNoTime) {
   const auto names = with_one_hash(200'000);
-  if (std::hash<std::string>{}(names.front()) != std::hash<std::string>{}(names.back())) GTEST_SKIP();
+  ASSERT_EQ(std::hash<std::string>{}(names.front()), std::hash<std::string>{}(names.back())) << "they show nothing";
   RbacIndex index;
   index.upsert_role("role", std::vector<Rule>{{"core", names, {"a"}, {Verb::get}}});
   index.upsert_binding("binding", names, Names{"role"});

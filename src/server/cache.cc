@@ -421,13 +421,13 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
       continue;
     }
     auto object = admit(*kind, change, event.revision);
-    if (!object) {  // to clients it is gone
-      if (before) {
+    if (!object) {  // to clients it is gone, unless others have its key
+      if (before && change.sealed_with.empty()) {
         push_event(cache, "DELETED", before, {event.revision});
-        recalled.erase(it);
       } else {
         forget_events(cache, event.revision);
       }
+      if (before) recalled.erase(it);
       continue;
     }
     recalled.insert_or_assign(change.key, object);
@@ -677,8 +677,12 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
     object = from_draft(change, revision);
     if (!object) object = admit(*kind, change, revision);
   }
+  // Others could read it all the time: what they have told of it is not what we can tell.
+  const auto hidden = cache.unreadable.find(change.key);
+  const bool was_sealed = hidden != cache.unreadable.end() && !hidden->second.sealed_with.empty();
   if (object || !change.value) cache.unreadable.erase(change.key);
-  if (change.value && !change.sealed_with.empty()) return close(cache, change.key, told);
+  if (was_sealed || !change.sealed_with.empty()) close(cache, change.key, told);
+  if (!change.sealed_with.empty()) return;
   if (!object) return lose(cache, change.key, told);  // to clients it is gone
   // Removed and made again while we did not look: that is told as such.
   const auto known = cache.objects.find(change.key);
@@ -690,7 +694,8 @@ void Cache::apply(const store::Change& change, Revision revision, Told told) {
   for (const auto& listener : listeners_) listener(*kind, object->name, object);
 }
 
-// It is there, for those who have its key: nobody is told of it, nor of anything else until all can be told.
+// Something of a value that is sealed with a key we lack, or was. Nobody is told of it, nor of anything else until all
+// can be told; and who comes back from before, also from another server, has to list again.
 void Cache::close(KindCache& cache, const std::string& key, Told told) {
   if (const auto it = cache.objects.find(key); it != cache.objects.end()) {
     forget_decoded(*it->second);

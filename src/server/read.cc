@@ -355,7 +355,6 @@ Awaitable<Answer> ApiServer::read(Request& request) {
   co_return reply;
 }
 
-// What nobody can decode is left out, and that is told (W7).
 // A list without what this server has no key for would have controllers take it for gone; another server may have the
 // key.
 std::optional<Problem> ApiServer::incomplete(const Request& request) {
@@ -369,6 +368,7 @@ std::optional<Problem> ApiServer::incomplete(const Request& request) {
                                                          name, lacks_key(unopened->second.sealed_with))});
 }
 
+// What nobody can decode is left out, and that is told (W7).
 void ApiServer::warn_of_unreadable(Request& request) {
   const auto count = cache_.of(*request.route.kind).unreadable.size();
   if (count == 0) return;

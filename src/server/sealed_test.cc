@@ -156,9 +156,15 @@ TEST(W11, AKeyAServerLacksConcernsTheValuesSealedWithItAlone) {
   EXPECT_EQ(first.get(at("x")), 404);
   // Now all can be told, but not what was before.
   EXPECT_EQ(lacks.get(std::string(kProviders)), 500) << "y is sealed, too";
+  const auto before = t.disk->revision();
   ASSERT_EQ(first.call("DELETE", at("y")).status, 200);
   ASSERT_EQ(first.call("PATCH", at("y"), R"({"metadata":{"finalizers":[]}})").status, 200);
   EXPECT_EQ(lacks.get(std::string(kProviders)), 200);
+  const auto since = [&](store::Revision revision) {
+    return fmt::format("{}?watch&heartbeat=0&since={}", kProviders, revision);
+  };
+  EXPECT_EQ(lacks.call("GET", since(before)).status, 410) << "who was at another server must hear that y is gone";
+  EXPECT_EQ(t.world.run(lacks.transport->open({"GET", since(t.disk->revision()), {}, ""}))->status, 200);
   EXPECT_EQ(lacks.call("POST", std::string(kProviders), provider("x", "new")).status, 200);
 }
 
