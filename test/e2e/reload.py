@@ -1,5 +1,6 @@
 """SIGHUP: an API server takes another certificate, other tokens and other signing keys without a restart, all of it or nothing."""
 import json
+import os
 import re
 import signal
 import ssl
@@ -121,6 +122,30 @@ log: {{level: {level}}}
     hang_up("have been read again")
     p.wait("a line about each request", lambda: not a_silent_request())
     assert server.poll() is None
+    server.terminate()
+    assert server.wait(60) == 0
+
+    # One that comes while the files are read for the first time waits for the server to run.
+    files["tokens"].unlink()
+    os.mkfifo(files["tokens"])
+    use_config()
+    server = p.start("early", p.bin / "krake", "api", "-c", files["api.yaml"])
+
+    def writer():
+        try:
+            return os.open(files["tokens"], os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            assert server.poll() is None
+            return None
+
+    pipe = p.wait("the tokens to be read", writer)
+    server.send_signal(signal.SIGHUP)
+    os.write(pipe, b"token-of-fay fay\n")
+    os.close(pipe)
+    early = p.state / "early.log"
+    p.wait("the hang-up to be heard", lambda: "SIGHUP: nothing has been taken" in early.read_text())  # a pipe has nothing twice
+    url = re.search(r"Running on (https://[^ ]+:\d+)", early.read_text()).group(1)
+    assert user("token-of-fay", "first") == "fay"
     server.terminate()
     assert server.wait(60) == 0
 print("1 passed, 0 failed")
