@@ -348,6 +348,51 @@ TEST(W30, UnknownKeysSurviveEveryWrite) {
   }
 }
 
+// Some members of the status, as they are or not, or gone, or others of the same name.
+json::Object status_change(const json::Object& status, Random& random) {
+  json::Object change;
+  for (const auto& [name, value] : status) {
+    if (!random.chance(0.3)) continue;
+    change.set(name, value);
+    auto& member = *change.find(name);
+    if (random.chance(0.3)) member = nullptr;
+    if (random.chance(0.4)) disturb(member, random);
+  }
+  if (random.chance(0.2)) change.set("later", random.chance(0.5) ? json::Value(7) : json::Value());
+  return change;
+}
+
+// A patch of a status costs what it names, and means what the whole status means that it makes.
+TEST(Registry, MergingAStatusIsReadingTheMergedOne) {
+  Random random(12);
+  for (const auto& kind : krake_registry().kinds()) {
+    const auto document = with_unknown_keys(*kind, document_with_reason(*kind));
+    const auto stored = decode(*kind, document, Form::stored);
+    ASSERT_NE(stored, nullptr) << kind->name;
+    const auto* status = document.if_object()->find("status");
+    if (!status) continue;
+    int accepted = 0;
+    for (int i = 0; i < 2000; ++i) {
+      const auto change = status_change(*status->if_object(), random);
+      std::string present;
+      stored->encode_status(present);
+      auto whole = *json::parse(present, json::kMaxDepth, json::Numbers::any);
+      json::merge_patch(whole, json::Object{{"status", change}});
+      FieldErrors of_whole;
+      FieldErrors of_merged;
+      auto read = stored->clone();
+      auto merged = stored->clone();
+      const bool good = read->read_status(whole, of_whole);
+      ASSERT_EQ(merged->merge_status(change, of_merged), good) << kind->name << json::print(change);
+      ASSERT_EQ(of_merged.render(), of_whole.render()) << kind->name << json::print(change);
+      if (!good) continue;
+      ++accepted;
+      ASSERT_EQ(encode(*merged), encode(*read)) << kind->name << json::print(change);
+    }
+    EXPECT_GT(accepted, 100) << kind->name;
+  }
+}
+
 // Upstream's last release has no such field: its clients create metrics without it, and its garbage collector writes
 // them back without it.
 TEST(Registry, AMetricNeedsNoAllowedValues) {

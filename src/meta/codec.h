@@ -446,6 +446,10 @@ struct Codec<T> {
     }
   }
   static void encode(const T& v, std::string& out) {
+    encode_some(v, out, [](std::string_view) { return true; });
+  }
+  // The members whose names are `wanted`.
+  static void encode_some(const T& v, std::string& out, auto&& wanted) {
     out += '{';
     bool first = true;
     if constexpr (HasKind<T>) {
@@ -456,12 +460,14 @@ struct Codec<T> {
       if constexpr (is_optional<std::decay_t<decltype(v.*pointer)>>) {
         if ((marks_of<T>(name) & kAdditive) && !(v.*pointer)) return;
       }
+      if (!wanted(name)) return;
       if (!std::exchange(first, false)) out += ',';
       out += '"', out += name, out += "\":";
       Codec<std::decay_t<decltype(v.*pointer)>>::encode(v.*pointer, out);
     });
     if constexpr (requires { v.unknown; }) {
       for (const auto& [key, value] : v.unknown.fields) {
+        if (!wanted(key)) continue;
         if (!std::exchange(first, false)) out += ',';
         json::print_string_to(key, out);
         out += ':';

@@ -36,6 +36,8 @@ class Object {
   // is, and leaves the object half changed when it answers false.
   virtual void encode_status(std::string& out) const = 0;
   virtual bool read_status(const json::Value& document, FieldErrors& errors) = 0;
+  // As read_status() of the encoded status merged with `change` (RFC 7396), at the cost of what `change` names.
+  virtual bool merge_status(const json::Object& change, FieldErrors& errors) = 0;
 
   template <class T>
   T& as();
@@ -154,6 +156,28 @@ class ObjectOf final : public Object {
       if (!status && (codec::marks_of<T>("status") & kRequired)) inner.add("Missing data for required field.");
       const bool good = status ? codec::decode_present(*status, value.status, inner, Form::full) : inner.empty();
       if (!good) return errors.at("status") = std::move(inner), false;
+      keep_unknown(value.status, stored);
+    }
+    return true;
+  }
+  bool merge_status(const json::Object& change, FieldErrors& errors) override {
+    if constexpr (requires { value.status; }) {
+      using Status = decltype(value.status);
+      const auto named = [&](std::string_view name) {
+        return change.contains(name) || (codec::marks_of<Status>(name) & kRequired) != 0;
+      };
+      std::string present;
+      codec::Codec<Status>::encode_some(value.status, present, named);
+      auto document = json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value());
+      json::merge_patch(document, change);
+      const Status stored = value.status;
+      Status fresh;
+      codec::for_each_member<Status>([&](std::string_view name, auto pointer) {
+        if (named(name)) value.status.*pointer = std::move(fresh.*pointer);
+      });
+      FieldErrors inner;
+      if (!codec::decode_present(document, value.status, inner, Form::full))
+        return errors.at("status") = std::move(inner), false;
       keep_unknown(value.status, stored);
     }
     return true;

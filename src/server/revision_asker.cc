@@ -2,10 +2,6 @@
 
 namespace krake::server {
 
-namespace {
-constexpr Duration kGather = std::chrono::microseconds(300);
-}  // namespace
-
 struct RevisionAsker::Question {
   explicit Question(const boost::asio::any_io_executor& executor) : settled(executor) {}
   void settle(Answer the_answer) {
@@ -63,12 +59,8 @@ void RevisionAsker::send_soon() {
   tasks_.spawn("ask the store", send());
 }
 
-// A few turns of the loop later: whoever is about to come comes along. Each question costs etcd and us as much as the
-// requests of twenty readers, and takes longer the more there are.
+// One turn of the loop later: those who were answered just now go first, who comes meanwhile comes along.
 Awaitable<void> RevisionAsker::send() {
-  constexpr int kTurns = 8;
-  const Mono begin = env_.clock.now();
-  for (int turn = 0; turn < kTurns && env_.clock.now() - begin < kGather; ++turn) co_await yield();
   sending_ = false;
   Flight flight(*this, std::exchange(next_, nullptr));
   flight.answer.newest = co_await store_.current();

@@ -401,21 +401,26 @@ std::expected<ApiServer::Mutation, Problem> ApiServer::patched(const Request& re
 // Of the status alone: nothing else is read, nor judged.
 std::expected<ApiServer::Mutation, Problem> ApiServer::patched_status(const Request& request, const json::Value& change,
                                                                       const Stored& stored) const {
-  std::string present;
-  stored.object.encode_status(present);
-  json::Object status;
-  if (const auto* given = change.if_object()->find("status")) status.set("status", *given);
-  const auto whole =
-      merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
   auto object = stored.object.clone();
   FieldErrors errors;
-  const bool good = object->read_status(whole.document, errors);
-  if (!good && whole.shown) {
-    FieldErrors of_shown;
-    if (stored.object.clone()->read_status(*whole.shown, of_shown)) of_shown = {};
-    return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
+  const auto* given = change.if_object()->find("status");
+  json::Object status;
+  if (given) status.set("status", *given);
+  if (given && given->is_object() && sees_secrets(request)) {
+    if (!object->merge_status(*given->if_object(), errors)) return refuse(invalid(errors));
+  } else {
+    std::string present;
+    stored.object.encode_status(present);
+    const auto whole =
+        merged(request, json::parse(present, json::kMaxDepth, json::Numbers::any).value_or(json::Value()), status);
+    const bool good = object->read_status(whole.document, errors);
+    if (!good && whole.shown) {
+      FieldErrors of_shown;
+      if (stored.object.clone()->read_status(*whole.shown, of_shown)) of_shown = {};
+      return refuse(invalid_with_secrets(std::move(errors), std::move(of_shown)));
+    }
+    if (!good) return refuse(invalid(errors));
   }
-  if (!good) return refuse(invalid(errors));
   if (auto special = special_numbers(change, request.route.operation, [&] { return stored.document(); }))
     return refuse(std::move(*special));
   if (switched_on(request.query, "strict")) {

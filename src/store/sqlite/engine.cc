@@ -16,7 +16,8 @@ constexpr int kApplicationId = 0x6b72616b;  // "krak"
 constexpr std::int64_t kPlaces = std::int64_t{1} << 20;
 constexpr int kLeaseKeysPerCommit = 10'000;
 constexpr int kTrimRows = 2'000;
-constexpr int kLogPagesBeforeCheckpoint = 1'000;
+// 16 MiB: a page written again and again, as of an object whose status changes, is moved into the file once for many.
+constexpr int kLogPagesBeforeCheckpoint = 4'000;
 constexpr std::size_t kChunkRows = 2'000;
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
 
