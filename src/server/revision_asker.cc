@@ -59,8 +59,9 @@ void RevisionAsker::send_soon() {
   tasks_.spawn("ask the store", send());
 }
 
-// One turn of the loop later: those who were answered just now go first, who comes meanwhile comes along.
+// One turn of the loop later: who comes in the same moment comes along.
 Awaitable<void> RevisionAsker::send() {
+  co_await yield();
   sending_ = false;
   Flight flight(*this, std::exchange(next_, nullptr));
   flight.answer.newest = co_await store_.current();
