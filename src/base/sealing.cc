@@ -72,7 +72,8 @@ std::string_view SealingKeys::key_id(std::string_view value) {
   if (!is_sealed(value)) return {};
   value.remove_prefix(kMagic.size());
   const auto colon = value.substr(0, kMaxIdBytes + 1).find(':');
-  return colon == std::string_view::npos ? std::string_view() : value.substr(0, colon);
+  const auto id = colon == std::string_view::npos ? std::string_view() : value.substr(0, colon);
+  return good_id(id) ? id : std::string_view();
 }
 
 std::string SealingKeys::seal(std::string_view plain, std::string_view about) const {
@@ -102,7 +103,7 @@ Result<std::string> SealingKeys::open(std::string_view value, std::string_view a
   const auto damaged = [&] {
     return fail(Code::internal, fmt::format("what is stored as '{}' was damaged, or sealed for another place", about));
   };
-  if (!good_id(id)) return damaged();
+  if (id.empty()) return damaged();
   const std::string* key = find(id);
   if (!key) {
     return fail(

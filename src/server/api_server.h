@@ -139,7 +139,7 @@ class ApiServer {
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
-  std::optional<Problem> incomplete(const Request& request);
+  std::optional<Problem> incomplete(const Request& request, const access::NamespaceScope& scope);
   void warn_of_unreadable(Request& request);
   // backup.cc
   Answer backup();

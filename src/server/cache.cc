@@ -115,11 +115,6 @@ CachedPtr KindCache::find(std::string_view ns, std::string_view name) const {
   return it == objects.end() ? nullptr : it->second;
 }
 
-const std::pair<const std::string, Unreadable>* KindCache::unopened() const {
-  const auto it = std::ranges::find_if(unreadable, [](const auto& entry) { return !entry.second.sealed_with.empty(); });
-  return it == unreadable.end() ? nullptr : &*it;
-}
-
 constexpr std::size_t kFewWatchers = 32;
 constexpr Duration kPausePerWatcher = std::chrono::microseconds(10);
 constexpr Duration kMaxPause = std::chrono::milliseconds(20);
@@ -265,8 +260,8 @@ void Cache::leave_out(const Kind& kind, const store::Entry& entry, std::string_v
   if (known) return;  // told once for each key
   if (!entry.sealed_with.empty()) {
     env_.log.error(
-        "stored value is sealed with a key that is not in security.encryption_key_file; it is left out of lists, give "
-        "this server the key and restart it",
+        "stored value cannot be opened with the keys of security.encryption_key_file; lists of its kind are refused, "
+        "give this server the key it names and restart it",
         {{"key", entry.key}, {"revision", entry.modified}, {"sealed_with", entry.sealed_with}});
   } else {
     env_.log.error("stored value cannot be decoded; it is left out of lists and can be deleted with ?force=True",
@@ -502,6 +497,7 @@ void Cache::fill(store::Listing& listing, const Recalled& recalled) {
 void Cache::forget_everything(Revision until) {
   for (auto& [kind, cache] : kinds_) {
     for (const auto& [key, object] : cache->objects.take_all()) {
+      forget_decoded(*object);
       for (const auto& listener : listeners_) listener(*kind, object->name, nullptr);
     }
     cache->unreadable.clear();
@@ -702,6 +698,7 @@ void Cache::close(KindCache& cache, const std::string& key, Told told) {
     cache.objects.erase(it);
   }
   forget_events(cache, std::max({cache.complete_after, told.revision, told.gap}));
+  ++cache.closings;
   cache.wake_all();
 }
 

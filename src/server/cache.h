@@ -120,8 +120,9 @@ class KindCache {
   Revision complete_after = 0;
 
   CachedPtr find(std::string_view ns, std::string_view name) const;
-  // What of the kind cannot be told completely: a key whose value is sealed with one this server lacks. Null: all can.
-  const std::pair<const std::string, Unreadable>* unopened() const;
+  // How often something that was there, for all a reader knew, stopped being told of without an event: a value sealed
+  // with a key this server lacks came or went. Who reads on must list anew.
+  std::uint64_t closings = 0;
   std::uint64_t end_event() const { return first_event + events.size(); }
   // The first event newer than `revision` that is kept.
   std::uint64_t position_after(Revision revision) const;
@@ -160,7 +161,7 @@ class Cache {
 
   // Linearizable: returns when the cache shows everything committed before the call; unavailable when that cannot be
   // had within the limit. Calls share questions to the store: one that arrives while a question is in flight joins the
-  // next, which does not wait for the answer to the first for long.
+  // next, which is asked when that is answered.
   Awaitable<Status> fresh();
   // Waits until the cache has reached `revision`, as long as fresh() would.
   Awaitable<Status> wait_for(Revision revision) { return wait_until(revision, env_.clock.now() + options_.wait_limit); }

@@ -46,7 +46,9 @@ Problem problem_of(const Error& error) {
 }
 
 std::string lacks_key(std::string_view id) {
-  return fmt::format("is sealed with the key '{}', which this server does not have (security.encryption_key_file)", id);
+  return fmt::format(
+      "is sealed with the key '{}', which this server does not have, or not the same (security.encryption_key_file)",
+      id);
 }
 
 Problem plain_problem(int status) { return plain_problem(status, status_phrase(status)); }

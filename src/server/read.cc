@@ -168,6 +168,7 @@ class WatchSource final : public ReplySource {
         feed_(kind.feed(options.ns)),
         options_(std::move(options)),
         generation_(cache.generation()),
+        closings_(kind.closings),
         position_(position),
         initial_(std::move(initial)),
         place_(std::move(place)) {
@@ -220,8 +221,8 @@ class WatchSource final : public ReplySource {
   Status may_go_on() {
     if (cache_.generation() != generation_)
       return fail(Code::compacted, "the store's history was replaced by another; list and watch again");
-    if (kind_.unopened())
-      return fail(Code::unavailable, "a value is sealed with a key this server lacks; watch at another");
+    if (kind_.closings != closings_)
+      return fail(Code::compacted, "a value came or went that this server cannot open; list and watch again");
     if (cache_.cut_off()) return fail(Code::unavailable, "this server is cut off from the store; watch at another");
     if (options_.until && clock_.wall() >= *options_.until)
       return fail(Code::unauthenticated, "what this watch was opened with has expired; watch again with a newer one");
@@ -229,7 +230,10 @@ class WatchSource final : public ReplySource {
       return fail(Code::unauthenticated, "the server's tokens or keys are others now; watch again");
     if (options_.authorized == authorizer_.version()) return {};
     RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
-    options_.selection.namespaces = authorizer_.scope(options_.user, options_.route);
+    auto scope = authorizer_.scope(options_.user, options_.route);
+    if (scope != options_.selection.namespaces && !kind_.unreadable.empty())
+      return fail(Code::compacted, "other namespaces are to be seen now; list and watch again");
+    options_.selection.namespaces = std::move(scope);
     options_.sight = authorizer_.sight(options_.user, *options_.route.kind);
     options_.authorized = authorizer_.version();
     return {};
@@ -293,6 +297,7 @@ class WatchSource final : public ReplySource {
   std::shared_ptr<EventFeed> feed_;
   WatchOptions options_;
   std::uint64_t generation_;  // of the cache
+  std::uint64_t closings_;
   std::uint64_t position_;
   std::optional<std::vector<CachedPtr>> initial_;
   std::size_t sent_ = 0;  // of initial_
@@ -356,16 +361,18 @@ Awaitable<Answer> ApiServer::read(Request& request) {
 }
 
 // A list without what this server has no key for would have controllers take it for gone; another server may have the
-// key.
-std::optional<Problem> ApiServer::incomplete(const Request& request) {
+// key. Of namespaces he does not ask for, or may not see, he hears nothing.
+std::optional<Problem> ApiServer::incomplete(const Request& request, const access::NamespaceScope& scope) {
   const Kind& kind = *request.route.kind;
-  const auto* unopened = cache_.of(kind).unopened();
-  if (!unopened) return std::nullopt;
   std::string ns;
   std::string name;
-  kind.split_key(unopened->first, ns, name);
-  return problem_of(Error{Code::unavailable, fmt::format("{} cannot be listed or watched here: '{}' {}", kind.plural,
-                                                         name, lacks_key(unopened->second.sealed_with))});
+  for (const auto& [key, value] : cache_.of(kind).unreadable) {
+    if (value.sealed_with.empty() || !kind.split_key(key, ns, name)) continue;
+    if (kind.namespaced && ((!request.route.ns.empty() && ns != request.route.ns) || !scope.contains(ns))) continue;
+    return problem_of(Error{Code::unavailable, fmt::format("{} cannot be listed or watched here: '{}' {}", kind.plural,
+                                                           name, lacks_key(value.sealed_with))});
+  }
+  return std::nullopt;
 }
 
 // What nobody can decode is left out, and that is told (W7).
@@ -396,7 +403,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
     limit = std::min(limit, kMaxPage);
   }
   selection->namespaces = authorizer_.scope(request.user, request.route);
-  if (auto refused = incomplete(request)) co_return refuse(std::move(*refused));
+  if (auto refused = incomplete(request, selection->namespaces)) co_return refuse(std::move(*refused));
   warn_of_unreadable(request);
   Revision revision = cache_.revision();
   std::shared_ptr<const std::vector<CachedPtr>> all;
@@ -525,7 +532,8 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   }
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
   if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
-  if (auto refused = incomplete(request)) co_return refuse(std::move(*refused));
+  const auto scope = authorizer_.scope(request.user, request.route);
+  if (auto refused = incomplete(request, scope)) co_return refuse(std::move(*refused));
   warn_of_unreadable(request);
   auto& kind = cache_.of(*request.route.kind);
   WatchOptions options{.ns = request.route.ns,
@@ -537,7 +545,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
                        .bookmarks = switched_on(request.query, "bookmarks"),
                        .selection = *selection_of(request.query),
                        .sight = authorizer_.sight(request.user, *request.route.kind)};
-  options.selection.namespaces = authorizer_.scope(request.user, request.route);
+  options.selection.namespaces = scope;
   const auto heartbeat = *heartbeat_of(request.query);
   const std::int64_t seconds = heartbeat ? std::min<std::int64_t>(*heartbeat, 1'000'000) : 10;
   if (seconds > 0) options.heartbeat = std::chrono::seconds(seconds);

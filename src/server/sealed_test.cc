@@ -22,19 +22,22 @@ std::string provider(std::string_view name, std::string_view token) {
 }
 std::string at(std::string_view name) { return fmt::format("{}/{}", kProviders, name); }
 
-// Each letter is a key; the first one seals, unless '-' is before it.
+// Each letter is a key; the first one seals, unless '-' is before it. A large letter is another key by the small one's
+// name.
 SealingKeys keys_of(std::string_view ids) {
   std::string text;
-  for (const char id : ids)
-    text += id == '-' ? "plain\n" : fmt::format("{} {}\n", id, base64_encode(std::string(32, id)));
+  for (const char id : ids) {
+    const char name = static_cast<char>(std::tolower(id));
+    text += id == '-' ? "plain\n" : fmt::format("{} {}\n", name, base64_encode(std::string(32, id)));
+  }
   return ids.empty() ? SealingKeys() : SealingKeys::parse(text, "keys").value();
 }
 
 struct Site {
   std::unique_ptr<store::Store> open(std::string_view ids) {
-    return std::make_unique<store::SealedStore>(store::make_memory_store(world.env.executor, world.clock, disk),
-                                                keys_of(ids), std::vector<std::string>{"/core/metricsproviders/"},
-                                                store::Unopened::isolate);
+    return std::make_unique<store::SealedStore>(
+        store::make_memory_store(world.env.executor, world.clock, disk), keys_of(ids),
+        std::vector<std::string>{"/core/metricsproviders/", "/kubernetes/applications/"}, store::Unopened::isolate);
   }
   testing::World world;
   std::shared_ptr<store::MemoryDisk> disk = std::make_shared<store::MemoryDisk>("s1", store::MemoryOptions{});
@@ -99,7 +102,7 @@ TEST(W11, AKeyAServerLacksConcernsTheValuesSealedWithItAlone) {
                     HasSubstr("metricsproviders cannot be listed or watched here: 'x' is sealed with the key 'b'"));
       }
       const auto why = HasSubstr(
-          "MetricsProvider 'x' is sealed with the key 'b', which this server does not have "
+          "MetricsProvider 'x' is sealed with the key 'b', which this server does not have, or not the same "
           "(security.encryption_key_file)");
       const std::pair<std::string, std::string> refused[] = {
           {"GET", ""}, {"PUT", whole}, {"PATCH", R"({"metadata":{"labels":{"a":"b"}}})"}, {"DELETE", ""}};
@@ -169,6 +172,86 @@ TEST(W11, AKeyAServerLacksConcernsTheValuesSealedWithItAlone) {
       << "who was at another server must hear that y is gone";
   EXPECT_EQ(t.world.run(lacks.transport->open({"GET", since(t.disk->revision()), {}, ""}))->status, 200);
   EXPECT_EQ(lacks.call("POST", std::string(kProviders), provider("x", "new")).status, 200);
+}
+
+// One that was told of it as being there must not believe that for ever.
+TEST(W11, AWatchEndsWhenAValueThatCannotBeOpenedHasComeAndGone) {
+  Site t;
+  Server first(t, "ba");
+  Server second(t, "a");
+  ASSERT_EQ(second.call("POST", std::string(kProviders), provider("x", "one")).status, 200);
+  auto stream = second.watch();
+  const std::string key = "/core/metricsproviders/demo/x";
+  const auto as_it_is = *t.disk->get(key)->value;
+  // Both come in one piece.
+  const auto sealed = keys_of("b").seal(*keys_of("a").open(as_it_is, key), key);
+  ASSERT_TRUE(t.disk->commit({.puts = {{key, std::make_shared<const std::string>(sealed)}}}));
+  ASSERT_TRUE(t.disk->commit({.removes = {{key}}}));
+  EXPECT_FALSE(t.world.run(stream.body->read())) << "it has not heard that x is gone, and never would";
+  EXPECT_EQ(second.get(at("x")), 404);
+  EXPECT_EQ(second.get(std::string(kProviders)), 200);
+}
+
+// An object is not deleted because this server cannot open it any more.
+TEST(W11, WhoWaitsForADeletionIsNotToldOfWhatCannotBeOpened) {
+  Site t;
+  Server first(t, "ba");
+  Server second(t, "a");
+  const std::string apps = "/kubernetes/namespaces/demo/applications";
+  ASSERT_EQ(
+      second
+          .call(
+              "POST", apps,
+              R"({"metadata":{"name":"x","finalizers":["keep"]},"spec":{"manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}],"constraints":{"cluster":{}}}})")
+          .status,
+      200);
+  std::optional<HttpResponse> waited;
+  TaskGroup tasks(t.world.env.executor);
+  const auto wait = [&]() -> Awaitable<void> {
+    auto answer = co_await second.transport->send({"DELETE", apps + "/x?blocking=deleted", {}, ""},
+                                                  {.timeout = std::chrono::minutes(5)});
+    if (answer) waited = std::move(*answer);
+  };
+  tasks.spawn("wait", wait());
+  t.world.settle();
+  ASSERT_FALSE(waited);
+  ASSERT_EQ(first.call("PATCH", apps + "/x", R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  t.world.run(tasks.join());
+  ASSERT_TRUE(waited);
+  EXPECT_EQ(waited->status, 200);
+  EXPECT_THAT(waited->body, AllOf(HasSubstr("keep"), Not(HasSubstr("DELETED")))) << "the ordinary answer";
+  EXPECT_EQ(first.get(apps + "/x"), 200);
+  EXPECT_EQ(second.get(apps + "/x"), 500);
+}
+
+// The name of a key is free text: two may give it to different ones.
+TEST(W11, AnotherKeyOfTheSameNameOpensNoMoreThanNone) {
+  Site t;
+  Server first(t, "b");
+  Server other(t, "-B");
+  ASSERT_EQ(other.call("POST", std::string(kProviders), provider("x", "one")).status, 200);
+  auto stream = other.watch();
+  ASSERT_EQ(first.call("PATCH", at("x"), R"({"metadata":{"labels":{"a":"b"}}})").status, 200);
+  EXPECT_FALSE(t.world.run(stream.body->read())) << "x is not deleted";
+  EXPECT_EQ(other.get(at("x")), 500);
+  EXPECT_EQ(other.get(std::string(kProviders)), 500);
+  EXPECT_EQ(other.call("DELETE", at("x") + "?force=True").status, 500);
+  EXPECT_THAT(other.metrics(), HasSubstr("krake_api_unopened_values 1"));
+  EXPECT_EQ(first.get(at("x")), 200);
+}
+
+TEST(W11, WhatCannotBeOpenedConcernsItsNamespaceAlone) {
+  Site t;
+  Server first(t, "b");
+  Server second(t, "");
+  const auto path = [](std::string_view ns) { return fmt::format("/core/namespaces/{}/metricsproviders", ns); };
+  ASSERT_EQ(first.call("POST", path("merger"), provider("acme", "one")).status, 200);
+  EXPECT_EQ(second.get(path("demo")), 200);
+  EXPECT_EQ(t.world.run(second.transport->open({"GET", path("demo") + "?watch", {}, ""}))->status, 200);
+  EXPECT_EQ(second.get(path("merger")), 500);
+  const auto all = second.call("GET", "/core/metricsproviders");
+  EXPECT_EQ(all.status, 500);
+  EXPECT_THAT(all.body, HasSubstr("'acme'"));
 }
 
 // As the manual says: all know the new key before anybody seals with it.

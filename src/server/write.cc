@@ -608,7 +608,8 @@ Awaitable<ServerReply> ApiServer::wait_until_state(Request& request, CachedPtr o
   while (env_.clock.now() < deadline) {
     const auto now = kind.find(object->ns, object->name);
     if (!now || now->uid != object->uid) {
-      if (wanted != "deleted") break;
+      // One that this server cannot open any more is there.
+      if (wanted != "deleted" || kind.unreadable.contains(object->key)) break;
       // The last document, with the state no stored object ever has, where the kind knows it.
       auto document = stored_document(*object);
       auto deleted = document;
