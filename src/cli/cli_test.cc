@@ -615,7 +615,9 @@ TEST(Krakectl, WarnsOfMigrationsThatLoseWork) {
   cli.dir.write("job.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n");
   EXPECT_THAT(cli.run("kube app create -f job.yaml a").err, StartsWith("WARNING: the application contains a Job"));
   EXPECT_EQ(cli.run("kube app create -f job.yaml b --disable-migration").err, "");
-  EXPECT_EQ(cli.run("kube app create -f job.yaml c --hook-shutdown 5").err, "");
+  const auto hooked = cli.run("kube app create -f job.yaml c --hook-shutdown 5");
+  EXPECT_THAT(hooked.err, StartsWith("WARNING: spec.hooks: 'shutdown' has no effect yet"));
+  EXPECT_THAT(hooked.err, Not(HasSubstr("a Job")));
   EXPECT_EQ(cli.run("kube app create -f job.yaml d -o json").err, "");
   EXPECT_EQ(cli.run("kube app create -f job.yaml e -q").err, "");
   cli.env["PYTHONWARNINGS"] = "ignore";

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "api/kubernetes/application.h"
+#include "api/kubernetes/cluster.h"
 #include "net/pki.h"
 
 namespace krake {
@@ -13,6 +15,32 @@ namespace {
 using Severity = Finding::Severity;
 
 constexpr auto kSoon = std::chrono::hours(24 * 30);
+constexpr std::size_t kFirst = 3;  // of many objects those that are named
+
+// What upstream does for such an object and no controller here yet: {which} of its kind, and what that means.
+struct Want {
+  std::string_view which;
+  std::string_view meaning;
+};
+constexpr Want kHooks{" with spec.hooks",
+                      "no controller acts on hooks yet; what upstream has put into a running application stays there"};
+constexpr Want kTemplate{" of TOSCA or CSAR", "no controller translates them yet; what runs stays as it is"};
+constexpr Want kTosca{" with spec.tosca", "no controller makes, changes or removes clusters of templates yet"};
+constexpr Want kController{"", "no controller looks after them yet"};
+
+std::vector<Want> unattended(const Object& object) {
+  const Kind& kind = object.kind();
+  if (kind.group == "openstack" || kind.name == "Cloud" || kind.name == "GlobalCloud") return {kController};
+  std::vector<Want> wants;
+  if (kind.name == Application::kKindName) {
+    const auto& spec = object.as<Application>().spec;
+    if (!spec.hooks.empty()) wants.push_back(kHooks);
+    if (spec.manifest.empty()) wants.push_back(kTemplate);
+  } else if (kind.name == Cluster::kKindName && !object.as<Cluster>().spec.tosca.empty()) {
+    wants.push_back(kTosca);
+  }
+  return wants;
+}
 
 json::Value document_of(const Object& object) {
   std::string text;
@@ -218,6 +246,11 @@ void DataCheck::check_object(const Kind& kind, const store::Entry& entry, const 
   }
   if (const auto repeated = twice(meta.finalizers); !repeated.empty())
     found(Severity::warning, entry.key, fmt::format("finalizers that are there twice: {}", fmt::join(repeated, ", ")));
+  for (const auto& want : unattended(*object)) {
+    auto& all = unattended_[{&kind, want.which}];
+    if (++all.count <= kFirst) all.first.push_back(ns.empty() ? name : fmt::format("{}/{}", ns, name));
+    all.meaning = want.meaning;
+  }
   for (auto& reference : references_of(kind.name, ns, *document)) named_.push_back({entry.key, std::move(reference)});
 }
 
@@ -226,6 +259,13 @@ std::vector<Finding> DataCheck::findings() {
     const auto* kind = registry_.find_by_kind(reference.api, reference.kind);
     if (!kind || keys_.contains(kind->storage_key(reference.ns, reference.name))) continue;
     found(Severity::warning, key, fmt::format("{} names {}, which is not there", reference.path, to_string(reference)));
+  }
+  for (const auto& [which, all] : std::exchange(unattended_, {})) {
+    const auto& [kind, text] = which;
+    const auto more = all.count - all.first.size();
+    found(Severity::warning, kind->storage_prefix(),
+          fmt::format("{}{}: {} ({}{}); {}", kind->plural, text, all.count, fmt::join(all.first, ", "),
+                      more == 0 ? "" : fmt::format(" and {} more", more), all.meaning));
   }
   sort_findings(findings_);
   return findings_;

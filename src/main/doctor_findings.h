@@ -31,7 +31,7 @@ class DataCheck {
  public:
   explicit DataCheck(const Registry& registry) : registry_(registry) {}
   void add(const store::Entry& entry);
-  // Once, at the end: also what is named and not there.
+  // Once, at the end: also what is named and not there, and what nothing acts on yet.
   std::vector<Finding> findings();
   // By "core/Role"; what is of no kind is under its first two steps, "openstack/projects".
   const std::map<std::string, std::size_t>& counts() const { return counts_; }
@@ -44,11 +44,18 @@ class DataCheck {
     std::string key;
     Reference reference;
   };
+  // Objects that want what no controller here does yet.
+  struct Unattended {
+    std::size_t count = 0;
+    std::vector<std::string> first;  // of them, "demo/web"
+    std::string_view meaning;
+  };
   const Registry& registry_;
   std::map<std::string, std::size_t> counts_;
   std::vector<Finding> findings_;
   std::set<std::string> keys_;
   std::vector<Named> named_;
+  std::map<std::pair<const Kind*, std::string_view>, Unattended> unattended_;  // by what they want
 };
 
 // Paths of keys in `document` that `known` does not have.

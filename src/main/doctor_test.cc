@@ -15,8 +15,10 @@ namespace {
 
 using Severity = Finding::Severity;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 std::string role(std::string_view name, std::string_view meta = "", std::string_view rest = "") {
   return fmt::format(
@@ -65,6 +67,49 @@ TEST(DataCheck, FindsWhatIsWrong) {
     EXPECT_EQ(findings[0].where, key);
     EXPECT_THAT(findings[0].what, HasSubstr(what));
   }
+}
+
+// What upstream acts on and nothing here does yet.
+TEST(DataCheck, TellsWhatNobodyLooksAfterYet) {
+  const auto meta = [](std::string_view name) {
+    return fmt::format(R"("metadata":{{"name":"{}","namespace":"demo","uid":"u","created":"2026-01-01T00:00:00",)"
+                       R"("modified":"2026-01-01T00:00:00"}})",
+                       name);
+  };
+  const auto application = [&](std::string_view name, std::string_view spec) {
+    return std::pair(
+        fmt::format("/kubernetes/applications/demo/{}", name),
+        fmt::format(R"({{{},"spec":{{"constraints":{{"cluster":{{}}}},{}}},"status":{{}}}})", meta(name), spec));
+  };
+  const auto hooked = [&](std::string_view name) {
+    return application(name, R"("manifest":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}],)"
+                             R"("hooks":["complete"])");
+  };
+  const auto told = [](const std::vector<std::pair<std::string, std::string>>& values) {
+    std::vector<std::string> lines;
+    for (const auto& finding : look(values)) {
+      if (finding.severity == Severity::warning) lines.push_back(finding.where + ": " + finding.what);
+    }
+    return lines;
+  };
+  EXPECT_THAT(told({hooked("a")}), ElementsAre(HasSubstr("/kubernetes/applications/: applications with spec.hooks: 1 "
+                                                         "(demo/a); no controller acts on hooks yet")));
+  EXPECT_THAT(told({hooked("a"), hooked("b"), hooked("c"), hooked("d"), hooked("e")}),
+              ElementsAre(HasSubstr("5 (demo/a, demo/b, demo/c and 2 more); ")));
+  EXPECT_THAT(told({application("t", R"("manifest":[],"tosca":"http://x/t.yaml")")}),
+              ElementsAre(HasSubstr("applications of TOSCA or CSAR: 1 (demo/t)")));
+  const auto cluster = [&](std::string_view tosca) {
+    return std::pair(
+        std::string("/kubernetes/clusters/demo/c"),
+        fmt::format(R"({{{},"spec":{{"kubeconfig":{{}},"tosca":{},"constraints":{{"cloud":{{}}}}}},"status":{{}}}})",
+                    meta("c"), tosca));
+  };
+  EXPECT_THAT(told({cluster(R"({"topology_template":{}})")}),
+              Contains(HasSubstr("clusters with spec.tosca: 1 (demo/c)")));
+  EXPECT_THAT(told({cluster("{}")}), Not(Contains(HasSubstr("spec.tosca"))));
+  EXPECT_THAT(
+      told({{"/openstack/magnumclusters/demo/m", fmt::format(R"({{{},"spec":{{}},"status":{{}}}})", meta("m"))}}),
+      Contains(HasSubstr("/openstack/magnumclusters/: magnumclusters: 1 (demo/m); no controller looks after")));
 }
 
 TEST(DataCheck, CountsByKind) {

@@ -682,8 +682,7 @@ TEST(W35, WhatLooksLikeAMistakeIsTold) {
     EXPECT_EQ(answer.status, 200) << answer.body;
     EXPECT_THAT(warnings(answer), ElementsAre(HasSubstr(c.text)));
   }
-  EXPECT_THAT(warnings(t.call("POST", std::string(kApps), application("good", R"(,"hooks":["complete"])"))),
-              ElementsAre());
+  EXPECT_THAT(warnings(t.call("POST", std::string(kApps), application("good", R"(,"backoff":2)"))), ElementsAre());
   // Clients refuse an answer with a hundred headers.
   std::string hooks;
   for (int i = 0; i < 300; ++i) hooks += fmt::format("{}\"h{}\"", i == 0 ? "" : ",", i);
@@ -692,6 +691,42 @@ TEST(W35, WhatLooksLikeAMistakeIsTold) {
   ASSERT_EQ(many.size(), 11U);
   EXPECT_THAT(many[9], HasSubstr("'h9' is no hook"));
   EXPECT_EQ(many[10], R"(299 krake "and 290 more")");
+}
+
+// Upstream acts on these.
+TEST(W35, WhatHasNoEffectYetIsTold) {
+  TestServer t;
+  const std::string clusters = "/kubernetes/namespaces/demo/clusters";
+  const std::string tosca = R"({"tosca_definitions_version":"tosca_simple_yaml_1_0","topology_template":{)"
+                            R"("node_templates":{},"outputs":{"kubeconfig":{"value":"x"}}}})";
+  const auto both = t.call("POST", std::string(kApps),
+                           application("web", R"(,"hooks":["complete","shutdown"],"auto_cluster_create":true)"));
+  EXPECT_EQ(both.status, 200) << both.body;
+  const auto all = ElementsAre(HasSubstr("spec.hooks: 'complete' has no effect yet"),
+                               HasSubstr("spec.hooks: 'shutdown' has no effect yet"),
+                               HasSubstr("spec.auto_cluster_create: it has no effect yet"));
+  EXPECT_THAT(warnings(both), all);
+  EXPECT_THAT(warnings(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})")), all);
+  // With upstream's token the application may still say that it is complete.
+  ASSERT_EQ(t.call("PATCH", app("web") + "/status", R"({"status":{"complete_token":"t","shutdown_token":"t"}})").status,
+            200);
+  EXPECT_THAT(warnings(t.call("PATCH", app("web"), R"({"spec":{"auto_cluster_create":false}})")),
+              ElementsAre(HasSubstr("'shutdown' has no effect yet")));
+  EXPECT_THAT(warnings(t.call("PATCH", app("web"), R"({"spec":{"hooks":[]}})")), ElementsAre());
+
+  const auto made = t.call(
+      "POST", clusters,
+      R"({"metadata":{"name":"made"},"spec":{"kubeconfig":{},"tosca":)" + tosca + R"(,"constraints":{"cloud":{}}}})");
+  EXPECT_EQ(made.status, 200) << made.body;
+  EXPECT_THAT(warnings(made), ElementsAre(HasSubstr("spec.tosca: it has no effect yet")));
+  const std::string url = R"({"metadata":{"name":"t"},"spec":{"manifest":[],"tosca":"http://x/t.yaml",)"
+                          R"("constraints":{"cluster":{}}}})";
+  EXPECT_THAT(warnings(t.call("POST", std::string(kApps), url)),
+              ElementsAre(HasSubstr("spec.tosca: it has no effect yet")));
+  const std::string csar = R"({"metadata":{"name":"c"},"spec":{"manifest":[],"csar":"http://x/t.csar",)"
+                           R"("constraints":{"cluster":{}}}})";
+  EXPECT_THAT(warnings(t.call("POST", std::string(kApps), csar)),
+              ElementsAre(HasSubstr("spec.csar: it has no effect yet")));
 }
 
 TEST(W40, RetryHasARightOfItsOwn) {

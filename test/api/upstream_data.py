@@ -5,6 +5,7 @@ import base64
 import copy
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -180,6 +181,20 @@ class Suite:
         later = self.client.get("/kubernetes/namespaces/demo/applications/later")
         self.rows.row("a number under an unknown key keeps its text", "2.5", later, b"2.5" in later.body)
 
+    def doctor(self):
+        """The administrator hears what upstream's controllers have looked after and ours do not yet."""
+        config = self.processes.state / "doctor.yaml"
+        config.write_text(f"etcd: {json.dumps(self.etcd_section)}\nauthorization: RBAC\n")
+        ran = subprocess.run([self.processes.bin / "krake", "doctor", "--config-dir", self.processes.state / "none", "-c", config, "-o", "json"],
+                             capture_output=True, text=True, timeout=60)
+        findings = json.loads(ran.stdout)["findings"]
+        for where, which in (("kubernetes/applications", "applications with spec.hooks: 1 (system:admin/echo);"),
+                             ("kubernetes/clusters", "clusters with spec.tosca: 1 (demo/made);"),
+                             ("infrastructure/clouds", "clouds: 1 (demo/os-2);"), ("openstack/projects", "projects: 2 (demo/p1, demo/p2);"),
+                             ("openstack/magnumclusters", "magnumclusters: 2 (demo/m1, demo/m2);")):
+            told = [finding["what"] for finding in findings if finding["where"] == f"/{where}/" and finding["severity"] == "warning"]
+            self.rows.row(f"krake doctor: {which}", which, told, any(what.startswith(which) for what in told))
+
     # ---- writing
 
     def expect_stored(self, label, entry, document):
@@ -347,7 +362,7 @@ def run(binaries):
         try:
             cluster.start()
             suite = Suite(processes, cluster)
-            for part in (suite.kinds, suite.lists, suite.reads, suite.numbers, suite.rights, suite.untouched, suite.updates, suite.deletions,
+            for part in (suite.kinds, suite.lists, suite.reads, suite.numbers, suite.rights, suite.doctor, suite.untouched, suite.updates, suite.deletions,
                          suite.watches, suite.broken_values, suite.strays, suite.wiped):
                 part()
             print(f"{len(suite.entries)} keys, {len(suite.broken)} of them broken")

@@ -42,11 +42,32 @@ void ApplicationSpec::check(const ApplicationSpec& spec, FieldChecks& checks) {
   }
 }
 
+namespace {
+
+// What is stored and served for upstream's sake, and nothing acts on.
+void advise_without_effect(const Application& application, std::vector<std::string>& advice) {
+  const auto& spec = application.spec;
+  const auto& status = application.status;
+  // A token that upstream has made is taken by the API.
+  if (spec.has_hook(kCompleteHook) && !status.complete_token)
+    advice.emplace_back("spec.hooks: 'complete' has no effect yet: no token is made, nothing is put into the manifest");
+  if (spec.has_hook(kShutdownHook))
+    advice.emplace_back("spec.hooks: 'shutdown' has no effect yet: the application is stopped without being asked");
+  if (spec.manifest.empty() && !spec.tosca.empty())
+    advice.emplace_back("spec.tosca: it has no effect yet: put the Kubernetes objects into spec.manifest");
+  if (spec.manifest.empty() && spec.csar && !spec.csar->empty())
+    advice.emplace_back("spec.csar: it has no effect yet: put the Kubernetes objects into spec.manifest");
+  if (spec.auto_cluster_create)
+    advice.emplace_back("spec.auto_cluster_create: it has no effect yet: no cluster is made for the application");
+}
+
+}  // namespace
+
 // W35: upstream takes any text and any number here.
 void Application::advise(const Application& application, std::vector<std::string>& advice) {
   const auto& spec = application.spec;
   for (const auto& hook : spec.hooks) {
-    if (hook != "complete" && hook != "shutdown")
+    if (hook != kCompleteHook && hook != kShutdownHook)
       advice.push_back(fmt::format("spec.hooks: '{}' is no hook; known are complete and shutdown", hook));
   }
   if (spec.shutdown_failure_strategy && *spec.shutdown_failure_strategy != "give_up" &&
@@ -64,6 +85,7 @@ void Application::advise(const Application& application, std::vector<std::string
   for (const auto& [name, value] : counters) {
     if (value && *value < 0) advice.push_back(fmt::format("spec.{}: {} is negative", name, value->text()));
   }
+  advise_without_effect(application, advice);
 }
 
 }  // namespace krake

@@ -44,6 +44,9 @@ struct Constraints {
 };
 BOOST_DESCRIBE_STRUCT(Constraints, (), (cluster, migration))
 
+// The names in ApplicationSpec::hooks.
+inline constexpr std::string_view kCompleteHook = "complete", kShutdownHook = "shutdown";
+
 struct ApplicationSpec {
   std::vector<json::Object> manifest;
   ToscaSource tosca;

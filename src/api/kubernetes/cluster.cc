@@ -19,6 +19,8 @@ void ClusterSpec::check(const ClusterSpec& spec, FieldChecks& checks) {
 void Cluster::advise(const Cluster& cluster, std::vector<std::string>& advice) {
   if (cluster.spec.backoff < 0) advice.emplace_back("spec.backoff: it is negative");
   if (cluster.spec.backoff_delay < 0) advice.emplace_back("spec.backoff_delay: it is negative");
+  if (!cluster.spec.tosca.empty())
+    advice.emplace_back("spec.tosca: it has no effect yet: no cluster is made or changed from a template");
 }
 
 }  // namespace krake

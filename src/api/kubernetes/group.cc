@@ -63,7 +63,7 @@ Status retry_application(Object& object, const SubresourceCall&) {
 
 void delete_application(Object& object) {
   auto& app = object.as<Application>();
-  if (app.spec.has_hook("shutdown")) app.status.state = ApplicationState::WAITING_FOR_CLEANING;
+  if (app.spec.has_hook(kShutdownHook)) app.status.state = ApplicationState::WAITING_FOR_CLEANING;
 }
 
 }  // namespace

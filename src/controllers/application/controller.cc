@@ -24,6 +24,7 @@ struct Local {
   std::optional<Budget> budget;
   std::string uid;
   std::vector<ResourceRef> clusters;
+  bool hooks_told = false;  // that those of upstream are kept
 };
 
 // Nodes and metrics of clusters are of no interest here.
@@ -261,7 +262,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
   const auto clusters = clusters_of(app);
   const auto here = app.status.scheduled_to ? app.status.scheduled_to : app.status.running_on;
-  observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default");
+  observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default", options_.hooks);
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
   const json::Array nothing;
@@ -281,6 +282,8 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
     local.clusters = clusters;
     clusters_.keep_only(key, clusters);
   }
+  if (observed.desired.hooks_kept && !std::exchange(local.hooks_told, true))
+    log_.info("what upstream's hooks have put into the manifest is kept", {{"application", krake::to_string(key)}});
   prune(local);
   forget_removals(local.memory, application->revision);
   observed.memory = local.memory;

@@ -8,7 +8,6 @@
 
 #include "controllers/application/inventory.h"
 #include "controllers/application/status.h"
-#include "manifest/desired.h"
 #include "manifest/diff.h"
 #include "manifest/repair.h"
 #include "manifest/schema.h"
@@ -925,15 +924,6 @@ std::uint64_t difference_of(const std::vector<manifest::Difference>& differences
   std::string paths;
   for (const auto& difference : differences) paths += difference.path + '\n';
   return std::max<std::uint64_t>(stable_hash(paths), kAbsent + 1);
-}
-
-Desired desired_of(const Application& application, std::string_view default_namespace) {
-  Desired desired;
-  const auto manifest = as_array(application.spec.manifest);
-  desired.schema = manifest::mangle(as_array(application.spec.observer_schema), manifest);
-  desired.objects = manifest::last_applied_manifest(
-      manifest, desired.schema, as_array(application.status.last_applied_manifest), default_namespace);
-  return desired;
 }
 
 Plan make_plan(const Observed& observed, Mono now) { return Planner(observed, now).run(); }

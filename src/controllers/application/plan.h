@@ -15,6 +15,7 @@
 
 #include "api/kubernetes/application.h"
 #include "base/clock.h"
+#include "controllers/application/hooks.h"
 #include "controllers/application/ownership.h"
 #include "manifest/diff.h"
 #include "providers/kubernetes/object_cache.h"
@@ -51,11 +52,12 @@ struct Place {
 };
 
 struct Desired {
-  json::Array objects;  // what status.last_applied_manifest is to say
-  json::Array schema;   // status.mangled_observer_schema
+  json::Array objects;      // what status.last_applied_manifest is to say
+  json::Array schema;       // status.mangled_observer_schema
+  bool hooks_kept = false;  // something in `objects` is of upstream's hooks, not of the manifest
 };
 // `default_namespace`: of the cluster the application is scheduled to.
-Desired desired_of(const Application& application, std::string_view default_namespace);
+Desired desired_of(const Application& application, std::string_view default_namespace, const HookOptions& options = {});
 
 // ---- what is remembered between two reconciles; losing it costs repeated work, never correctness
 
