@@ -34,6 +34,7 @@ Awaitable<int> run_command(CliIo io, const Command& command, Parsed parsed) {
   }
   Session session(io, command.syntax, command.kind, std::move(parsed), *std::move(config), *std::move(transport));
   for (const auto& warning : session.config().warnings) session.warn(warning);
+  for (const auto& remark : session.config().remarks) session.remark(remark);
   auto outcome = co_await command.run(session);
   if (!outcome) co_return end_with(io, outcome.error(), structured);
   co_return *outcome;

@@ -610,6 +610,19 @@ TEST(Krakectl, DoesNotCallAChangeUndoneThatMayHaveBeenCarriedOut) {
   EXPECT_THAT(cli.run("kube app list").err, Not(HasSubstr("may have been carried out")));
 }
 
+// Scripts merge both streams and parse what comes.
+TEST(Krakectl, TellsWhatTheApiWarnsOfToHumansAlone) {
+  Cli cli;
+  const std::string line = "core gm create {} --gmp-name nope --min 5 --max 1{}";
+  EXPECT_THAT(cli.run(fmt::format(fmt::runtime(line), "a", "")).err, StartsWith("WARNING: spec.min"));
+  for (const auto* format : {"json", "yaml", "name"}) {
+    const auto ran = cli.run(fmt::format(fmt::runtime(line), format, fmt::format(" -o {}", format)));
+    EXPECT_EQ(ran.exit, 0) << format;
+    EXPECT_EQ(ran.err, "") << format;
+    EXPECT_NE(ran.out, "") << format;
+  }
+}
+
 TEST(Krakectl, WarnsOfMigrationsThatLoseWork) {
   Cli cli;
   cli.dir.write("job.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n");
@@ -617,6 +630,7 @@ TEST(Krakectl, WarnsOfMigrationsThatLoseWork) {
   EXPECT_EQ(cli.run("kube app create -f job.yaml b --disable-migration").err, "");
   EXPECT_EQ(cli.run("kube app create -f job.yaml c --hook-shutdown 5").err, "");
   EXPECT_EQ(cli.run("kube app create -f job.yaml d -o json").err, "");
+  EXPECT_EQ(cli.run("kube app create -f job.yaml g -o name").err, "");
   EXPECT_EQ(cli.run("kube app create -f job.yaml e -q").err, "");
   cli.env["PYTHONWARNINGS"] = "ignore";
   EXPECT_EQ(cli.run("kube app create -f job.yaml f").err, "");

@@ -195,7 +195,7 @@ Outcome<Config> read_document(const CliIo& io, const Location& place, const Resu
     return stop(fmt::format("{}: want one mapping of keys to values", path));
   TRY(const json::Value chosen, choose_context(io, std::move(documents->front().value), path));
   TRY(auto config, Reader(io, chosen, place).read());
-  std::ranges::move(documents->front().warnings, std::back_inserter(config.warnings));
+  std::ranges::move(documents->front().warnings, std::back_inserter(config.remarks));
   return config;
 }
 
@@ -245,7 +245,7 @@ Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& e
     const auto url = parse_url(text);
     const bool here = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");
     if (!config.token.empty() && !url->tls && !here)
-      config.warnings.push_back(fmt::format("the token goes to {} unencrypted", text));
+      config.remarks.push_back(fmt::format("the token goes to {} unencrypted", text));
   }
   return config;
 }

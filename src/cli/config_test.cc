@@ -27,6 +27,7 @@ struct Loader : TestCli {
     if (config->timeout != std::chrono::seconds(30))
       out += fmt::format(" timeout={}", std::chrono::duration_cast<std::chrono::milliseconds>(config->timeout).count());
     for (const auto& warning : config->warnings) out += " W " + warning;
+    for (const auto& remark : config->remarks) out += " R " + remark;
     return out;
   }
 };
@@ -62,7 +63,7 @@ TEST(CliConfig, OfARepeatedKeyTheLastCountsWithAWarning) {
   Loader cli;
   cli.dir.write("krakectl.yaml", "api_url: http://a:1\nuser: u\napi_url: http://b:1\n");
   const auto shown = cli.show("krakectl.yaml");
-  EXPECT_TRUE(shown.starts_with("http://b:1 u W ")) << shown;
+  EXPECT_TRUE(shown.starts_with("http://b:1 u R ")) << shown;
   EXPECT_TRUE(shown.ends_with("krakectl.yaml:3: the key 'api_url' is there since line 1; the last one counts"))
       << shown;
 }
@@ -73,7 +74,7 @@ TEST(CliConfig, AFileThatWasFoundIsNotTrusted) {
   cli.dir.write("krakectl.yaml", "api_url: http://evil:1\nuser: u\ntoken_command: login\n");
   EXPECT_THAT(cli.show(), HasSubstr("token_command: not run"));
   EXPECT_EQ(cli.show("krakectl.yaml"),
-            "http://evil:1 u token=output of login W the token goes to http://evil:1 unencrypted");
+            "http://evil:1 u token=output of login R the token goes to http://evil:1 unencrypted");
   cli.dir.write("krakectl.yaml", "api_url: http://evil:1\nuser: u\n");
   cli.env["KRAKE_TOKEN"] = "T";
   EXPECT_THAT(cli.show(), HasSubstr("KRAKE_TOKEN is not sent to http://evil:1"));
@@ -143,6 +144,16 @@ TEST(CliConfig, TellsAForcedSchemeEvenWithJson) {
   EXPECT_THAT(cli.run("kube app list -o json").err, HasSubstr("WARNING: api_url https://krake:9"));
   cli.env["PYTHONWARNINGS"] = "ignore";
   EXPECT_EQ(cli.run("kube app list -o json").err, "");
+}
+
+TEST(CliConfig, TellsWhatUpstreamDoesNotToHumansAlone) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://a:1\napi_url: http://krake:9\nuser: demo\ntoken: T\n");
+  for (const auto* format : {"json", "yaml", "name"})
+    EXPECT_EQ(cli.run(fmt::format("kube app list -o {}", format)).err, "") << format;
+  const auto err = cli.run("kube app list").err;
+  EXPECT_THAT(err, HasSubstr("WARNING: the token goes to http://krake:9 unencrypted"));
+  EXPECT_THAT(err, HasSubstr("the key 'api_url' is there since line 1"));
 }
 
 }  // namespace

@@ -134,7 +134,7 @@ Awaitable<Outcome<HttpResponse>> Session::exchange(Request request) {
   if (!response) co_return stop(unreachable(response.error(), request.method != "GET"));
   if (response->status >= 400) co_return stop(failure(request, *response));
   for (const auto& [name, value] : response->headers) {
-    if (iequals(name, "Warning")) warn(printable(warning_text(value)));
+    if (iequals(name, "Warning")) remark(printable(warning_text(value)));
   }
   co_return *std::move(response);
 }
@@ -264,6 +264,9 @@ void Session::show_list(const json::Value& answer) const {
 void Session::warn(std::string_view text) const {
   if (args_.has("--quiet") || io_.env("PYTHONWARNINGS").value_or("") == "ignore") return;
   io_.err(fmt::format("WARNING: {}\n", text));
+}
+void Session::remark(std::string_view text) const {
+  if (output_ == "table" || output_ == "wide") warn(text);
 }
 void Session::note(std::string_view text) const {
   if (output_ == "table" && !args_.has("--quiet")) io_.err(fmt::format("{}\n", printable(text)));
