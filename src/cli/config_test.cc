@@ -9,6 +9,7 @@ namespace krake::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::Ran;
 using testing::TestCli;
 
@@ -136,6 +137,53 @@ TEST(CliConfig, ReachesTheApiAsConfigured) {
   ASSERT_EQ(ran.requests.size(), 1U);
   EXPECT_EQ(ran.requests[0].target, "/kubernetes/namespaces/demo/applications");
   EXPECT_EQ(ran.requests[0].headers.get("Authorization"), "Bearer secret");
+}
+
+TEST(CliConfig, SaysWhatIsMissingForTls) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: https://h:1\nuser: u\ntls: {enabled: true}\n");
+  const auto err = cli.run("kube app list").err;
+  EXPECT_THAT(err, HasSubstr("tls.client_cert: missing"));
+  EXPECT_THAT(err, HasSubstr("Hint: tls.client_cert and tls.client_key say who you are, unless a token does"));
+  cli.dir.write("krakectl.yaml", "user: u\n");
+  EXPECT_THAT(cli.run("kube app list").err, HasSubstr("Hint: krakectl.yaml needs at least api_url and user"));
+}
+
+TEST(CliConfig, RefusesATokenNoHeaderCanCarry) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://h:1\nuser: u\ntoken: \"abc\\ndef\"\n");
+  const auto ran = cli.run("kube app list");
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_TRUE(ran.requests.empty());
+  EXPECT_THAT(ran.err, HasSubstr("krakectl.yaml: byte 4 of the token is a control character"));
+  EXPECT_THAT(ran.err, Not(HasSubstr("abc")));
+  cli.dir.write("krakectl.yaml", "api_url: http://h:1\nuser: u\n");
+  cli.env["KRAKE_TOKEN"] = "\x7f";
+  EXPECT_THAT(cli.show("krakectl.yaml"), HasSubstr("E KRAKE_TOKEN: byte 1 of the token"));
+}
+
+TEST(CliConfig, ACommandThatFailsIsNotPrinted) {
+  Loader cli;
+  const auto io = process_io(cli.server.world.context.get_executor(), cli.server.world.clock);
+  const auto failed = io.run_command("PASSWORD=hunter2; exit 3");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().message, "the command failed with status 3");
+  const auto killed = io.run_command("PASSWORD=hunter2; kill -9 $$");
+  ASSERT_FALSE(killed);
+  EXPECT_EQ(killed.error().message, "the command was ended by signal 9");
+}
+
+TEST(CliConfig, TellsOfKeysNobodyKnows) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml",
+                "api_url: https://h:1\nuser: u\nfoo: 1\ntoken: T\ntls:\n  enabled: true\n  client_kee: k.pem\n"
+                "contexts:\n- name: a\n  usr: b\n");
+  const auto shown = cli.show("krakectl.yaml");
+  EXPECT_THAT(shown, HasSubstr("krakectl.yaml:3: the key 'foo' is not known and ignored R"));
+  EXPECT_THAT(shown, HasSubstr(":7: the key 'tls.client_kee' is not known and ignored; did you mean 'client_key'?"));
+  EXPECT_THAT(shown, HasSubstr(":10: the key 'contexts.0.usr' is not known and ignored; did you mean 'user'?"));
+  EXPECT_THAT(cli.run("kube app list").err, HasSubstr("WARNING: "));
+  EXPECT_EQ(cli.run("kube app list -o json").err, "");
 }
 
 TEST(CliConfig, TellsAForcedSchemeEvenWithJson) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/fields.h"
 #include "cli/yaml.h"
 
 namespace krake::cli {
@@ -54,6 +55,10 @@ std::string hint_for(int status, const Subject& subject, std::string_view title)
   if (title == "TRANSACTION_ERROR") return "somebody else changed it at the same time; try again";
   if (status == 429 || status >= 500) return "the API cannot serve now; try again later";
   return {};
+}
+
+bool is_of_a_constraint(std::string_view detail) {
+  return detail.contains("Invalid label constraint") || detail.contains("Invalid metric constraint");
 }
 
 }  // namespace
@@ -123,6 +128,11 @@ Failure Session::failure(const Request& request, const HttpResponse& response) c
     what = fmt::format("{} already exists{}", place(subject), in_namespace(subject));
   failure.message = fmt::format("{} ({}{}{})", what, response.status, title.empty() ? "" : " ", title);
   failure.hint = hint_for(response.status, subject, title);
+  if (const auto wrong = request.body && is_of_a_constraint(detail) ? wrong_constraint(*request.body) : std::nullopt) {
+    failure.message =
+        fmt::format("{}{}: {} ({})", place(subject), in_namespace(subject), wrong->message, response.status);
+    failure.hint = wrong->hint;
+  }
   failure.problem = *std::move(document);
   return failure;
 }
