@@ -43,7 +43,7 @@ Awaitable<int> run_command(CliIo io, const Command& command, Parsed parsed) {
 }  // namespace
 
 Awaitable<int> run_krakectl(std::vector<std::string> args, CliIo io) {
-  auto outcome = parse_args(syntaxes(), args);
+  auto outcome = parse_args(syntaxes(), args, absent_commands());
   if (const auto* help = std::get_if<HelpWanted>(&outcome)) {
     io.out(help->text);
     co_return 0;

@@ -496,6 +496,25 @@ TEST(Krakectl, RefusesWrongUsage) {
   }
 }
 
+TEST(Krakectl, NamesWhatItDoesNotHaveYet) {
+  Cli cli;
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"infra gprovider list", "under /infrastructure"},
+      {"infrastructure cloud get x", "under /infrastructure"},
+      {"os project list", "under /openstack"},
+      {"openstack cluster delete x", "under /openstack"},
+      {"core role create x", "the API can write them"},
+      {"core roles delete x", "the API can write them"},
+      {"core rolebinding update x", "krake bootstrap; "},
+  };
+  for (const auto& [line, part] : cases) {
+    const auto ran = cli.run(line);
+    EXPECT_EQ(ran.exit, 2) << line;
+    EXPECT_THAT(ran.err, HasSubstr(part)) << line;
+    EXPECT_THAT(ran.err, HasSubstr("see 'Not there yet' in the user guide")) << line;
+  }
+}
+
 TEST(Krakectl, SaysWhichConstraintIsWrong) {
   Cli cli;
   ASSERT_EQ(cli.run("kube app create web -f app.yaml").exit, 0);
