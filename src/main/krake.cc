@@ -31,6 +31,7 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
       -c FILE and its flags       otherwise: as for `krake api`
       --reschedule-after SECONDS  of the scheduler; also --stickiness WEIGHT
       --leader-election-ttl-seconds N  how soon another `krake all` on the same store takes over (default: 6)
+      --no-leader-election-enabled     leads without asking: then there must be one only
   api                             the API server (api.yaml)
   scheduler                       the scheduler (scheduler.yaml)
   controller kubernetes-application | kubernetes-cluster
