@@ -91,7 +91,6 @@ void set_hooks(json::Value& spec, const Parsed& args) {
 
 // A migration without a shutdown hook ends what such objects are doing.
 void warn_of_migration(const Session& session, const json::Value& spec) {
-  if (session.structured()) return;
   const auto* migration = spec.at_path({"constraints", "migration"});
   const bool* allowed = migration ? migration->if_bool() : nullptr;
   const auto* hooks = spec.at_path({"hooks"});
@@ -103,7 +102,7 @@ void warn_of_migration(const Session& session, const json::Value& spec) {
   for (const auto& object : *manifest->if_array()) {
     const auto kind = object.string_at({"kind"});
     if (kind != "Job" && kind != "CronJob" && kind != "StatefulSet") continue;
-    return session.warn(
+    return session.remark(
         fmt::format("the application contains a {}, which may lose its work when Krake migrates it; "
                     "use --disable-migration or --hook-shutdown",
                     kind));

@@ -191,6 +191,21 @@ UsageError place_error(const std::vector<Syntax>& all, const Place& place, std::
   return {place_usage(all, place) + fmt::format("{}: error: {}\n", place_words(all, place), message)};
 }
 
+// What to say of `word` at that place beyond that it is no choice.
+std::string advice(const std::vector<Syntax>& all, const Place& place, const std::string& word,
+                   const std::vector<Absent>& absent) {
+  const auto& before = all[place.commands.front()].path;
+  for (const auto& [path, instead] : absent) {
+    if (path.size() != place.depth + 1 || std::ranges::find(path.back(), word) == path.back().end()) continue;
+    bool same = true;
+    for (std::size_t i = 0; i < place.depth; ++i) same = same && path[i].front() == before[i].words[0];
+    if (same) return fmt::format("; {}", instead);
+  }
+  std::vector<std::string_view> known;
+  for (const auto* level : next_levels(all, place)) known.insert(known.end(), level->words.begin(), level->words.end());
+  return suggestion(word, known);
+}
+
 // Reads the words after the command.
 class LeafParser {
  public:
@@ -391,7 +406,8 @@ std::string usage_error(const Syntax& command, std::string_view message) {
   return usage_of(command) + fmt::format("{}: error: {}\n", words_of(command, command.path.size()), message);
 }
 
-ParseOutcome parse_args(const std::vector<Syntax>& commands, const std::vector<std::string>& args) {
+ParseOutcome parse_args(const std::vector<Syntax>& commands, const std::vector<std::string>& args,
+                        const std::vector<Absent>& absent) {
   Place place;
   for (std::size_t i = 0; i < commands.size(); ++i) place.commands.push_back(i);
   std::vector<std::string> leading;  // common options before the command is complete
@@ -427,14 +443,11 @@ ParseOutcome parse_args(const std::vector<Syntax>& commands, const std::vector<s
       if (names(commands[index].path[place.depth], word)) inner.commands.push_back(index);
     }
     if (inner.commands.empty()) {
-      std::vector<std::string_view> known;
-      for (const auto* level : next_levels(commands, place))
-        known.insert(known.end(), level->words.begin(), level->words.end());
       std::vector<std::string_view> shown;
       for (const auto* level : next_levels(commands, place)) shown.push_back(level->words[0]);
       return place_error(commands, place,
                          fmt::format("invalid choice: '{}' (choose from '{}'){}", word, fmt::join(shown, "', '"),
-                                     suggestion(word, known)));
+                                     advice(commands, place, word, absent)));
     }
     place = std::move(inner);
     const Syntax& command = commands[place.commands.front()];

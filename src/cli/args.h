@@ -73,7 +73,15 @@ struct Matched {
 };
 using ParseOutcome = std::variant<Matched, HelpWanted, CompletionWanted, UsageError>;
 
-ParseOutcome parse_args(const std::vector<Syntax>& commands, const std::vector<std::string>& args);
+// Words that are no command here, though somebody may know them as one.
+struct Absent {
+  std::vector<std::vector<std::string_view>>
+      path;                  // words and their aliases, level by level; what follows is of no matter
+  std::string_view instead;  // ends the message
+};
+
+ParseOutcome parse_args(const std::vector<Syntax>& commands, const std::vector<std::string>& args,
+                        const std::vector<Absent>& absent = {});
 // For errors found later, by the same form.
 std::string usage_error(const Syntax& command, std::string_view message);
 std::string option_label(const Option& option);  // "-f/--file"

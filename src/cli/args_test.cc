@@ -128,6 +128,23 @@ TEST(Args, UnderstandsTheCommandLine) {
   for (const auto& [line, wanted] : cases) EXPECT_EQ(outcome(line), wanted) << line;
 }
 
+TEST(Args, SaysWhatToUseInsteadOfWhatIsAbsent) {
+  const std::vector<Absent> absent{{{{"nomad", "no"}}, "use the API"},
+                                   {{{"kube"}, {"app"}, {"drop"}}, "drop it there"}};
+  const std::pair<std::vector<std::string>, std::string_view> cases[] = {
+      {{"no", "job", "list"}, "invalid choice: 'no' (choose from 'kube', 'version'); use the API\n"},
+      {{"k", "apps", "drop", "x"}, "invalid choice: 'drop' (choose from 'create', 'list'); drop it there\n"},
+      {{"k", "nomad"}, "invalid choice: 'nomad' (choose from 'app')\n"},
+      {{"drop"}, "invalid choice: 'drop' (choose from 'kube', 'version')\n"},
+  };
+  for (const auto& [args, wanted] : cases) {
+    const auto result = parse_args(sample(), args, absent);
+    const auto* error = std::get_if<UsageError>(&result);
+    ASSERT_TRUE(error) << wanted;
+    EXPECT_TRUE(error->text.ends_with(wanted)) << error->text;
+  }
+}
+
 TEST(Args, UsageBlockNamesTheCommand) {
   const auto text = usage_error(sample()[1], "what");
   EXPECT_EQ(text, "usage: krakectl kube app list [-h] -f FILE\nkrakectl kube app list: error: what\n");

@@ -34,6 +34,7 @@ Awaitable<int> run_command(CliIo io, const Command& command, Parsed parsed) {
   }
   Session session(io, command.syntax, command.kind, std::move(parsed), *std::move(config), *std::move(transport));
   for (const auto& warning : session.config().warnings) session.warn(warning);
+  for (const auto& remark : session.config().remarks) session.remark(remark);
   auto outcome = co_await command.run(session);
   if (!outcome) co_return end_with(io, outcome.error(), structured);
   co_return *outcome;
@@ -42,7 +43,7 @@ Awaitable<int> run_command(CliIo io, const Command& command, Parsed parsed) {
 }  // namespace
 
 Awaitable<int> run_krakectl(std::vector<std::string> args, CliIo io) {
-  auto outcome = parse_args(syntaxes(), args);
+  auto outcome = parse_args(syntaxes(), args, absent_commands());
   if (const auto* help = std::get_if<HelpWanted>(&outcome)) {
     io.out(help->text);
     co_return 0;

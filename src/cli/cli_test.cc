@@ -468,6 +468,8 @@ TEST(Krakectl, RefusesWrongUsage) {
       {"kube cluster register", 2, "required: -k/--kubeconfig"},
       {"kube cluster register -k missing", 2, "can't open 'missing'"},
       {"kube cluster register -k kube/config -c three", 1, "there is no context 'three'"},
+      {"kube cluster register -k kube/config -c three", 1, "its contexts, for --context: one, two, broken"},
+      {"kube cluster register -k none.yaml", 1, "the file has no contexts; `kubectl config view --raw"},
       {"kube cluster register -k kube/config -c broken", 1, "names the cluster 'gone', which is not there"},
       {"kube cluster register -k kube/config extra", 2, "unrecognized arguments: extra"},
       {"kube cluster register -k kube/config -m load heavy", 2, "invalid float value: 'heavy'"},
@@ -482,6 +484,7 @@ TEST(Krakectl, RefusesWrongUsage) {
   Cli cli;
   cli.dir.write("bad.yaml", "a: 1\n b: [\n");
   cli.dir.write("twice.yaml", "a: 1\na: 2\n");
+  cli.dir.write("none.yaml", "apiVersion: v1\nkind: Config\ncontexts: []\n");
   for (const auto& [line, exit, part] : cases) {
     const auto ran = cli.run(line);
     EXPECT_EQ(ran.exit, exit) << line << "\n" << ran.all();
@@ -491,6 +494,48 @@ TEST(Krakectl, RefusesWrongUsage) {
     if (exit == 2) EXPECT_THAT(ran.err, StartsWith("usage: krakectl")) << line;
     if (exit == 1) EXPECT_THAT(ran.err, StartsWith("Error: ")) << line;
   }
+}
+
+TEST(Krakectl, NamesWhatItDoesNotHaveYet) {
+  Cli cli;
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"infra gprovider list", "under /infrastructure"},
+      {"infrastructure cloud get x", "under /infrastructure"},
+      {"os project list", "under /openstack"},
+      {"openstack cluster delete x", "under /openstack"},
+      {"core role create x", "the API can write them"},
+      {"core roles delete x", "the API can write them"},
+      {"core rolebinding update x", "krake bootstrap; "},
+  };
+  for (const auto& [line, part] : cases) {
+    const auto ran = cli.run(line);
+    EXPECT_EQ(ran.exit, 2) << line;
+    EXPECT_THAT(ran.err, HasSubstr(part)) << line;
+    EXPECT_THAT(ran.err, HasSubstr("see 'Not there yet' in the user guide")) << line;
+  }
+}
+
+TEST(Krakectl, SaysWhichConstraintIsWrong) {
+  Cli cli;
+  ASSERT_EQ(cli.run("kube app create web -f app.yaml").exit, 0);
+  ASSERT_EQ(cli.run("kube cluster register -k kube/config").exit, 0);
+  const std::tuple<std::string_view, std::string_view, std::string_view> cases[] = {
+      {"kube app create a -f app.yaml -L 'a = b' -L 'loc ~ DE'",
+       "spec.constraints.cluster.labels.1: 'loc ~ DE' is no label constraint (4", "KEY not in (A, B)"},
+      {"kube app update web -L 'loc ~ DE'", "Application \"web\"", "KEY not in (A, B)"},
+      {"kube app create a -f app.yaml -M 'load about 5'",
+       "spec.constraints.cluster.metrics.0: 'load about 5' is no metric constraint (4", "METRIC > NUMBER"},
+      {"kube cluster update edge-1 -L 'loc ~ DE'",
+       "spec.constraints.cloud.labels.0: 'loc ~ DE' is no label constraint (4", "KEY not in (A, B)"},
+  };
+  for (const auto& [line, message, hint] : cases) {
+    const auto ran = cli.run(line);
+    EXPECT_EQ(ran.exit, 1) << line;
+    EXPECT_THAT(ran.err, HasSubstr(message)) << line;
+    EXPECT_THAT(ran.err, HasSubstr(hint)) << line;
+    EXPECT_THAT(ran.err, Not(HasSubstr("['"))) << line;
+  }
+  EXPECT_THAT(cli.run("kube app create a -f app.yaml -L '~' -o json").err, HasSubstr("\"detail\""));
 }
 
 TEST(Krakectl, HasHelpOnEveryLevel) {
@@ -610,6 +655,19 @@ TEST(Krakectl, DoesNotCallAChangeUndoneThatMayHaveBeenCarriedOut) {
   EXPECT_THAT(cli.run("kube app list").err, Not(HasSubstr("may have been carried out")));
 }
 
+// Scripts merge both streams and parse what comes.
+TEST(Krakectl, TellsWhatTheApiWarnsOfToHumansAlone) {
+  Cli cli;
+  const std::string line = "core gm create {} --gmp-name nope --min 5 --max 1{}";
+  EXPECT_THAT(cli.run(fmt::format(fmt::runtime(line), "a", "")).err, StartsWith("WARNING: spec.min"));
+  for (const auto* format : {"json", "yaml", "name"}) {
+    const auto ran = cli.run(fmt::format(fmt::runtime(line), format, fmt::format(" -o {}", format)));
+    EXPECT_EQ(ran.exit, 0) << format;
+    EXPECT_EQ(ran.err, "") << format;
+    EXPECT_NE(ran.out, "") << format;
+  }
+}
+
 TEST(Krakectl, WarnsOfMigrationsThatLoseWork) {
   Cli cli;
   cli.dir.write("job.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n");
@@ -619,6 +677,7 @@ TEST(Krakectl, WarnsOfMigrationsThatLoseWork) {
   EXPECT_THAT(hooked.err, StartsWith("WARNING: spec.hooks: 'shutdown' has no effect yet"));
   EXPECT_THAT(hooked.err, Not(HasSubstr("a Job")));
   EXPECT_EQ(cli.run("kube app create -f job.yaml d -o json").err, "");
+  EXPECT_EQ(cli.run("kube app create -f job.yaml g -o name").err, "");
   EXPECT_EQ(cli.run("kube app create -f job.yaml e -q").err, "");
   cli.env["PYTHONWARNINGS"] = "ignore";
   EXPECT_EQ(cli.run("kube app create -f job.yaml f").err, "");

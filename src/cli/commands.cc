@@ -305,4 +305,24 @@ const std::vector<Command>& all_commands() {
   return commands;
 }
 
+const std::vector<Absent>& absent_commands() {
+  constexpr std::string_view kInfrastructure =
+      "krakectl cannot handle infrastructure providers and clouds yet: the API can, under /infrastructure; see 'Not "
+      "there yet' in the user guide";
+  constexpr std::string_view kOpenstack =
+      "krakectl cannot handle OpenStack projects and Magnum clusters yet: the API can, under /openstack; see 'Not "
+      "there "
+      "yet' in the user guide";
+  constexpr std::string_view kRoles =
+      "krakectl only shows roles and role bindings yet: the API can write them, under /core, and so can krake "
+      "bootstrap; "
+      "see 'Not there yet' in the user guide";
+  const std::vector<std::string_view> writes{"create", "update", "delete", "register", "edit", "apply"};
+  static const std::vector<Absent> absent{{.path = {{"infrastructure", "infra"}}, .instead = kInfrastructure},
+                                          {.path = {{"openstack", "os"}}, .instead = kOpenstack},
+                                          {.path = {{"core"}, {"role"}, writes}, .instead = kRoles},
+                                          {.path = {{"core"}, {"rolebinding"}, writes}, .instead = kRoles}};
+  return absent;
+}
+
 }  // namespace krake::cli

@@ -14,6 +14,8 @@ struct Command {
 };
 
 const std::vector<Command>& all_commands();
+// Of upstream's krakectl, or asked for by its habits, and not here yet.
+const std::vector<Absent>& absent_commands();
 
 // The verbs. generic.cc
 Awaitable<Outcome<int>> list_objects(Session& session);

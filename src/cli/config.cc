@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/args.h"
@@ -97,7 +98,9 @@ class Reader {
   }
   std::unexpected<Failure> bad(std::string_view key, std::string_view what) const {
     return stop(fmt::format("{}: {}: {}", source_, key, what),
-                "krakectl.yaml needs at least api_url and user; see the user guide");
+                key == "api_url" || key == "user"
+                    ? "krakectl.yaml needs at least api_url and user; see the user guide"
+                    : "the user guide has the keys of krakectl.yaml, under Configuration of krakectl");
   }
   static std::string join(std::initializer_list<std::string_view> path) {
     std::string out;
@@ -124,7 +127,11 @@ class Reader {
   Outcome<std::string> pem(std::string_view key, bool needed) const {
     TRY(const std::string path, text({"tls", key}));
     if (path.empty()) {
-      if (needed) return bad(fmt::format("tls.{}", key), "missing");
+      if (needed) {
+        return stop(fmt::format("{}: tls.{}: missing", source_, key),
+                    "tls.client_cert and tls.client_key say who you are, unless a token does (token, token_command, "
+                    "KRAKE_TOKEN); set tls.enabled to false for an API without TLS");
+      }
       return std::string();
     }
     auto content = read_input(io_, absolute_path(io_, path));
@@ -166,6 +173,43 @@ class Reader {
   Trust trust_;
 };
 
+void remark_unknown(const YamlDocument& document, const std::string& source, const json::Value& part,
+                    const std::string& path, const std::vector<std::string_view>& known,
+                    std::vector<std::string>& remarks) {
+  if (!part.is_object()) return;
+  for (const auto& [key, value] : *part.if_object()) {
+    if (std::ranges::find(known, key) != known.end()) continue;
+    const std::string whole = path.empty() ? key : fmt::format("{}.{}", path, key);
+    const int line = document.lines.of(whole);
+    remarks.push_back(fmt::format("{}{}: the key '{}' is not known and ignored{}", source,
+                                  line > 0 ? fmt::format(":{}", line) : "", whole, suggestion(key, known)));
+  }
+}
+
+// Keys nobody reads: most are mistyped.
+std::vector<std::string> unknown_keys(const YamlDocument& document, const std::string& source) {
+  std::vector<std::string> remarks;
+  const auto look = [&](const json::Value& part, const std::string& path, bool context) {
+    std::vector<std::string_view> known{"api_url", "user", "token", "token_command", "timeout", "insecure_skip_verify",
+                                        "tls"};
+    if (context) known.emplace_back("name");
+    if (!context) known.insert(known.end(), {"contexts", "current-context", "current_context"});
+    remark_unknown(document, source, part, path, known, remarks);
+    if (const auto* tls = part.at_path({"tls"})) {
+      remark_unknown(document, source, *tls, path.empty() ? "tls" : path + ".tls",
+                     {"enabled", "client_cert", "client_key", "client_ca"}, remarks);
+    }
+  };
+  look(document.value, "", false);
+  const auto* contexts = document.value.at_path({"contexts"});
+  if (const auto* list = contexts ? contexts->if_array() : nullptr) {
+    for (std::size_t i = 0; i < list->size(); ++i) look((*list)[i], fmt::format("contexts.{}", i), true);
+  } else if (const auto* map = contexts ? contexts->if_object() : nullptr) {
+    for (const auto& [name, context] : *map) look(context, "contexts." + name, true);
+  }
+  return remarks;
+}
+
 // The document to read: the file itself, or what its current context names.
 Outcome<json::Value> choose_context(const CliIo& io, json::Value document, const std::string& source) {
   const auto* contexts = document.at_path({"contexts"});
@@ -193,9 +237,11 @@ Outcome<Config> read_document(const CliIo& io, const Location& place, const Resu
   if (!documents) return stop(documents.error().message, "the configuration must be a YAML mapping");
   if (documents->size() != 1 || !documents->front().value.is_object())
     return stop(fmt::format("{}: want one mapping of keys to values", path));
+  auto remarks = unknown_keys(documents->front(), path);
   TRY(const json::Value chosen, choose_context(io, std::move(documents->front().value), path));
   TRY(auto config, Reader(io, chosen, place).read());
-  std::ranges::move(documents->front().warnings, std::back_inserter(config.warnings));
+  config.remarks = std::move(remarks);
+  std::ranges::move(documents->front().warnings, std::back_inserter(config.remarks));
   return config;
 }
 
@@ -235,6 +281,13 @@ Result<std::string> read_input(const CliIo& io, const std::string& path) {
 
 Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& explicit_path) {
   TRY(Config config, find_and_read(io, explicit_path));
+  if (const auto at = std::ranges::find_if(config.token, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+      at != config.token.end()) {
+    const bool of_environment = config.source.empty() || env_or(io, "KRAKE_TOKEN") == config.token;
+    return stop(fmt::format("{}: byte {} of the token is a control character, which no header can carry",
+                            of_environment ? "KRAKE_TOKEN" : config.source, at - config.token.begin() + 1),
+                "a token is one line without line breaks; was it cut, or quoted wrongly?");
+  }
   const auto urls = split_urls(config.endpoint.url);
   if (!urls) {
     return stop(fmt::format("api_url: {}", urls.error().message),
@@ -245,7 +298,7 @@ Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& e
     const auto url = parse_url(text);
     const bool here = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");
     if (!config.token.empty() && !url->tls && !here)
-      config.warnings.push_back(fmt::format("the token goes to {} unencrypted", text));
+      config.remarks.push_back(fmt::format("the token goes to {} unencrypted", text));
   }
   return config;
 }

@@ -16,7 +16,8 @@ struct Config {
   Endpoint endpoint{.url = "http://localhost:8080"};
   std::string token;  // secret
   Duration timeout = std::chrono::seconds(30);
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  // upstream has them too; said with every output
+  std::vector<std::string> remarks;   // for humans
 };
 
 // `explicit_path`: --config. Relative paths are relative to io.cwd.

@@ -9,6 +9,7 @@ namespace krake::cli {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::Ran;
 using testing::TestCli;
 
@@ -27,6 +28,7 @@ struct Loader : TestCli {
     if (config->timeout != std::chrono::seconds(30))
       out += fmt::format(" timeout={}", std::chrono::duration_cast<std::chrono::milliseconds>(config->timeout).count());
     for (const auto& warning : config->warnings) out += " W " + warning;
+    for (const auto& remark : config->remarks) out += " R " + remark;
     return out;
   }
 };
@@ -62,7 +64,7 @@ TEST(CliConfig, OfARepeatedKeyTheLastCountsWithAWarning) {
   Loader cli;
   cli.dir.write("krakectl.yaml", "api_url: http://a:1\nuser: u\napi_url: http://b:1\n");
   const auto shown = cli.show("krakectl.yaml");
-  EXPECT_TRUE(shown.starts_with("http://b:1 u W ")) << shown;
+  EXPECT_TRUE(shown.starts_with("http://b:1 u R ")) << shown;
   EXPECT_TRUE(shown.ends_with("krakectl.yaml:3: the key 'api_url' is there since line 1; the last one counts"))
       << shown;
 }
@@ -73,7 +75,7 @@ TEST(CliConfig, AFileThatWasFoundIsNotTrusted) {
   cli.dir.write("krakectl.yaml", "api_url: http://evil:1\nuser: u\ntoken_command: login\n");
   EXPECT_THAT(cli.show(), HasSubstr("token_command: not run"));
   EXPECT_EQ(cli.show("krakectl.yaml"),
-            "http://evil:1 u token=output of login W the token goes to http://evil:1 unencrypted");
+            "http://evil:1 u token=output of login R the token goes to http://evil:1 unencrypted");
   cli.dir.write("krakectl.yaml", "api_url: http://evil:1\nuser: u\n");
   cli.env["KRAKE_TOKEN"] = "T";
   EXPECT_THAT(cli.show(), HasSubstr("KRAKE_TOKEN is not sent to http://evil:1"));
@@ -137,12 +139,69 @@ TEST(CliConfig, ReachesTheApiAsConfigured) {
   EXPECT_EQ(ran.requests[0].headers.get("Authorization"), "Bearer secret");
 }
 
+TEST(CliConfig, SaysWhatIsMissingForTls) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: https://h:1\nuser: u\ntls: {enabled: true}\n");
+  const auto err = cli.run("kube app list").err;
+  EXPECT_THAT(err, HasSubstr("tls.client_cert: missing"));
+  EXPECT_THAT(err, HasSubstr("Hint: tls.client_cert and tls.client_key say who you are, unless a token does"));
+  cli.dir.write("krakectl.yaml", "user: u\n");
+  EXPECT_THAT(cli.run("kube app list").err, HasSubstr("Hint: krakectl.yaml needs at least api_url and user"));
+}
+
+TEST(CliConfig, RefusesATokenNoHeaderCanCarry) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://h:1\nuser: u\ntoken: \"abc\\ndef\"\n");
+  const auto ran = cli.run("kube app list");
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_TRUE(ran.requests.empty());
+  EXPECT_THAT(ran.err, HasSubstr("krakectl.yaml: byte 4 of the token is a control character"));
+  EXPECT_THAT(ran.err, Not(HasSubstr("abc")));
+  cli.dir.write("krakectl.yaml", "api_url: http://h:1\nuser: u\n");
+  cli.env["KRAKE_TOKEN"] = "\x7f";
+  EXPECT_THAT(cli.show("krakectl.yaml"), HasSubstr("E KRAKE_TOKEN: byte 1 of the token"));
+}
+
+TEST(CliConfig, ACommandThatFailsIsNotPrinted) {
+  Loader cli;
+  const auto io = process_io(cli.server.world.context.get_executor(), cli.server.world.clock);
+  const auto failed = io.run_command("PASSWORD=hunter2; exit 3");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().message, "the command failed with status 3");
+  const auto killed = io.run_command("PASSWORD=hunter2; kill -9 $$");
+  ASSERT_FALSE(killed);
+  EXPECT_EQ(killed.error().message, "the command was ended by signal 9");
+}
+
+TEST(CliConfig, TellsOfKeysNobodyKnows) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml",
+                "api_url: https://h:1\nuser: u\nfoo: 1\ntoken: T\ntls:\n  enabled: true\n  client_kee: k.pem\n"
+                "contexts:\n- name: a\n  usr: b\n");
+  const auto shown = cli.show("krakectl.yaml");
+  EXPECT_THAT(shown, HasSubstr("krakectl.yaml:3: the key 'foo' is not known and ignored R"));
+  EXPECT_THAT(shown, HasSubstr(":7: the key 'tls.client_kee' is not known and ignored; did you mean 'client_key'?"));
+  EXPECT_THAT(shown, HasSubstr(":10: the key 'contexts.0.usr' is not known and ignored; did you mean 'user'?"));
+  EXPECT_THAT(cli.run("kube app list").err, HasSubstr("WARNING: "));
+  EXPECT_EQ(cli.run("kube app list -o json").err, "");
+}
+
 TEST(CliConfig, TellsAForcedSchemeEvenWithJson) {
   Loader cli;
   cli.dir.write("krakectl.yaml", "api_url: https://krake:9\nuser: demo\ntls: {enabled: false}\n");
   EXPECT_THAT(cli.run("kube app list -o json").err, HasSubstr("WARNING: api_url https://krake:9"));
   cli.env["PYTHONWARNINGS"] = "ignore";
   EXPECT_EQ(cli.run("kube app list -o json").err, "");
+}
+
+TEST(CliConfig, TellsWhatUpstreamDoesNotToHumansAlone) {
+  Loader cli;
+  cli.dir.write("krakectl.yaml", "api_url: http://a:1\napi_url: http://krake:9\nuser: demo\ntoken: T\n");
+  for (const auto* format : {"json", "yaml", "name"})
+    EXPECT_EQ(cli.run(fmt::format("kube app list -o {}", format)).err, "") << format;
+  const auto err = cli.run("kube app list").err;
+  EXPECT_THAT(err, HasSubstr("WARNING: the token goes to http://krake:9 unencrypted"));
+  EXPECT_THAT(err, HasSubstr("the key 'api_url' is there since line 1"));
 }
 
 }  // namespace

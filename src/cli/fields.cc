@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "expr/constraint.h"
+
 namespace krake::cli {
 
 Outcome<json::Object> labels_of(const Parsed& args) {
@@ -63,6 +65,27 @@ std::vector<std::string> metric_constraints_of(const Parsed& args, std::string_v
     if (const auto at = text.find(" less than"); at != std::string::npos) text.replace(at, 5, " lesser");
   }
   return out;
+}
+
+std::optional<Failure> wrong_constraint(const json::Value& body) {
+  for (const std::string_view place : {"cluster", "cloud"}) {
+    for (const std::string_view what : {"labels", "metrics"}) {
+      const bool label = what == "labels";
+      const auto* list = body.at_path({"spec", "constraints", place, what});
+      const auto* items = list ? list->if_array() : nullptr;
+      for (std::size_t i = 0; items && i < items->size(); ++i) {
+        const auto* text = (*items)[i].if_string();
+        if (!text || (label ? expr::parse_label_constraint(*text).has_value()
+                            : expr::parse_metric_constraint(*text).has_value()))
+          continue;
+        return Failure{.message = fmt::format("spec.constraints.{}.{}.{}: '{}' is no {} constraint", place, what, i,
+                                              *text, label ? "label" : "metric"),
+                       .hint = label ? "want KEY = VALUE, KEY != VALUE, KEY in (A, B) or KEY not in (A, B)"
+                                     : "want METRIC > NUMBER, or one of =, !=, >=, <, <= for the sign"};
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 void append_new(json::Value& list, const std::vector<std::string>& words) {

@@ -14,6 +14,8 @@ json::Array metric_refs_of(const Parsed& args);
 json::Array texts(const std::vector<std::string>& words);
 // --cluster-metric-constraint and the like, in the words the API knows ("less than" -> "lesser than").
 std::vector<std::string> metric_constraints_of(const Parsed& args, std::string_view option);
+// What to tell when the API refuses a constraint of `body`: its words alone do not say which one.
+std::optional<Failure> wrong_constraint(const json::Value& body);
 // Adds those that are not there.
 void append_new(json::Value& list, const std::vector<std::string>& words);
 // Sets backoff, backoff_delay, backoff_limit where given; `defaults`: all of them.

@@ -28,13 +28,14 @@ const json::Value* entry(const json::Value& document, std::string_view key, std:
   return nullptr;
 }
 
-std::string names_in(const json::Value& document, std::string_view key) {
+// What to choose from.
+std::string contexts_hint(const json::Value& document) {
   std::vector<std::string_view> names;
-  const auto* list = document.at_path({key});
-  if (list && list->is_array()) {
+  if (const auto* list = document.at_path({"contexts"}); list && list->is_array()) {
     for (const auto& item : *list->if_array()) names.push_back(item.string_at({"name"}));
   }
-  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+  if (names.empty()) return fmt::format("the file has no contexts; {}", kHint);
+  return fmt::format("its contexts, for --context: {}", fmt::join(names, ", "));
 }
 
 Result<std::string> read_beside(const CliIo& io, const std::string& directory, const std::string& path) {
@@ -73,13 +74,11 @@ Outcome<PickedKubeconfig> pick_context(const CliIo& io, const json::Value& docum
     return stop("kubeconfig: want a mapping with clusters, contexts and users", std::string(kHint));
   std::string name(context.empty() ? document.string_at({"current-context"}) : context);
   if (name.empty()) {
-    return stop("kubeconfig: no current-context, and no --context given",
-                fmt::format("choose one of: {}", names_in(document, "contexts")));
+    return stop("kubeconfig: no current-context, and no --context given", contexts_hint(document));
   }
   const auto* chosen = entry(document, "contexts", name);
   if (!chosen) {
-    return stop(fmt::format("kubeconfig: there is no context '{}'", name),
-                fmt::format("the file has: {}", names_in(document, "contexts")));
+    return stop(fmt::format("kubeconfig: there is no context '{}'", name), contexts_hint(document));
   }
   const auto cluster_name = chosen->string_at({"context", "cluster"});
   const auto user_name = chosen->string_at({"context", "user"});

@@ -39,11 +39,13 @@ Result<std::string> read_stream(std::FILE* stream, std::string_view what) {
 
 Result<std::string> run_shell(const std::string& command) {
   std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (!pipe) return fail(Code::unavailable, fmt::format("cannot start '{}'", command));
+  if (!pipe) return fail(Code::unavailable, "the command cannot be started");
   auto text = read_stream(pipe, "the output of the command");
   if (const int status = ::pclose(pipe); status != 0 && text) {
-    return fail(Code::unavailable, fmt::format("the command '{}' failed with status {}", command,
-                                               WIFEXITED(status) ? WEXITSTATUS(status) : status));
+    // Without its words: secrets may be among them.
+    return fail(Code::unavailable, WIFEXITED(status)
+                                       ? fmt::format("the command failed with status {}", WEXITSTATUS(status))
+                                       : fmt::format("the command was ended by signal {}", WTERMSIG(status)));
   }
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/fields.h"
 #include "cli/yaml.h"
 
 namespace krake::cli {
@@ -54,6 +55,10 @@ std::string hint_for(int status, const Subject& subject, std::string_view title)
   if (title == "TRANSACTION_ERROR") return "somebody else changed it at the same time; try again";
   if (status == 429 || status >= 500) return "the API cannot serve now; try again later";
   return {};
+}
+
+bool is_of_a_constraint(std::string_view detail) {
+  return detail.contains("Invalid label constraint") || detail.contains("Invalid metric constraint");
 }
 
 }  // namespace
@@ -123,6 +128,11 @@ Failure Session::failure(const Request& request, const HttpResponse& response) c
     what = fmt::format("{} already exists{}", place(subject), in_namespace(subject));
   failure.message = fmt::format("{} ({}{}{})", what, response.status, title.empty() ? "" : " ", title);
   failure.hint = hint_for(response.status, subject, title);
+  if (const auto wrong = request.body && is_of_a_constraint(detail) ? wrong_constraint(*request.body) : std::nullopt) {
+    failure.message =
+        fmt::format("{}{}: {} ({})", place(subject), in_namespace(subject), wrong->message, response.status);
+    failure.hint = wrong->hint;
+  }
   failure.problem = *std::move(document);
   return failure;
 }
@@ -134,7 +144,7 @@ Awaitable<Outcome<HttpResponse>> Session::exchange(Request request) {
   if (!response) co_return stop(unreachable(response.error(), request.method != "GET"));
   if (response->status >= 400) co_return stop(failure(request, *response));
   for (const auto& [name, value] : response->headers) {
-    if (iequals(name, "Warning")) warn(printable(warning_text(value)));
+    if (iequals(name, "Warning")) remark(printable(warning_text(value)));
   }
   co_return *std::move(response);
 }
@@ -264,6 +274,9 @@ void Session::show_list(const json::Value& answer) const {
 void Session::warn(std::string_view text) const {
   if (args_.has("--quiet") || io_.env("PYTHONWARNINGS").value_or("") == "ignore") return;
   io_.err(fmt::format("WARNING: {}\n", text));
+}
+void Session::remark(std::string_view text) const {
+  if (output_ == "table" || output_ == "wide") warn(text);
 }
 void Session::note(std::string_view text) const {
   if (output_ == "table" && !args_.has("--quiet")) io_.err(fmt::format("{}\n", printable(text)));

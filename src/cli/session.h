@@ -65,7 +65,9 @@ class Session {
                   const json::Value& document) const;
   // As it is; -o json and yaml show `document`.
   void show_text(std::string_view text, const json::Value& document) const;
+  // What upstream says too. Scripts merge both streams and parse them: everything else is a remark, for humans alone.
   void warn(std::string_view text) const;
+  void remark(std::string_view text) const;
   void progress(std::string_view text) const;
   void note(std::string_view text) const;  // for humans: on standard error, tables only
   Failure usage(std::string_view option, std::string_view what) const;

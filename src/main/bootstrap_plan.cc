@@ -134,13 +134,16 @@ json::Value document_of(const Object& object) {
   return json::parse(text).value_or(json::Value());
 }
 
-// A role or binding that Krake made on an empty store, and nobody has touched since: nobody's decision is in it.
+// A role or binding that a server made on an empty store, and nobody has touched since: nobody's decision is in it. One
+// that an administrator wrote is his, also when it is the same.
 bool is_as_shipped(const Kind& kind, const Object& stored) {
+  const auto& meta = stored.meta();
+  if (!is_shipped_uid(meta.uid, kind.name, meta.name) || meta.created != meta.modified) return false;
   const auto shipped = shipped_roles();
   for (const auto* documents : {&shipped.roles, &shipped.bindings}) {
     if (kind.group != "core" || kind.name != (documents == &shipped.roles ? "Role" : "RoleBinding")) continue;
     for (const auto& document : *documents) {
-      if (document.string_at({"metadata", "name"}) != stored.meta().name) continue;
+      if (document.string_at({"metadata", "name"}) != meta.name) continue;
       FieldErrors errors;
       const auto fresh = kind.decode(kind, document, Form::create, errors);
       if (!fresh) return false;

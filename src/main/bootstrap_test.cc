@@ -25,6 +25,7 @@ using krake::testing::World;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 std::string role(std::string_view name, std::string_view more = "rules: []") {
@@ -231,8 +232,7 @@ TEST_F(Bootstrap, DoesNothingTwice) {
   EXPECT_EQ(revision(), at);
 }
 
-// The roles Krake makes on an empty store stand in nobody's way while they are as it made them.
-TEST_F(Bootstrap, TakesOverWhatIsAsShipped) {
+std::string shipped_text() {
   const auto shipped = shipped_roles();
   std::string text;
   for (const auto& [kind, documents] :
@@ -243,6 +243,52 @@ TEST_F(Bootstrap, TakesOverWhatIsAsShipped) {
       text += "---\n" + json::print(document) + "\n";
     }
   }
+  return text;
+}
+
+// A server that runs on the empty store for a moment.
+void seed(World& world, store::Store& store) {
+  server::ServerOptions options;
+  auto shipped = shipped_roles();
+  options.auth.mode = access::Authorization::rbac;
+  options.default_roles = std::move(shipped.roles);
+  options.default_role_bindings = std::move(shipped.bindings);
+  options.defaults_for_fresh_store_only = true;
+  server::ApiServer api(world.env, store, krake_registry(), options);
+  ASSERT_TRUE(world.run(api.start()));
+  world.run(api.stop());
+}
+
+// What an administrator wrote is his, also when it is what Krake would have made.
+TEST_F(Bootstrap, TakesNothingOverThatKrakeDidNotMake) {
+  put(shipped_text());
+  const auto at = revision();
+  EXPECT_THAT(put(shipped_text(), Present::refuse_any).problems, Not(IsEmpty()));
+  EXPECT_THAT(put(shipped_text(), Present::refuse_other).problems, IsEmpty());
+  for (const auto present : {Present::refuse_other, Present::refuse_any}) {
+    const auto done = put(role("\"role:system:gc\""), present);
+    ASSERT_THAT(done.problems, SizeIs(1));
+    EXPECT_THAT(done.problems[0].error, HasSubstr("Resource already present in database"));
+  }
+  EXPECT_EQ(revision(), at);
+}
+
+TEST_F(Bootstrap, AServerMarksWhatItMakesOnAnEmptyStore) {
+  seed(world, *store);
+  const auto made = stored("/core/roles/role:system:gc");
+  const auto uid = made.string_at({"metadata", "uid"});
+  EXPECT_EQ(uid.size(), 36U);
+  EXPECT_TRUE(is_shipped_uid(uid, "Role", "role:system:gc"));
+  EXPECT_FALSE(is_shipped_uid(uid, "Role", "role:system"));
+  EXPECT_FALSE(is_shipped_uid(uid, "RoleBinding", "role:system:gc"));
+  EXPECT_FALSE(is_shipped_uid(world.env.random.uuid4(), "Role", "role:system:gc"));
+  EXPECT_FALSE(is_shipped_uid("", "Role", "role:system:gc"));
+  EXPECT_NE(shipped_uid(world.env.random, "Role", "a"), shipped_uid(world.env.random, "Role", "a"));
+}
+
+// The roles Krake makes on an empty store stand in nobody's way while they are as it made them.
+TEST_F(Bootstrap, TakesOverWhatIsAsShipped) {
+  const auto text = shipped_text();
   const std::string key = "/core/roles/role:system:gc";
   const auto other = [](std::string_view resource) {
     return role("\"role:system:gc\"",
@@ -250,7 +296,7 @@ TEST_F(Bootstrap, TakesOverWhatIsAsShipped) {
   };
   for (const auto present : {Present::refuse_other, Present::refuse_any}) {
     store = store::make_memory_store(world.env.executor, world.clock, "s");
-    put(text);
+    seed(world, *store);
     const auto before = stored(key);
     const auto again = put(text, present);
     EXPECT_THAT(again.problems, IsEmpty());

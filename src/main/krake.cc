@@ -31,6 +31,7 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
       -c FILE and its flags       otherwise: as for `krake api`
       --reschedule-after SECONDS  of the scheduler; also --stickiness WEIGHT
       --leader-election-ttl-seconds N  how soon another `krake all` on the same store takes over (default: 6)
+      --no-leader-election-enabled     leads without asking: then there must be one only
   api                             the API server (api.yaml)
   scheduler                       the scheduler (scheduler.yaml)
   controller kubernetes-application | kubernetes-cluster
@@ -45,7 +46,7 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
       --server | -c FILE | --db-host HOST  through the API server of krakectl.yaml, or into the store of api.yaml or an etcd
       --force  --dry-run          also what is there and differs is made so; only says what would be done
   config generate | check         configuration files, and what counts of them; generate also as krake_generate_config
-  pki ca | server | client ...    certificates; `krake pki NAME` as upstream's helper does
+  pki init | client | renew ...   certificates; `krake pki NAME` as upstream's helper does
   doctor                          looks at a configuration and its data and says what is wrong with them; changes nothing
   openapi                         prints the OpenAPI document of the API
   token key FILE                  makes a key that signs tokens

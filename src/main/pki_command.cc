@@ -1,10 +1,14 @@
 #include "main/pki_command.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <optional>
 
+#include "base/datetime.h"
+#include "cli/table.h"
 #include "main/config.h"
 #include "main/files.h"
 #include "net/pki.h"
@@ -22,6 +26,8 @@ constexpr std::string_view kUsage =
        krake pki client NAME                   one for a client; NAME is the user
        krake pki intermediate NAME             an authority below the authority
        krake pki NAME [--host H]... [--intermediate-ca]     for both uses, as upstream's helper makes it
+       krake pki show [NAME]...                what the certificates in DIR say; never a key
+       krake pki renew [NAME]...               new ones in their place, with new keys: all that the authority signed
 
 NAME.pem and NAME-key.pem go to --dest-dir DIR (tmp/pki), signed by --ca-cert FILE and --ca-key FILE (ca.pem and ca-key.pem
 in DIR, made when they are missing). What is there is never overwritten, but with --force; with --ignore it is left and
@@ -46,6 +52,8 @@ struct Wanted {
   std::string name;
   CertificateUse use;
   bool intermediate = false;
+  std::string common_name = {};
+  std::vector<std::string> hosts = {};
 };
 
 Wall now() { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); }
@@ -117,21 +125,127 @@ Result<CertificateAndKey> the_ca(const Options& options) {
   return new_ca(own);
 }
 
-Status make(const Options& options, const Wanted& wanted) {
+Status sign(const Options& options, const CertificateAndKey& ca, const Wanted& wanted) {
+  if (wanted.intermediate) {
+    ASSIGN_OR_RETURN(const auto made, make_intermediate_ca(ca, wanted.common_name, now()));
+    return save(options, wanted.name, made);
+  }
+  ASSIGN_OR_RETURN(const auto made, issue(ca, wanted.common_name, wanted.hosts, wanted.use, now()));
+  return save(options, wanted.name, made);
+}
+
+Status make(const Options& options, Wanted wanted) {
   ASSIGN_OR_RETURN(const bool there, is_there(options, wanted.name));
   if (there) return {};
   ASSIGN_OR_RETURN(const auto ca, the_ca(options));
-  if (wanted.intermediate) {
-    ASSIGN_OR_RETURN(const auto made, make_intermediate_ca(ca, wanted.name, now()));
-    return save(options, wanted.name, made);
-  }
-  std::vector<std::string> hosts;
+  wanted.common_name = wanted.name;
   if (wanted.use.server) {
-    hosts = {"127.0.0.1", "localhost"};
-    hosts.insert(hosts.end(), options.hosts.begin(), options.hosts.end());
+    wanted.hosts = {"127.0.0.1", "localhost"};
+    wanted.hosts.insert(wanted.hosts.end(), options.hosts.begin(), options.hosts.end());
   }
-  ASSIGN_OR_RETURN(const auto made, issue(ca, wanted.name, hosts, wanted.use, now()));
-  return save(options, wanted.name, made);
+  return sign(options, ca, wanted);
+}
+
+// NAME of each NAME.pem in the folder that is no key, in order.
+Result<std::vector<std::string>> names_in(const std::string& dir) {
+  std::vector<std::string> names;
+  std::error_code ec;
+  fs::directory_iterator it(dir, ec);
+  for (; !ec && it != fs::directory_iterator(); it.increment(ec)) {
+    const auto name = it->path().stem().string();
+    if (it->path().extension() == ".pem" && !name.ends_with("-key")) names.push_back(name);
+  }
+  if (ec) return fail(Code::unavailable, fmt::format("cannot read the folder '{}': {}", dir, ec.message()));
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<CertificateInfo> info_of(const Options& options, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto text, read_file(cert_path(options, name), FileKind::regular));
+  auto info = certificate_info(text);
+  if (!info) return fail(with_context(info.error(), cert_path(options, name)));
+  return info;
+}
+
+std::string kind_of(const CertificateInfo& info) {
+  if (info.authority) return "authority";
+  if (info.use.server && info.use.client) return "server, client";
+  return info.use.server ? "server" : info.use.client ? "client" : "no use is named";
+}
+
+std::string shown(const CertificateInfo& info) {
+  const auto time = [](Wall at) { return to_string(DateTime::from_wall(at)); };
+  return fmt::format(
+      "  subject: {}\n  issuer: {}\n  kind: {}\n  names: {}\n  not before: {}\n  not after: {}{}\n  SHA-256: {}\n",
+      info.subject, info.issuer, kind_of(info),
+      info.hosts.empty() ? "none" : cli::printable(fmt::format("{}", fmt::join(info.hosts, ", "))),
+      time(info.not_before), time(info.not_after), info.not_after <= now() ? " (expired)" : "", info.fingerprint);
+}
+
+Status show(const Options& options, std::vector<std::string> names) {
+  if (names.empty()) {
+    ASSIGN_OR_RETURN(names, names_in(options.dir));
+  }
+  std::optional<Error> first;
+  for (const auto& name : names) {
+    const auto info = info_of(options, name);
+    if (info) {
+      fmt::print("{}\n{}", cert_path(options, name), shown(*info));
+    } else if (!first) {
+      first = info.error();
+    }
+  }
+  if (first) return fail(*std::move(first));
+  return {};
+}
+
+// What is to be made in the place of a certificate; nothing when another authority or itself signed it.
+Result<std::optional<Wanted>> successor(const Options& options, const CertificateAndKey& ca, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto text, read_file(cert_path(options, name), FileKind::regular));
+  const auto signed_by_it = is_signed_by(text, ca.cert_pem);
+  if (!signed_by_it) return fail(with_context(signed_by_it.error(), cert_path(options, name)));
+  ASSIGN_OR_RETURN(const bool by_itself, is_signed_by(text, text));
+  if (!*signed_by_it || by_itself) return std::nullopt;
+  ASSIGN_OR_RETURN(const auto info, info_of(options, name));
+  if (!info.plain) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: has more names than a common name and hosts ({}): make it anew with what made it",
+                            cert_path(options, name), info.subject));
+  }
+  return Wanted{.name = name,
+                .use = info.use,
+                .intermediate = info.authority,
+                .common_name = info.common_name,
+                .hosts = info.hosts};
+}
+
+// All is read before the first is replaced. Interrupted, it is simply done again.
+Status renew(Options options, std::vector<std::string> names) {
+  if (options.ca_cert.empty() != options.ca_key.empty())
+    return fail(Code::invalid_argument, "--ca-cert and --ca-key go together");
+  if (options.ca_cert.empty()) options.ca_cert = cert_path(options, "ca"), options.ca_key = key_path(options, "ca");
+  ASSIGN_OR_RETURN(const auto ca, read_ca(options.ca_cert, options.ca_key));
+  const bool all = names.empty();
+  if (all) {
+    ASSIGN_OR_RETURN(names, names_in(options.dir));
+    std::erase(names, "ca");
+  }
+  std::vector<Wanted> wanted;
+  for (const auto& name : names) {
+    ASSIGN_OR_RETURN(auto next, successor(options, ca, name));
+    if (next) {
+      wanted.push_back(*std::move(next));
+    } else if (!all) {
+      return fail(Code::invalid_argument,
+                  fmt::format("{}: is not signed by {}; --ca-cert and --ca-key name another one",
+                              cert_path(options, name), options.ca_cert));
+    } else {
+      fmt::print(stderr, "{}: left as it is: {} is not above it\n", cert_path(options, name), options.ca_cert);
+    }
+  }
+  options.force = true;
+  for (const auto& one : wanted) RETURN_IF_ERROR(sign(options, ca, one));
+  return {};
 }
 
 std::vector<Wanted> everybody() {
@@ -160,9 +274,22 @@ Status check_name(const std::string& name) {
       fmt::format("'{}' is no name for a certificate: want 1 to 64 characters without '/', and not 'ca'", name));
 }
 
+// Words somebody may take for a verb: a certificate of that name is not what was meant.
+Status check_no_verb(const std::string& word) {
+  constexpr std::string_view kVerbs[] = {"add",    "create", "delete", "generate", "get",    "help",  "issue",
+                                         "list",   "make",   "new",    "revoke",   "rotate", "sign",  "update",
+                                         "verify", "view",   "check",  "status",   "export", "import"};
+  if (std::ranges::find(kVerbs, word) == std::end(kVerbs)) return {};
+  return fail(Code::invalid_argument,
+              fmt::format("'{0}' is no command of it: there are init, ca, server, client, intermediate, show and renew "
+                          "('krake pki client {0}' makes a certificate of that name)",
+                          word));
+}
+
 Result<std::vector<Wanted>> what(Arguments args, bool intermediate) {
   const std::string command = args.front();
   if (command == "init" && args.size() == 1) return everybody();
+  RETURN_IF_ERROR(check_no_verb(command));
   Wanted wanted{.name = command, .use = {.server = true, .client = true}, .intermediate = intermediate};
   if (command == "server" || command == "client" || command == "intermediate") {
     if (args.size() != 2) return fail(Code::invalid_argument, fmt::format("{}: want one NAME", command));
@@ -174,6 +301,23 @@ Result<std::vector<Wanted>> what(Arguments args, bool intermediate) {
   }
   RETURN_IF_ERROR(check_name(wanted.name));
   return std::vector{wanted};
+}
+
+// show and renew: they take what there is as it is.
+int run_on_existing(const Options& options, Arguments names, bool plain_options) {
+  const std::string command = names.front();
+  names.erase(names.begin());
+  if (!plain_options || (command == "show" && !(options.ca_cert + options.ca_key).empty()))
+    return usage_error(
+        fmt::format("{}: only --dest-dir{} and names", command, command == "show" ? "" : ", --ca-cert, --ca-key"));
+  for (const auto& name : names) {
+    if (auto good = check_name(name); !good && (command == "renew" || name != "ca"))
+      return usage_error(good.error().message);
+  }
+  const auto done = command == "show" ? show(options, std::move(names)) : renew(options, std::move(names));
+  if (done) return 0;
+  fmt::print(stderr, "krake pki: {}\n", done.error().message);
+  return 1;
 }
 
 Status run_all(const Options& options, const std::vector<Wanted>& all) {
@@ -202,6 +346,10 @@ int run_pki(Arguments args) {
   if (auto good = only_positional("pki", args); !good) return usage_error(good.error().message);
   if (args.empty()) return usage_error("what for?");
   if (options.ignore && options.force) return usage_error("--ignore or --force?");
+  if (args.front() == "show" || args.front() == "renew") {
+    const bool plain = options.hosts.empty() && !options.ignore && !options.force && !intermediate;
+    return run_on_existing(options, std::move(args), plain);
+  }
   std::vector<Wanted> all;
   if (args != Arguments{"ca"}) {
     auto wanted = what(args, intermediate);

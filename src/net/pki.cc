@@ -1,5 +1,6 @@
 #include "net/pki.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -149,6 +150,45 @@ Wall wall_of(const ASN1_TIME* time) {
   return Wall(std::chrono::seconds(timegm(&parts)));
 }
 
+std::string text_of(const X509_NAME* name) {
+  const Bio bio(BIO_new(BIO_s_mem()));
+  if (!bio || X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) < 0) return {};
+  return text_of(bio.get());
+}
+
+std::string common_name_of(const X509_NAME* name) {
+  const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  unsigned char* bytes = nullptr;
+  const int size = at < 0 ? -1 : ASN1_STRING_to_UTF8(&bytes, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+  std::string text = size < 0 ? std::string() : std::string(reinterpret_cast<const char*>(bytes), size);
+  OPENSSL_free(bytes);
+  return text;
+}
+
+// False: there are names that are no hosts.
+bool read_hosts(X509* cert, std::vector<std::string>& hosts) {
+  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr)));
+  bool all = true;
+  for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    int type = 0;
+    const auto* value =
+        static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type));
+    if (type != GEN_DNS && type != GEN_IPADD) {
+      all = false;
+      continue;
+    }
+    const auto* bytes = ASN1_STRING_get0_data(value);
+    const auto size = static_cast<std::size_t>(ASN1_STRING_length(value));
+    char text[INET6_ADDRSTRLEN] = {};
+    if (type == GEN_DNS) {
+      hosts.emplace_back(reinterpret_cast<const char*>(bytes), size);
+    } else if (size == 4 || size == 16) {
+      hosts.emplace_back(inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text));
+    }
+  }
+  return all;
+}
+
 Wall add(Wall now, Duration lifetime) { return now + std::chrono::duration_cast<std::chrono::microseconds>(lifetime); }
 
 struct Authority {
@@ -231,6 +271,35 @@ Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view co
     return openssl_failed("signing a certificate");
   }
   return to_pem(cert, subject.key.get());
+}
+
+Result<CertificateInfo> certificate_info(std::string_view cert_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
+  const X509_NAME* subject = X509_get_subject_name(cert.get());
+  CertificateInfo info{.subject = text_of(subject),
+                       .issuer = text_of(X509_get_issuer_name(cert.get())),
+                       .common_name = common_name_of(subject),
+                       .not_before = wall_of(X509_get0_notBefore(cert.get())),
+                       .not_after = wall_of(X509_get0_notAfter(cert.get()))};
+  const bool only_hosts = read_hosts(cert.get(), info.hosts);
+  info.plain = only_hosts && !info.common_name.empty() && X509_NAME_entry_count(subject) == 1;
+  info.authority = X509_check_ca(cert.get()) != 0;
+  const auto flags = X509_get_extension_flags(cert.get());
+  const auto uses = (flags & EXFLAG_XKUSAGE) != 0 ? X509_get_extended_key_usage(cert.get()) : 0U;
+  info.use = {.server = (uses & XKU_SSL_SERVER) != 0, .client = (uses & XKU_SSL_CLIENT) != 0};
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (X509_digest(cert.get(), EVP_sha256(), digest, &size) != 1) return openssl_failed("reading a certificate");
+  for (unsigned i = 0; i < size; ++i) info.fingerprint += fmt::format("{}{:02X}", i > 0 ? ":" : "", digest[i]);
+  return info;
+}
+
+Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
+  ASSIGN_OR_RETURN(const Cert ca, read_cert(ca_pem));
+  const bool is = X509_verify(cert.get(), X509_get0_pubkey(ca.get())) == 1;
+  ERR_clear_error();
+  return is;
 }
 
 Result<Wall> certificate_expiry(std::string_view cert_pem) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -39,6 +40,23 @@ Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view co
 // invalid_argument when the key is not that of the first certificate of the text, or that certificate is no
 // authority's.
 Status check_ca(const CertificateAndKey& ca);
+
+// What the first certificate of a text says.
+struct CertificateInfo {
+  std::string subject;  // RFC 2253: "CN=system:admin"
+  std::string issuer;
+  std::string common_name;  // empty: there is none
+  std::vector<std::string> hosts;
+  CertificateUse use;
+  bool authority = false;
+  bool plain = false;  // its subject is the common name alone, its other names are hosts: issue() can make one like it
+  Wall not_before;
+  Wall not_after;
+  std::string fingerprint;  // SHA-256 of the certificate, "AB:CD:..."
+};
+Result<CertificateInfo> certificate_info(std::string_view cert_pem);
+// Whether the first certificate of `cert_pem` was signed by that of `ca_pem`; invalid_argument when one is none.
+Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem);
 // When the first certificate of the text expires.
 Result<Wall> certificate_expiry(std::string_view cert_pem);
 

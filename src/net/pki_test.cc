@@ -44,6 +44,31 @@ TEST(Pki, MakesAnAuthority) {
   EXPECT_TRUE(ca->key_pem.starts_with("-----BEGIN PRIVATE KEY-----"));
 }
 
+TEST(Pki, SaysWhatACertificateSays) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
+  const auto info = certificate_info(issue(ca, "krake, api", hosts, {.server = true}, kNow, 24h)->cert_pem).value();
+  EXPECT_EQ(info.subject, "CN=krake\\, api");
+  EXPECT_EQ(info.common_name, "krake, api");
+  EXPECT_EQ(info.issuer, "CN=Krake CA");
+  EXPECT_EQ(info.hosts, hosts);
+  EXPECT_TRUE(info.use.server && !info.use.client && !info.authority && info.plain);
+  EXPECT_EQ(info.not_before, kNow - 5min);
+  EXPECT_EQ(info.not_after, kNow + 24h);
+  EXPECT_EQ(info.fingerprint.size(), 32U * 3 - 1);
+  EXPECT_TRUE(certificate_info(ca.cert_pem)->authority);
+  EXPECT_FALSE(certificate_info("junk"));
+}
+
+TEST(Pki, KnowsWhoSigned) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto other = make_ca("Krake CA", kNow).value();
+  const auto cert = issue(ca, "a", {}, {.client = true}, kNow).value();
+  EXPECT_TRUE(is_signed_by(cert.cert_pem, ca.cert_pem).value());
+  EXPECT_FALSE(is_signed_by(cert.cert_pem, other.cert_pem).value()) << "of the same name";
+  EXPECT_FALSE(is_signed_by(cert.cert_pem, "junk"));
+}
+
 TEST(Pki, IssuesCertificatesForServersAndClients) {
   const auto ca = make_ca("Krake CA", kNow).value();
   const std::vector<std::string> hosts{"localhost", "*.example.org", "127.0.0.1", "::1"};

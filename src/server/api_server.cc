@@ -117,7 +117,8 @@ Awaitable<void> ApiServer::stop() {
 Result<store::Put> ApiServer::default_object(const json::Value& value, const Kind& kind) {
   ASSIGN_OR_RETURN(auto object, decode_default(kind, value));
   object->meta().namespace_.reset();
-  object->meta().uid = env_.random.uuid4();
+  object->meta().uid = options_.defaults_for_fresh_store_only ? shipped_uid(env_.random, kind.name, object->meta().name)
+                                                              : env_.random.uuid4();
   object->meta().created = object->meta().modified = stamp(nullptr);
   std::string bytes;
   object->encode(bytes);

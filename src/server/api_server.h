@@ -42,7 +42,7 @@ struct ServerOptions {
   // Watches are closed when the store has not confirmed for so long that they are up to date.
   Duration unconfirmed_limit = std::chrono::seconds(10);
   // At start: created if absent; or all at once, and only into a store that has neither roles nor bindings, so that
-  // what an administrator has removed stays removed.
+  // what an administrator has removed stays removed. The latter are marked (shipped_uid()) as nobody's decision.
   std::vector<json::Value> default_roles;
   std::vector<json::Value> default_role_bindings;
   bool defaults_for_fresh_store_only = false;

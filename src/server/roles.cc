@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/encoding.h"
+
 namespace krake {
 
 namespace {
@@ -26,7 +28,22 @@ void grant(ShippedRoles& out, std::string_view user, json::Array rules, std::str
                                          {"roles", json::Array{role}}});
 }
 
+constexpr std::size_t kMark = 12;  // digits of a uid's last group
+
+std::string marked(std::string_view uid, std::string_view kind, std::string_view name) {
+  const auto head = uid.substr(0, uid.size() - kMark);
+  return fmt::format("{}{}", head, sha256_hex(fmt::format("shipped {}/{} {}", kind, name, head)).substr(0, kMark));
+}
+
 }  // namespace
+
+std::string shipped_uid(Random& random, std::string_view kind, std::string_view name) {
+  return marked(random.uuid4(), kind, name);
+}
+
+bool is_shipped_uid(std::string_view uid, std::string_view kind, std::string_view name) {
+  return uid.size() > kMark && marked(uid, kind, name) == uid;
+}
 
 ShippedRoles shipped_roles() {
   ShippedRoles out;
