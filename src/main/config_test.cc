@@ -216,6 +216,23 @@ TEST(ConfigTemplate, KnowsUpstreamsOptionsInBothSpellings) {
     EXPECT_FALSE(take_template_values(wrong));
 }
 
+// Upstream's templates have a line of each hook, and one version of its api.yaml a formatter, as values of their own.
+TEST(ConfigTemplate, FillsUpstreamsLinesOfTheHooksAndItsFormatter) {
+  constexpr std::string_view text =
+      "hooks:\n  complete:\n    env_url: $complete_hook_env_url\n    $external_complete_endpoint_key_and_value\n"
+      "  shutdown:\n    $external_shutdown_endpoint_key_and_value\n    timeout: 3\nformatter: $logging_formatter\n";
+  const auto filled = [&](Arguments args) {
+    const auto values = take_template_values(args);
+    EXPECT_TRUE(values) << values.error().message;
+    return fill_template(text, "t", *values);
+  };
+  EXPECT_EQ(filled({}),
+            "hooks:\n  complete:\n    env_url: KRAKE_COMPLETE_URL\n  shutdown:\n    timeout: 3\nformatter: krake\n");
+  EXPECT_EQ(filled({"--external-endpoint", "https://k:1", "--logging-formatter=other"}),
+            "hooks:\n  complete:\n    env_url: KRAKE_COMPLETE_URL\n    external_endpoint: https://k:1\n"
+            "  shutdown:\n    external_endpoint: https://k:1\n    timeout: 3\nformatter: other\n");
+}
+
 TEST(Arguments, AreWhatTheNameOfTheProgramMeans) {
   const std::tuple<std::string_view, Arguments, Arguments> rows[] = {
       {"krake", {"api", "-h"}, {"api", "-h"}},

@@ -122,6 +122,10 @@ log: {output: krake.log}
     for _ in range(2):
         assert krake("--dst", made, template, name="krake_generate_config").strip() == str(made / "own.txt")
     assert (made / "own.txt").read_text() == "to http://localhost:8080 as $USER\n"
+    # Upstream's template of the application controller has a whole line as one value of each hook.
+    template.write_text("complete:\n  $external_complete_endpoint_key_and_value\nshutdown:\n  $external_shutdown_endpoint_key_and_value\n")
+    krake("--dst", made, template, "--external-endpoint", "https://k:1", name="krake_generate_config")
+    assert (made / "own.txt").read_text() == "complete:\n  external_endpoint: https://k:1\nshutdown:\n  external_endpoint: https://k:1\n"
     template.write_text("$no_such_option")
     assert "own.txt.template:1: there is no value for '$no_such_option'" in krake("--dst", made, template, name="krake_generate_config", status=1)
     assert "no-such" in krake("p/no-such.template", name="krake_generate_config", status=1)
