@@ -225,7 +225,31 @@ Status check(const ControllerConfig& config) {
   return {};
 }
 
-Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section) {
+namespace {
+bool has_sections(const json::Object& document) {
+  return std::ranges::any_of(kPrograms, [&](const auto& p) { return document.contains(section_of(p)); });
+}
+
+void warn_of_no_sections(ConfigDocument& config) {
+  for (const auto& [key, value] : *config.document.if_object()) {
+    if (std::ranges::any_of(kPrograms, [&](const auto& p) { return section_of(p) == key; })) continue;
+    std::string known;
+    for (const auto& program : kPrograms) known += fmt::format("{}{}", known.empty() ? "" : ", ", section_of(program));
+    config.warnings.push_back(fmt::format("{}: '{}' is the section of no program and is ignored; known are {}",
+                                          config.place(key), key, known));
+  }
+}
+
+// Python's levels are names or numbers.
+void name_log_level(json::Object& document) {
+  auto* log = document.find("log");
+  if (!log || !log->is_object()) return;
+  auto* level = log->if_object()->find("level");
+  if (level && level->is_number()) *level = level->if_number()->text;
+}
+}  // namespace
+
+Result<ConfigDocument> parse_config(std::string_view text, const std::string& source) {
   auto documents = cli::parse_yaml_with_lines(text, source, {}, cli::RepeatedKey::last_counts);
   if (!documents) return fail(documents.error());
   ConfigDocument config{.source = source};
@@ -237,26 +261,30 @@ Result<ConfigDocument> parse_config(std::string_view text, const std::string& so
   if (config.document.is_null()) config.document = json::Object();
   if (!config.document.is_object()) return fail(Code::invalid_argument, source + ": want a mapping of keys to values");
   normalise_keys(config.document);
-  const auto is_section = [&](const ProgramInfo& p) { return config.document.if_object()->contains(section_of(p)); };
-  if (!section.empty() && std::ranges::any_of(kPrograms, is_section)) {
-    const auto* part = config.document.if_object()->find(section);
-    json::Value whole = part && !part->is_null() ? *part : json::Value(json::Object());
-    if (!whole.is_object())
-      return fail(Code::invalid_argument, fmt::format("{}: want a mapping", config.place(std::string(section))));
-    const std::string above = fmt::format("{}.", section);
-    config.lines = config.lines.renamed(
-        [&](const std::string& path) { return path.starts_with(above) ? path.substr(above.size()) : ""; });
-    config.document = std::move(whole);
-  }
-  // Python's levels are names or numbers.
-  if (auto* log = config.document.if_object()->find("log"); log && log->is_object()) {
-    auto* level = log->if_object()->find("level");
-    if (level && level->is_number()) *level = level->if_number()->text;
+  auto& object = *config.document.if_object();
+  if (has_sections(object)) {
+    warn_of_no_sections(config);
+  } else {
+    name_log_level(object);
   }
   return config;
 }
 
-Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
+Result<ConfigDocument> take_section(ConfigDocument config, std::string_view section) {
+  if (!has_sections(*config.document.if_object())) return config;
+  const auto* part = config.document.if_object()->find(section);
+  json::Value whole = part && !part->is_null() ? *part : json::Value(json::Object());
+  if (!whole.is_object())
+    return fail(Code::invalid_argument, fmt::format("{}: want a mapping", config.place(std::string(section))));
+  const std::string above = fmt::format("{}.", section);
+  config.lines = config.lines.renamed(
+      [&](const std::string& path) { return path.starts_with(above) ? path.substr(above.size()) : ""; });
+  config.document = std::move(whole);
+  name_log_level(*config.document.if_object());
+  return config;
+}
+
+Result<ConfigDocument> load_whole_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
   const std::string file(program.file);
   std::vector<std::string> places{path};
   if (path.empty()) places = {file, "/etc/krake/" + file, "krake.yaml", "/etc/krake/krake.yaml"};
@@ -265,10 +293,15 @@ Result<ConfigDocument> load_config_file(const std::string& path, const ProgramIn
     const auto status = std::filesystem::status(place, ec);
     if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
     ASSIGN_OR_RETURN(const std::string text, read_file(place, kind));
-    return parse_config(text, place, section_of(program));
+    return parse_config(text, place);
   }
   if (path.empty()) places.resize(2);  // upstream's text
   return fail(Code::not_found, fmt::format("Configuration in '{}' not found", fmt::join(places, "', '")));
+}
+
+Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
+  ASSIGN_OR_RETURN(auto whole, load_whole_file(path, program, kind));
+  return take_section(std::move(whole), section_of(program));
 }
 
 Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args) {

@@ -372,13 +372,18 @@ struct ConfigDocument {
   std::string place(const std::string& path) const;
 };
 
-// The keys of a text: '-' is '_'; of a repeated one the last counts, as upstream has it. `section`: take this part of
-// it, when it has it. Errors begin with the file.
-Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section = {});
+// The keys of a text: '-' is '_'; of a repeated one the last counts, as upstream has it. With sections of programs it
+// is a combined file, and whatever stands beside them gives a warning. Errors begin with the file.
+Result<ConfigDocument> parse_config(std::string_view text, const std::string& source);
+// That part of a combined file, with its lines; empty when there is none. Any other file is left as it is.
+Result<ConfigDocument> take_section(ConfigDocument whole, std::string_view section);
 // `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml.
 // not_found with upstream's text when there is none.
 Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program,
                                         FileKind kind = FileKind::any);
+// The same file, with the sections of all programs if it has some.
+Result<ConfigDocument> load_whole_file(const std::string& path, const ProgramInfo& program,
+                                       FileKind kind = FileKind::any);
 // Takes the flags of `flags` (--name VALUE, --name=VALUE, --switch, --no-switch) out of `args` and into the document.
 Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
 // What `variable` answers for KRAKE_* goes into the document. Before the flags.

@@ -22,7 +22,8 @@ const ProgramInfo& program(std::string_view name) { return *find_program(name); 
 template <class T>
 Result<Configured<T>> read(std::string_view text, std::string_view name, Arguments args = {},
                            const std::map<std::string, std::string>& variables = {}) {
-  ASSIGN_OR_RETURN(auto document, parse_config(text, "a.yaml", section_of(program(name))));
+  ASSIGN_OR_RETURN(auto whole, parse_config(text, "a.yaml"));
+  ASSIGN_OR_RETURN(auto document, take_section(std::move(whole), section_of(program(name))));
   auto configured = configure<T>(std::move(document), program(name), args, [&](const std::string& variable) {
     const auto it = variables.find(variable);
     return it == variables.end() ? std::nullopt : std::optional<std::string>(it->second);
@@ -140,6 +141,14 @@ TEST(Config, TakesItsSectionOfACombinedFile) {
   const auto gc = read<ControllerConfig>(text, "gc");
   ASSERT_TRUE(gc) << gc.error().message;
   EXPECT_THAT(gc->warnings, IsEmpty()) << "a program without a section has its defaults";
+}
+
+TEST(Config, WarnsOfWhatIsNoSectionOfACombinedFile) {
+  const std::string_view text = "api: {authorization: RBAC}\nschedular:\n  stickiness: 1\n";
+  for (const auto& warnings :
+       {read<ApiConfig>(text, "api").value().warnings, read<ControllerConfig>(text, "scheduler").value().warnings}) {
+    EXPECT_THAT(warnings, ElementsAre(HasSubstr("a.yaml:2: 'schedular' is the section of no program and is ignored")));
+  }
 }
 
 TEST(Config, NamesThePlacesWhereNoFileIs) {

@@ -99,6 +99,16 @@ log: {output: krake.log}
     (p.state / "all/krake.yaml").write_text("api: {authorization: RBAC, port: 7}\nscheduler: {stickiness: 0.5}\n")
     assert re.search(r"^port = 7 +# krake.yaml:1$", krake("api", "--print-config", cwd=p.state / "all"), re.M)
     assert re.search(r"^stickiness = 0.5 +# krake.yaml:2$", krake("-m", "krake.controller.scheduler", "--print-config", cwd=p.state / "all"), re.M)
+    (p.state / "all/krake.yaml").write_text("""api: {authorization: RBAC, port: 0, store: {type: memory}}
+scheduler: {reschedule_after: 7, stickiness: 0.3, worker_count: 2, typo: 1}
+schedular: {}
+""")
+    told = krake("all", "-c", "krake.yaml", "--check-config", cwd=p.state / "all")
+    assert "warning: krake.yaml:2: unknown configuration key 'typo' is ignored" in told and "warning: krake.yaml:3: 'schedular' is the section of no" in told, told
+    told = krake("all", "--print-config", "--reschedule-after", "3", "--without", "gc", cwd=p.state / "all")
+    assert re.search(r"^scheduler\.reschedule_after = 3(\.0)? +# --reschedule-after$", told, re.M), told
+    assert re.search(r"^scheduler\.worker_count = 2 +# krake.yaml:2$", told, re.M) and "garbage_collector." not in told, told
+    assert "schedular" in krake("scheduler", "--check-config", cwd=p.state / "all")
     assert "Krake API server" in krake("-h", name="krake_api")
     for name in ("krake_bootstrap_db", "krake_generate_config"):
         assert (p.bin / name).resolve().name == "krake", f"{name} is not beside krake"
