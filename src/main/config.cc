@@ -78,6 +78,12 @@ const ProgramInfo* find_program(std::string_view name) {
 
 std::string_view section_of(const ProgramInfo& program) { return program.file.substr(0, program.file.rfind('.')); }
 
+std::string known_sections() {
+  std::string out;
+  for (const auto& program : kPrograms) out += fmt::format("{}{}", out.empty() ? "" : ", ", section_of(program));
+  return out;
+}
+
 bool has_key(const ProgramInfo& program, std::string_view key) {
   bool owned = false;
   for (const auto& [name, owner] : kOwners) {
@@ -226,17 +232,11 @@ Status check(const ControllerConfig& config) {
 }
 
 namespace {
-bool has_sections(const json::Object& document) {
-  return std::ranges::any_of(kPrograms, [&](const auto& p) { return document.contains(section_of(p)); });
-}
-
 void warn_of_no_sections(ConfigDocument& config) {
   for (const auto& [key, value] : *config.document.if_object()) {
     if (std::ranges::any_of(kPrograms, [&](const auto& p) { return section_of(p) == key; })) continue;
-    std::string known;
-    for (const auto& program : kPrograms) known += fmt::format("{}{}", known.empty() ? "" : ", ", section_of(program));
     config.warnings.push_back(fmt::format("{}: '{}' is the section of no program and is ignored; known are {}",
-                                          config.place(key), key, known));
+                                          config.place(key), key, known_sections()));
   }
 }
 
@@ -261,17 +261,24 @@ Result<ConfigDocument> parse_config(std::string_view text, const std::string& so
   if (config.document.is_null()) config.document = json::Object();
   if (!config.document.is_object()) return fail(Code::invalid_argument, source + ": want a mapping of keys to values");
   normalise_keys(config.document);
-  auto& object = *config.document.if_object();
-  if (has_sections(object)) {
-    warn_of_no_sections(config);
+  if (programs_in(config).empty()) {
+    name_log_level(*config.document.if_object());
   } else {
-    name_log_level(object);
+    warn_of_no_sections(config);
   }
   return config;
 }
 
+std::vector<const ProgramInfo*> programs_in(const ConfigDocument& whole) {
+  std::vector<const ProgramInfo*> out;
+  for (const auto& program : kPrograms) {
+    if (whole.document.if_object()->contains(section_of(program))) out.push_back(&program);
+  }
+  return out;
+}
+
 Result<ConfigDocument> take_section(ConfigDocument config, std::string_view section) {
-  if (!has_sections(*config.document.if_object())) return config;
+  if (programs_in(config).empty()) return config;
   const auto* part = config.document.if_object()->find(section);
   json::Value whole = part && !part->is_null() ? *part : json::Value(json::Object());
   if (!whole.is_object())

@@ -306,6 +306,8 @@ inline constexpr ProgramInfo kPrograms[] = {
 const ProgramInfo* find_program(std::string_view name);
 // "api.yaml" -> "api": the section of the program in a krake.yaml.
 std::string_view section_of(const ProgramInfo& program);
+// "api, scheduler, ..."
+std::string known_sections();
 // Whether `program` has the top-level key of ApiConfig or ControllerConfig.
 bool has_key(const ProgramInfo& program, std::string_view key);
 
@@ -375,6 +377,8 @@ struct ConfigDocument {
 // The keys of a text: '-' is '_'; of a repeated one the last counts, as upstream has it. With sections of programs it
 // is a combined file, and whatever stands beside them gives a warning. Errors begin with the file.
 Result<ConfigDocument> parse_config(std::string_view text, const std::string& source);
+// Whose sections it has; of none when it is not a combined file.
+std::vector<const ProgramInfo*> programs_in(const ConfigDocument& whole);
 // That part of a combined file, with its lines; empty when there is none. Any other file is left as it is.
 Result<ConfigDocument> take_section(ConfigDocument whole, std::string_view section);
 // `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml.

@@ -157,10 +157,7 @@ Result<std::vector<const ProgramInfo*>> programs_of(const std::string& path, con
   }
   ASSIGN_OR_RETURN(const auto text, read_file(path));
   ASSIGN_OR_RETURN(const auto document, parse_config(text, path));
-  std::vector<const ProgramInfo*> found;
-  for (const auto& program : kPrograms) {
-    if (document.document.if_object()->contains(section_of(program))) found.push_back(&program);
-  }
+  auto found = programs_in(document);
   if (found.empty() && document.document.if_object()->contains("authorization")) found.push_back(find_program("api"));
   if (!found.empty()) return found;
   return fail(

@@ -109,6 +109,14 @@ schedular: {}
     assert re.search(r"^scheduler\.reschedule_after = 3(\.0)? +# --reschedule-after$", told, re.M), told
     assert re.search(r"^scheduler\.worker_count = 2 +# krake.yaml:2$", told, re.M) and "garbage_collector." not in told, told
     assert "schedular" in krake("scheduler", "--check-config", cwd=p.state / "all")
+    for args in ((), ("--config-dir", ".")):
+        told = krake("doctor", "--no-store", *args, status=1, cwd=p.state / "all")
+        assert "configuration ./krake.yaml" in told and "'typo'" in told and "'schedular'" in told, told
+    (p.state / "all/krake.yaml").write_text("api: {authorization: rbac, port: 1, store: {type: sqlite, path: none.db}}\n")
+    for args in ((), ("--no-store",)):
+        told = krake("doctor", *args, status=2, cwd=p.state / "all")
+        assert "Unknown authorization strategy 'rbac'" in told and ("none.db" in told) == (not args) and "not found" not in told, told
+    assert not os.path.exists(p.state / "all/none.db")
     assert "Krake API server" in krake("-h", name="krake_api")
     for name in ("krake_bootstrap_db", "krake_generate_config"):
         assert (p.bin / name).resolve().name == "krake", f"{name} is not beside krake"
