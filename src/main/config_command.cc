@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/encoding.h"
 #include "main/config_templates.h"
 
 namespace krake {
@@ -43,11 +44,29 @@ void print_usage() {
     fmt::print("  {}{}\n", option.name, option.is_switch ? "" : fmt::format(" ({})", option.by_default));
 }
 
+// Without the user and the password that a URL may have, in lists, too. Whose value is a URL need not say "http://".
+json::Value without_users(const json::Value& value, bool is_url) {
+  if (const auto* list = value.if_array()) {
+    json::Array out;
+    for (const auto& element : *list) out.push_back(without_users(element, is_url));
+    return out;
+  }
+  const auto* text = value.if_string();
+  if (!text || !text->contains('@') || !(is_url || text->contains("://"))) return value;
+  return presentable_url(*text);
+}
+
+bool names_url(std::string_view path) {
+  constexpr std::string_view kUrls[] = {"endpoint", "endpoints", "issuer", "jwks_uri", "problem_base_url"};
+  const auto name = path.substr(path.rfind('.') + 1);
+  return std::ranges::any_of(kUrls, [&](std::string_view url) { return name.ends_with(url); });
+}
+
 void collect(const json::Value& value, const std::string& path, const ConfigDocument& document,
              std::vector<EffectiveValue>& out) {
   const auto* object = value.if_object();
   if (!object || object->empty()) {
-    out.push_back({path, json::print(value), document.origin(path)});
+    out.push_back({path, json::print(without_users(value, names_url(path))), document.origin(path)});
     return;
   }
   for (const auto& [key, member] : *object) collect(member, path + "." + key, document, out);

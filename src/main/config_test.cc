@@ -171,6 +171,30 @@ TEST(Config, ShowsEveryValueWithItsOriginAndNoSecret) {
   for (const auto& value : values) EXPECT_THAT(value.value, Not(HasSubstr("planted")));
 }
 
+TEST(Config, ShowsNoUserOfAUrl) {
+  const auto api = read<ApiConfig>(
+      "authorization: RBAC\n"
+      "etcd: {endpoints: ['http://u:planted@a:1', 'http://b:1']}\n"
+      "authentication: {strategy: {keycloak: {endpoint: 'http://u:planted@k'}, oidc: {issuer: 'u:planted@i'},\n"
+      "  static: {name: 'me@example.org'}}}\n",
+      "api");
+  ASSERT_TRUE(api) << api.error().message;
+  const auto scheduler =
+      read<ControllerConfig>("", "scheduler", {"--api-endpoint", "http://u:planted@a:1,https://u:planted@b:1"});
+  ASSERT_TRUE(scheduler) << scheduler.error().message;
+  auto values = effective_values(masked<ApiConfig>(to_value(api->config)), api->document, program("api"));
+  std::ranges::move(effective_values(to_value(scheduler->config), scheduler->document, program("scheduler")),
+                    std::back_inserter(values));
+  for (const auto& value : values) EXPECT_THAT(value.value, Not(HasSubstr("planted"))) << value.path;
+  const auto shown = [&](std::string_view path) {
+    return std::ranges::find(values, path, &EffectiveValue::path)->value;
+  };
+  EXPECT_EQ(shown("etcd.endpoints"), R"(["http://***@a:1","http://b:1"])");
+  EXPECT_EQ(shown("authentication.strategy.keycloak.endpoint"), R"("http://***@k")");
+  EXPECT_EQ(shown("authentication.strategy.static.name"), R"("me@example.org")");
+  EXPECT_EQ(shown("api_endpoint"), R"("http://***@b:1")");
+}
+
 // Each program reads its own built-in template without a warning, and no two flags have one name.
 TEST(Config, GeneratesWhatItReads) {
   Arguments none;
