@@ -395,9 +395,9 @@ using Variables = std::function<std::optional<std::string>(const std::string& na
 void apply_variables(ConfigDocument& config, const std::vector<ConfigFlag>& flags, const Variables& variable,
                      std::vector<std::string>& warnings);
 std::optional<std::string> environment_variable(const std::string& name);
-// What a type cannot say of a configuration: ranges. Code::invalid_argument, naming the field.
-Status check(const ApiConfig& config);
-Status check(const ControllerConfig& config);
+// What a type cannot say of a configuration: ranges. All that are not kept are added.
+void check(const ApiConfig& config, FieldErrors& errors);
+void check(const ControllerConfig& config, FieldErrors& errors);
 
 // Keys `known` (a decoded configuration) does not have, keys of other programs and what is deprecated, with their
 // lines.
@@ -426,11 +426,11 @@ template <class T>
 Result<T> decode_config(const ConfigDocument& config, const ProgramInfo& program, std::vector<std::string>& warnings) {
   T out{};
   FieldErrors errors;
-  if (!codec::decode(config.document, out, errors, Form::full))
-    return fail(Code::invalid_argument, describe_errors(config, errors));
+  const bool decoded = codec::decode(config.document, out, errors, Form::full);
+  check(out, errors);
+  if (!decoded || !errors.empty()) return fail(Code::invalid_argument, describe_errors(config, errors));
   std::ranges::copy(config.warnings, std::back_inserter(warnings));
   std::ranges::move(doubtful_keys(config, to_value(out), program), std::back_inserter(warnings));
-  RETURN_IF_ERROR(check(out));
   return out;
 }
 

@@ -131,6 +131,34 @@ TEST(Config, RefusesWhatIsOutOfRange) {
   EXPECT_THAT(hook.error().message, HasSubstr("want delete or give_up, got 'hope'"));
 }
 
+TEST(Config, TellsAllThatIsOutOfRangeAndWhere) {
+  const auto scheduler = read<ControllerConfig>("worker_count: 0\ndebounce: -1\nadmin:\n  port: x\n", "scheduler",
+                                                {"--stickiness", "-2"}, {{"KRAKE_LOG_FORMAT", "xml"}});
+  ASSERT_FALSE(scheduler);
+  for (const auto* wanted :
+       {"'worker_count': want 1 to 1000, got 0 (a.yaml:1)", "'debounce': want 0 to 3600, got -1 (a.yaml:2)",
+        "'admin.port': Not a valid integer. (a.yaml:4)", "'stickiness': want 0 to 1000, got -2 (--stickiness)",
+        "'log.format': want text or json, got 'xml' (KRAKE_LOG_FORMAT)"})
+    EXPECT_THAT(scheduler.error().message, HasSubstr(fmt::format("\n - field {}", wanted)));
+  const auto api = read<ApiConfig>(
+      "authorization: RBAC\netcd:\n  port: 70000\n  retry_transactions: -1\naudit: {max_files: 0}\nlimits: {bodies: "
+      "1}\n",
+      "api");
+  ASSERT_FALSE(api);
+  for (const auto* wanted :
+       {"'etcd.port': want 1 to 65535, got 70000 (a.yaml:3)", "'etcd.retry_transactions': want 0 to",
+        "'audit.max_files': want 1 to 1000, got 0 (a.yaml:5)", "'limits.bodies': want 20 to"})
+    EXPECT_THAT(api.error().message, HasSubstr(fmt::format("\n - field {}", wanted)));
+}
+
+// What is in it would be left out, and nobody told.
+TEST(Config, RefusesASecondDocument) {
+  const auto got = parse_config("authorization: RBAC\n---\nport: 1\n", "a.yaml");
+  ASSERT_FALSE(got);
+  EXPECT_THAT(got.error().message, ::testing::MatchesRegex("a.yaml:[23]: a second document begins here; .*"));
+  EXPECT_TRUE(parse_config("---\nauthorization: RBAC\n...\n", "a.yaml"));
+}
+
 TEST(Config, TakesItsSectionOfACombinedFile) {
   const std::string_view text = "api:\n  authorization: RBAC\n  port: 1\n  prot: 2\nscheduler:\n  worker-count: 7\n";
   const auto api = read<ApiConfig>(text, "api");
