@@ -151,6 +151,12 @@ TEST(Config, TellsAllThatIsOutOfRangeAndWhere) {
     EXPECT_THAT(api.error().message, HasSubstr(fmt::format("\n - field {}", wanted)));
 }
 
+TEST(Config, TakesAnIntervalOfZero) {
+  const auto got = read<ControllerConfig>("reschedule_after: 0\n", "scheduler");
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->config.reschedule_after, 0);
+}
+
 // What is in it would be left out, and nobody told.
 TEST(Config, RefusesASecondDocument) {
   const auto got = parse_config("authorization: RBAC\n---\nport: 1\n", "a.yaml");
