@@ -8,6 +8,7 @@
 
 #include "base/encoding.h"
 #include "main/config_templates.h"
+#include "main/krakectl_check.h"
 
 namespace krake {
 
@@ -185,6 +186,17 @@ Result<std::vector<const ProgramInfo*>> programs_of(const std::string& path, con
                   path));
 }
 
+int check_krakectl_file(const std::string& path, const Arguments& flags) {
+  if (!flags.empty()) return usage_error(fmt::format("check: krakectl.yaml has no option '{}'", flags.front()));
+  const auto checked = check_krakectl(path);
+  if (!checked) return fmt::print(stderr, "{}\n", checked.error().message), 1;
+  fmt::print("# {} as krakectl\n", path);
+  print_warnings(checked->warnings);
+  print_values(checked->values);
+  print_problems({}, checked->problems, "error");
+  return checked->problems.empty() ? 0 : 1;
+}
+
 int check(Arguments args) {
   const auto named = take_option(args, {"--program"});
   const auto first_flag = std::ranges::find_if(args, [](const auto& arg) { return arg.starts_with("-"); });
@@ -193,9 +205,13 @@ int check(Arguments args) {
   if (files.empty()) return usage_error("check: which FILE?");
   int status = 0;
   for (const auto& file : files) {
+    if (named ? *named == "krakectl" : base_name(file) == "krakectl.yaml") {
+      status = std::max(status, check_krakectl_file(file, flags));
+      continue;
+    }
     const auto programs = programs_of(file, named);
     if (!programs) {
-      status = failed(programs.error().message);
+      status = std::max(status, failed(programs.error().message));
       continue;
     }
     for (const auto* program : *programs) status = std::max(status, check_one(file, *program, flags));
@@ -215,12 +231,15 @@ std::vector<EffectiveValue> effective_values(const json::Value& values, const Co
   return out;
 }
 
-void print_values(const std::vector<EffectiveValue>& values, const LogOptions& log) {
+void print_values(const std::vector<EffectiveValue>& values) {
   std::size_t width = 0;
   for (const auto& value : values) width = std::max(width, value.path.size() + value.value.size() + 3);
   width = std::min<std::size_t>(width, 60);
   for (const auto& value : values)
     fmt::print("{:<{}}  # {}\n", fmt::format("{} = {}", value.path, value.value), width, value.origin);
+}
+
+void print_log(const LogOptions& log) {
   std::string places;
   for (const auto& output : log.outputs) places += (places.empty() ? "" : "; ") + to_string(output);
   if (places.empty()) places = log.file.empty() ? "standard error" : "file " + log.file;

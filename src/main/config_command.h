@@ -55,7 +55,8 @@ int run_config(Arguments args);
 
 // ---- of templates above
 
-void print_values(const std::vector<EffectiveValue>& values, const LogOptions& log);
+void print_values(const std::vector<EffectiveValue>& values);
+void print_log(const LogOptions& log);
 void print_warnings(const std::vector<std::string>& warnings);
 // To standard error, each with `before` it.
 void print_problems(const ConfigDocument& document, const ConfigProblems& problems, std::string_view before);
@@ -70,7 +71,8 @@ int print_configured(const Configured<T>& configured, const ProgramInfo& program
   if (values) {
     auto own = effective_values(masked<T>(to_value(configured.config)), configured.document, program);
     std::ranges::copy(more, std::back_inserter(own));
-    print_values(own, configured.log);
+    print_values(own);
+    print_log(configured.log);
   }
   if (start) return 0;
   print_problems(configured.document, start.error(), "error");

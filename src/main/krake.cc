@@ -84,6 +84,15 @@ int usage_error(std::string_view message) {
   return 2;
 }
 
+// Of one program: the page of all would hide what was said.
+int usage_error(const ProgramInfo& program, std::string_view message) {
+  fmt::print(stderr,
+             "krake {0}: {1}\n\nusage: krake {0} [-c FILE] [--check-config] [--print-config] [options]\n"
+             "`krake {0} --help` lists the options.\n",
+             program.name, message);
+  return 2;
+}
+
 int failed(const Error& error) {
   fmt::print(stderr, "krake: {}\n", error.message);
   return 1;
@@ -268,7 +277,7 @@ int run_program(std::string_view title, const ProgramInfo& program, Arguments ar
   const bool check = take_switch(args, {"--check-config"}) || print;
   auto configured = configure_from<T>(config_path, program, args);
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
-  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", program.name, option_name(args[0])));
+  if (!args.empty()) return usage_error(program, fmt::format("unknown option '{}'", option_name(args[0])));
   hold_hangups();
   const auto prepared = prepare(configured->config);
   if (check) return print_configured(*configured, program, print, prepared);

@@ -130,9 +130,11 @@ schedular: {}
     assert "error: tls.client_ca: cannot read 'tmp/pki/ca.pem'" in krake("config", "check", made / "scheduler.yaml", status=1), "no certificates yet"
     krake("pki", "init")
     for name in names:
-        if not name.endswith("krakectl.yaml"):
-            told = krake("config", "check", name)
-            assert "warning" not in told, told
+        told = krake("config", "check", name)
+        assert "warning" not in told, told
+    assert 'api_url = "https://krake.example.org:8080"' in krake("config", "check", made / "krakectl.yaml")
+    told = krake("scheduler", "-c", FILES / "scheduler.yaml", "--wrker-count", "3", status=2)
+    assert "krake scheduler: unknown option '--wrker-count'" in told and "usage: krake scheduler " in told and len(told.splitlines()) < 6, told
     assert 'api_endpoint = "https://krake.example.org:8080"' in krake("config", "check", made / "scheduler.yaml")
     assert "--force" in krake("config", "generate", "--dst", made, "api", status=1)
     template = p.state / "own.txt.template"
