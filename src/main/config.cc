@@ -78,6 +78,12 @@ const ProgramInfo* find_program(std::string_view name) {
 
 std::string_view section_of(const ProgramInfo& program) { return program.file.substr(0, program.file.rfind('.')); }
 
+std::string known_sections() {
+  std::string out;
+  for (const auto& program : kPrograms) out += fmt::format("{}{}", out.empty() ? "" : ", ", section_of(program));
+  return out;
+}
+
 bool has_key(const ProgramInfo& program, std::string_view key) {
   bool owned = false;
   for (const auto& [name, owner] : kOwners) {
@@ -126,11 +132,16 @@ std::vector<std::string> doubtful_keys(const ConfigDocument& config, const json:
 }
 
 namespace {
-// " (api.yaml:3)"; empty when nothing is known.
+// " (api.yaml:3)"; empty when nothing is known. Of a section also what comes from elsewhere of it: (api.yaml:3,
+// --tls-key)
 std::string in_brackets(const ConfigDocument& config, const std::string& path) {
   if (const auto it = config.overrides.find(path); it != config.overrides.end())
     return fmt::format(" ({})", it->second);
-  return config.lines.of(path) > 0 ? fmt::format(" ({})", config.place(path)) : "";
+  std::string places = config.lines.of(path) > 0 ? config.place(path) : "";
+  for (const auto& [below, by] : config.overrides) {
+    if (below.starts_with(path + ".")) places += (places.empty() ? "" : ", ") + by;
+  }
+  return places.empty() ? "" : fmt::format(" ({})", places);
 }
 }  // namespace
 
@@ -147,87 +158,125 @@ std::string describe(const ConfigDocument& config, const ConfigProblem& problem)
 }
 
 namespace {
-template <class T>
-Status in_range(std::string_view field, T value, double low, double high) {
-  if (static_cast<double>(value) >= low && static_cast<double>(value) <= high) return {};
-  return fail(Code::invalid_argument,
-              fmt::format("Parsing configuration failed with error(s): \n - field '{}': want {} to {}, got {}", field,
-                          low, high, value));
+class Checks {
+ public:
+  explicit Checks(FieldErrors& errors) : errors_(errors) {}
+  void wrong(std::string_view field, std::string what) {
+    FieldErrors* here = &errors_;
+    for (;;) {
+      const auto dot = field.find('.');
+      here = &here->at(std::string(field.substr(0, dot)));
+      if (dot == std::string_view::npos) break;
+      field.remove_prefix(dot + 1);
+    }
+    here->add(std::move(what));
+  }
+  template <class T>  // double or Integer
+  void in_range(std::string_view field, const T& value, double low, double high) {
+    using Number = std::conditional_t<std::is_same_v<T, Integer>, std::int64_t, T>;
+    const auto number = static_cast<Number>(value);
+    if (static_cast<double>(number) >= low && static_cast<double>(number) <= high) return;
+    wrong(field, fmt::format("want {} to {}, got {}", low, high, number));
+  }
+
+ private:
+  FieldErrors& errors_;
+};
+
+void check(const LogConfig& config, Checks& checks) {
+  if (config.level && !parse_log_level(*config.level))
+    checks.wrong("log.level", fmt::format("want DEBUG, INFO, WARNING, ERROR or CRITICAL, got '{}'", *config.level));
+  if (config.format != "text" && config.format != "json")
+    checks.wrong("log.format", fmt::format("want text or json, got '{}'", config.format));
 }
-Status check(const LogConfig& config) {
-  if (config.level && !parse_log_level(*config.level)) {
-    return fail(Code::invalid_argument,
-                fmt::format("Parsing configuration failed with error(s): \n - field 'log.level': want DEBUG, INFO, "
-                            "WARNING, ERROR or CRITICAL, got '{}'",
-                            *config.level));
+
+void check(const AuditConfig& config, Checks& checks) {
+  checks.in_range("audit.max_bytes", config.max_bytes, 65'536, 1'099'511'627'776);
+  checks.in_range("audit.max_files", config.max_files, 1, 1000);
+}
+
+void check(const EtcdConfig& config, Checks& checks) {
+  checks.in_range("etcd.port", config.port, 1, 65535);
+  checks.in_range("etcd.retry_transactions", config.retry_transactions, 0, 1000);
+  checks.in_range("etcd.compact_after", config.compact_after, 0, 1e9);
+}
+
+void check(const LimitsConfig& config, Checks& checks) {
+  // Below 20 there would be no room to put one before the other.
+  for (const auto& [name, value] : {std::pair{"limits.requests", &config.requests},
+                                    {"limits.bodies", &config.bodies},
+                                    {"limits.watches", &config.watches},
+                                    {"limits.list_streams", &config.list_streams}})
+    checks.in_range(name, *value, 20, 1'000'000);
+  checks.in_range("limits.body_bytes", config.body_bytes, 16'777'216, 68'719'476'736);
+  checks.in_range("limits.store_seconds", config.store_seconds, 0.1, 300);
+  checks.in_range("limits.unconfirmed_seconds", config.unconfirmed_seconds, 1, 3600);
+}
+
+constexpr double kYear = 31'536'000;  // seconds
+}  // namespace
+
+void check(const ApiConfig& config, FieldErrors& errors) {
+  Checks checks(errors);
+  check(config.log, checks);
+  check(config.audit, checks);
+  checks.in_range("port", config.port, 0, 65535);
+  checks.in_range("admin.port", config.admin.port, 0, 65535);
+  check(config.limits, checks);
+  const auto& authentication = config.authentication;
+  checks.in_range("authentication.timeout", authentication.timeout, 0.1, 60);
+  checks.in_range("authentication.cache.seconds", authentication.cache.seconds, 0, 3600);
+  checks.in_range("authentication.cache.size", authentication.cache.size, 1, 1'000'000);
+  checks.in_range("authentication.strategy.oidc.leeway", authentication.strategy.oidc.leeway, 0, 300);
+  if (config.etcd) check(*config.etcd, checks);
+}
+
+void check(const ControllerConfig& config, FieldErrors& errors) {
+  Checks checks(errors);
+  check(config.log, checks);
+  checks.in_range("worker_count", config.worker_count, 1, 1000);
+  checks.in_range("debounce", config.debounce, 0, 3600);
+  checks.in_range("reschedule_after", config.reschedule_after, 0, kYear);
+  checks.in_range("stickiness", config.stickiness, 0, 1000);
+  checks.in_range("poll_interval", config.poll_interval, 0.1, kYear);
+  checks.in_range("automatic_cluster_creation.deletion_retention", config.automatic_cluster_creation.deletion_retention,
+                  0, kYear);
+  const auto& shutdown = config.hooks.shutdown;
+  checks.in_range("hooks.shutdown.timeout", shutdown.timeout, 1, kYear);
+  checks.in_range("hooks.shutdown.failure_retry_count", shutdown.failure_retry_count, 0, 1'000'000);
+  if (shutdown.failure_strategy != "delete" && shutdown.failure_strategy != "give_up") {
+    checks.wrong("hooks.shutdown.failure_strategy",
+                 fmt::format("want delete or give_up, got '{}'", shutdown.failure_strategy));
   }
-  if (config.format != "text" && config.format != "json") {
-    return fail(Code::invalid_argument,
-                fmt::format("Parsing configuration failed with error(s): \n - field 'log.format': want text or json, "
-                            "got '{}'",
-                            config.format));
+  checks.in_range("leader_election.ttl_seconds", config.leader_election.ttl_seconds, 2, 3600);
+  checks.in_range("admin.port", config.admin.port, 0, 65535);
+}
+
+namespace {
+void warn_of_no_sections(ConfigDocument& config) {
+  for (const auto& [key, value] : *config.document.if_object()) {
+    if (std::ranges::any_of(kPrograms, [&](const auto& p) { return section_of(p) == key; })) continue;
+    config.warnings.push_back(fmt::format("{}: '{}' is the section of no program and is ignored; known are {}",
+                                          config.place(key), key, known_sections()));
   }
-  return {};
+}
+
+// Python's levels are names or numbers.
+void name_log_level(json::Object& document) {
+  auto* log = document.find("log");
+  if (!log || !log->is_object()) return;
+  auto* level = log->if_object()->find("level");
+  if (level && level->is_number()) *level = level->if_number()->text;
 }
 }  // namespace
 
-Status check(const ApiConfig& config) {
-  RETURN_IF_ERROR(check(config.log));
-  RETURN_IF_ERROR(check(config.audit));
-  RETURN_IF_ERROR(in_range("port", static_cast<std::int64_t>(config.port), 0, 65535));
-  RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
-  const std::pair<std::string_view, std::int64_t> counts[] = {{"limits.requests", config.limits.requests},
-                                                              {"limits.bodies", config.limits.bodies},
-                                                              {"limits.watches", config.limits.watches},
-                                                              {"limits.list_streams", config.limits.list_streams}};
-  // Below 20 there would be no room to put one before the other.
-  for (const auto& [name, value] : counts) RETURN_IF_ERROR(in_range(name, value, 20, 1'000'000));
-  RETURN_IF_ERROR(
-      in_range("limits.body_bytes", static_cast<std::int64_t>(config.limits.body_bytes), 16'777'216, 68'719'476'736));
-  RETURN_IF_ERROR(in_range("limits.store_seconds", config.limits.store_seconds, 0.1, 300));
-  RETURN_IF_ERROR(in_range("limits.unconfirmed_seconds", config.limits.unconfirmed_seconds, 1, 3600));
-  const auto& authentication = config.authentication;
-  RETURN_IF_ERROR(in_range("authentication.timeout", authentication.timeout, 0.1, 60));
-  RETURN_IF_ERROR(in_range("authentication.cache.seconds", authentication.cache.seconds, 0, 3600));
-  RETURN_IF_ERROR(
-      in_range("authentication.cache.size", static_cast<std::int64_t>(authentication.cache.size), 1, 1'000'000));
-  RETURN_IF_ERROR(in_range("authentication.strategy.oidc.leeway", authentication.strategy.oidc.leeway, 0, 300));
-  if (config.etcd)
-    RETURN_IF_ERROR(
-        in_range("etcd.retry_transactions", static_cast<std::int64_t>(config.etcd->retry_transactions), 0, 1000));
-  if (config.etcd) RETURN_IF_ERROR(in_range("etcd.compact_after", config.etcd->compact_after, 0, 1e9));
-  return {};
-}
-
-Status check(const ControllerConfig& config) {
-  RETURN_IF_ERROR(check(config.log));
-  RETURN_IF_ERROR(in_range("worker_count", static_cast<std::int64_t>(config.worker_count), 1, 1000));
-  RETURN_IF_ERROR(in_range("debounce", config.debounce, 0, 3600));
-  RETURN_IF_ERROR(in_range("reschedule_after", config.reschedule_after, 0.1, 31'536'000));
-  RETURN_IF_ERROR(in_range("stickiness", config.stickiness, 0, 1000));
-  RETURN_IF_ERROR(in_range("poll_interval", config.poll_interval, 0.1, 31'536'000));
-  RETURN_IF_ERROR(in_range("automatic_cluster_creation.deletion_retention",
-                           static_cast<std::int64_t>(config.automatic_cluster_creation.deletion_retention), 0,
-                           31'536'000));
-  const auto& shutdown = config.hooks.shutdown;
-  RETURN_IF_ERROR(in_range("hooks.shutdown.timeout", static_cast<std::int64_t>(shutdown.timeout), 1, 31'536'000));
-  RETURN_IF_ERROR(in_range("hooks.shutdown.failure_retry_count",
-                           static_cast<std::int64_t>(shutdown.failure_retry_count), 0, 1'000'000));
-  if (shutdown.failure_strategy != "delete" && shutdown.failure_strategy != "give_up") {
-    return fail(Code::invalid_argument,
-                fmt::format("Parsing configuration failed with error(s): \n - field 'hooks.shutdown.failure_strategy': "
-                            "want delete or give_up, got '{}'",
-                            shutdown.failure_strategy));
-  }
-  RETURN_IF_ERROR(
-      in_range("leader_election.ttl_seconds", static_cast<std::int64_t>(config.leader_election.ttl_seconds), 2, 3600));
-  RETURN_IF_ERROR(in_range("admin.port", static_cast<std::int64_t>(config.admin.port), 0, 65535));
-  return {};
-}
-
-Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section) {
+Result<ConfigDocument> parse_config(std::string_view text, const std::string& source) {
   auto documents = cli::parse_yaml_with_lines(text, source, {}, cli::RepeatedKey::last_counts);
   if (!documents) return fail(documents.error());
+  if (documents->size() > 1) {
+    return fail(Code::invalid_argument, fmt::format("{}:{}: a second document begins here; a configuration is one",
+                                                    source, (*documents)[1].line));
+  }
   ConfigDocument config{.source = source};
   if (!documents->empty()) {
     config.document = std::move(documents->front().value);
@@ -237,26 +286,37 @@ Result<ConfigDocument> parse_config(std::string_view text, const std::string& so
   if (config.document.is_null()) config.document = json::Object();
   if (!config.document.is_object()) return fail(Code::invalid_argument, source + ": want a mapping of keys to values");
   normalise_keys(config.document);
-  const auto is_section = [&](const ProgramInfo& p) { return config.document.if_object()->contains(section_of(p)); };
-  if (!section.empty() && std::ranges::any_of(kPrograms, is_section)) {
-    const auto* part = config.document.if_object()->find(section);
-    json::Value whole = part && !part->is_null() ? *part : json::Value(json::Object());
-    if (!whole.is_object())
-      return fail(Code::invalid_argument, fmt::format("{}: want a mapping", config.place(std::string(section))));
-    const std::string above = fmt::format("{}.", section);
-    config.lines = config.lines.renamed(
-        [&](const std::string& path) { return path.starts_with(above) ? path.substr(above.size()) : ""; });
-    config.document = std::move(whole);
-  }
-  // Python's levels are names or numbers.
-  if (auto* log = config.document.if_object()->find("log"); log && log->is_object()) {
-    auto* level = log->if_object()->find("level");
-    if (level && level->is_number()) *level = level->if_number()->text;
+  if (programs_in(config).empty()) {
+    name_log_level(*config.document.if_object());
+  } else {
+    warn_of_no_sections(config);
   }
   return config;
 }
 
-Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
+std::vector<const ProgramInfo*> programs_in(const ConfigDocument& whole) {
+  std::vector<const ProgramInfo*> out;
+  for (const auto& program : kPrograms) {
+    if (whole.document.if_object()->contains(section_of(program))) out.push_back(&program);
+  }
+  return out;
+}
+
+Result<ConfigDocument> take_section(ConfigDocument config, std::string_view section) {
+  if (programs_in(config).empty()) return config;
+  const auto* part = config.document.if_object()->find(section);
+  json::Value whole = part && !part->is_null() ? *part : json::Value(json::Object());
+  if (!whole.is_object())
+    return fail(Code::invalid_argument, fmt::format("{}: want a mapping", config.place(std::string(section))));
+  const std::string above = fmt::format("{}.", section);
+  config.lines = config.lines.renamed(
+      [&](const std::string& path) { return path.starts_with(above) ? path.substr(above.size()) : ""; });
+  config.document = std::move(whole);
+  name_log_level(*config.document.if_object());
+  return config;
+}
+
+Result<ConfigDocument> load_whole_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
   const std::string file(program.file);
   std::vector<std::string> places{path};
   if (path.empty()) places = {file, "/etc/krake/" + file, "krake.yaml", "/etc/krake/krake.yaml"};
@@ -265,10 +325,15 @@ Result<ConfigDocument> load_config_file(const std::string& path, const ProgramIn
     const auto status = std::filesystem::status(place, ec);
     if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
     ASSIGN_OR_RETURN(const std::string text, read_file(place, kind));
-    return parse_config(text, place, section_of(program));
+    return parse_config(text, place);
   }
   if (path.empty()) places.resize(2);  // upstream's text
   return fail(Code::not_found, fmt::format("Configuration in '{}' not found", fmt::join(places, "', '")));
+}
+
+Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program, FileKind kind) {
+  ASSIGN_OR_RETURN(auto whole, load_whole_file(path, program, kind));
+  return take_section(std::move(whole), section_of(program));
 }
 
 Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args) {

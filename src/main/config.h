@@ -306,6 +306,8 @@ inline constexpr ProgramInfo kPrograms[] = {
 const ProgramInfo* find_program(std::string_view name);
 // "api.yaml" -> "api": the section of the program in a krake.yaml.
 std::string_view section_of(const ProgramInfo& program);
+// "api, scheduler, ..."
+std::string known_sections();
 // Whether `program` has the top-level key of ApiConfig or ControllerConfig.
 bool has_key(const ProgramInfo& program, std::string_view key);
 
@@ -372,13 +374,20 @@ struct ConfigDocument {
   std::string place(const std::string& path) const;
 };
 
-// The keys of a text: '-' is '_'; of a repeated one the last counts, as upstream has it. `section`: take this part of
-// it, when it has it. Errors begin with the file.
-Result<ConfigDocument> parse_config(std::string_view text, const std::string& source, std::string_view section = {});
+// The keys of a text: '-' is '_'; of a repeated one the last counts, as upstream has it. With sections of programs it
+// is a combined file, and whatever stands beside them gives a warning. Errors begin with the file.
+Result<ConfigDocument> parse_config(std::string_view text, const std::string& source);
+// Whose sections it has; of none when it is not a combined file.
+std::vector<const ProgramInfo*> programs_in(const ConfigDocument& whole);
+// That part of a combined file, with its lines; empty when there is none. Any other file is left as it is.
+Result<ConfigDocument> take_section(ConfigDocument whole, std::string_view section);
 // `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml.
 // not_found with upstream's text when there is none.
 Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program,
                                         FileKind kind = FileKind::any);
+// The same file, with the sections of all programs if it has some.
+Result<ConfigDocument> load_whole_file(const std::string& path, const ProgramInfo& program,
+                                       FileKind kind = FileKind::any);
 // Takes the flags of `flags` (--name VALUE, --name=VALUE, --switch, --no-switch) out of `args` and into the document.
 Status apply_flags(ConfigDocument& config, const std::vector<ConfigFlag>& flags, std::vector<std::string>& args);
 // What `variable` answers for KRAKE_* goes into the document. Before the flags.
@@ -386,9 +395,9 @@ using Variables = std::function<std::optional<std::string>(const std::string& na
 void apply_variables(ConfigDocument& config, const std::vector<ConfigFlag>& flags, const Variables& variable,
                      std::vector<std::string>& warnings);
 std::optional<std::string> environment_variable(const std::string& name);
-// What a type cannot say of a configuration: ranges. Code::invalid_argument, naming the field.
-Status check(const ApiConfig& config);
-Status check(const ControllerConfig& config);
+// What a type cannot say of a configuration: ranges. All that are not kept are added.
+void check(const ApiConfig& config, FieldErrors& errors);
+void check(const ControllerConfig& config, FieldErrors& errors);
 
 // Keys `known` (a decoded configuration) does not have, keys of other programs and what is deprecated, with their
 // lines.
@@ -417,11 +426,11 @@ template <class T>
 Result<T> decode_config(const ConfigDocument& config, const ProgramInfo& program, std::vector<std::string>& warnings) {
   T out{};
   FieldErrors errors;
-  if (!codec::decode(config.document, out, errors, Form::full))
-    return fail(Code::invalid_argument, describe_errors(config, errors));
+  const bool decoded = codec::decode(config.document, out, errors, Form::full);
+  check(out, errors);
+  if (!decoded || !errors.empty()) return fail(Code::invalid_argument, describe_errors(config, errors));
   std::ranges::copy(config.warnings, std::back_inserter(warnings));
   std::ranges::move(doubtful_keys(config, to_value(out), program), std::back_inserter(warnings));
-  RETURN_IF_ERROR(check(out));
   return out;
 }
 

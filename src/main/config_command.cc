@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/encoding.h"
 #include "main/config_templates.h"
+#include "main/krakectl_check.h"
 
 namespace krake {
 
@@ -43,11 +45,29 @@ void print_usage() {
     fmt::print("  {}{}\n", option.name, option.is_switch ? "" : fmt::format(" ({})", option.by_default));
 }
 
+// Without the user and the password that a URL may have, in lists, too. Whose value is a URL need not say "http://".
+json::Value without_users(const json::Value& value, bool is_url) {
+  if (const auto* list = value.if_array()) {
+    json::Array out;
+    for (const auto& element : *list) out.push_back(without_users(element, is_url));
+    return out;
+  }
+  const auto* text = value.if_string();
+  if (!text || !text->contains('@') || !(is_url || text->contains("://"))) return value;
+  return presentable_url(*text);
+}
+
+bool names_url(std::string_view path) {
+  constexpr std::string_view kUrls[] = {"endpoint", "endpoints", "issuer", "jwks_uri", "problem_base_url"};
+  const auto name = path.substr(path.rfind('.') + 1);
+  return std::ranges::any_of(kUrls, [&](std::string_view url) { return name.ends_with(url); });
+}
+
 void collect(const json::Value& value, const std::string& path, const ConfigDocument& document,
              std::vector<EffectiveValue>& out) {
   const auto* object = value.if_object();
   if (!object || object->empty()) {
-    out.push_back({path, json::print(value), document.origin(path)});
+    out.push_back({path, json::print(without_users(value, names_url(path))), document.origin(path)});
     return;
   }
   for (const auto& [key, member] : *object) collect(member, path + "." + key, document, out);
@@ -157,16 +177,24 @@ Result<std::vector<const ProgramInfo*>> programs_of(const std::string& path, con
   }
   ASSIGN_OR_RETURN(const auto text, read_file(path));
   ASSIGN_OR_RETURN(const auto document, parse_config(text, path));
-  std::vector<const ProgramInfo*> found;
-  for (const auto& program : kPrograms) {
-    if (document.document.if_object()->contains(section_of(program))) found.push_back(&program);
-  }
+  auto found = programs_in(document);
   if (found.empty() && document.document.if_object()->contains("authorization")) found.push_back(find_program("api"));
   if (!found.empty()) return found;
   return fail(
       Code::invalid_argument,
       fmt::format("{}: whose configuration is it? Name it after its program (scheduler.yaml), or give --program NAME",
                   path));
+}
+
+int check_krakectl_file(const std::string& path, const Arguments& flags) {
+  if (!flags.empty()) return usage_error(fmt::format("check: krakectl.yaml has no option '{}'", flags.front()));
+  const auto checked = check_krakectl(path);
+  if (!checked) return fmt::print(stderr, "{}\n", checked.error().message), 1;
+  fmt::print("# {} as krakectl\n", path);
+  print_warnings(checked->warnings);
+  print_values(checked->values);
+  print_problems({}, checked->problems, "error");
+  return checked->problems.empty() ? 0 : 1;
 }
 
 int check(Arguments args) {
@@ -177,9 +205,13 @@ int check(Arguments args) {
   if (files.empty()) return usage_error("check: which FILE?");
   int status = 0;
   for (const auto& file : files) {
+    if (named ? *named == "krakectl" : base_name(file) == "krakectl.yaml") {
+      status = std::max(status, check_krakectl_file(file, flags));
+      continue;
+    }
     const auto programs = programs_of(file, named);
     if (!programs) {
-      status = failed(programs.error().message);
+      status = std::max(status, failed(programs.error().message));
       continue;
     }
     for (const auto* program : *programs) status = std::max(status, check_one(file, *program, flags));
@@ -199,12 +231,15 @@ std::vector<EffectiveValue> effective_values(const json::Value& values, const Co
   return out;
 }
 
-void print_values(const std::vector<EffectiveValue>& values, const LogOptions& log) {
+void print_values(const std::vector<EffectiveValue>& values) {
   std::size_t width = 0;
   for (const auto& value : values) width = std::max(width, value.path.size() + value.value.size() + 3);
   width = std::min<std::size_t>(width, 60);
   for (const auto& value : values)
     fmt::print("{:<{}}  # {}\n", fmt::format("{} = {}", value.path, value.value), width, value.origin);
+}
+
+void print_log(const LogOptions& log) {
   std::string places;
   for (const auto& output : log.outputs) places += (places.empty() ? "" : "; ") + to_string(output);
   if (places.empty()) places = log.file.empty() ? "standard error" : "file " + log.file;

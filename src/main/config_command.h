@@ -44,32 +44,36 @@ struct EffectiveValue {
 std::vector<EffectiveValue> effective_values(const json::Value& values, const ConfigDocument& document,
                                              const ProgramInfo& program);
 
-// Prints warnings to standard error and, if wanted, every value; then what keeps the program from starting. The exit
-// code: 0 when nothing does.
+// Prints warnings to standard error and, if wanted, every value, `more` after its own; then what keeps the program from
+// starting. The exit code: 0 when nothing does.
 template <class T, class Start>
 int print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values,
-                     const Prepared<Start>& start);
+                     const Prepared<Start>& start, const std::vector<EffectiveValue>& more = {});
 
 // The arguments after `krake config`; the exit code.
 int run_config(Arguments args);
 
 // ---- of templates above
 
-void print_values(const std::vector<EffectiveValue>& values, const LogOptions& log);
+void print_values(const std::vector<EffectiveValue>& values);
+void print_log(const LogOptions& log);
 void print_warnings(const std::vector<std::string>& warnings);
 // To standard error, each with `before` it.
 void print_problems(const ConfigDocument& document, const ConfigProblems& problems, std::string_view before);
 
 template <class T, class Start>
 int print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values,
-                     const Prepared<Start>& start) {
+                     const Prepared<Start>& start, const std::vector<EffectiveValue>& more) {
   print_warnings(configured.warnings);
   if constexpr (requires { start->warnings; }) {
     if (start) print_warnings(start->warnings);
   }
-  if (values)
-    print_values(effective_values(masked<T>(to_value(configured.config)), configured.document, program),
-                 configured.log);
+  if (values) {
+    auto own = effective_values(masked<T>(to_value(configured.config)), configured.document, program);
+    std::ranges::copy(more, std::back_inserter(own));
+    print_values(own);
+    print_log(configured.log);
+  }
   if (start) return 0;
   print_problems(configured.document, start.error(), "error");
   return 1;

@@ -50,6 +50,7 @@ constexpr TemplateOption kOptions[] = {
     {"--external-endpoint", ""},
     {"--logging-level", "INFO"},
     {"--logging-handler", "console"},
+    {"--logging-formatter", "krake"},  // only some of upstream's templates ask for it
     {"--docker-daemon-mtu", "1450"},
 };
 
@@ -221,6 +222,10 @@ std::optional<std::string_view> take_name(std::string_view line, std::size_t& at
   return line.substr(begin, end - begin);
 }
 
+// Values that take their line with them when they are empty.
+constexpr std::string_view kWholeLine[] = {"external_endpoint", "external_complete_endpoint_key_and_value",
+                                           "external_shutdown_endpoint_key_and_value"};
+
 // Nothing: the line is to be left out.
 Result<std::optional<std::string>> fill_line(std::string_view line, const TemplateValues& values) {
   std::string out;
@@ -238,7 +243,7 @@ Result<std::optional<std::string>> fill_line(std::string_view line, const Templa
     if (!name) return fail(Code::invalid_argument, "a '$' without a name; a '$' itself is written '$$'");
     const auto value = values.find(*name);
     if (value == values.end()) return fail(Code::invalid_argument, fmt::format("there is no value for '${}'", *name));
-    if (*name == "external_endpoint" && value->second.empty()) return std::nullopt;
+    if (value->second.empty() && std::ranges::find(kWholeLine, *name) != std::end(kWholeLine)) return std::nullopt;
     out += value->second;
   }
   return out;
@@ -276,6 +281,11 @@ Result<TemplateValues> take_template_values(Arguments& args) {
   if (values["listen_address"].empty()) values["listen_address"] = values["api_host"];
   values["api_endpoint"] = fmt::format("{}://{}:{}", values["tls_enabled"] == "true" ? "https" : "http",
                                        values["api_host"], values["api_port"]);
+  // Upstream's template has the whole of this line as one value, of each hook.
+  const auto& external = values["external_endpoint"];
+  const std::string line = external.empty() ? "" : "external_endpoint: " + external;
+  for (const auto* hook : {"complete", "shutdown"})
+    values[fmt::format("external_{}_endpoint_key_and_value", hook)] = line;
   return values;
 }
 

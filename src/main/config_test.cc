@@ -22,7 +22,8 @@ const ProgramInfo& program(std::string_view name) { return *find_program(name); 
 template <class T>
 Result<Configured<T>> read(std::string_view text, std::string_view name, Arguments args = {},
                            const std::map<std::string, std::string>& variables = {}) {
-  ASSIGN_OR_RETURN(auto document, parse_config(text, "a.yaml", section_of(program(name))));
+  ASSIGN_OR_RETURN(auto whole, parse_config(text, "a.yaml"));
+  ASSIGN_OR_RETURN(auto document, take_section(std::move(whole), section_of(program(name))));
   auto configured = configure<T>(std::move(document), program(name), args, [&](const std::string& variable) {
     const auto it = variables.find(variable);
     return it == variables.end() ? std::nullopt : std::optional<std::string>(it->second);
@@ -130,6 +131,40 @@ TEST(Config, RefusesWhatIsOutOfRange) {
   EXPECT_THAT(hook.error().message, HasSubstr("want delete or give_up, got 'hope'"));
 }
 
+TEST(Config, TellsAllThatIsOutOfRangeAndWhere) {
+  const auto scheduler = read<ControllerConfig>("worker_count: 0\ndebounce: -1\nadmin:\n  port: x\n", "scheduler",
+                                                {"--stickiness", "-2"}, {{"KRAKE_LOG_FORMAT", "xml"}});
+  ASSERT_FALSE(scheduler);
+  for (const auto* wanted :
+       {"'worker_count': want 1 to 1000, got 0 (a.yaml:1)", "'debounce': want 0 to 3600, got -1 (a.yaml:2)",
+        "'admin.port': Not a valid integer. (a.yaml:4)", "'stickiness': want 0 to 1000, got -2 (--stickiness)",
+        "'log.format': want text or json, got 'xml' (KRAKE_LOG_FORMAT)"})
+    EXPECT_THAT(scheduler.error().message, HasSubstr(fmt::format("\n - field {}", wanted)));
+  const auto api = read<ApiConfig>(
+      "authorization: RBAC\netcd:\n  port: 70000\n  retry_transactions: -1\naudit: {max_files: 0}\nlimits: {bodies: "
+      "1}\n",
+      "api");
+  ASSERT_FALSE(api);
+  for (const auto* wanted :
+       {"'etcd.port': want 1 to 65535, got 70000 (a.yaml:3)", "'etcd.retry_transactions': want 0 to",
+        "'audit.max_files': want 1 to 1000, got 0 (a.yaml:5)", "'limits.bodies': want 20 to"})
+    EXPECT_THAT(api.error().message, HasSubstr(fmt::format("\n - field {}", wanted)));
+}
+
+TEST(Config, TakesAnIntervalOfZero) {
+  const auto got = read<ControllerConfig>("reschedule_after: 0\n", "scheduler");
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(got->config.reschedule_after, 0);
+}
+
+// What is in it would be left out, and nobody told.
+TEST(Config, RefusesASecondDocument) {
+  const auto got = parse_config("authorization: RBAC\n---\nport: 1\n", "a.yaml");
+  ASSERT_FALSE(got);
+  EXPECT_THAT(got.error().message, ::testing::MatchesRegex("a.yaml:[23]: a second document begins here; .*"));
+  EXPECT_TRUE(parse_config("---\nauthorization: RBAC\n...\n", "a.yaml"));
+}
+
 TEST(Config, TakesItsSectionOfACombinedFile) {
   const std::string_view text = "api:\n  authorization: RBAC\n  port: 1\n  prot: 2\nscheduler:\n  worker-count: 7\n";
   const auto api = read<ApiConfig>(text, "api");
@@ -140,6 +175,14 @@ TEST(Config, TakesItsSectionOfACombinedFile) {
   const auto gc = read<ControllerConfig>(text, "gc");
   ASSERT_TRUE(gc) << gc.error().message;
   EXPECT_THAT(gc->warnings, IsEmpty()) << "a program without a section has its defaults";
+}
+
+TEST(Config, WarnsOfWhatIsNoSectionOfACombinedFile) {
+  const std::string_view text = "api: {authorization: RBAC}\nschedular:\n  stickiness: 1\n";
+  for (const auto& warnings :
+       {read<ApiConfig>(text, "api").value().warnings, read<ControllerConfig>(text, "scheduler").value().warnings}) {
+    EXPECT_THAT(warnings, ElementsAre(HasSubstr("a.yaml:2: 'schedular' is the section of no program and is ignored")));
+  }
 }
 
 TEST(Config, NamesThePlacesWhereNoFileIs) {
@@ -160,6 +203,30 @@ TEST(Config, ShowsEveryValueWithItsOriginAndNoSecret) {
   EXPECT_TRUE(has({"etcd.user", "\"u\"", "a.yaml:2"}));
   EXPECT_TRUE(has({"etcd.password", "\"********\"", "a.yaml:2"}));
   for (const auto& value : values) EXPECT_THAT(value.value, Not(HasSubstr("planted")));
+}
+
+TEST(Config, ShowsNoUserOfAUrl) {
+  const auto api = read<ApiConfig>(
+      "authorization: RBAC\n"
+      "etcd: {endpoints: ['http://u:planted@a:1', 'http://b:1']}\n"
+      "authentication: {strategy: {keycloak: {endpoint: 'http://u:planted@k'}, oidc: {issuer: 'u:planted@i'},\n"
+      "  static: {name: 'me@example.org'}}}\n",
+      "api");
+  ASSERT_TRUE(api) << api.error().message;
+  const auto scheduler =
+      read<ControllerConfig>("", "scheduler", {"--api-endpoint", "http://u:planted@a:1,https://u:planted@b:1"});
+  ASSERT_TRUE(scheduler) << scheduler.error().message;
+  auto values = effective_values(masked<ApiConfig>(to_value(api->config)), api->document, program("api"));
+  std::ranges::move(effective_values(to_value(scheduler->config), scheduler->document, program("scheduler")),
+                    std::back_inserter(values));
+  for (const auto& value : values) EXPECT_THAT(value.value, Not(HasSubstr("planted"))) << value.path;
+  const auto shown = [&](std::string_view path) {
+    return std::ranges::find(values, path, &EffectiveValue::path)->value;
+  };
+  EXPECT_EQ(shown("etcd.endpoints"), R"(["http://***@a:1","http://b:1"])");
+  EXPECT_EQ(shown("authentication.strategy.keycloak.endpoint"), R"("http://***@k")");
+  EXPECT_EQ(shown("authentication.strategy.static.name"), R"("me@example.org")");
+  EXPECT_EQ(shown("api_endpoint"), R"("http://***@b:1")");
 }
 
 // Each program reads its own built-in template without a warning, and no two flags have one name.
@@ -214,6 +281,23 @@ TEST(ConfigTemplate, KnowsUpstreamsOptionsInBothSpellings) {
   EXPECT_EQ(values->at("listen_address"), "localhost");
   for (Arguments wrong : {Arguments{"--api-port", "x"}, Arguments{"--authorization-mode", "maybe"}})
     EXPECT_FALSE(take_template_values(wrong));
+}
+
+// Upstream's templates have a line of each hook, and one version of its api.yaml a formatter, as values of their own.
+TEST(ConfigTemplate, FillsUpstreamsLinesOfTheHooksAndItsFormatter) {
+  constexpr std::string_view text =
+      "hooks:\n  complete:\n    env_url: $complete_hook_env_url\n    $external_complete_endpoint_key_and_value\n"
+      "  shutdown:\n    $external_shutdown_endpoint_key_and_value\n    timeout: 3\nformatter: $logging_formatter\n";
+  const auto filled = [&](Arguments args) {
+    const auto values = take_template_values(args);
+    EXPECT_TRUE(values) << values.error().message;
+    return fill_template(text, "t", *values);
+  };
+  EXPECT_EQ(filled({}),
+            "hooks:\n  complete:\n    env_url: KRAKE_COMPLETE_URL\n  shutdown:\n    timeout: 3\nformatter: krake\n");
+  EXPECT_EQ(filled({"--external-endpoint", "https://k:1", "--logging-formatter=other"}),
+            "hooks:\n  complete:\n    env_url: KRAKE_COMPLETE_URL\n    external_endpoint: https://k:1\n"
+            "  shutdown:\n    external_endpoint: https://k:1\n    timeout: 3\nformatter: other\n");
 }
 
 TEST(Arguments, AreWhatTheNameOfTheProgramMeans) {

@@ -22,9 +22,9 @@ constexpr std::size_t kPage = 200;
 
 constexpr std::string_view kUsage = R"(usage: krake doctor [--config-dir DIR] [-c FILE | --no-store] [-o text|json]
 
-Reads the configuration files of all programs in DIR (default: /etc/krake, or this folder when it has an api.yaml) and
-the data of the store that its api.yaml, or FILE, names: SQLite while no API server has it, etcd at any time. Changes
-nothing. Exit code: 0 nothing is wrong, 1 warnings, 2 errors.
+Reads the configuration files of all programs in DIR (default: /etc/krake, or this folder when it has an api.yaml or a
+krake.yaml) and the data of the store that its api.yaml, else its krake.yaml, or FILE, names: SQLite while no API server
+has it, etcd at any time. Changes nothing. Exit code: 0 nothing is wrong, 1 warnings, 2 errors.
 )";
 
 struct Report {
@@ -101,19 +101,31 @@ Awaitable<int> look_at_data(Process& process, ApiConfig config, Report& report, 
   co_return 0;
 }
 
-void look_at_file(const std::string& path, const ProgramInfo& program, Report& report) {
+bool is_there(const fs::path& path) {
   std::error_code ec;
-  if (!fs::exists(path, ec) || std::ranges::find(report.files, path) != report.files.end()) return;
+  return fs::exists(path, ec);
+}
+
+// No program: it is a krake.yaml.
+void look_at_file(const std::string& path, const ProgramInfo* program, Report& report) {
+  if (!is_there(path) || std::ranges::find(report.files, path) != report.files.end()) return;
   const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   report.files.push_back(path);
-  std::ranges::move(check_config_file(path, program, now), std::back_inserter(report.findings));
+  std::ranges::move(program ? check_config_file(path, *program, now) : check_combined_file(path, now),
+                    std::back_inserter(report.findings));
 }
 
 // The store of the configuration in `path`. What is wrong with that itself has been found when it was looked at.
 void look_at_store(const std::string& path, Report& report) {
   const auto& api = *find_program("api");
   Arguments none;
-  auto document = load_config_file(path, api);
+  const auto whole = load_whole_file(path, api);
+  if (whole && !programs_in(*whole).empty() && !whole->document.if_object()->contains("api")) {
+    report.findings.push_back(
+        {Severity::error, path, "it has no section 'api', which would name the store; --no-store leaves the data out"});
+    return;
+  }
+  auto document = whole ? take_section(*whole, section_of(api)) : Result<ConfigDocument>(fail(whole.error()));
   if (!document && report.files.end() == std::ranges::find(report.files, path))
     report.findings.push_back({Severity::error, path, document.error().message});
   if (!document) return;
@@ -131,18 +143,22 @@ void look_at_store(const std::string& path, Report& report) {
 
 int run_doctor(Arguments args) {
   if (take_switch(args, {"-h", "--help"})) return fmt::print("{}", kUsage), 0;
-  std::error_code ec;
-  const auto dir = take_option(args, {"--config-dir"}).value_or(fs::exists("api.yaml", ec) ? "." : "/etc/krake");
-  const auto config = take_option(args, {"-c", "--config"}).value_or((fs::path(dir) / "api.yaml").string());
+  const bool here = is_there("api.yaml") || is_there("krake.yaml");
+  const fs::path dir = take_option(args, {"--config-dir"}).value_or(here ? "." : "/etc/krake");
+  const auto combined = (dir / "krake.yaml").string();
+  const auto separate = (dir / "api.yaml").string();
+  const auto found = !is_there(separate) && is_there(combined) ? combined : separate;
+  const auto config = take_option(args, {"-c", "--config"}).value_or(found);
   const auto output = take_option(args, {"-o", "--output"}).value_or("text");
   const bool no_store = take_switch(args, {"--no-store"});
   if (!args.empty()) return usage_error(fmt::format("unknown option '{}'", args.front()));
   if (output != "text" && output != "json") return usage_error("-o: want text or json");
 
   Report report;
-  for (const auto& program : kPrograms) look_at_file((fs::path(dir) / program.file).string(), program, report);
+  for (const auto& program : kPrograms) look_at_file((dir / program.file).string(), &program, report);
+  look_at_file(combined, nullptr, report);
   if (!no_store) {
-    look_at_file(config, *find_program("api"), report);
+    look_at_file(config, find_program("api"), report);
     look_at_store(config, report);
   }
   sort_findings(report.findings);

@@ -271,15 +271,45 @@ std::vector<Finding> DataCheck::findings() {
   return findings_;
 }
 
-std::vector<Finding> check_config_file(const std::string& path, const ProgramInfo& program, Wall now) {
-  std::vector<Finding> out;
-  auto document = load_config_file(path, program);
+namespace {
+void check_document(Result<ConfigDocument> document, const std::string& path, const ProgramInfo& program, Wall now,
+                    std::vector<Finding>& out) {
   if (!document) {
     out.push_back({Severity::error, path, document.error().message});
   } else if (program.name == "api") {
     check_config<ApiConfig>(std::move(*document), program, now, out);
   } else {
     check_config<ControllerConfig>(std::move(*document), program, now, out);
+  }
+}
+}  // namespace
+
+std::vector<Finding> check_config_file(const std::string& path, const ProgramInfo& program, Wall now) {
+  std::vector<Finding> out;
+  check_document(load_config_file(path, program), path, program, now, out);
+  return out;
+}
+
+std::vector<Finding> check_combined_file(const std::string& path, Wall now) {
+  namespace fs = std::filesystem;
+  const auto whole = load_whole_file(path, *find_program("api"));
+  if (!whole) return {{Severity::error, path, whole.error().message}};
+  std::vector<Finding> out;
+  const auto programs = programs_in(*whole);
+  if (programs.empty()) {
+    const auto what = fmt::format("it has no section of a program; known are {}", known_sections());
+    out.push_back({Severity::warning, path, what});
+  }
+  for (const auto& warning : whole->warnings) out.push_back({Severity::warning, path, warning});
+  for (const auto* program : programs) {
+    auto part = take_section(*whole, section_of(*program));
+    if (part) part->warnings.clear();  // of the whole file
+    check_document(std::move(part), path, *program, now, out);
+    std::error_code ec;
+    if (!fs::exists(fs::path(path).parent_path() / program->file, ec)) continue;
+    out.push_back({Severity::note, path,
+                   fmt::format("its section '{}' counts only where the file is named with -c: '{}' is beside it",
+                               section_of(*program), program->file)});
   }
   return out;
 }

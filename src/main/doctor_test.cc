@@ -146,6 +146,31 @@ TEST(ConfigCheck, FindsFilesOfTlsThatCannotBeUsed) {
   std::filesystem::remove_all(dir);
 }
 
+TEST(ConfigCheck, LooksAtEverySectionOfACombinedFile) {
+  const auto dir = std::filesystem::path(::testing::TempDir()) / fmt::format("krake-combined-{}", ::getpid());
+  std::filesystem::create_directories(dir);
+  const auto path = (dir / "krake.yaml").string();
+  const auto check = [&](std::string_view text) {
+    EXPECT_TRUE(write_whole_file(path, text, 0644, true));
+    return check_combined_file(path, Wall());
+  };
+  const auto is = [&](Severity severity, const char* text) {
+    return ::testing::AllOf(::testing::Field(&Finding::severity, severity), ::testing::Field(&Finding::where, path),
+                            ::testing::Field(&Finding::what, HasSubstr(text)));
+  };
+  EXPECT_THAT(check("api: {authorization: RBAC, store: {type: memory}}\nscheduler: {}\n"), IsEmpty());
+  EXPECT_THAT(check("schedular: {}\napi: {authorization: rbac, store: {type: memory}}\ngarbage_collector: {typo: 1}\n"),
+              ::testing::UnorderedElementsAre(is(Severity::warning, "krake.yaml:1: 'schedular' is the section of no"),
+                                              is(Severity::error, "authorization strategy 'rbac'"),
+                                              is(Severity::warning, "krake.yaml:3: unknown configuration key 'typo'")));
+  EXPECT_THAT(check("schedular: {}\n"), ::testing::ElementsAre(is(Severity::warning, "no section of a program")));
+  EXPECT_THAT(check("{"), ::testing::ElementsAre(is(Severity::error, "krake.yaml:")));
+  EXPECT_THAT(check("scheduler: 1\n"), ::testing::ElementsAre(is(Severity::error, "krake.yaml:1: want a mapping")));
+  ASSERT_TRUE(write_whole_file((dir / "scheduler.yaml").string(), "", 0644, false));
+  EXPECT_THAT(check("scheduler: {}\n"), ::testing::ElementsAre(is(Severity::note, "'scheduler.yaml' is beside it")));
+  std::filesystem::remove_all(dir);
+}
+
 TEST(Findings, TheWorstComesFirst) {
   std::vector<Finding> findings{{Severity::note, "b", "x"}, {Severity::error, "c", "x"}, {Severity::note, "a", "x"}};
   EXPECT_EQ(worst(findings), Severity::error);

@@ -28,7 +28,7 @@ constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
   all [--dev] [--without NAME]    API server and every controller in one process
       --state DIR                 --dev: where CA, identities, database and krakectl.yaml go (default: ./krake-dev)
       --port N                    --dev: the port of the API (default: 8443; 0: a free one)
-      -c FILE and its flags       otherwise: as for `krake api`
+      -c FILE and its flags       otherwise: as for `krake api`; in a krake.yaml the controllers' sections count, too
       --reschedule-after SECONDS  of the scheduler; also --stickiness WEIGHT
       --leader-election-ttl-seconds N  how soon another `krake all` on the same store takes over (default: 6)
       --no-leader-election-enabled     leads without asking: then there must be one only
@@ -85,6 +85,15 @@ int usage_error(std::string_view message) {
   return 2;
 }
 
+// Of one program: the page of all would hide what was said.
+int usage_error(const ProgramInfo& program, std::string_view message) {
+  fmt::print(stderr,
+             "krake {0}: {1}\n\nusage: krake {0} [-c FILE] [--check-config] [--print-config] [options]\n"
+             "`krake {0} --help` lists the options.\n",
+             program.name, message);
+  return 2;
+}
+
 int failed(const Error& error) {
   fmt::print(stderr, "krake: {}\n", error.message);
   return 1;
@@ -118,20 +127,6 @@ int start(const LogOptions& options, const std::vector<std::string>& warnings, R
 
 const LogOptions kQuiet{.level = LogLevel::warning};
 
-// The options of controllers that `all` takes, by the rules of their files.
-Result<ControllerConfig> all_controllers(Arguments& args, std::vector<std::string>& warnings) {
-  const auto& scheduler = *find_program("scheduler");
-  std::vector<ConfigFlag> flags = config_flags<ControllerConfig>(scheduler);
-  std::erase_if(flags, [](const auto& flag) {
-    return flag.name != "reschedule-after" && flag.name != "stickiness" && !flag.name.starts_with("leader-election-");
-  });
-  ConfigDocument document;
-  document.document.make_object().set("debounce", 0);
-  apply_variables(document, flags, environment_variable, warnings);
-  RETURN_IF_ERROR(apply_flags(document, flags, args));
-  return decode_config<ControllerConfig>(document, scheduler, warnings);
-}
-
 // A port of the --dev mode; by the rule of api.yaml.
 Result<int> dev_port(std::vector<std::string>& args) {
   ConfigDocument document;
@@ -142,25 +137,65 @@ Result<int> dev_port(std::vector<std::string>& args) {
   return static_cast<int>(config.port);
 }
 
+// Of the controllers that run.
+std::vector<EffectiveValue> inner_values(const AllOptions& options) {
+  std::vector<EffectiveValue> out;
+  for (const auto name : kComponents) {
+    if (options.without.contains(std::string(name))) continue;
+    std::ranges::copy(options.controllers.values.find(name)->second, std::back_inserter(out));
+  }
+  return out;
+}
+
 // The configuration of `krake all` without --dev, and what it starts with. A value: the exit code of one that ends
 // here.
 std::optional<int> configure_all(Arguments& args, const std::string& config_path, AllOptions& options, LogOptions& log,
                                  std::vector<std::string>& warnings) {
   const bool print = take_switch(args, {"--print-config"});
   const bool check = take_switch(args, {"--check-config"}) || print;
+  // Read once: it may be a pipe.
+  const auto whole = load_whole_file(config_path, api_program());
+  if (!whole) return fmt::print(stderr, "{}\n", whole.error().message), 1;
+  auto inner = configure_inner(*whole, args, warnings);
+  if (!inner) return fmt::print(stderr, "{}\n", inner.error().message), 1;
+  options.controllers = std::move(*inner);
   options.reread = reread(config_path, args);
-  auto configured = configure_from<ApiConfig>(config_path, api_program(), args);
+  auto part = take_section(*whole, section_of(api_program()));
+  if (!part) return fmt::print(stderr, "{}\n", part.error().message), 1;
+  auto configured = configure<ApiConfig>(std::move(*part), api_program(), args);
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
   if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
   std::ranges::move(warnings, std::back_inserter(configured->warnings));
   hold_hangups();
   auto prepared = prepare(for_all(configured->config));
-  if (check) return print_configured(*configured, api_program(), print, prepared);
+  if (check) return print_configured(*configured, api_program(), print, prepared, inner_values(options));
   if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;
   options.api = std::move(configured->config);
   options.start = std::move(*prepared);
   log = configured->log;
   warnings = std::move(configured->warnings);
+  return std::nullopt;
+}
+
+// --dev: there is no file.
+std::optional<int> configure_dev(Arguments& args, const std::string& config_path, AllOptions& options, LogOptions& log,
+                                 std::vector<std::string>& warnings) {
+  if (!config_path.empty())
+    return usage_error("all: --dev makes its own configuration; it cannot be given one with -c");
+  auto inner = configure_inner({}, args, warnings);
+  if (!inner) return failed(inner.error());
+  options.controllers = std::move(*inner);
+  options.state_dir = std::filesystem::absolute(take_option(args, {"--state"}).value_or("krake-dev")).string();
+  auto port = dev_port(args);
+  if (!port) return failed(port.error());
+  options.port = *port;
+  if (const auto level = take_option(args, {"--log-level"})) {
+    const auto known = parse_log_level(*level);
+    if (!known) return usage_error(fmt::format("--log-level: '{}' is no level", *level));
+    log.level = *known;
+  }
+  log.json = take_option(args, {"--log-format"}) == "json";
+  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
   return std::nullopt;
 }
 
@@ -175,26 +210,8 @@ int all(std::vector<std::string> args, const std::string& config_path) {
     }
     options.without.insert(std::move(name));
   }
-  auto controllers = all_controllers(args, warnings);
-  if (!controllers) return failed(controllers.error());
-  options.controllers = std::move(*controllers);
-  if (options.dev) {
-    if (!config_path.empty())
-      return usage_error("all: --dev makes its own configuration; it cannot be given one with -c");
-    options.state_dir = std::filesystem::absolute(take_option(args, {"--state"}).value_or("krake-dev")).string();
-    auto port = dev_port(args);
-    if (!port) return failed(port.error());
-    options.port = *port;
-    if (const auto level = take_option(args, {"--log-level"})) {
-      const auto known = parse_log_level(*level);
-      if (!known) return usage_error(fmt::format("--log-level: '{}' is no level", *level));
-      log.level = *known;
-    }
-    log.json = take_option(args, {"--log-format"}) == "json";
-  } else {
-    if (const auto ended = configure_all(args, config_path, options, log, warnings)) return *ended;
-  }
-  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
+  const auto configure_one = options.dev ? configure_dev : configure_all;
+  if (const auto ended = configure_one(args, config_path, options, log, warnings)) return *ended;
   return start(log, warnings, [&](Process& p) { return run_all(p, options); });
 }
 
@@ -261,7 +278,7 @@ int run_program(std::string_view title, const ProgramInfo& program, Arguments ar
   const bool check = take_switch(args, {"--check-config"}) || print;
   auto configured = configure_from<T>(config_path, program, args);
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
-  if (!args.empty()) return usage_error(fmt::format("{}: unknown option '{}'", program.name, option_name(args[0])));
+  if (!args.empty()) return usage_error(program, fmt::format("unknown option '{}'", option_name(args[0])));
   hold_hangups();
   const auto prepared = prepare(configured->config);
   if (check) return print_configured(*configured, program, print, prepared);

@@ -224,9 +224,9 @@ struct Serving {
   AdminConfig admin;
   std::vector<std::string> names;  // of the components inside
   bool sole = false;               // nobody else uses the store at the same time
-  ControllerConfig controllers;
-  ApiConfig config{};  // what it was made of
-  Reread reread{};     // and what that is at another time
+  InnerControllers controllers{};  // of those names at least
+  ApiConfig config{};              // what it was made of
+  Reread reread{};                 // and what that is at another time
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
 };
 
@@ -299,7 +299,7 @@ Awaitable<int> serve(Process& process, Serving serving) {
     const std::string user = "system:" + name;
     components.push_back(std::make_unique<Component>(
         name, kInside, env, make_inproc_transport(api.handler(), Peer{.common_name = user}, env.clock), ClientOptions{},
-        dialer, serving.controllers));
+        dialer, serving.controllers.configs.at(name)));
   }
   co_await start_all(components);
   const auto told = serving.on_ready(http.port());

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "main/all_config.h"
 #include "main/config.h"
 #include "main/config_command.h"
 #include "main/process.h"
@@ -21,7 +22,7 @@ struct AllOptions {
   std::string state_dir;          // --dev: CA, identities, database, krakectl.yaml
   int port = 0;                   // --dev: 0 is a free one
   std::set<std::string> without;  // component names
-  ControllerConfig controllers;   // of all of them
+  InnerControllers controllers;
   ApiConfig api;                  // unless dev, as are the next
   std::optional<ApiStart> start;  // of for_all(api)
   Reread reread;
@@ -31,7 +32,5 @@ struct AllOptions {
 Awaitable<int> run_api(Process& process, ApiConfig config, ApiStart start, Reread reread);
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config, ControllerStart start);
 Awaitable<int> run_all(Process& process, AllOptions options);
-
-inline constexpr std::string_view kComponents[] = {"scheduler", "kubernetes-application", "kubernetes-cluster", "gc"};
 
 }  // namespace krake

@@ -30,16 +30,17 @@ void add_differences(const json::Value* before, const json::Value* now, const st
 
 }  // namespace
 
-Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config, FileKind kind) {
+std::optional<ServerTls> read_tls(const ServerTlsConfig& config, ConfigProblems& problems, FileKind kind) {
   if (!config.enabled) return std::nullopt;
-  if (config.cert.empty() || config.key.empty())
-    return fail(Code::invalid_argument, "tls.enabled is true: tls.cert and tls.key must name files");
-  ServerTls tls;
-  ASSIGN_OR_RETURN(tls.cert_chain_pem, read_file(config.cert, kind));
-  ASSIGN_OR_RETURN(tls.key_pem, read_file(config.key, kind));
-  if (!config.client_ca.empty()) {
-    ASSIGN_OR_RETURN(tls.client_ca_pem, read_file(config.client_ca, kind));
+  if (config.cert.empty() || config.key.empty()) {
+    problems.push_back({"tls", "tls.enabled is true: tls.cert and tls.key must name files"});
+    return std::nullopt;
   }
+  ServerTls tls;
+  tls.cert_chain_pem = value_or_problem("tls.cert", read_file(config.cert, kind), problems);
+  tls.key_pem = value_or_problem("tls.key", read_file(config.key, kind), problems);
+  if (!config.client_ca.empty())
+    tls.client_ca_pem = value_or_problem("tls.client_ca", read_file(config.client_ca, kind), problems);
   return tls;
 }
 
@@ -84,7 +85,9 @@ Result<Renewal> read_renewal(const ApiConfig& before, const ApiConfig& now) {
   }
   constexpr auto kind = FileKind::regular;
   Renewal renewal;
-  ASSIGN_OR_RETURN(renewal.tls, read_tls(now.tls, kind));
+  ConfigProblems problems;
+  renewal.tls = read_tls(now.tls, problems, kind);
+  if (!problems.empty()) return fail(Code::invalid_argument, describe({}, problems.front()));
   ASSIGN_OR_RETURN(renewal.tokens, read_user_tokens(now.authentication.strategy.token.file, kind));
   renewal.takes_tokens = takes_tokens(now.authentication);
   ASSIGN_OR_RETURN(renewal.signing_keys, read_signing_keys(now.authentication.strategy.signed_.file, kind));

@@ -13,8 +13,9 @@
 
 namespace krake {
 
-// Nothing when TLS is off. Errors: invalid_argument, or those of read_file.
-Result<std::optional<ServerTls>> read_tls(const ServerTlsConfig& config, FileKind kind = FileKind::any);
+// Nothing when TLS is off. Without all of its files, and a problem for each, when one cannot be read.
+std::optional<ServerTls> read_tls(const ServerTlsConfig& config, ConfigProblems& problems,
+                                  FileKind kind = FileKind::any);
 // Token and user, of lines `<token> <user>`; none without a path. Errors: invalid_argument (a line), those of
 // read_file.
 using UserTokens = std::vector<std::pair<std::string, std::string>>;

@@ -18,19 +18,7 @@ class AuditFile final : public server::AuditSink {
   std::unique_ptr<LineFile> file_;
 };
 
-Status in_range(std::string_view field, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value >= low && value <= high) return {};
-  return fail(Code::invalid_argument,
-              fmt::format("Parsing configuration failed with error(s): \n - field '{}': want {} to {}, got {}", field,
-                          low, high, value));
-}
-
 }  // namespace
-
-Status check(const AuditConfig& config) {
-  RETURN_IF_ERROR(in_range("audit.max_bytes", config.max_bytes, 65'536, std::int64_t{1} << 40));
-  return in_range("audit.max_files", config.max_files, 1, 1000);
-}
 
 void apply(const SecurityConfig& security, server::ServerOptions& options) {
   options.auth.access = {.filter_namespaces = security.filter_namespaces,

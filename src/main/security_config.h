@@ -29,8 +29,6 @@ struct AuditConfig {
 };
 BOOST_DESCRIBE_STRUCT(AuditConfig, (), (file, max_bytes, max_files, reads))
 
-// Ranges. Code::invalid_argument, naming the field.
-Status check(const AuditConfig& config);
 void apply(const SecurityConfig& security, server::ServerOptions& options);
 // Errors: unavailable, when the file cannot be written.
 Result<server::AuditOptions> open_audit(const AuditConfig& config);

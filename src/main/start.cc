@@ -64,9 +64,11 @@ server::ServerOptions server_options(const ApiConfig& config, ConfigProblems& pr
 }
 
 // The texts of the files, found to be usable.
-Result<std::optional<ServerTls>> usable_tls(const ServerTlsConfig& config) {
-  ASSIGN_OR_RETURN(auto tls, read_tls(config));
-  if (tls) RETURN_IF_ERROR(make_server_tls(tls->cert_chain_pem, tls->key_pem, tls->client_ca_pem));
+std::optional<ServerTls> usable_tls(const ServerTlsConfig& config, ConfigProblems& problems) {
+  const auto before = problems.size();
+  auto tls = read_tls(config, problems);
+  if (tls && problems.size() == before)
+    value_or_problem("tls", make_server_tls(tls->cert_chain_pem, tls->key_pem, tls->client_ca_pem), problems);
   return tls;
 }
 
@@ -105,7 +107,7 @@ Prepared<ApiStart> prepare(const ApiConfig& config) {
   ApiStart start;
   start.options = server_options(config, problems);
   start.listen = {.host = config.host, .port = static_cast<std::uint16_t>(config.port)};
-  start.listen.tls = value_or_problem("tls", usable_tls(config.tls), problems);
+  start.listen.tls = usable_tls(config.tls, problems);
   start.store = plan_store(config, problems);
   if (!problems.empty()) return std::unexpected(std::move(problems));
   return start;

@@ -77,7 +77,7 @@ TEST_F(Start, SaysEverythingThatKeepsAnApiServerFromStarting) {
       {"store: {type: nonsense}\n", "store.type: 'nonsense': known are sqlite, etcd and memory (a.yaml:1)"},
       {"store: {type: sqlite}\n", "store.path: name the database file"},
       {"etcd: {endpoints: ['http://db']}\n", "etcd endpoint 'http://db': want http://HOST:PORT"},
-      {"etcd: {port: -1}\n", "want http://HOST:PORT"},
+      {"etcd: {endpoints: ['http://db:70000']}\n", "etcd endpoint 'http://db:70000': want http://HOST:PORT"},
       {"etcd: {user: u}\n", "etcd: user and password"},
       {"etcd: {user: u, password_file: $/none}\n", "/none'"},
       {"etcd: {tls: {ca: $/none}}\n", "/none'"},
@@ -116,6 +116,30 @@ TEST_F(Start, SaysEverythingThatKeepsAnApiServerFromStarting) {
       "    oidc: {enabled: true}\n    token: {file: /no}\n");
   EXPECT_EQ(all.size(), 7U) << "each of them, not the first alone";
   EXPECT_THAT(all, Contains(AllOf(StartsWith("authentication.strategy.token.file:"), HasSubstr("(a.yaml:9)"))));
+}
+
+// What a flag has brought is not looked for in the file.
+TEST_F(Start, SaysWhereWhatIsWrongComesFrom) {
+  const std::tuple<std::string, Arguments, std::string> rows[] = {
+      {"tls: {enabled: true, cert: $/cert.pem, key: $/key.pem}\n", {"--tls-client-ca", "/none"}, "tls.client_ca"},
+      {"tls: {enabled: true, cert: $/cert.pem, key: $/key.pem}\n", {"--tls-key", "/none"}, "tls.key"},
+      {"etcd: {host: db}\n", {"--etcd-tls-ca", "/none"}, "etcd.tls.ca"},
+      {"etcd: {user: u}\n", {"--etcd-password-file", "/none"}, "etcd.password_file"},
+  };
+  for (auto [text, args, key] : rows) {
+    const auto flag = args[0];
+    auto document = parse_config(filled(text) + "authorization: RBAC\n", "a.yaml").value();
+    const auto configured = configure<ApiConfig>(std::move(document), *find_program("api"), args,
+                                                 [](const std::string&) { return std::nullopt; });
+    ASSERT_TRUE(configured) << configured.error().message;
+    const auto start = prepare(configured->config);
+    ASSERT_FALSE(start) << flag;
+    ASSERT_EQ(start.error().size(), 1U) << flag;
+    EXPECT_THAT(describe(configured->document, start.error()[0]),
+                AllOf(StartsWith(key + ": cannot read '/none'"), testing::EndsWith(" (" + flag + ")")));
+  }
+  const ConfigDocument document{.source = "a.yaml", .overrides = {{"tls.key", "--tls-key"}, {"tlsx", "--tlsx"}}};
+  EXPECT_EQ(describe(document, {"tls", "they do not fit"}), "tls: they do not fit (--tls-key)");
 }
 
 TEST_F(Start, IsContentWithWhatAnApiServerStartsWith) {

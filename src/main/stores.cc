@@ -15,7 +15,7 @@ namespace {
 
 using StoreResult = Result<std::unique_ptr<store::Store>>;
 
-Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
+Result<store::EtcdOptions> etcd_options(const EtcdConfig& config, ConfigProblems& problems) {
   store::EtcdOptions options{
       .endpoints = config.endpoints, .prefix = config.prefix, .user = config.user, .password = config.password};
   const bool tls = !config.tls.ca.empty() || !config.tls.cert.empty() || !config.tls.key.empty();
@@ -36,18 +36,20 @@ Result<store::EtcdOptions> etcd_options(const EtcdConfig& config) {
     options.endpoints.push_back(fmt::format("{}://{}{}{}:{}", tls ? "https" : "http", ipv6 ? "[" : "", config.host,
                                             ipv6 ? "]" : "", static_cast<std::int64_t>(config.port)));
   }
-  for (auto [path, target] : {std::pair{&config.tls.ca, &options.tls.ca_pem},
-                              {&config.tls.cert, &options.tls.cert_pem},
-                              {&config.tls.key, &options.tls.key_pem}}) {
-    if (path->empty()) continue;
-    ASSIGN_OR_RETURN(*target, read_file(*path));
+  const auto before = problems.size();
+  const auto read = [&](const char* key, const std::string& path) {
+    return path.empty() ? std::string() : value_or_problem(key, read_file(path), problems);
+  };
+  options.tls = {.ca_pem = read("etcd.tls.ca", config.tls.ca),
+                 .cert_pem = read("etcd.tls.cert", config.tls.cert),
+                 .key_pem = read("etcd.tls.key", config.tls.key)};
+  if (!config.password_file.empty()) {
+    options.password = read("etcd.password_file", config.password_file);
+    options.password.resize(std::min(options.password.size(), options.password.find_first_of("\r\n")));
   }
+  if (problems.size() > before) return options;  // what follows would speak of the same
   if (options.tls.cert_pem.empty() != options.tls.key_pem.empty()) {
     return fail(Code::invalid_argument, "etcd.tls: cert and key go together");
-  }
-  if (!config.password_file.empty()) {
-    ASSIGN_OR_RETURN(options.password, read_file(config.password_file));
-    options.password.resize(std::min(options.password.size(), options.password.find_first_of("\r\n")));
   }
   if (options.user.empty() != options.password.empty()) {
     return fail(Code::invalid_argument, "etcd: user and password (or password_file) go together");
@@ -85,7 +87,7 @@ StorePlan plan_store(const ApiConfig& config, ConfigProblems& problems) {
   plan.keys =
       value_or_problem("security.encryption_key_file", sealing_keys(config.security.encryption_key_file), problems);
   if (plan.type == "etcd") {
-    plan.etcd = value_or_problem("etcd", etcd_options(config.etcd.value_or(EtcdConfig())), problems);
+    plan.etcd = value_or_problem("etcd", etcd_options(config.etcd.value_or(EtcdConfig()), problems), problems);
   } else if (plan.type == "sqlite") {
     if (plan.path.empty()) problems.push_back({"store.path", "name the database file of the sqlite store"});
   } else if (plan.type != "memory") {

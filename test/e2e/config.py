@@ -99,6 +99,24 @@ log: {output: krake.log}
     (p.state / "all/krake.yaml").write_text("api: {authorization: RBAC, port: 7}\nscheduler: {stickiness: 0.5}\n")
     assert re.search(r"^port = 7 +# krake.yaml:1$", krake("api", "--print-config", cwd=p.state / "all"), re.M)
     assert re.search(r"^stickiness = 0.5 +# krake.yaml:2$", krake("-m", "krake.controller.scheduler", "--print-config", cwd=p.state / "all"), re.M)
+    (p.state / "all/krake.yaml").write_text("""api: {authorization: RBAC, port: 0, store: {type: memory}}
+scheduler: {reschedule_after: 7, stickiness: 0.3, worker_count: 2, typo: 1}
+schedular: {}
+""")
+    told = krake("all", "-c", "krake.yaml", "--check-config", cwd=p.state / "all")
+    assert "warning: krake.yaml:2: unknown configuration key 'typo' is ignored" in told and "warning: krake.yaml:3: 'schedular' is the section of no" in told, told
+    told = krake("all", "--print-config", "--reschedule-after", "3", "--without", "gc", cwd=p.state / "all")
+    assert re.search(r"^scheduler\.reschedule_after = 3(\.0)? +# --reschedule-after$", told, re.M), told
+    assert re.search(r"^scheduler\.worker_count = 2 +# krake.yaml:2$", told, re.M) and "garbage_collector." not in told, told
+    assert "schedular" in krake("scheduler", "--check-config", cwd=p.state / "all")
+    for args in ((), ("--config-dir", ".")):
+        told = krake("doctor", "--no-store", *args, status=1, cwd=p.state / "all")
+        assert "configuration ./krake.yaml" in told and "'typo'" in told and "'schedular'" in told, told
+    (p.state / "all/krake.yaml").write_text("api: {authorization: rbac, port: 1, store: {type: sqlite, path: none.db}}\n")
+    for args in ((), ("--no-store",)):
+        told = krake("doctor", *args, status=2, cwd=p.state / "all")
+        assert "Unknown authorization strategy 'rbac'" in told and ("none.db" in told) == (not args) and "not found" not in told, told
+    assert not os.path.exists(p.state / "all/none.db")
     assert "Krake API server" in krake("-h", name="krake_api")
     for name in ("krake_bootstrap_db", "krake_generate_config"):
         assert (p.bin / name).resolve().name == "krake", f"{name} is not beside krake"
@@ -112,9 +130,11 @@ log: {output: krake.log}
     assert "error: tls.client_ca: cannot read 'tmp/pki/ca.pem'" in krake("config", "check", made / "scheduler.yaml", status=1), "no certificates yet"
     krake("pki", "init")
     for name in names:
-        if not name.endswith("krakectl.yaml"):
-            told = krake("config", "check", name)
-            assert "warning" not in told, told
+        told = krake("config", "check", name)
+        assert "warning" not in told, told
+    assert 'api_url = "https://krake.example.org:8080"' in krake("config", "check", made / "krakectl.yaml")
+    told = krake("scheduler", "-c", FILES / "scheduler.yaml", "--wrker-count", "3", status=2)
+    assert "krake scheduler: unknown option '--wrker-count'" in told and "usage: krake scheduler " in told and len(told.splitlines()) < 6, told
     assert 'api_endpoint = "https://krake.example.org:8080"' in krake("config", "check", made / "scheduler.yaml")
     assert "--force" in krake("config", "generate", "--dst", made, "api", status=1)
     template = p.state / "own.txt.template"
@@ -122,6 +142,10 @@ log: {output: krake.log}
     for _ in range(2):
         assert krake("--dst", made, template, name="krake_generate_config").strip() == str(made / "own.txt")
     assert (made / "own.txt").read_text() == "to http://localhost:8080 as $USER\n"
+    # Upstream's template of the application controller has a whole line as one value of each hook.
+    template.write_text("complete:\n  $external_complete_endpoint_key_and_value\nshutdown:\n  $external_shutdown_endpoint_key_and_value\n")
+    krake("--dst", made, template, "--external-endpoint", "https://k:1", name="krake_generate_config")
+    assert (made / "own.txt").read_text() == "complete:\n  external_endpoint: https://k:1\nshutdown:\n  external_endpoint: https://k:1\n"
     template.write_text("$no_such_option")
     assert "own.txt.template:1: there is no value for '$no_such_option'" in krake("--dst", made, template, name="krake_generate_config", status=1)
     assert "no-such" in krake("p/no-such.template", name="krake_generate_config", status=1)

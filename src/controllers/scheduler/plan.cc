@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kMaxMessage = 1000;
 constexpr std::size_t kMaxExplained = 8;
 constexpr std::size_t kMaxRefusals = 32;
+constexpr Duration kLeastInterval = std::chrono::milliseconds(100);  // looking again is not free, also without one
 
 using State = ApplicationState;
 
@@ -316,7 +317,7 @@ class Pass {
     const auto due = due_at(app_, memory_, in_.options.reschedule_after);
     const Duration left =
         due ? std::chrono::duration_cast<Duration>(near(*due, in_.wall) - in_.wall) : Duration::zero();
-    wait(left > Duration::zero() ? left : in_.options.reschedule_after);
+    wait(left > Duration::zero() ? left : std::max(in_.options.reschedule_after, kLeastInterval));
   }
 
   void wait(Duration time) { wait_ = wait_ ? std::min(*wait_, time) : time; }

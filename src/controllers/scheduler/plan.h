@@ -17,7 +17,7 @@
 namespace krake::scheduler {
 
 struct PlanOptions {
-  Duration reschedule_after = std::chrono::seconds(60);
+  Duration reschedule_after = std::chrono::seconds(60);  // 0: at any time, and looked at ten times a second
   double stickiness = 0.1;
   Duration amnesia_wait = std::chrono::seconds(10);
   // For values of metrics that were never read: before a new place is chosen among the rest, and before it counts that

@@ -208,6 +208,16 @@ TEST(SchedulerPlan, RenewsTheHandshakeOnlyWhenItIsOld) {
   EXPECT_EQ(writes(model.plan()), "");
 }
 
+TEST(SchedulerPlan, WithoutAnIntervalItIsLookedAtTenTimesASecond) {
+  Model model;
+  model.options.reschedule_after = Duration::zero();
+  model.cluster("a", 0.1);
+  model.bind("a");
+  EXPECT_EQ(wait_in(model.plan()), std::chrono::milliseconds(100)) << "not at once for ever";
+  model.cluster("b", 1.0);
+  EXPECT_EQ(writes(model.plan()), "bind to Cluster demo/b at 9");
+}
+
 TEST(SchedulerPlan, TheIntervalRunsFromSettlingUpToTwiceTheInterval) {
   Model model;
   model.cluster("a", 0.1);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <charconv>
 
 #include "base/check.h"
 
@@ -71,7 +72,9 @@ Result<Address> parse_endpoint(const std::string& endpoint) {
   const auto port = colon == std::string_view::npos ? std::string_view() : rest.substr(colon + 1);
   const bool number =
       !port.empty() && port.size() <= 5 && std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
-  if (colon == 0 || !number || rest.find('/') != std::string_view::npos) {
+  int value = 0;
+  if (number) std::from_chars(port.data(), port.data() + port.size(), value);
+  if (colon == 0 || value < 1 || value > 65535 || rest.find('/') != std::string_view::npos) {
     return fail(Code::invalid_argument,
                 fmt::format("etcd endpoint '{}': want http://HOST:PORT or https://HOST:PORT", endpoint));
   }

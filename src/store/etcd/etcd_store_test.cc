@@ -88,7 +88,8 @@ TEST(EtcdStore, EndpointsAreChecked) {
   const auto open = [&](std::vector<std::string> endpoints) {
     return open_etcd_store(loop.get_executor(), clock, Random(1), Log(), {.endpoints = std::move(endpoints)});
   };
-  for (const char* bad : {"", "nowhere", "http://", "http://:1", "localhost:", "localhost:x", "http://a:1/path"}) {
+  for (const char* bad :
+       {"", "nowhere", "http://", "http://:1", "localhost:", "localhost:x", "http://a:1/path", "a:70000", "a:0"}) {
     const auto opened = open({bad});
     ASSERT_FALSE(opened) << bad;
     EXPECT_EQ(opened.error().code, Code::invalid_argument);
