@@ -153,6 +153,7 @@ std::optional<int> configure_all(Arguments& args, const std::string& config_path
                                  std::vector<std::string>& warnings) {
   const bool print = take_switch(args, {"--print-config"});
   const bool check = take_switch(args, {"--check-config"}) || print;
+  hold_hangups();
   // Read once: it may be a pipe.
   const auto whole = load_whole_file(config_path, api_program());
   if (!whole) return fmt::print(stderr, "{}\n", whole.error().message), 1;
@@ -166,7 +167,6 @@ std::optional<int> configure_all(Arguments& args, const std::string& config_path
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
   if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
   std::ranges::move(warnings, std::back_inserter(configured->warnings));
-  hold_hangups();
   auto prepared = prepare(for_all(configured->config));
   if (check) return print_configured(*configured, api_program(), print, prepared, inner_values(options));
   if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;
@@ -276,10 +276,10 @@ int run_program(std::string_view title, const ProgramInfo& program, Arguments ar
   if (help) return print_help<T>(title, program), 0;
   const bool print = take_switch(args, {"--print-config"});
   const bool check = take_switch(args, {"--check-config"}) || print;
+  hold_hangups();
   auto configured = configure_from<T>(config_path, program, args);
   if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
   if (!args.empty()) return usage_error(program, fmt::format("unknown option '{}'", option_name(args[0])));
-  hold_hangups();
   const auto prepared = prepare(configured->config);
   if (check) return print_configured(*configured, program, print, prepared);
   if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;

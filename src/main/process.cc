@@ -75,6 +75,7 @@ int Process::run(std::function<Awaitable<int>(Process&)> body) {
   TaskGroup group(context_.get_executor());
   group.spawn("main", main(std::move(body), code));
   context_.run();
+  hold_hangups();  // one that comes now changes nothing of how we end
   return code;
 }
 

@@ -250,7 +250,7 @@ Status reload(const Env& env, const Serving& running, HttpServer& http, server::
   for (const auto& warning : again.warnings) env.log.warning(warning);
   for (const auto& key : restart)
     env.log.warning("SIGHUP: a key of the configuration has changed; that counts after a restart", {{"key", key}});
-  env.log.info("SIGHUP: the configuration, its certificates, tokens and keys have been read again");
+  env.log.info("SIGHUP: the configuration, its certificates, tokens and signing keys have been read again");
   return {};
 }
 

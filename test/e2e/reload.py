@@ -125,27 +125,32 @@ log: {{level: {level}}}
     server.terminate()
     assert server.wait(60) == 0
 
-    # One that comes while the files are read for the first time waits for the server to run.
-    files["tokens"].unlink()
-    os.mkfifo(files["tokens"])
+    # One that comes while the files are read for the first time, be it the configuration itself, waits for the server to run.
     use_config()
-    server = p.start("early", p.bin / "krake", "api", "-c", files["api.yaml"])
+    files["tokens"].write_text("token-of-fay fay\n")
+    for late in ("tokens", "api.yaml"):
+        text = files[late].read_bytes()
+        files[late].unlink()
+        os.mkfifo(files[late])
+        server = p.start(f"early-{late}", p.bin / "krake", "api", "-c", files["api.yaml"])
 
-    def writer():
-        try:
-            return os.open(files["tokens"], os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody reads yet
-            assert server.poll() is None
-            return None
+        def writer():
+            try:
+                return os.open(files[late], os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody reads yet
+                assert server.poll() is None
+                return None
 
-    pipe = p.wait("the tokens to be read", writer)
-    server.send_signal(signal.SIGHUP)
-    os.write(pipe, b"token-of-fay fay\n")
-    os.close(pipe)
-    early = p.state / "early.log"
-    p.wait("the hang-up to be heard", lambda: "SIGHUP: nothing has been taken" in early.read_text())  # a pipe has nothing twice
-    url = re.search(r"Running on (https://[^ ]+:\d+)", early.read_text()).group(1)
-    assert user("token-of-fay", "first") == "fay"
-    server.terminate()
-    assert server.wait(60) == 0
+        pipe = p.wait(f"{late} to be read", writer)
+        server.send_signal(signal.SIGHUP)
+        os.write(pipe, text)
+        os.close(pipe)
+        early = p.state / f"early-{late}.log"
+        p.wait("the hang-up to be heard", lambda: "SIGHUP: nothing has been taken" in early.read_text())  # a pipe has nothing twice
+        url = re.search(r"Running on (https://[^ ]+:\d+)", early.read_text()).group(1)
+        assert user("token-of-fay", "first") == "fay"
+        server.terminate()
+        assert server.wait(60) == 0
+        files[late].unlink()
+        files[late].write_bytes(text)
 print("1 passed, 0 failed")
