@@ -45,7 +45,7 @@ def fuzz(tool, server, name, seconds, seed, token):
     command = [tool, "run", file, "--url", url, "--checks", CHECKS, "--seed", str(seed), "--max-time", str(seconds), "--request-timeout", "20",
                "--header", f"Authorization: Bearer {token}",
                "--exclude-path-regex", "^/backup", "--no-color"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120, cwd=server.path.parent)  # it leaves a cache where it runs
     found = re.search(r"(\d+) generated", result.stdout)
     cases = int(found[1]) if found else 0
     print(f"{name}: {cases} cases in {seconds} s, seed {seed}", flush=True)
