@@ -161,10 +161,10 @@ class ClusterController final : public Controller {
     }
     auto written = co_await context_.client.patch_status<Cluster>(key, std::move(patch.fields), {patch.revision});
     if (!written && written.error().code == Code::precondition_failed) {
-      // Somebody was faster. Not again at once: where our stream is dead and nobody has noticed yet, the copy stays as
-      // old as it is.
+      // Somebody was faster: what they wrote wakes us. Not at once all the same: where our stream is dead and nobody
+      // has noticed yet, the copy stays as old as it is.
       co_await clusters_.wait_for(key, patch.revision + 1, std::chrono::seconds(1));
-      loop_.add(key);
+      loop_.add_after(key, std::chrono::milliseconds(100));
       co_return Status{};
     }
     if (!written && written.error().code == Code::not_found) co_return Status{};
