@@ -1,4 +1,6 @@
 // The verbs that are the same for all kinds.
+#include <fmt/format.h>
+
 #include "cli/commands.h"
 
 namespace krake::cli {
@@ -34,8 +36,11 @@ Awaitable<Outcome<json::Value>> lease_named(Session& session, std::string name) 
   auto response = co_await session.exchange(request);
   if (!response) co_return stop(std::move(response).error());
   auto lease = Session::document_of(request, *response);
+  if (lease && !lease->is_object())
+    co_return stop(fmt::format("GET {}: the answer is no object", request.target),
+                   "is this a Krake API? check api_url");
   const auto epoch = response->headers.get("Krake-Epoch");
-  if (lease && lease->is_object() && epoch) lease->if_object()->set("epoch", *epoch);
+  if (lease && epoch) lease->if_object()->set("epoch", *epoch);
   co_return lease;
 }
 
@@ -49,7 +54,7 @@ Awaitable<Outcome<int>> list_leases(Session& session) {
   if (items && items->is_array()) {
     for (auto& item : *items->if_array()) {
       auto lease = co_await lease_named(session, std::string(item.string_at({"metadata", "name"})));
-      if (lease) item = std::move(*lease);  // else it has run out since, and is shown as it was
+      if (lease) item = std::move(*lease);  // else it has run out since, or nobody knows: it is shown as it was
     }
   }
   session.show_list(*answer);
