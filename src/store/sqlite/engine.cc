@@ -11,9 +11,8 @@ namespace krake::store {
 
 namespace {
 
-constexpr int kLayoutVersion = 2;
+constexpr int kLayoutVersion = 3;
 constexpr int kApplicationId = 0x6b72616b;  // "krak"
-constexpr std::int64_t kPlaces = std::int64_t{1} << 20;
 constexpr int kLeaseKeysPerCommit = 10'000;
 constexpr int kTrimRows = 2'000;
 // 16 MiB: a page written again and again, as of an object whose status changes, is moved into the file once for many.
@@ -23,13 +22,26 @@ constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
 
 constexpr const char* kTables = R"(
   CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-  CREATE TABLE live(key BLOB PRIMARY KEY, created INTEGER NOT NULL, position INTEGER NOT NULL,
-                    lease INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE INDEX live_lease ON live(lease) WHERE lease <> 0;
+  CREATE TABLE live(key BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE place(id INTEGER PRIMARY KEY, position INTEGER NOT NULL, lease INTEGER NOT NULL);
+  CREATE INDEX place_lease ON place(lease) WHERE lease <> 0;
   CREATE TABLE history(position INTEGER PRIMARY KEY, created INTEGER NOT NULL, lease INTEGER NOT NULL,
                        key BLOB NOT NULL, value BLOB);
   CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl_ns INTEGER NOT NULL);
   INSERT INTO meta VALUES ('revision', 0), ('compacted', 0), ('trimmed', 0), ('next_lease', 1), ('history_rows', 0);
+)";
+
+// Layout 2 had created, position and lease in `live`. Which of the keys of one commit gets which id does not matter.
+constexpr const char* kFromLayout2 = R"(
+  CREATE TABLE place(id INTEGER PRIMARY KEY, position INTEGER NOT NULL, lease INTEGER NOT NULL);
+  CREATE TABLE numbered(key BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+  INSERT INTO numbered
+    SELECT key, created * 1048576 + row_number() OVER (PARTITION BY created ORDER BY key) - 1 FROM live;
+  INSERT INTO place SELECT id, position, lease FROM numbered JOIN live USING (key) ORDER BY id;
+  DROP TABLE live;
+  ALTER TABLE numbered RENAME TO live;
+  CREATE INDEX place_lease ON place(lease) WHERE lease <> 0;
+  PRAGMA user_version = 3;
 )";
 
 Bytes copy_bytes(std::string_view bytes) { return std::make_shared<const std::string>(bytes); }
@@ -66,7 +78,8 @@ Status Engine::set_up() {
     return fail(Code::invalid_argument,
                 fmt::format("store file {}: is a database of another program: give another path", options_.path));
   }
-  if (!fresh && *version != std::to_string(kLayoutVersion)) {
+  const bool older = *version == "2";
+  if (!fresh && !older && *version != std::to_string(kLayoutVersion)) {
     return fail(Code::invalid_argument,
                 fmt::format("store file {}: has layout version {}, this program knows {}: use the "
                             "program that wrote it or a newer one",
@@ -88,6 +101,8 @@ Status Engine::set_up() {
   if (auto s = db_.exec("BEGIN IMMEDIATE"); !s) return failed(s.error());
   if (fresh) {
     if (auto s = create_tables(); !s) return failed(s.error());
+  } else if (older) {
+    if (auto s = db_.exec(kFromLayout2); !s) return failed(s.error());
   }
   if (auto s = load(); !s) return failed(s.error());
   if (auto s = db_.exec("COMMIT"); !s) return failed(s.error());
@@ -142,17 +157,20 @@ SqliteStatus Engine::prepare_all() {
       {&commit_, "COMMIT"},
       {&rollback_, "ROLLBACK"},
       {&get_,
-       "SELECT live.created, live.position, live.lease, value FROM live JOIN history USING (position) WHERE live.key = "
-       "?1"},
-      {&get_meta_, "SELECT created, position, lease FROM live WHERE key = ?1"},
-      {&put_,
-       "INSERT INTO live(key, created, position, lease) VALUES (?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE SET "
-       "position = excluded.position, lease = excluded.lease"},
-      {&remove_, "DELETE FROM live WHERE key = ?1"},
+       "SELECT id, position, place.lease, value FROM live JOIN place USING (id) JOIN history USING (position) WHERE "
+       "live.key = ?1"},
+      {&get_meta_, "SELECT id, position, lease FROM live JOIN place USING (id) WHERE key = ?1"},
+      {&add_key_, "INSERT INTO live(key, id) VALUES (?1, ?2)"},
+      {&add_place_, "INSERT INTO place(id, position, lease) VALUES (?1, ?2, ?3)"},
+      {&move_place_, "UPDATE place SET position = ?2, lease = ?3 WHERE id = ?1"},
+      {&drop_key_, "DELETE FROM live WHERE key = ?1"},
+      {&drop_place_, "DELETE FROM place WHERE id = ?1"},
       {&has_lease_, "SELECT 1 FROM lease WHERE id = ?1"},
       {&add_lease_, "INSERT INTO lease VALUES (?1, ?2)"},
       {&drop_lease_, "DELETE FROM lease WHERE id = ?1"},
-      {&lease_keys_, "SELECT key FROM live WHERE lease = ?1 AND lease <> 0 ORDER BY key LIMIT ?2"},
+      {&lease_keys_,
+       "SELECT key FROM place JOIN history USING (position) WHERE place.lease = ?1 AND place.lease <> 0 ORDER BY id "
+       "LIMIT ?2"},
       {&add_history_, "INSERT INTO history(position, created, lease, key, value) VALUES (?1, ?2, ?3, ?4, ?5)"},
       {&read_history_,
        "SELECT position, created, lease, key, value FROM history WHERE position >= ?1 ORDER BY position"},
@@ -161,16 +179,18 @@ SqliteStatus Engine::prepare_all() {
        "SELECT count(*), max(position) FROM (SELECT position FROM history WHERE position >= ?1 AND position < ?2 ORDER "
        "BY position LIMIT ?3)"},
       {&trim_history_,
-       "DELETE FROM history WHERE position >= ?1 AND position < ?2 AND NOT EXISTS (SELECT 1 FROM live WHERE live.key = "
-       "history.key AND live.position = history.position)"},
+       "DELETE FROM history WHERE position >= ?1 AND position < ?2 AND NOT EXISTS (SELECT 1 FROM live JOIN place USING "
+       "(id) WHERE live.key = history.key AND place.position = history.position)"},
       {&drop_history_, "DELETE FROM history WHERE position = ?1"},
       {&list_,
-       "SELECT live.key, live.created, live.position, live.lease, value FROM live JOIN history USING (position) WHERE "
-       "live.key >= ?1 ORDER BY live.key LIMIT ?3"},
+       "SELECT live.key, id, position, place.lease, value FROM live JOIN place USING (id) JOIN history USING "
+       "(position) "
+       "WHERE live.key >= ?1 ORDER BY live.key LIMIT ?3"},
       {&save_, "UPDATE meta SET value = ?2 WHERE name = ?1"},
       {&list_below_,
-       "SELECT live.key, live.created, live.position, live.lease, value FROM live JOIN history USING (position) WHERE "
-       "live.key >= ?1 AND live.key < ?2 ORDER BY live.key LIMIT ?3"},
+       "SELECT live.key, id, position, place.lease, value FROM live JOIN place USING (id) JOIN history USING "
+       "(position) "
+       "WHERE live.key >= ?1 AND live.key < ?2 ORDER BY live.key LIMIT ?3"},
   };
   for (const auto& [statement, sql] : statements) {
     auto prepared = db_.prepare(sql);
@@ -292,7 +312,8 @@ Engine::Step<Written> Engine::apply_commit(const Txn& txn) {
     if (!found) return std::unexpected(Failure{{}, found.error()});
     guarded.push_back(*found);
     std::optional<Entry> entry;
-    if (const auto& at = *found) entry = {txn.guards[i].key, nullptr, at->created, at->position / kPlaces, at->lease};
+    if (const auto& at = *found)
+      entry = {txn.guards[i].key, nullptr, at->created(), at->position / kPlacesPerRevision, at->lease};
     if (holds(txn.guards[i], entry ? &*entry : nullptr)) continue;
     auto current = read(txn.guards[i].key);
     if (!current) return std::unexpected(Failure{{}, current.error()});
@@ -316,7 +337,7 @@ Engine::Step<Written> Engine::apply_commit(const Txn& txn) {
 Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const Txn& txn, const Places& guarded) {
   auto event = std::make_shared<CommitEvent>();
   event->revision = state_.revision + 1;
-  std::int64_t position = event->revision * kPlaces;
+  std::int64_t position = event->revision * kPlacesPerRevision;
   for (std::size_t i = 0; i < txn.puts.size(); ++i) {
     const auto& put = txn.puts[i];
     const bool known = i < guarded.size() && txn.guards[i].key == put.key;
@@ -325,23 +346,17 @@ Engine::Step<std::shared_ptr<const CommitEvent>> Engine::change(const Txn& txn, 
     if (*old) {
       if (auto s = forget_value(**old); !s) return std::unexpected(Failure{{}, s.error()});
     }
-    const Revision created = *old ? (*old)->created : event->revision;
-    const Use use(put_);
-    put_.bind_blob(1, put.key);
-    put_.bind(2, created);
-    put_.bind(3, position++);
-    put_.bind(4, put.lease);
-    if (auto s = put_.step(); !s) return std::unexpected(Failure{{}, s.error()});
-    event->changes.push_back({put.key, put.value, created, put.lease});
+    const Place now{*old ? (*old)->id : position, position, put.lease};
+    ++position;
+    if (auto s = *old ? move_to(now) : add(put.key, now); !s) return std::unexpected(Failure{{}, s.error()});
+    event->changes.push_back({put.key, put.value, now.created(), put.lease});
   }
   for (const auto& remove : txn.removes) {
     const auto old = place(remove.key);
     if (!old) return std::unexpected(Failure{{}, old.error()});
     if (!*old) continue;
     if (auto s = forget_value(**old); !s) return std::unexpected(Failure{{}, s.error()});
-    const Use use(remove_);
-    remove_.bind_blob(1, remove.key);
-    if (auto s = remove_.step(); !s) return std::unexpected(Failure{{}, s.error()});
+    if (auto s = drop(remove.key, **old); !s) return std::unexpected(Failure{{}, s.error()});
     event->changes.push_back({.key = remove.key});
   }
   if (event->changes.empty()) return nullptr;
@@ -359,6 +374,35 @@ SqliteResult<std::optional<Engine::Place>> Engine::place(const std::string& key)
   return Place{get_meta_.integer(0), get_meta_.integer(1), get_meta_.integer(2)};
 }
 
+SqliteStatus Engine::add(const std::string& key, const Place& place) {
+  const Use use(add_key_);
+  add_key_.bind_blob(1, key);
+  add_key_.bind(2, place.id);
+  if (auto s = add_key_.step(); !s) return std::unexpected(s.error());
+  return write(add_place_, place);
+}
+
+SqliteStatus Engine::move_to(const Place& place) { return write(move_place_, place); }
+
+SqliteStatus Engine::write(Statement& statement, const Place& place) {
+  const Use use(statement);
+  statement.bind(1, place.id);
+  statement.bind(2, place.position);
+  statement.bind(3, place.lease);
+  if (auto s = statement.step(); !s) return std::unexpected(s.error());
+  return {};
+}
+
+SqliteStatus Engine::drop(const std::string& key, const Place& place) {
+  const Use use_key(drop_key_);
+  drop_key_.bind_blob(1, key);
+  if (auto s = drop_key_.step(); !s) return std::unexpected(s.error());
+  const Use use_place(drop_place_);
+  drop_place_.bind(1, place.id);
+  if (auto s = drop_place_.step(); !s) return std::unexpected(s.error());
+  return {};
+}
+
 // A value that is live no more. In the window watches still read it; older, nobody does.
 SqliteStatus Engine::forget_value(const Place& old) {
   if (old.position >= state_.trimmed) return {};
@@ -369,7 +413,7 @@ SqliteStatus Engine::forget_value(const Place& old) {
 }
 
 SqliteStatus Engine::record(const CommitEvent& event) {
-  std::int64_t position = event.revision * kPlaces;
+  std::int64_t position = event.revision * kPlacesPerRevision;
   for (const auto& change : event.changes) {
     const Use use(add_history_);
     add_history_.bind(1, position++);
@@ -399,7 +443,7 @@ SqliteStatus Engine::limit_history(std::int64_t added) {
     const auto row = nth_history_.step();
     if (!row) return std::unexpected(row.error());
     if (!*row) return {};
-    last = nth_history_.integer(0) / kPlaces;
+    last = nth_history_.integer(0) / kPlacesPerRevision;
   }
   // The newest commit stays whole, however large it is.
   state_.compacted = std::max(state_.compacted, std::min(last, state_.revision - 1));
@@ -408,7 +452,7 @@ SqliteStatus Engine::limit_history(std::int64_t added) {
 
 // Judges the next rows of the forgotten part: those that are not live go.
 SqliteStatus Engine::trim(std::int64_t rows) {
-  const std::int64_t end = (state_.compacted + 1) * kPlaces;
+  const std::int64_t end = (state_.compacted + 1) * kPlacesPerRevision;
   std::int64_t judged = 0;
   std::int64_t next = state_.trimmed;
   {
@@ -458,6 +502,7 @@ Engine::Step<Written> Engine::apply_revoke(LeaseId lease) {
       }
     }
     if (removes.empty()) break;
+    std::ranges::sort(removes, {}, &Remove::key);
     auto event = change({.removes = std::move(removes)}, {});
     if (!event) return std::unexpected(event.error());
     written.events.push_back(std::move(*event));
@@ -532,7 +577,8 @@ SqliteResult<std::optional<Entry>> Engine::read(const std::string& key) {
   const auto row = get_.step();
   if (!row) return std::unexpected(row.error());
   if (!*row) return std::nullopt;
-  return Entry{key, copy_bytes(get_.bytes(3)), get_.integer(0), get_.integer(1) / kPlaces, get_.integer(2)};
+  return Entry{key, copy_bytes(get_.bytes(3)), get_.integer(0) / kPlacesPerRevision,
+               get_.integer(1) / kPlacesPerRevision, get_.integer(2)};
 }
 
 SqliteResult<bool> Engine::lease_exists(LeaseId lease) {
@@ -564,8 +610,9 @@ Result<Listing> Engine::list(const std::string& prefix, const ListOptions& optio
       listing.more = true;
       return listing;
     }
-    listing.entries.push_back({std::string(statement.bytes(0)), copy_bytes(statement.bytes(4)), statement.integer(1),
-                               statement.integer(2) / kPlaces, statement.integer(3)});
+    listing.entries.push_back({std::string(statement.bytes(0)), copy_bytes(statement.bytes(4)),
+                               statement.integer(1) / kPlacesPerRevision, statement.integer(2) / kPlacesPerRevision,
+                               statement.integer(3)});
   }
 }
 
@@ -580,14 +627,14 @@ Result<HistoryChunk> Engine::history(const std::string& prefix, Revision after) 
     event = {};
   };
   const Use use(read_history_);
-  read_history_.bind(1, (after + 1) * kPlaces);
+  read_history_.bind(1, (after + 1) * kPlacesPerRevision);
   std::size_t rows = 0;
   std::size_t bytes = 0;
   while (true) {
     const auto row = read_history_.step();
     if (!row) return fail(describe(row.error(), "reading failed"));
     if (!*row) break;
-    const Revision revision = read_history_.integer(0) / kPlaces;
+    const Revision revision = read_history_.integer(0) / kPlacesPerRevision;
     if (revision != event.revision) {
       finish_event();
       if (rows >= kChunkRows || bytes >= kChunkBytes) return chunk;  // the rest of it is for the next one

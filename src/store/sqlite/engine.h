@@ -1,7 +1,10 @@
 // The store's file: tables, transactions, failure. Blocking; knows no coroutines and no time.
 //   history  every change of the watch window, values included; of older ones only those still live.
 //            position = revision * 2^20 + place in the commit
-//   live     what is: one row per key, with the position of its value. A value is written once.
+//   live     what is: one row per key, with its id: the position of its creation
+//   place    by id, the position of the value. A value is written once. Keys lie at random places of their table,
+//   objects
+//            created together side by side in this one: an update writes few pages and leaves the keys alone
 //   lease    which leases exist and how long they last
 //   meta     id, revision, compacted, trimmed, next_lease, history_rows
 // Thread: one at a time (the worker's, once it runs); counters() from any.
@@ -41,6 +44,9 @@ struct Written {
   std::vector<std::shared_ptr<const CommitEvent>> events;  // what watches see, in order
 };
 using WriteResult = Result<Written>;
+
+// Positions are revision * kPlacesPerRevision + place in the commit.
+inline constexpr std::int64_t kPlacesPerRevision = std::int64_t{1} << 20;
 
 // Commits read back from the file.
 struct HistoryChunk {
@@ -91,7 +97,8 @@ class Engine {
     std::int64_t history_rows = 0;  // not judged yet
   };
   struct Place {
-    Revision created = 0;
+    Revision created() const { return id / kPlacesPerRevision; }
+    std::int64_t id = 0;
     std::int64_t position = 0;
     LeaseId lease = 0;
   };
@@ -118,6 +125,10 @@ class Engine {
   Step<std::shared_ptr<const CommitEvent>> change(const Txn& txn, const Places& guarded);
   SqliteResult<std::optional<Entry>> read(const std::string& key);
   SqliteResult<std::optional<Place>> place(const std::string& key);
+  SqliteStatus add(const std::string& key, const Place& place);
+  SqliteStatus move_to(const Place& place);
+  SqliteStatus drop(const std::string& key, const Place& place);
+  SqliteStatus write(Statement& statement, const Place& place);
   SqliteStatus forget_value(const Place& old);
   SqliteResult<bool> lease_exists(LeaseId lease);
   SqliteStatus record(const CommitEvent& event);
@@ -130,9 +141,9 @@ class Engine {
 
   EngineOptions options_;
   Database db_;
-  Statement begin_, commit_, rollback_, get_, get_meta_, put_, remove_, has_lease_, add_lease_, drop_lease_,
-      lease_keys_, add_history_, read_history_, nth_history_, judge_history_, trim_history_, drop_history_, list_,
-      list_below_, save_;
+  Statement begin_, commit_, rollback_, get_, get_meta_, add_key_, add_place_, move_place_, drop_key_, drop_place_,
+      has_lease_, add_lease_, drop_lease_, lease_keys_, add_history_, read_history_, nth_history_, judge_history_,
+      trim_history_, drop_history_, list_, list_below_, save_;
   std::string id_;
   State state_;
   std::map<LeaseId, Duration> leases_;

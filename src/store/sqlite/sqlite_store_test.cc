@@ -150,12 +150,75 @@ TEST(SqliteStore, AFileOfANewerVersionIsRefused) {
   {
     auto db = Database::open(options.path, "");
     ASSERT_TRUE(db);
-    EXPECT_EQ(db->pragma("user_version"), "2");
-    ASSERT_TRUE(db->exec("PRAGMA user_version = 3"));
+    EXPECT_EQ(db->pragma("user_version"), "3");
+    ASSERT_TRUE(db->exec("PRAGMA user_version = 4"));
   }
   const auto error = open_error(rig, options);
   EXPECT_EQ(error.code, Code::invalid_argument);
-  EXPECT_THAT(error.message, HasSubstr("version 3"));
+  EXPECT_THAT(error.message, HasSubstr("version 4"));
+}
+
+// Revision 1: a, b and c together, b with a lease; 2: a again; 3: c goes; 4: d.
+constexpr const char* kLayout2 = R"(
+  PRAGMA journal_mode = WAL;
+  BEGIN;
+  CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+  CREATE TABLE live(key BLOB PRIMARY KEY, created INTEGER NOT NULL, position INTEGER NOT NULL,
+                    lease INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX live_lease ON live(lease) WHERE lease <> 0;
+  CREATE TABLE history(position INTEGER PRIMARY KEY, created INTEGER NOT NULL, lease INTEGER NOT NULL,
+                       key BLOB NOT NULL, value BLOB);
+  CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl_ns INTEGER NOT NULL);
+  INSERT INTO meta VALUES ('revision', 4), ('compacted', 0), ('trimmed', 0), ('next_lease', 2), ('history_rows', 6),
+                          ('id', 'old');
+  INSERT INTO lease VALUES (1, 60000000000);
+  INSERT INTO live VALUES (CAST('a' AS BLOB), 1, 2097152, 0), (CAST('b' AS BLOB), 1, 1048577, 1),
+                          (CAST('d' AS BLOB), 4, 4194304, 0);
+  INSERT INTO history VALUES (1048576, 1, 0, CAST('a' AS BLOB), CAST('a1' AS BLOB)),
+                             (1048577, 1, 1, CAST('b' AS BLOB), CAST('b1' AS BLOB)),
+                             (1048578, 1, 0, CAST('c' AS BLOB), CAST('c1' AS BLOB)),
+                             (2097152, 1, 0, CAST('a' AS BLOB), CAST('a2' AS BLOB)),
+                             (3145728, 0, 0, CAST('c' AS BLOB), NULL),
+                             (4194304, 4, 0, CAST('d' AS BLOB), CAST('d4' AS BLOB));
+  PRAGMA application_id = 1802658155;
+  PRAGMA user_version = 2;
+  COMMIT;
+)";
+
+std::string told(const std::optional<Entry>& entry) {
+  if (!entry) return "nothing";
+  return fmt::format("{}={} {}/{} lease {}", entry->key, *entry->value, entry->created, entry->modified, entry->lease);
+}
+
+TEST(SqliteStore, AFileOfTheLayoutBeforeIsTakenOver) {
+  const TempFolder folder;
+  {
+    auto db = Database::open(folder.file(), "");
+    ASSERT_TRUE(db && db->exec(kLayout2));
+  }
+  for (const bool first : {true, false}) {
+    SCOPED_TRACE(first ? "taken over" : "opened again");
+    auto engine = Engine::open({.path = folder.file(), .new_id = "new"});
+    ASSERT_TRUE(engine) << engine.error().message;
+    EXPECT_EQ((*engine)->id(), "old");
+    EXPECT_EQ((*engine)->revision(), 4);
+    EXPECT_EQ(told(*(*engine)->get("a")), "a=a2 1/2 lease 0");
+    EXPECT_EQ(told(*(*engine)->get("b")), "b=b1 1/1 lease 1");
+    EXPECT_EQ(told(*(*engine)->get("c")), "nothing");
+    EXPECT_EQ(told(*(*engine)->get("d")), "d=d4 4/4 lease 0");
+    EXPECT_EQ((*engine)->list("", {})->entries.size(), 3u);
+    EXPECT_EQ((*engine)->history("", 0)->events.size(), 4u);
+    EXPECT_EQ((*engine)->leases_at_open().size(), 1u);
+  }
+  auto engine = Engine::open({.path = folder.file(), .new_id = "new"});
+  ASSERT_TRUE(engine);
+  const auto results = (*engine)->run({{.txn = {.puts = {{"a", bytes("a5")}, {"c", bytes("c5")}}}},
+                                       {.kind = Write::Kind::revoke, .lease = 1},
+                                       {.txn = {.removes = {{"d"}}}}});
+  for (const auto& result : results) EXPECT_TRUE(result);
+  EXPECT_EQ(told(*(*engine)->get("a")), "a=a5 1/5 lease 0");
+  EXPECT_EQ(told(*(*engine)->get("c")), "c=c5 5/5 lease 0");
+  EXPECT_EQ((*engine)->list("", {})->entries.size(), 2u);
 }
 
 TEST(SqliteStore, TheFileIsReadableByItsOwnerOnly) {
@@ -269,7 +332,7 @@ TEST(SqliteStore, LiveValuesOutlastTheirHistoryAndGoWhenReplaced) {
     {
       auto db = Database::open(backend_of(rig).options.path, "");
       auto count =
-          db->prepare("SELECT count(*), (SELECT count(*) FROM history JOIN live USING (position)) FROM history");
+          db->prepare("SELECT count(*), (SELECT count(*) FROM history JOIN place USING (position)) FROM history");
       EXPECT_TRUE(count && count->step());
       counted = {count->integer(0), count->integer(1)};
     }
