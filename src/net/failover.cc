@@ -112,7 +112,7 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server) {
     const Mono sent = servers->clock.now();
     HttpRequest request{.method = "GET", .target = "/", .headers = {}, .body = {}};
     if (!servers->authorization.empty()) request.headers.add("Authorization", servers->authorization);
-    const auto answer = co_await it.transport->send(std::move(request), {.timeout = limit});
+    const auto answer = co_await it.transport->send(std::move(request), {.timeout = limit, .own_connection = true});
     if (answer) co_return servers->hear_answer(server, sent);
     // Much too late: it was this process that was paused, and nobody has looked at what came meanwhile.
     if (servers->clock.now() - sent > limit + limit / 4) continue;

@@ -12,10 +12,11 @@
 // Any process may be paused, any machine cut off without a word. So a GET or HEAD without an answer after a while is
 // also asked of the next server, and the first answer counts; few of all such requests are (a share, and some on
 // credit), so that a slow cluster is not flooded. And who waits for a server of which nothing is heard, for an answer
-// or at a stream, asks it GET / after a while, at once when another server has answered what it did not. One that
-// leaves that unanswered is silent: GET and HEAD go to the next, round and round until their time is up; others end
-// with `unavailable`, they may have been carried out; its streams end with `unavailable`, to be taken up elsewhere. A
-// server that answers is not left, however long a request takes. Thread: the loop.
+// or at a stream, asks it GET / after a while, at once when another server has answered what it did not, over a
+// connection of its own: all others may be at work, or lost where nobody said so. One that leaves that unanswered is
+// silent: GET and HEAD go to the next, round and round until their time is up; others end with `unavailable`, they may
+// have been carried out; its streams end with `unavailable`, to be taken up elsewhere. A server that answers is not
+// left, however long a request takes. Thread: the loop.
 #pragma once
 
 #include <memory>

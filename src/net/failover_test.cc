@@ -44,6 +44,7 @@ class Server final : public Transport {
   Awaitable<Result<HttpResponse>> send(HttpRequest request, CallOptions options) override {
     const bool probe = request.target == "/";
     ++(probe ? probes : asked);
+    EXPECT_EQ(options.own_connection, probe) << "whatever became of the others";
     if (probe) authorization = request.headers.get("Authorization").value_or("");
     if (probe && std::exchange(pause, false)) {
       co_await sleep_for(clock_, seconds(20));

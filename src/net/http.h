@@ -88,6 +88,8 @@ struct HttpStream {
 struct CallOptions {
   Duration timeout = std::chrono::seconds(30);    // of the whole exchange; for open(): until the headers are there
   std::size_t body_limit = std::size_t{1} << 30;  // of send(): a stream has no end to wait for
+  // Made for it, whatever the others do: how many there are does not hold it up, nor what became of those kept idle.
+  bool own_connection = false;
 };
 
 class Transport {

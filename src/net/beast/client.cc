@@ -252,9 +252,10 @@ struct Started {
 };
 
 // Sends the request and receives the head of the answer, once more when a kept connection turned out to be dead.
-Awaitable<Result<Started>> start(PoolPtr pool, HttpRequest* request, Deadline* deadline) {
-  for (bool fresh = false;; fresh = true) {
-    ASSIGN_OR_CO_RETURN(auto lease, co_await pool->lease(fresh, deadline->when()));
+Awaitable<Result<Started>> start(PoolPtr pool, HttpRequest* request, Deadline* deadline, bool own_connection) {
+  using Wanted = ConnectionPool::Wanted;
+  for (Wanted wanted = own_connection ? Wanted::extra : Wanted::idle;; wanted = Wanted::fresh) {
+    ASSIGN_OR_CO_RETURN(auto lease, co_await pool->lease(wanted, deadline->when()));
     const bool kept = lease->used_before;
     deadline->guard(lease.shared());
     Exchange exchange(pool, std::move(lease), *request);
@@ -264,7 +265,7 @@ Awaitable<Result<Started>> start(PoolPtr pool, HttpRequest* request, Deadline* d
     if (received) co_return Started{std::move(exchange.lease), exchange.sent_all};
     deadline->release();
     auto error = deadline->explain(sent ? received.error() : sent.error());
-    const bool stale = kept && !fresh && !exchange.received_any && error.code != Code::timeout;
+    const bool stale = kept && !exchange.received_any && error.code != Code::timeout;
     if (!stale || !(request->repeatable || is_safe(request->method))) co_return fail(std::move(error));
   }
 }
@@ -288,7 +289,7 @@ class BeastTransport final : public Transport {
   static Awaitable<Result<HttpResponse>> send_on(PoolPtr pool, HttpRequest request, CallOptions options) {
     CO_RETURN_IF_ERROR(check(request));
     Deadline deadline(pool, options.timeout, name_of(request));
-    ASSIGN_OR_CO_RETURN(auto started, co_await start(pool, &request, &deadline));
+    ASSIGN_OR_CO_RETURN(auto started, co_await start(pool, &request, &deadline, options.own_connection));
     auto& head = started.lease->parser.head();
     HttpResponse response{
         .status = head.status, .headers = std::move(head.headers), .body = {}, .reason = std::move(head.reason)};
@@ -312,7 +313,7 @@ class BeastTransport final : public Transport {
 
   static Awaitable<Status> connect_on(PoolPtr pool, Duration limit) {
     if (pool->busy()) co_return Status{};  // it works so well that one has to wait
-    ASSIGN_OR_CO_RETURN(auto lease, co_await pool->lease(false, pool->clock().now() + limit));
+    ASSIGN_OR_CO_RETURN(auto lease, co_await pool->lease(ConnectionPool::Wanted::idle, pool->clock().now() + limit));
     lease.hand_back();
     co_return Status{};
   }
@@ -320,7 +321,7 @@ class BeastTransport final : public Transport {
   static Awaitable<Result<HttpStream>> open_on(PoolPtr pool, HttpRequest request, CallOptions options) {
     CO_RETURN_IF_ERROR(check(request));
     Deadline deadline(pool, options.timeout, name_of(request));
-    ASSIGN_OR_CO_RETURN(auto started, co_await start(pool, &request, &deadline));
+    ASSIGN_OR_CO_RETURN(auto started, co_await start(pool, &request, &deadline, options.own_connection));
     deadline.release();
     auto& head = started.lease->parser.head();
     HttpStream stream{.status = head.status, .headers = std::move(head.headers), .body = {}};

@@ -206,6 +206,9 @@ TEST(BeastClient, BoundsItsConnections) {
         EXPECT_TRUE(co_await b.eventually([&b] { return b.seen.sources_alive == 2; }));
         expect_error(co_await transport->send({.target = "/hello"}, {.timeout = 20ms}), Code::timeout, server->port(),
                      {"busy"});
+        EXPECT_TRUE(co_await transport->send({.target = "/hello"}, {.timeout = 5s, .own_connection = true}));
+        expect_error(co_await transport->send({.target = "/hello"}, {.timeout = 20ms}), Code::timeout, server->port(),
+                     {"busy"});
         const auto waited = co_await transport->send({.target = "/hello"});
         CO_ASSERT(waited);
         EXPECT_EQ(waited->body, "hello");

@@ -106,15 +106,15 @@ std::shared_ptr<ClientConnection> ConnectionPool::take_idle() {
   return nullptr;
 }
 
-Awaitable<Result<ConnectionPool::Lease>> ConnectionPool::lease(bool fresh, Mono deadline) {
+Awaitable<Result<ConnectionPool::Lease>> ConnectionPool::lease(Wanted wanted, Mono deadline) {
   const auto self = shared_from_this();
-  while (leased_ >= options_.max_connections) {
+  while (wanted != Wanted::extra && leased_ >= options_.max_connections) {
     if (!co_await freed_.wait_until(clock_, deadline) && clock_.now() >= deadline) {
       co_return fail(error(Code::timeout, fmt::format("all {} connections stayed busy", options_.max_connections)));
     }
   }
   Lease lease(self);
-  if (!fresh) lease.connection_ = take_idle();
+  if (wanted == Wanted::idle) lease.connection_ = take_idle();
   if (!lease.connection_) {
     ASSIGN_OR_CO_RETURN(lease.connection_, co_await connect(deadline));
   }

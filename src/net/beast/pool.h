@@ -47,8 +47,10 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
     std::shared_ptr<ClientConnection> connection_;
   };
 
-  // An idle connection, or (always with `fresh`) a new one. Errors: unavailable, timeout.
-  Awaitable<Result<Lease>> lease(bool fresh, Mono deadline);
+  // idle: a connection that was kept, or a new one; fresh: a new one; extra: a new one, also beyond max_connections.
+  enum class Wanted : std::uint8_t { idle, fresh, extra };
+  // Errors: unavailable, timeout.
+  Awaitable<Result<Lease>> lease(Wanted wanted, Mono deadline);
   bool busy() const { return leased_ >= options_.max_connections; }
   const Url& url() const { return url_; }
   Clock& clock() const { return clock_; }
