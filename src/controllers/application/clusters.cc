@@ -219,13 +219,15 @@ bool is_of_cluster(Connection& connection, const Clock& clock, const Error& erro
   return connection.failed_silently(error, answers, clock.now()) || error.code == Code::unauthenticated;
 }
 
+using Version = kube::KubeClient::Version;
+
 // An Item for each object, as far as the cluster knows its kind. Error: the cluster cannot be asked.
 Awaitable<Result<std::vector<Item>>> locate_all(std::shared_ptr<Connection> connection, const Clock* clock,
-                                                ResourceRef cluster, const json::Array* objects) {
+                                                ResourceRef cluster, const json::Array* objects, Version version) {
   std::vector<Item> items;
   for (const auto& object : *objects) {
     const auto answers = connection->client.answers();
-    auto ref = co_await connection->client.locate(object);
+    auto ref = co_await connection->client.locate(object, version);
     Item item;
     if (ref) {
       item.ref = std::move(*ref);
@@ -328,10 +330,14 @@ Awaitable<Status> look(ClusterOptions options, std::shared_ptr<Connection> conne
     connection->identity_known = true;
   }
   place->identity = connection->identity;
-  ASSIGN_OR_CO_RETURN(place->desired, co_await locate_all(connection, clock, place->cluster, wanted.desired));
-  ASSIGN_OR_CO_RETURN(place->applied, co_await locate_all(connection, clock, place->cluster, wanted.applied));
-  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate_all(connection, clock, place->cluster, wanted.recorded));
-  ASSIGN_OR_CO_RETURN(place->left, co_await locate_all(connection, clock, place->cluster, wanted.left));
+  const auto locate = [&](const json::Array* objects, Version version) {
+    return locate_all(connection, clock, place->cluster, objects, version);
+  };
+  ASSIGN_OR_CO_RETURN(place->desired, co_await locate(wanted.desired, Version::own));
+  // What has been there is not gone because its version is no longer served.
+  ASSIGN_OR_CO_RETURN(place->applied, co_await locate(wanted.applied, Version::any));
+  ASSIGN_OR_CO_RETURN(place->recorded, co_await locate(wanted.recorded, Version::any));
+  ASSIGN_OR_CO_RETURN(place->left, co_await locate(wanted.left, Version::any));
   std::set<kube::ResourceType> types;
   for (const auto* items : lists_of(*place)) {
     for (const Item& item : *items) {

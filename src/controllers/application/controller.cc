@@ -536,7 +536,9 @@ Awaitable<Status> ApplicationController::remove(ObjectKey key, Remove action, st
       connection->objects.note_removed(action.ref, action.uid);
       co_return Status();
     }
-    connection->failed_silently(removed.error(), answers, env_.clock.now());
+    const bool silent = connection->failed_silently(removed.error(), answers, env_.clock.now());
+    // Perhaps its version is no longer served, which is found when it is looked for again.
+    if (!silent && removed.error().code == Code::unavailable) connection->forget_discovery(env_.clock.now());
     co_return fail(with_context(std::move(removed).error(), krake::to_string(action.cluster)));
   }
   // What counts is that it is gone, not that somebody has answered so.

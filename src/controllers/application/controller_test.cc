@@ -596,6 +596,50 @@ TEST(ApplicationController, LeavesNoClusterBehindForAKindThatIsGone) {
   EXPECT_TRUE(bench.wait([&] { return !bench.get("web"); })) << bench.show("web");
 }
 
+// What was made in it is there all the same, and is reached in the one that is left.
+TEST(ApplicationController, CleansUpWhatWasMadeInAVersionThatIsNoLongerServed) {
+  const auto definition = [](std::string_view beta) {
+    constexpr std::string_view kVersion =
+        "{{'name':'{}','served':{},'storage':{},'schema':{{'openAPIV3Schema':{{'type':'object',"
+        "'x-kubernetes-preserve-unknown-fields':true}}}}}}";
+    return object_of(fmt::format(
+        "{{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':{{'name':"
+        "'widgets.example.org'}},'spec':{{'group':'example.org','scope':'Namespaced','names':{{'plural':'widgets',"
+        "'singular':'widget','kind':'Widget','listKind':'WidgetList'}},'versions':[{},{}]}}}}",
+        fmt::format(kVersion, "v1", "true", "true"), fmt::format(kVersion, "v1beta1", beta, "false")));
+  };
+  const auto widget = [](std::string_view name) {
+    return object_of(fmt::format(
+        "{{'apiVersion':'example.org/v1beta1','kind':'Widget','metadata':{{'name':'{}'}},'spec':{{}}}}", name));
+  };
+  Bench bench({"one"});
+  auto& sim = bench.sim("one");
+  bench.create("kinds", {definition("true")});
+  bench.bind("kinds", "one");
+  ASSERT_TRUE(bench.healthy_on("kinds", "one")) << bench.show("kinds");
+  bench.create("web", {widget("w"), config_map("settings")});
+  bench.create("rest", {widget("stays"), widget("goes")});
+  for (const char* name : {"web", "rest"}) {
+    bench.bind(name, "one");
+    ASSERT_TRUE(bench.healthy_on(name, "one")) << bench.show(name);
+  }
+  bench.update("kinds", {definition("false")});
+  bench.bind("kinds", "one");
+  // What is still wanted stays, though it can no longer be applied.
+  bench.update("rest", {widget("stays")});
+  bench.bind("rest", "one");
+  EXPECT_TRUE(bench.wait([&] { return !sim.find("widgets", "default", "goes"); })) << bench.show("rest");
+  EXPECT_TRUE(bench.wait([&] { return bench.show("rest").contains("UNSUPPORTED_RESOURCE"); })) << bench.show("rest");
+  EXPECT_TRUE(sim.find("widgets", "default", "stays"));
+
+  ASSERT_TRUE(bench.api.world.run(bench.user.remove<Application>(Bench::key("web"))));
+  json::Object metadata{{"finalizers", json::Array{"kubernetes_resources_deletion"}}};
+  ASSERT_TRUE(
+      bench.api.world.run(bench.user.patch<Application>(Bench::key("web"), json::Object{{"metadata", metadata}})));
+  EXPECT_TRUE(bench.wait([&] { return !bench.get("web"); })) << bench.show("web");
+  EXPECT_FALSE(sim.find("widgets", "default", "w"));
+}
+
 // Not even by name: then it is not known that nothing is left.
 TEST(ApplicationController, WhatItMayNotSeeIsNotDeletedYet) {
   Bench bench({"one"});

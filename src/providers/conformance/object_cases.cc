@@ -260,6 +260,14 @@ Awaitable<Status> serves_custom_resources(Rig& rig) {
   HOLDS(applied && applied->created && applied->object.int_at({"spec", "size"}) == 3);
   const auto grown = co_await rig.client.merge_patch(ref, value_of("{'spec':{'size':4}}"));
   HOLDS(grown && grown->int_at({"metadata", "generation"}) == 2);
+  // What was made in a version that is not served any more is reached in this one.
+  const auto older = value_of(fmt::format(
+      "{{'apiVersion':'{}/v1beta1','kind':'Widget','metadata':{{'name':'w','namespace':'{}'}}}}", group, rig.ns));
+  FAILS(co_await rig.client.locate(older), Code::not_found, "v1beta1");
+  const auto found = co_await rig.client.locate(older, KubeClient::Version::any);
+  HOLDS(found && *found == ref);
+  FAILS(co_await rig.client.resolve_in_any_version(group + "/v1beta1", "Gadget"), Code::not_found, "v1beta1");
+  FAILS(co_await rig.client.resolve_in_any_version("no-" + group + "/v1", "Widget"), Code::not_found, "no-");
   HOLDS(co_await rig.client.remove(ref));
   HOLDS(co_await rig.client.remove({*crd, "", "widgets." + group}));
   co_return Status();

@@ -30,6 +30,7 @@ void add_query(std::string& target, std::string_view name, std::string_view valu
 
 constexpr std::size_t kMaxMessage = 1000;
 constexpr int kMaxPages = 10'000;
+constexpr std::size_t kMaxVersions = 16;  // of a group, looked through for a kind
 constexpr std::size_t kMaxEvent = std::size_t{32} << 20;
 constexpr std::size_t kMaxRefusal = std::size_t{1} << 16;
 
@@ -307,15 +308,48 @@ Awaitable<Result<ResourceType>> KubeClient::resolve(std::string api_version, std
                                               server(), kind, api_version));
 }
 
-Awaitable<Result<ObjectRef>> KubeClient::locate(json::Value manifest, std::string default_namespace) {
-  auto type =
-      co_await resolve(std::string(manifest.string_at({"apiVersion"})), std::string(manifest.string_at({"kind"})));
+Awaitable<Result<std::vector<std::string>>> KubeClient::versions_of(std::string group) {
+  auto answer = co_await call_json(request("GET", "/apis/" + group), fmt::format("discover {} on {}", group, server()));
+  if (!answer && answer.error().code == Code::not_found) co_return std::vector<std::string>();
+  if (!answer) co_return fail(std::move(answer).error());
+  std::vector<std::string> versions{std::string(answer->string_at({"preferredVersion", "groupVersion"}))};
+  const auto* listed = answer->at_path({"versions"});
+  if (!listed || !listed->is_array()) {
+    co_return fail(Code::unavailable, fmt::format("discover {} on {}: the answer lists no versions; is this a "
+                                                  "Kubernetes API server?",
+                                                  group, server()));
+  }
+  for (const auto& version : *listed->if_array()) {
+    std::string name(version.string_at({"groupVersion"}));
+    if (name != versions.front() && versions.size() < kMaxVersions) versions.push_back(std::move(name));
+  }
+  co_return versions;
+}
+
+Awaitable<Result<ResourceType>> KubeClient::resolve_in_any_version(std::string api_version, std::string kind) {
+  auto type = co_await resolve(api_version, kind);
+  const auto slash = api_version.find('/');
+  if (type || type.error().code != Code::not_found || slash == std::string::npos) co_return type;
+  ASSIGN_OR_CO_RETURN(const auto versions, co_await versions_of(api_version.substr(0, slash)));
+  for (const auto& version : versions) {
+    if (version == api_version || !version.starts_with(api_version.substr(0, slash + 1))) continue;
+    auto other = co_await resolve(version, kind);
+    if (other || other.error().code != Code::not_found) co_return other;
+  }
+  co_return type;
+}
+
+Awaitable<Result<ObjectRef>> KubeClient::locate(json::Value manifest, Version version) {
+  const std::string api_version(manifest.string_at({"apiVersion"}));
+  const std::string kind(manifest.string_at({"kind"}));
+  auto type = version == Version::own ? co_await resolve(api_version, kind)
+                                      : co_await resolve_in_any_version(api_version, kind);
   if (!type) co_return fail(type.error());
   ObjectRef ref{.type = *type, .ns = {}, .name = std::string(manifest.string_at({"metadata", "name"}))};
   if (ref.name.empty()) co_return fail(Code::invalid_argument, fmt::format("a {} has no metadata.name", type->kind));
   if (type->namespaced) {
     ref.ns = manifest.string_at({"metadata", "namespace"});
-    if (ref.ns.empty()) ref.ns = default_namespace.empty() ? access_.default_namespace : default_namespace;
+    if (ref.ns.empty()) ref.ns = access_.default_namespace;
   }
   co_return ref;
 }

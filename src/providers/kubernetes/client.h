@@ -136,8 +136,12 @@ class KubeClient {
   // The type behind an object's apiVersion and kind. Cached; an unknown one is looked up again before it is refused
   // with not_found ("the server has no kind ..."). invalid_argument when either is empty or malformed.
   Awaitable<Result<ResourceType>> resolve(std::string api_version, std::string kind);
-  // Where `manifest` lives: its type, its namespace or else `default_namespace` (empty: the kubeconfig's), its name.
-  Awaitable<Result<ObjectRef>> locate(json::Value manifest, std::string default_namespace = {});
+  // The same kind in a version of the group that the server has, `api_version` before all others: what was made in a
+  // version that is no longer served is still there, and is reached in another one. not_found: it has none.
+  Awaitable<Result<ResourceType>> resolve_in_any_version(std::string api_version, std::string kind);
+  enum class Version : std::uint8_t { own, any };
+  // Where `manifest` lives: its type, its namespace or else the kubeconfig's, its name. any: see above.
+  Awaitable<Result<ObjectRef>> locate(json::Value manifest, Version version = Version::own);
   void forget_discovery() { discovery_.clear(); }
 
   Awaitable<Result<json::Value>> get(ObjectRef ref);
@@ -172,6 +176,7 @@ class KubeClient {
   Awaitable<Result<json::Value>> patch(ObjectRef ref, std::string subresource, std::string media_type,
                                        std::string body);
   Awaitable<Result<Kinds>> discover(std::string api_version);
+  Awaitable<Result<std::vector<std::string>>> versions_of(std::string group);  // the preferred one first
   Awaitable<Result<Applied>> apply_without_ownership(ObjectRef ref, json::Value object, ApplyOptions options);
   std::shared_ptr<void> ask();
   void note_answer();
