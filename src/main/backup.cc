@@ -195,7 +195,7 @@ Awaitable<Result<std::unique_ptr<Lines>>> open_lines(Env& env, BackupOptions opt
       store && store->type == "sqlite" && !std::filesystem::exists(store->path)) {
     co_return fail(Code::not_found, fmt::format("store.path: there is no file '{}'", store->path));
   }
-  ASSIGN_OR_CO_RETURN(auto store, co_await open_store(env, *options.api, {}));
+  ASSIGN_OR_CO_RETURN(auto store, co_await open_store(env, *options.api, {.keep_layout = true}));
   CO_RETURN_IF_ERROR(co_await backup::check_whole(*store));
   co_return std::make_unique<StoreLines>(env.clock, std::move(store));
 }

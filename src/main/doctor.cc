@@ -71,7 +71,7 @@ Status check_is_there(const ApiConfig& config) {
 
 Awaitable<Status> read_data(Env& env, ApiConfig config, Report& report) {
   CO_RETURN_IF_ERROR(check_is_there(config));
-  ASSIGN_OR_CO_RETURN(const auto store, co_await open_store(env, config, {.leave_no_mark = true}));
+  ASSIGN_OR_CO_RETURN(const auto store, co_await open_store(env, config, {.leave_no_mark = true, .keep_layout = true}));
   CO_RETURN_IF_ERROR(co_await backup::check_whole(*store));
   DataCheck check(krake_registry());
   for (const auto& prefix : backup::key_prefixes(krake_registry())) {

@@ -101,9 +101,9 @@ Awaitable<StoreResult> open_plain(Env& env, StorePlan plan, StoreUse use) {
   if (plan.type == "memory")
     co_return store::make_memory_store(env.executor, env.clock, env.random.fork("store id").uuid4());
   if (plan.type == "sqlite") {
-    auto opened =
-        co_await store::open_sqlite_store(env.executor, env.clock, env.random.fork("sqlite"),
-                                          {.path = plan.path, .renew_id = use.renew_id, .metrics = &env.metrics});
+    auto opened = co_await store::open_sqlite_store(
+        env.executor, env.clock, env.random.fork("sqlite"),
+        {.path = plan.path, .renew_id = use.renew_id, .keep_layout = use.keep_layout, .metrics = &env.metrics});
     if (!opened) co_return fail(opened.error());
     co_return std::unique_ptr<store::Store>(std::move(*opened));
   }

@@ -15,6 +15,7 @@ namespace krake {
 struct StoreUse {
   bool renew_id = false;       // its content was restored
   bool leave_no_mark = false;  // in an etcd: nothing is written that the caller does not write
+  bool keep_layout = false;    // an SQLite file of an older layout is read and stays one
   store::Unopened unopened = store::Unopened::refuse;
 };
 // What opening the store of a configuration takes.

@@ -167,6 +167,8 @@ bool safe_to_repeat(const Txn& txn) {
 std::optional<Revision> own_commit(const Txn& txn, const Conflict& conflict) {
   const auto& guard = txn.guards[conflict.guard];
   const auto put = std::ranges::find(txn.puts, guard.key, &Put::key);
+  // What else it writes is not seen: somebody else may have written the very same here, and nothing there.
+  if (txn.puts.size() + txn.removes.size() != 1) return std::nullopt;
   if (put == txn.puts.end() || !conflict.current || *conflict.current->value != *put->value) return std::nullopt;
   return conflict.current->modified;
 }

@@ -49,6 +49,13 @@ TEST(Convert, AConflictWithItselfIsACommit) {
   EXPECT_EQ(own_commit(update, {1, other}), std::nullopt);
   EXPECT_EQ(own_commit(update, {1, std::nullopt}), std::nullopt);
   EXPECT_EQ(own_commit(update, {0, Entry{.key = "lease", .value = bytes("v"), .modified = 7}}), std::nullopt);
+  // Nobody knows whether the other one was written.
+  auto two = update;
+  two.puts.push_back({"l", bytes("x")});
+  EXPECT_EQ(own_commit(two, {1, same}), std::nullopt);
+  two.puts.pop_back();
+  two.removes.push_back({"l"});
+  EXPECT_EQ(own_commit(two, {1, same}), std::nullopt);
   // Whether it was ours that removed the key, nobody knows.
   EXPECT_EQ(own_commit({.guards = {Guard::modified_at("k", 5)}, .removes = {{"k"}}}, {0, std::nullopt}), std::nullopt);
 }

@@ -28,6 +28,7 @@ constexpr std::string_view kTickKey = "/krake/tick";
 constexpr std::string_view kOursPrefix = "/";
 
 constexpr int kMaxListRestarts = 3;
+constexpr Duration kWritableFor = std::chrono::seconds(2);
 constexpr Duration kRepeatPause = std::chrono::milliseconds(50);
 constexpr std::int64_t kFirstPage = 64;
 constexpr std::int64_t kLeastPage = 16;
@@ -150,7 +151,9 @@ class Etcd final : public EtcdStore {
     co_return Status{};
   }
 
+  // Each question is an entry of etcd's log: who asks all the time is told what was found a moment ago.
   Awaitable<Status> writable() override {
+    if (clock_.now() < writable_until_) co_return Status{};
     ASSIGN_OR_CO_RETURN(const auto response,
                         co_await connection_->call<pb::Maintenance>("Alarm", &pb::Maintenance::Stub::PrepareAsyncAlarm,
                                                                     pb::AlarmRequest()));
@@ -158,6 +161,7 @@ class Etcd final : public EtcdStore {
       const auto words = alarm.alarm() == pb::NOSPACE ? "mvcc: database space exceeded" : "corrupt cluster";
       co_return fail(etcd::judge({0, words, connection_->member()->url, "alarm"}).error);
     }
+    writable_until_ = clock_.now() + kWritableFor;
     co_return Status{};
   }
 
@@ -295,6 +299,7 @@ class Etcd final : public EtcdStore {
 
   std::shared_ptr<Connection> connection_;
   Clock& clock_;
+  Mono writable_until_{};  // as far as is known
   KeySpace space_;
   std::shared_ptr<GroupCommit> group_;
   // Not all keys of etcd are seen: revisions pass of which no watch tells.
@@ -362,6 +367,7 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
     if (put != txn.puts.end()) co_return fail(unknown_lease(put->key, put->lease));
   }
   if (result || result.error().code != Code::timeout || connection->closed()) co_return result;
+  writable_until_ = {};
   if (result.error().message.find("space exceeded") != std::string::npos)
     co_return co_await outcome_at_quota(std::move(txn), std::move(result).error(), before);
   if (!etcd::safe_to_repeat(txn)) co_return result;

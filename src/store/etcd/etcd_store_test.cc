@@ -338,6 +338,20 @@ TEST(W26, TlsIsVerified) {
   EXPECT_FALSE(upside_down.run(upside_down.store->current())) << "not signed by anybody this machine trusts";
 }
 
+// Each question about alarms is an entry of etcd's log.
+TEST(EtcdStore, WhoAsksAllTheTimeWhetherItCanBeWrittenCostsLittle) {
+  Site site({});
+  auto rig = site.rig();
+  const auto entries = [&] {
+    const auto status = site.cluster->ctl("endpoint status --write-out=json");
+    const std::string name = R"("raftIndex":)";
+    return std::stoll(status.substr(status.find(name) + name.size()));
+  };
+  const auto before = entries();
+  for (int i = 0; i < 50; ++i) EXPECT_TRUE(rig->run(rig->store().writable()));
+  EXPECT_LE(entries() - before, 10);
+}
+
 TEST(EtcdStore, AtItsQuotaWritesFailClearlyReadsGoOnAndItResumes) {
   Site site({.flags = {"--quota-backend-bytes=2097152"}});
   auto rig = site.rig();

@@ -4,10 +4,15 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace krake::store {
 
 namespace {
-Damage damage_of(int code) {
+// Of a quota that is used up SQLite says only that writing failed; errno, which must have been 0 before the call, tells
+// it (sqlite3_system_errno() does not, of a statement's step).
+Damage damage_of(int code, int system) {
+  if (code == SQLITE_IOERR_WRITE && system == EDQUOT) return Damage::full;
   switch (code & 0xff) {
     case SQLITE_FULL:
       return Damage::full;
@@ -50,12 +55,14 @@ void Statement::bind_text(int index, std::string_view text) {
 }
 
 SqliteResult<bool> Statement::step() {
+  errno = 0;
   const int code = sqlite3_step(statement_.get());
+  const int system = errno;
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
   sqlite3* db = sqlite3_db_handle(statement_.get());
   const int extended = sqlite3_extended_errcode(db);
-  return std::unexpected(SqliteError{extended, damage_of(extended), sqlite3_errmsg(db)});
+  return std::unexpected(SqliteError{extended, damage_of(extended, system), sqlite3_errmsg(db)});
 }
 
 void Statement::reset() {
@@ -75,8 +82,8 @@ bool Statement::is_null(int column) const { return sqlite3_column_type(statement
 
 void Database::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 
-SqliteError Database::error(int code) const {
-  return {code, damage_of(code), db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code)};
+SqliteError Database::error(int code, int system) const {
+  return {code, damage_of(code, system), db_ ? sqlite3_errmsg(db_.get()) : sqlite3_errstr(code)};
 }
 
 SqliteResult<Database> Database::open(const std::string& path, const std::string& vfs) {
@@ -92,8 +99,10 @@ SqliteResult<Database> Database::open(const std::string& path, const std::string
 }
 
 SqliteStatus Database::exec(const char* sql) {
+  errno = 0;
   const int code = sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK) return std::unexpected(error(sqlite3_extended_errcode(db_.get())));
+  const int system = errno;
+  if (code != SQLITE_OK) return std::unexpected(error(sqlite3_extended_errcode(db_.get()), system));
   return {};
 }
 
@@ -113,14 +122,17 @@ SqliteResult<Statement> Database::prepare(std::string_view sql) {
   return Statement(statement);
 }
 
+bool Database::read_only() const { return sqlite3_db_readonly(db_.get(), "main") == 1; }
 bool Database::autocommit() const { return sqlite3_get_autocommit(db_.get()) != 0; }
 std::int64_t Database::changes() const { return sqlite3_changes64(db_.get()); }
 
 SqliteStatus Database::checkpoint() {
   int pages = 0;
   int copied = 0;
+  errno = 0;
   const int code = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
-  if (code != SQLITE_OK) return std::unexpected(error(sqlite3_extended_errcode(db_.get())));
+  const int system = errno;
+  if (code != SQLITE_OK) return std::unexpected(error(sqlite3_extended_errcode(db_.get()), system));
   if (copied == pages) *log_pages_ = 0;
   return {};
 }

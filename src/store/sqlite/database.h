@@ -81,6 +81,7 @@ class Database {
   SqliteResult<std::string> pragma(const std::string& text);  // first column of the first row, as text
   SqliteResult<Statement> prepare(std::string_view sql);
   // True when no transaction is open: after an error SQLite may have rolled back on its own.
+  bool read_only() const;
   bool autocommit() const;
   std::int64_t changes() const;
   // Copies the log into the database file as far as possible.
@@ -92,7 +93,7 @@ class Database {
   struct Close {
     void operator()(sqlite3* db) const;
   };
-  SqliteError error(int code) const;
+  SqliteError error(int code, int system = 0) const;
   std::unique_ptr<sqlite3, Close> db_;
   std::unique_ptr<int> log_pages_ = std::make_unique<int>(0);
 };

@@ -64,7 +64,12 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
 }
 
 Status Engine::set_up() {
-  const auto failed = [this](const SqliteError& error) { return fail(describe(error, "opening failed")); };
+  const auto failed = [this](const SqliteError& error) { return fail(opening_failed(error)); };
+  if (db_.read_only()) {
+    return fail(Code::unavailable, fmt::format("store file {}: may not be written: give it and its folder to the user "
+                                               "who runs this program",
+                                               options_.path));
+  }
   // Before the first access: then the lock is taken with it and held until the end, without shared memory.
   if (auto s = db_.pragma("locking_mode = EXCLUSIVE"); !s) return failed(s.error());
   const auto application = db_.pragma("application_id");
@@ -95,7 +100,9 @@ Status Engine::set_up() {
   }
   // What a crash left in the log may never have been synced: it goes into the file before anything builds on it.
   if (auto s = db_.pragma("wal_checkpoint(TRUNCATE)"); !s) return failed(s.error());
-  for (const char* setting : {"synchronous = FULL", "journal_size_limit = 67108864", "cache_size = -32768"}) {
+  for (const char* setting : {"synchronous = FULL", "journal_size_limit = 67108864", "cache_size = -32768",
+                              // Taking over sorts: there may be no folder for temporary files.
+                              "temp_store = MEMORY"}) {
     if (auto s = db_.pragma(setting); !s) return failed(s.error());
   }
   if (auto s = db_.exec("BEGIN IMMEDIATE"); !s) return failed(s.error());
@@ -105,7 +112,13 @@ Status Engine::set_up() {
     if (auto s = db_.exec(kFromLayout2); !s) return failed(s.error());
   }
   if (auto s = load(); !s) return failed(s.error());
-  if (auto s = db_.exec("COMMIT"); !s) return failed(s.error());
+  if (older && options_.keep_layout) {
+    // Read within the transaction, which is never committed.
+    broken_ = {Code::invalid_argument,
+               fmt::format("store file {}: is of an older layout and was opened to be read", options_.path)};
+  } else if (auto s = db_.exec("COMMIT"); !s) {
+    return failed(s.error());
+  }
   if (auto s = prepare_all(); !s) return failed(s.error());
   return {};
 }
@@ -220,6 +233,12 @@ Error Engine::describe(const SqliteError& error, std::string_view what) const {
       break;
   }
   return {Code::unavailable, text};
+}
+
+Error Engine::opening_failed(const SqliteError& error) const {
+  if (error.damage != Damage::full) return describe(error, "opening failed");
+  return {Code::unavailable, fmt::format("store file {}: opening failed: {}: free some space, then start again",
+                                         options_.path, error.text)};
 }
 
 // Rolls back what SQLite has not rolled back by itself; decides whether the file may still be written. Returns what the

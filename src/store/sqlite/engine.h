@@ -27,6 +27,7 @@ struct EngineOptions {
   std::size_t history_changes = 100'000;  // rows of history kept at most
   std::string new_id;                     // for a file that has none yet
   bool renew_id = false;                  // take new_id anyhow: the file was restored
+  bool keep_layout = false;               // a file of an older layout stays one: it is read only then
   std::string vfs;                        // SQLite's name of the file system layer; empty: the default
 };
 
@@ -63,7 +64,7 @@ struct SqliteCounters {
 class Engine {
  public:
   // Errors name the file: unavailable (in use, cannot be opened), invalid_argument (not ours, or of a newer version),
-  // internal (damaged).
+  // internal (damaged). What is to be taken over needs about as much free space as the file has.
   static Result<std::unique_ptr<Engine>> open(EngineOptions options);
 
   // All of `group` in one SQLite transaction with one sync, in order, each with its own revision. Either the whole
@@ -136,6 +137,7 @@ class Engine {
   SqliteStatus trim(std::int64_t rows);
   SqliteStatus save_state(const State& before);
 
+  Error opening_failed(const SqliteError& error) const;
   Error describe(const SqliteError& error, std::string_view what) const;
   Error lose_group(const SqliteError& error, bool committing);
 

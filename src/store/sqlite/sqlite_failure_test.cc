@@ -25,6 +25,9 @@ using testing::HasSubstr;
 // Forwards to the default layer. One at a time; the worker's thread calls it, the test sets it.
 struct FaultyDisk {
   std::atomic<int> fail_writes{SQLITE_OK};  // the code writes answer
+  std::atomic<bool> over_quota{false};      // writes
+  std::atomic<bool> no_temporary{false};    // files can be made: no folder may be written
+  std::atomic<bool> read_only{false};       // for who opens the file
   std::atomic<int> fail_syncs{SQLITE_OK};
   std::atomic<int> fail_file_syncs{SQLITE_OK};  // of the database file, not of its log
   std::atomic<bool> stalled{false};             // syncs wait until this is over
@@ -59,6 +62,10 @@ int read_file(sqlite3_file* f, void* data, int size, sqlite3_int64 at) {
 }
 int write_file(sqlite3_file* f, const void* data, int size, sqlite3_int64 at) {
   if (const int code = disk.fail_writes) return code;
+  if (disk.over_quota) {
+    errno = EDQUOT;
+    return SQLITE_IOERR_WRITE;
+  }
   return real_of(f)->pMethods->xWrite(real_of(f), data, size, at);
 }
 int truncate_file(sqlite3_file* f, sqlite3_int64 size) { return real_of(f)->pMethods->xTruncate(real_of(f), size); }
@@ -96,10 +103,14 @@ const sqlite3_io_methods kMethods{1,         close_file,  read_file,  write_file
 int open_file(sqlite3_vfs* vfs, const char* path, sqlite3_file* f, int flags, int* out) {
   auto* base = static_cast<sqlite3_vfs*>(vfs->pAppData);
   auto* file = reinterpret_cast<File*>(f);
+  file->base.pMethods = nullptr;
+  if (!path && disk.no_temporary) return SQLITE_IOERR_GETTEMPPATH;
   file->path = path;
   file->is_database = (flags & SQLITE_OPEN_MAIN_DB) != 0;
   file->real = static_cast<sqlite3_file*>(sqlite3_malloc(base->szOsFile));
   std::memset(file->real, 0, static_cast<std::size_t>(base->szOsFile));
+  if (disk.read_only && file->is_database)
+    flags = (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
   const int code = base->xOpen(base, path, file->real, flags, out);
   if (code != SQLITE_OK) sqlite3_free(file->real);
   file->base.pMethods = code == SQLITE_OK ? &kMethods : nullptr;
@@ -128,6 +139,7 @@ const char* faulty_vfs() {
   }();
   sqlite3_vfs_register(&vfs, 0);
   disk.fail_writes = disk.fail_syncs = disk.fail_file_syncs = SQLITE_OK;
+  disk.over_quota = disk.no_temporary = disk.read_only = false;
   disk.keep_synced = false;
   disk.stalled = false;
   disk.stalls = 0;
@@ -150,39 +162,81 @@ struct Mode {
 constexpr Mode kModes[] = {{"threaded", false}, {"inline", true}};
 
 TEST(SqliteFailure, AFullDiskFailsWritesClearlyAndTheyResume) {
-  for (const auto& mode : kModes) {
-    SCOPED_TRACE(mode.name);
-    Rig rig(sqlite_factory({.run_inline = mode.run_inline, .vfs = faulty_vfs()}));
-    const auto lease = rig.grant(std::chrono::seconds(10));
-    rig.put("leased", "1", lease);
-    const auto last = rig.put("k", "1");
-    auto reader = rig.watch("", last);
-    disk.fail_writes = SQLITE_FULL;
-    for (int i = 0; i < 3; ++i) {
-      const auto error = commit_error(rig, "2");
-      EXPECT_EQ(error.code, Code::unavailable);
-      EXPECT_THAT(error.message, HasSubstr(backend_of(rig).options.path));
-      EXPECT_THAT(error.message, HasSubstr("free some space"));
+  for (const bool quota : {false, true}) {
+    SCOPED_TRACE(quota ? "over the quota" : "full");
+    for (const auto& mode : kModes) {
+      SCOPED_TRACE(mode.name);
+      Rig rig(sqlite_factory({.run_inline = mode.run_inline, .vfs = faulty_vfs()}));
+      const auto lease = rig.grant(std::chrono::seconds(10));
+      rig.put("leased", "1", lease);
+      const auto last = rig.put("k", "1");
+      auto reader = rig.watch("", last);
+      disk.over_quota = quota;
+      disk.fail_writes = quota ? SQLITE_OK : SQLITE_FULL;
+      for (int i = 0; i < 3; ++i) {
+        const auto error = commit_error(rig, "2");
+        EXPECT_EQ(error.code, Code::unavailable);
+        EXPECT_THAT(error.message, HasSubstr(backend_of(rig).options.path));
+        EXPECT_THAT(error.message, HasSubstr("free some space"));
+      }
+      EXPECT_EQ(*rig.get("k")->value, "1") << "reads go on";
+      EXPECT_EQ(rig.current(), last);
+      EXPECT_TRUE(rig.run(rig.store().keep_alive(lease))) << "who leads goes on leading: renewing writes nothing";
+      auto writable = rig.run(rig.store().writable());
+      ASSERT_FALSE(writable);
+      EXPECT_EQ(writable.error().code, Code::unavailable);
+      EXPECT_THAT(writable.error().message, HasSubstr("free some space"));
+      rig.backend().elapse(std::chrono::seconds(11));
+      EXPECT_TRUE(rig.get("leased")) << "no space to remove it";
+      disk.over_quota = false;
+      disk.fail_writes = SQLITE_OK;
+      EXPECT_TRUE(rig.run(rig.store().writable())) << "seen before anybody writes";
+      EXPECT_EQ(rig.current(), last);
+      EXPECT_EQ(rig.put("k", "3"), last + 1);
+      EXPECT_EQ(conformance::show(reader.next()), "k=3");
+      rig.backend().elapse(std::chrono::seconds(2));
+      EXPECT_EQ(conformance::show(reader.next()), "-leased") << "tried again";
+      rig.reopen();
+      EXPECT_EQ(rig.current(), last + 2);
     }
-    EXPECT_EQ(*rig.get("k")->value, "1") << "reads go on";
-    EXPECT_EQ(rig.current(), last);
-    EXPECT_TRUE(rig.run(rig.store().keep_alive(lease))) << "who leads goes on leading: renewing writes nothing";
-    auto writable = rig.run(rig.store().writable());
-    ASSERT_FALSE(writable);
-    EXPECT_EQ(writable.error().code, Code::unavailable);
-    EXPECT_THAT(writable.error().message, HasSubstr("free some space"));
-    rig.backend().elapse(std::chrono::seconds(11));
-    EXPECT_TRUE(rig.get("leased")) << "no space to remove it";
-    disk.fail_writes = SQLITE_OK;
-    EXPECT_TRUE(rig.run(rig.store().writable())) << "seen before anybody writes";
-    EXPECT_EQ(rig.current(), last);
-    EXPECT_EQ(rig.put("k", "3"), last + 1);
-    EXPECT_EQ(conformance::show(reader.next()), "k=3");
-    rig.backend().elapse(std::chrono::seconds(2));
-    EXPECT_EQ(conformance::show(reader.next()), "-leased") << "tried again";
-    rig.reopen();
-    EXPECT_EQ(rig.current(), last + 2);
   }
+}
+
+// A container may have no folder that can be written but that of the store.
+TEST(SqliteFailure, TakingOverAnOlderFileNeedsNoTemporaryFiles) {
+  const TempFolder folder;
+  {
+    auto db = Database::open(folder.file(), "");
+    ASSERT_TRUE(db && db->exec(kLayout2));
+    ASSERT_TRUE(
+        db->exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO live "
+                 "SELECT CAST(printf('/k/%x-%d', i * 2654435761 % 4294967296, i) AS BLOB), i % 7 + 10, i * 1048576, 0 "
+                 "FROM n"));
+  }
+  const EngineOptions options{.path = folder.file(), .new_id = "new", .vfs = faulty_vfs()};
+  disk.no_temporary = true;
+  disk.fail_writes = SQLITE_FULL;
+  auto engine = Engine::open(options);
+  ASSERT_FALSE(engine);
+  EXPECT_THAT(engine.error().message, HasSubstr("free some space, then start again"));
+  disk.fail_writes = SQLITE_OK;
+  disk.read_only = true;
+  engine = Engine::open(options);
+  ASSERT_FALSE(engine);
+  EXPECT_THAT(engine.error().message, HasSubstr("may not be written"));
+  disk.read_only = false;
+  engine = Engine::open(options);
+  ASSERT_TRUE(engine) << engine.error().message;
+  EXPECT_EQ((*engine)->id(), "old") << "nothing was lost by the tries before";
+  auto db = Database::open(folder.file(), "");
+  EXPECT_FALSE(db && db->exec("SELECT 1 FROM live")) << "in use";
+  engine->reset();
+  db = Database::open(folder.file(), "");
+  ASSERT_TRUE(db);
+  auto rows = db->prepare("SELECT count(*), count(DISTINCT id) FROM live JOIN place USING (id)");
+  ASSERT_TRUE(rows && *rows->step());
+  EXPECT_EQ(rows->integer(0), 20'003);
+  EXPECT_EQ(rows->integer(1), 20'003);
 }
 
 TEST(SqliteFailure, AFailedSyncStopsWritesForGood) {

@@ -419,6 +419,7 @@ Awaitable<Result<std::unique_ptr<SqliteStore>>> open_sqlite_store(boost::asio::a
                                .history_changes = options.history_changes,
                                .new_id = random.uuid4(),
                                .renew_id = options.renew_id,
+                               .keep_layout = options.keep_layout,
                                .vfs = options.vfs};
   ASSIGN_OR_CO_RETURN(auto engine, Engine::open(std::move(engine_options)));
   auto core = std::make_shared<Core>(std::move(executor), clock, std::move(options), std::move(engine));

@@ -32,6 +32,7 @@ struct SqliteOptions {
   std::size_t ring_bytes = std::size_t{16} << 20;
   Duration linger = std::chrono::milliseconds(2);  // see WorkerOptions
   bool renew_id = false;                           // it was restored: its revisions mean something else now
+  bool keep_layout = false;                        // see EngineOptions
   std::string vfs;                                 // SQLite's name of the file system layer; empty: the default
   // krake_store_commits_total, krake_store_syncs_total (groups of commits that reached the disk with one fsync). Null:
   // nobody counts; else it outlives the store.
