@@ -61,9 +61,6 @@ std::unique_ptr<Controller> make_controller(std::string_view name, ControllerCon
     application::ApplicationOptions options;
     options.workers = workers;
     options.debounce = seconds(config.debounce);
-    const auto& [complete, shutdown] = config.hooks;
-    options.hooks.complete = {complete.env_token, complete.env_url, complete.cert_dest};
-    options.hooks.shutdown = {shutdown.env_token, shutdown.env_url, shutdown.cert_dest};
     return application::make_application_controller(context, options);
   }
   if (name == "kubernetes-cluster") {

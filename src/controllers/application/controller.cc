@@ -262,7 +262,7 @@ Awaitable<Observed> ApplicationController::observe(ObjectKey key, ApplicationPtr
   if (app.metadata.deleted && !our_turn_to_delete(app)) co_return observed;
   const auto clusters = clusters_of(app);
   const auto here = app.status.scheduled_to ? app.status.scheduled_to : app.status.running_on;
-  observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default", options_.hooks);
+  observed.desired = desired_of(app, here ? clusters_.default_namespace(*here) : "default");
   const auto applied = as_array(app.status.last_applied_manifest);
   const auto recorded = as_array(app.status.last_observed_manifest);
   const json::Array nothing;

@@ -23,7 +23,6 @@ struct ApplicationOptions {
   Duration write_timeout = std::chrono::seconds(5);
   Duration api_pause = std::chrono::seconds(5);
   std::string installation = "krake";  // label value: which Krake put an object there
-  HookOptions hooks;
   Backoff backoff{.base = std::chrono::milliseconds(500), .cap = std::chrono::seconds(30)};
   ClusterOptions clusters;
 };

@@ -6,12 +6,12 @@
 
 namespace krake::application {
 
-Desired desired_of(const Application& application, std::string_view default_namespace, const HookOptions& options) {
+Desired desired_of(const Application& application, std::string_view default_namespace) {
   const auto applied = as_array(application.status.last_applied_manifest);
   auto manifest = as_array(application.spec.manifest);
   auto schema = as_array(application.spec.observer_schema);
   Desired desired;
-  if (const auto hooks = injected_hooks(application, options); !hooks.empty()) {
+  if (const auto hooks = injected_hooks(application); !hooks.empty()) {
     auto kept = keep_hooks(manifest, applied, hooks, default_namespace);
     desired.hooks_kept = kept != manifest;
     schema = widen_schema(std::move(schema), manifest, kept);

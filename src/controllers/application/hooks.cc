@@ -51,48 +51,36 @@ void keep_items(json::Value& to, const json::Value& from, std::string_view key, 
   }
 }
 
-std::string_view without_slash(std::string_view folder) {
-  while (folder.size() > 1 && folder.ends_with('/')) folder.remove_suffix(1);
-  return folder;
-}
-
-bool mounts_certificate(const json::Value& mount, const InjectedHook& hook) {
-  const auto path = mount.string_at({"mountPath"});
-  return mount.string_at({"name"}) == hook.volume ||
-         (!path.empty() && without_slash(path) == without_slash(hook.names.cert_dest));
+bool is_secret(const InjectedHook& hook, std::string_view name) {
+  return std::ranges::find(hook.secrets, name) != hook.secrets.end();
 }
 
 void keep_in_container(json::Value& to, const json::Value& from, const InjectedHook& hook) {
   keep_items(to, from, "env", "name", [&](const json::Value& entry) {
-    const auto name = entry.string_at({"name"});
-    return name == hook.names.env_token || name == hook.names.env_url;
+    return is_secret(hook, entry.string_at({"valueFrom", "secretKeyRef", "name"}));
   });
   keep_items(to, from, "volumeMounts", "mountPath",
-             [&](const json::Value& mount) { return mounts_certificate(mount, hook); });
+             [&](const json::Value& mount) { return mount.string_at({"name"}) == hook.volume; });
 }
 
 void keep_in_pod(json::Value& to, const json::Value& from, const InjectedHook& hook) {
   json::Value* containers = member(&to, "containers");
   if (!containers || !containers->is_array()) return;
-  std::set<std::string, std::less<>> volumes;
+  bool mounted = false;
   for (json::Value& container : *containers->if_array()) {
     const json::Value* before = item_with(from.at_path({"containers"}), "name", container.string_at({"name"}));
     if (before) keep_in_container(container, *before, hook);
     const json::Value* mounts = container.at_path({"volumeMounts"});
-    if (!mounts || !mounts->is_array()) continue;
-    for (const json::Value& mount : *mounts->if_array()) {
-      if (mounts_certificate(mount, hook)) volumes.emplace(mount.string_at({"name"}));
-    }
+    mounted = mounted || item_with(mounts, "name", hook.volume);
   }
   keep_items(to, from, "volumes", "name",
-             [&](const json::Value& volume) { return volumes.contains(volume.string_at({"name"})); });
+             [&](const json::Value& volume) { return mounted && volume.string_at({"name"}) == hook.volume; });
 }
 
 bool is_secret_of(const json::Value& object, const std::vector<InjectedHook>& hooks) {
   if (object.string_at({"apiVersion"}) != "v1" || object.string_at({"kind"}) != "Secret") return false;
   const auto name = object.string_at({"metadata", "name"});
-  return std::ranges::any_of(
-      hooks, [&](const InjectedHook& hook) { return std::ranges::find(hook.secrets, name) != hook.secrets.end(); });
+  return std::ranges::any_of(hooks, [&](const InjectedHook& hook) { return is_secret(hook, name); });
 }
 
 // Whatever `after` has more than `before` was appended.
@@ -123,15 +111,15 @@ void widen(json::Value& entry, const json::Value& before, const json::Value& aft
 
 }  // namespace
 
-std::vector<InjectedHook> injected_hooks(const Application& application, const HookOptions& options) {
+std::vector<InjectedHook> injected_hooks(const Application& application) {
   std::vector<InjectedHook> hooks;
-  const auto add = [&](std::string_view hook, const std::optional<std::string>& token, const HookNames& names) {
+  const auto add = [&](std::string_view hook, const std::optional<std::string>& token) {
     if (!token || !application.spec.has_hook(hook)) return;
     const auto stem = fmt::format("{}-krake-{}", application.metadata.name, hook);
-    hooks.push_back({names, stem + "-volume", {stem + "-secret-token", stem + "-secret-certs"}});
+    hooks.push_back({stem + "-volume", {stem + "-secret-token", stem + "-secret-certs"}});
   };
-  add(kCompleteHook, application.status.complete_token, options.complete);
-  add(kShutdownHook, application.status.shutdown_token, options.shutdown);
+  add(kCompleteHook, application.status.complete_token);
+  add(kShutdownHook, application.status.shutdown_token);
   return hooks;
 }
 

@@ -11,26 +11,14 @@
 
 namespace krake::application {
 
-// Under what names upstream was told to put it into containers.
-struct HookNames {
-  std::string env_token;
-  std::string env_url;
-  std::string cert_dest;  // a folder
-  bool operator==(const HookNames&) const = default;
-};
-struct HookOptions {
-  HookNames complete{"KRAKE_COMPLETE_TOKEN", "KRAKE_COMPLETE_URL", "/etc/krake_complete_cert"};
-  HookNames shutdown{"KRAKE_SHUTDOWN_TOKEN", "KRAKE_SHUTDOWN_URL", "/etc/krake_shutdown_cert"};
-};
-
-// What one hook has put into the manifest of one application.
+// What one hook has put into the manifest of one application. It is known by these names, not by those in containers:
+// upstream could be told others, and the manifest may have them from the user.
 struct InjectedHook {
-  HookNames names;
   std::string volume;                // of its certificate
   std::vector<std::string> secrets;  // that the containers take token, URL and certificate from
 };
 // Of the hooks the application wants and has a token for.
-std::vector<InjectedHook> injected_hooks(const Application& application, const HookOptions& options);
+std::vector<InjectedHook> injected_hooks(const Application& application);
 
 // `manifest` with what the hooks have put into `applied`, the status.last_applied_manifest: their environment, mounts
 // and volumes, appended container by container, and their Secrets, behind all others. What the manifest says itself

@@ -57,7 +57,7 @@ struct Desired {
   bool hooks_kept = false;  // something in `objects` is of upstream's hooks, not of the manifest
 };
 // `default_namespace`: of the cluster the application is scheduled to.
-Desired desired_of(const Application& application, std::string_view default_namespace, const HookOptions& options = {});
+Desired desired_of(const Application& application, std::string_view default_namespace);
 
 // ---- what is remembered between two reconciles; losing it costs repeated work, never correctness
 
