@@ -17,6 +17,7 @@ const json::Object* control_of(const json::Array& list) {
 
 std::int64_t length(const json::Object& control, std::string_view key) {
   const json::Value* value = control.find(key);
+  if (const bool* truth = value ? value->if_bool() : nullptr) return *truth ? 1 : 0;
   const json::Number* number = value ? value->if_number() : nullptr;
   if (!number) return 0;
   return std::max<std::int64_t>(number->as_int64().value_or(std::numeric_limits<std::int64_t>::max()), 0);

@@ -69,6 +69,10 @@ TEST(Schema, ListsWithoutAControlElementHaveNoLimits) {
   EXPECT_EQ(list_items(full).size(), 1U);
   EXPECT_EQ(list_limits(full).min, 1);
   EXPECT_EQ(list_limits(full).max, 3);
+  const json::Array truths =
+      array_of("[null,{'observer_schema_list_min_length':true,'observer_schema_list_max_length':false}]");
+  EXPECT_EQ(list_limits(truths).min, 1) << "as Python reads it";
+  EXPECT_EQ(list_limits(truths).max, 0);
 }
 
 }  // namespace

@@ -210,8 +210,10 @@ Message check_kubeconfig(const json::Object& kubeconfig) {
 
 namespace {
 
-// nullopt for what is no integer; those too large for 64 bits are as good as the largest.
+// nullopt for what is no integer; those too large for 64 bits are as good as the largest. To Python, which took what is
+// stored, true and false are integers.
 std::optional<std::int64_t> integer(const json::Value& value) {
+  if (const bool* truth = value.if_bool()) return *truth ? 1 : 0;
   const json::Number* number = value.if_number();
   if (!number || !number->is_integer()) return std::nullopt;
   if (const auto small = number->as_int64()) return small;

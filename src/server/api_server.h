@@ -13,6 +13,7 @@
 #include "server/authn/authenticator.h"
 #include "server/cache.h"
 #include "server/cors.h"
+#include "server/etag.h"
 #include "server/meter.h"
 #include "server/problem.h"
 #include "server/references.h"
@@ -176,7 +177,7 @@ class ApiServer {
                                                            std::size_t more = 0);
   // Roles may have changed while the request waited for its sender or for others: then the question is asked again.
   Status still_allowed(Request& request) const;
-  std::expected<std::optional<Revision>, Problem> wanted_revision(const Request& request) const;
+  std::expected<IfMatch, Problem> if_match(const Request& request) const;
   // checks.cc
   // Of what is about to be stored where `stored` is (null: nothing): warns, or refuses what the switches forbid.
   std::optional<Problem> look_at(Request& request, const Object* stored, const Object& wanted);

@@ -114,6 +114,14 @@ TEST(W1, PreconditionsAreKept) {
   const std::string etag(*created.headers.get("ETag"));
   EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})", {{"If-Match", etag}}).status, 200);
   EXPECT_EQ(t.call("PATCH", app("web"), R"({"metadata":{"labels":{"a":"c"}}})", {{"If-Match", etag}}).status, 412);
+  const auto patch = [&](const std::string& tags) {
+    return t.call("PATCH", app("web"), R"({"metadata":{"labels":{"a":"b"}}})", {{"If-Match", tags}}).status;
+  };
+  const std::string present(*t.call("GET", app("web")).headers.get("ETag"));
+  EXPECT_EQ(patch(std::string(etag) + ", " + present), 200);
+  EXPECT_EQ(patch("W/" + present), 412) << "a weak tag is no promise";
+  EXPECT_EQ(patch("\"another's\""), 412);
+  EXPECT_EQ(patch("another's"), 400);
   const auto now = t.call("GET", app("web"));
   EXPECT_EQ(t.call("GET", app("web"), "", {{"If-None-Match", std::string(*now.headers.get("ETag"))}}).status, 304);
 }

@@ -305,20 +305,6 @@ class WatchSource final : public ReplySource {
   std::optional<Mono> next_beat_;
 };
 
-// If-None-Match: *, or entity tags, weak or not (RFC 9110 13.1.2).
-bool names_tag(std::string_view header, std::string_view wanted) {
-  while (!header.empty()) {
-    const auto comma = header.find(',');
-    auto tag = header.substr(0, comma);
-    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
-    while (tag.starts_with(' ') || tag.starts_with('\t')) tag.remove_prefix(1);
-    while (tag.ends_with(' ') || tag.ends_with('\t')) tag.remove_suffix(1);
-    if (tag.starts_with("W/")) tag.remove_prefix(2);
-    if (tag == wanted || tag == "*") return true;
-  }
-  return false;
-}
-
 ServerReply not_modified(std::string etag) {
   ServerReply reply;
   reply.status = 304;

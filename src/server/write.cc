@@ -112,29 +112,31 @@ std::string lower(std::string text) {
 
 }  // namespace
 
-// The revision an If-Match header wants; nullopt for none or "*".
-std::expected<std::optional<Revision>, Problem> ApiServer::wanted_revision(const Request& request) const {
+std::expected<IfMatch, Problem> ApiServer::if_match(const Request& request) const {
   const auto header = request.http.headers.get("If-Match");
-  if (!header || *header == "*") return std::nullopt;
+  if (!header || *header == "*") return IfMatch{};
   const auto store = request.http.headers.get("Krake-Store");
   if (store && *store != cache_.id()) {
     return refuse(
         Problem{.status = 412,
                 .detail = fmt::format("If-Match names a revision of another store, '{}'; read it again", *store)});
   }
-  std::string_view text = *header;
-  if (text.starts_with('"') && text.ends_with('"') && text.size() > 2) text = text.substr(1, text.size() - 2);
-  Revision revision = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), revision);
-  if (ec != std::errc() || end != text.data() + text.size()) {
+  auto parsed = parse_if_match(*header);
+  if (!parsed) {
     return refuse(
         Problem{.status = 400, .detail = fmt::format("If-Match: want the ETag of an earlier answer, got {}", *header)});
   }
-  return revision;
+  return *std::move(parsed);
 }
 
 Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, json::Numbers numbers,
                                                                     std::size_t more) {
+  if (const auto coding = request.http.headers.get("Content-Encoding"); coding && !iequals(*coding, "identity")) {
+    co_return refuse(Problem{
+        .status = 415,
+        .detail = fmt::format("Content-Encoding: {} is not taken, send the body as it is", coding->substr(0, 100)),
+        .headers = {{"Accept-Encoding", "identity"}}});
+  }
   const std::size_t limit = options_.body_limit + more;
   // What the sender announces is taken from a common budget before a byte of it is read.
   std::size_t announced = limit;
@@ -244,7 +246,7 @@ std::string ApiServer::already_there(const Kind& kind, const std::string& ns, co
 // precondition.
 Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
   const Kind& kind = *request.route.kind;
-  const auto precondition = wanted_revision(request);
+  const auto precondition = if_match(request);
   if (!precondition) co_return refuse(precondition.error());
   for (int attempt = 0;; ++attempt) {
     if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
@@ -255,11 +257,11 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     if (*guard && !still_leads(**guard)) co_return refuse(leadership_lost(request));
     const auto cached = load(request);
     if (!cached) co_return refuse(missing(request));
-    if (*precondition && **precondition != cached->modified) {
+    if (!precondition->holds(cached->modified)) {
       co_return refuse(
           Problem{.status = 412,
-                  .detail = fmt::format("{} '{}' has changed: If-Match names revision {}, it is at {}; read it again",
-                                        kind.name, request.route.name, **precondition, cached->modified)});
+                  .detail = fmt::format("{} '{}' has changed: If-Match names {}, it is at revision {}; read it again",
+                                        kind.name, request.route.name, precondition->text(), cached->modified)});
     }
     const auto stored = cache_.decoded(kind, cached);
     if (!stored) {
@@ -292,7 +294,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
     if (!result) co_return refuse(result.error());
     if (const auto* conflict = std::get_if<store::Conflict>(&*result)) {
       if (conflict->guard > 0) co_return refuse(leadership_lost(request));
-      if (*precondition) {
+      if (!precondition->any) {
         co_return refuse(Problem{
             .status = 412,
             .detail = fmt::format("{} '{}' has changed meanwhile; read it again", kind.name, request.route.name)});
@@ -552,16 +554,16 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
   const auto it = unreadable.find(kind.storage_key(request.route.ns, request.route.name));
   if (it == unreadable.end()) co_return std::nullopt;
   if (auto refused = may_force(request)) co_return Answer(refuse(std::move(*refused)));
-  const auto precondition = wanted_revision(request);
+  const auto precondition = if_match(request);
   if (!precondition) co_return Answer(refuse(precondition.error()));
-  if (*precondition && **precondition != it->second.revision) {
-    co_return Answer(
-        refuse(Problem{.status = 412,
-                       .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}",
-                                             kind.name, request.route.name, it->second.revision, **precondition)}));
+  if (!precondition->holds(it->second.revision)) {
+    co_return Answer(refuse(
+        Problem{.status = 412,
+                .detail = fmt::format("what {} '{}' has in the store is at revision {}, If-Match names {}", kind.name,
+                                      request.route.name, it->second.revision, precondition->text())}));
   }
   // A server with the key would have deleted it in order, with its finalizers: not by mistake.
-  if (!it->second.sealed_with.empty() && !*precondition) co_return Answer(refuse(missing(request)));
+  if (!it->second.sealed_with.empty() && precondition->any) co_return Answer(refuse(missing(request)));
   auto guard = leader_guard(request);
   if (!guard) co_return Answer(refuse(guard.error()));
   store::Txn txn;

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import zlib
 
 from bad_values import (BAD_LABEL_TEXTS, BAD_METRIC_PARTS, BAD_METRIC_TEXTS, BAD_NAMES, BAD_PARTS, CSARS, FIELDS, GOOD_CSARS, GOOD_KUBECONFIGS,
                         GOOD_TOSCAS, IMPORTS, KUBECONFIGS, LABEL_CONSTRAINT,
@@ -311,10 +312,12 @@ class Suite:
             sent = json.dumps({"metadata": {"labels": {"charset": charset}}}).encode(charset if status == 200 else "utf-8")
             reply = self.client.call("PATCH", ROLE.path(name), sent, {"Content-Type": f'text/plain; charset="{charset}"'})
             self.rows.equal(f"charset {charset}: PATCH", status, reply.status)
-        for label, headers, text in [("a bomb", {"Content-Encoding": "gzip"}, gzip.compress(b" " * 100_000_000)),
-                                     ("no gzip", {"Content-Encoding": "gzip"}, body)]:
-            reply = self.client.call("PUT", ROLE.path("rich"), text, headers)
-            self.rows.row(f"{label}: PUT", "any 4xx", reply, 400 <= reply.status < 500)
+        for label, coding, text in [("a bomb", "gzip", gzip.compress(b" " * 100_000_000)), ("no gzip", "gzip", body), ("gzip", "gzip", gzip.compress(body)),
+                                    ("deflate", "Deflate", zlib.compress(body))]:
+            reply = self.client.call("PUT", ROLE.path("rich"), text, {"Content-Encoding": coding})
+            self.rows.row(f"{label}: PUT", "415, naming the coding", reply,
+                          reply.status == 415 and f"Content-Encoding: {coding}".encode() in reply.body and reply.headers.get("Accept-Encoding") == "identity")
+        self.rows.equal("identity: PUT", 200, self.client.call("PUT", ROLE.path("rich"), body, {"Content-Encoding": "identity"}).status)
 
     def deepest(self):
         """An object as deep as the server takes must be readable, in lists and watches too, by our own programs."""

@@ -1,5 +1,6 @@
 #include "net/beast/connection.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "net/limits.h"
@@ -305,6 +306,15 @@ bool Connection::may_keep_alive(const Body& body) const {
   return parser_.done() || !head.content_length || *head.content_length <= kDrain;
 }
 
+std::string_view ServerContext::date_line() {
+  const auto second = std::chrono::floor<std::chrono::seconds>(clock.wall()).time_since_epoch().count();
+  if (second != date_second) {
+    date_second = second;
+    date = fmt::format("Date: {:%a, %d %b %Y %H:%M:%S} GMT\r\n", fmt::gmtime(static_cast<std::time_t>(second)));
+  }
+  return date;
+}
+
 void Connection::compose_head(const ServerRequest& request, const ServerReply& reply, bool keep_alive) {
   const bool http11 = !parser_.head_done() || parser_.head().http11;
   const auto reason = reply.reason.empty() ? status_phrase(reply.status) : std::string_view(reply.reason);
@@ -312,6 +322,7 @@ void Connection::compose_head(const ServerRequest& request, const ServerReply& r
   fmt::format_to(std::back_inserter(head_), "HTTP/1.1 {} ", reply.status);
   append_clean(head_, reason);
   head_ += "\r\n";
+  head_ += context_.date_line();
   for (const auto& [name, value] : reply.headers) {
     if (is_framing_header(name)) continue;
     append_clean(head_, name);

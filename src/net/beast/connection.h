@@ -23,6 +23,10 @@ struct ServerContext {
   HttpServerOptions options;
   Log log;
   bool stopping = false;
+
+  std::string_view date_line();  // "Date: ...", made once a second
+  std::int64_t date_second = -1;
+  std::string date;
 };
 
 // Its coroutines keep it alive, so that the io_context may die with all of them at once.

@@ -96,9 +96,12 @@ struct MessageParser::Beast final : Impl {
     void on_finish_impl(error_code&) override {}
   };
 
+  static constexpr int kMaxEmptyLines = 4;
   std::optional<Parser> parser;
+  int empty_lines = 0;  // before this message
 
   void reset(bool bodiless) override {
+    empty_lines = 0;
     const auto limits = sink.limits;
     sink = Sink{};
     sink.limits = limits;
@@ -111,6 +114,7 @@ struct MessageParser::Beast final : Impl {
 
   ParseState push(std::string_view& bytes, std::string& body) override {
     if (parser->is_done()) return ParseState::done;
+    if (is_request && !parser->got_some() && !skip_empty_lines(bytes)) return ParseState::need_more;
     sink.body = &body;
     const bool had_head = sink.head_done;
     parser->eager(had_head);
@@ -125,6 +129,16 @@ struct MessageParser::Beast final : Impl {
       return ParseState::head;
     }
     return parser->is_done() ? ParseState::done : ParseState::need_more;
+  }
+
+  // Before a request line they are to be ignored (RFC 9112 2.2): some clients end a body with one. False: nothing else
+  // is there yet.
+  bool skip_empty_lines(std::string_view& bytes) {
+    while (empty_lines < kMaxEmptyLines && bytes.starts_with("\r\n")) {
+      bytes.remove_prefix(2);
+      ++empty_lines;
+    }
+    return !bytes.empty() && bytes != "\r";
   }
 
   ParseState refused(const error_code& ec) {
