@@ -1,9 +1,13 @@
 #include "main/process.h"
 
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/read.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <cstring>
 
 namespace krake {
 
@@ -42,15 +46,31 @@ Awaitable<void> Process::main(std::function<Awaitable<int>(Process&)> body, int&
 }
 
 namespace {
-void mask_hangups(int how) {
+sigset_t hangup() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGHUP);
-  ::pthread_sigmask(how, &set, nullptr);
+  return set;
 }
 }  // namespace
 
-void hold_hangups() { mask_hangups(SIG_BLOCK); }
+void hold_hangups() {
+  const auto set = hangup();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+// Blocked in all threads, they are read from a descriptor: there is no moment at which one would end the process.
+Awaitable<void> Process::hear_hangups() {
+  const auto set = hangup();
+  const int fd = ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (fd < 0) co_return env_.log.error("SIGHUP cannot be heard", {{"why", std::strerror(errno)}});
+  boost::asio::posix::stream_descriptor hangups(context_, fd);
+  for (;;) {
+    signalfd_siginfo info{};
+    co_await boost::asio::async_read(hangups, boost::asio::buffer(&info, sizeof info), boost::asio::use_awaitable);
+    hang_up();
+  }
+}
 
 int Process::run(std::function<Awaitable<int>(Process&)> body) {
   std::signal(SIGPIPE, SIG_IGN);
@@ -60,22 +80,13 @@ int Process::run(std::function<Awaitable<int>(Process&)> body) {
     env_.log.info("Received signal, exiting...");
     request_stop();
   });
-  // A terminal that closes sends it too: whatever it brings about must do no harm.
-  boost::asio::signal_set hangups(context_, SIGHUP);
-  const std::function<void()> hear = [&] {
-    hangups.async_wait([&](const boost::system::error_code& ec, int) {
-      if (ec) return;
-      hang_up();
-      hear();
-    });
-  };
-  hear();
-  mask_hangups(SIG_UNBLOCK);
+  hold_hangups();
   int code = 1;
   TaskGroup group(context_.get_executor());
+  // A terminal that closes sends SIGHUP too: whatever it brings about must do no harm.
+  group.spawn("SIGHUP", hear_hangups());
   group.spawn("main", main(std::move(body), code));
   context_.run();
-  hold_hangups();  // one that comes now changes nothing of how we end
   return code;
 }
 

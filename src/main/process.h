@@ -29,6 +29,7 @@ class Process {
   void hang_up();
 
  private:
+  Awaitable<void> hear_hangups();
   Awaitable<void> main(std::function<Awaitable<int>(Process&)> body, int& code);
   boost::asio::io_context context_{1};
   RealClock clock_;
@@ -40,8 +41,8 @@ class Process {
   Notifier stopped_;
 };
 
-// SIGHUP waits from here on, in this thread and those it starts, until Process::run() can hear it. Else it would end a
-// program that still reads its configuration.
+// SIGHUP waits from here on, in this thread and those it starts, for Process::run() to hear it: to be called before
+// there are others. Else it would end a program that still reads its configuration.
 void hold_hangups();
 
 // Takes as many file descriptors as this process may have; answers how many that is.

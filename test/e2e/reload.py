@@ -122,7 +122,10 @@ log: {{level: {level}}}
     hang_up("have been read again")
     p.wait("a line about each request", lambda: not a_silent_request())
     assert server.poll() is None
+    # Nor does one do harm that comes while the server ends.
     server.terminate()
+    while server.poll() is None:
+        server.send_signal(signal.SIGHUP)
     assert server.wait(60) == 0
 
     # One that comes while the files are read for the first time, be it the configuration itself, waits for the server to run.
