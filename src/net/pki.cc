@@ -403,6 +403,14 @@ Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem) {
   return is;
 }
 
+Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
+  ASSIGN_OR_RETURN(const Key key, read_key(key_pem));
+  const bool is = X509_check_private_key(cert.get(), key.get()) == 1;
+  ERR_clear_error();
+  return is;
+}
+
 Result<bool> is_same_authority(std::string_view pem, std::string_view other_pem) {
   ASSIGN_OR_RETURN(const Cert cert, read_cert(pem));
   ASSIGN_OR_RETURN(const Cert other, read_cert(other_pem));

@@ -71,6 +71,8 @@ struct CertificateInfo {
 Result<CertificateInfo> certificate_info(std::string_view cert_pem);
 // Whether the first certificate of `cert_pem` was signed by that of `ca_pem`; invalid_argument when one is none.
 Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem);
+// Whether the key is that of the first certificate; invalid_argument when one is none.
+Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem);
 // Whether the first certificates of both are of one authority: the same name and key.
 Result<bool> is_same_authority(std::string_view pem, std::string_view other_pem);
 // When the first certificate of the text expires.
