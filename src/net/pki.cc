@@ -372,7 +372,8 @@ Result<std::string> replace_certificates(std::string_view text, std::string_view
     out += current(text.substr(range->begin, range->end - range->begin), authorities);
     done = range->end;
   }
-  return out += text.substr(done);
+  out += text.substr(done);
+  return out;
 }
 
 Result<CertificateInfo> certificate_info(std::string_view cert_pem) {
