@@ -157,15 +157,6 @@ std::string text_of(const X509_NAME* name) {
   return text_of(bio.get());
 }
 
-std::string common_name_of(const X509_NAME* name) {
-  const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
-  unsigned char* bytes = nullptr;
-  const int size = at < 0 ? -1 : ASN1_STRING_to_UTF8(&bytes, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
-  std::string text = size < 0 ? std::string() : std::string(reinterpret_cast<const char*>(bytes), size);
-  OPENSSL_free(bytes);
-  return text;
-}
-
 std::vector<std::string> hosts_of(X509* cert) {
   const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr)));
   std::vector<std::string> hosts;
@@ -378,10 +369,8 @@ Result<std::string> replace_certificates(std::string_view text, std::string_view
 
 Result<CertificateInfo> certificate_info(std::string_view cert_pem) {
   ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
-  const X509_NAME* subject = X509_get_subject_name(cert.get());
-  CertificateInfo info{.subject = text_of(subject),
+  CertificateInfo info{.subject = text_of(X509_get_subject_name(cert.get())),
                        .issuer = text_of(X509_get_issuer_name(cert.get())),
-                       .common_name = common_name_of(subject),
                        .hosts = hosts_of(cert.get()),
                        .not_before = wall_of(X509_get0_notBefore(cert.get())),
                        .not_after = wall_of(X509_get0_notAfter(cert.get()))};

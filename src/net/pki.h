@@ -60,8 +60,7 @@ Status check_ca(const CertificateAndKey& ca);
 struct CertificateInfo {
   std::string subject;  // RFC 2253: "CN=system:admin"
   std::string issuer;
-  std::string common_name;  // empty: there is none
-  std::vector<std::string> hosts;
+  std::vector<std::string> hosts;  // DNS names and IP addresses; names of other types are left out
   CertificateUse use;
   bool authority = false;
   Wall not_before;
