@@ -14,7 +14,6 @@ namespace {
 
 using Severity = Finding::Severity;
 
-constexpr auto kSoon = std::chrono::hours(24 * 30);
 constexpr std::size_t kFirst = 3;  // of many objects those that are named
 
 // What upstream does for such an object and no controller here yet: {which} of its kind, and what that means.
@@ -121,7 +120,7 @@ void check_pem(const std::string& path, const std::string& key, Pem type, Wall n
   } else if (*until <= now) {
     out.push_back({Severity::error, path,
                    fmt::format("the certificate expired at {} ({})", to_string(DateTime::from_wall(*until)), key)});
-  } else if (*until <= now + kSoon) {
+  } else if (*until <= now + kExpiresSoon) {
     out.push_back({Severity::warning, path,
                    fmt::format("the certificate expires at {} ({})", to_string(DateTime::from_wall(*until)), key)});
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,18 @@ namespace krake {
 // `mode` as for chmod, from the first byte on. already_exists when there is a file and it is not to be replaced;
 // unavailable when it cannot be written.
 Status write_whole_file(const std::string& path, std::string_view text, unsigned mode, bool replace);
+
+struct NewFile {
+  std::string path;
+  std::string text;
+  unsigned mode = 0600;  // as for chmod, when there is none yet
+  friend bool operator==(const NewFile&, const NewFile&) = default;
+};
+// Each takes the place of the file that is there, or of the one its symbolic link leads to, with the owner, the mode
+// and the access control list of that one, which the text never has less of. All are written, beside their places,
+// before the first takes its own; then one after the other does, in their order, and is on the disk before the next.
+// unavailable when one cannot be written; the message says so when others have taken their places already.
+Status replace_files(std::span<const NewFile> files);
 
 inline constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 // `any` waits for whoever is at the other end of a pipe: not for a server that runs.

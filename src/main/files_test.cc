@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -59,6 +60,92 @@ TEST_F(ReadFile, TakesAPipeWhereItMayBeOne) {
   ::close(ends[1]);
   EXPECT_EQ(read_file(fmt::format("/dev/fd/{}", ends[0])).value(), "piped");
   ::close(ends[0]);
+}
+
+struct ReplaceFiles : ReadFile {
+  void write(const char* name, std::string_view text, unsigned mode) {
+    ASSERT_TRUE(write_whole_file(path(name), text, mode, true));
+  }
+  std::string text(const char* name) const { return read_file(path(name)).value_or("none"); }
+  struct stat status(const char* name) const {
+    struct stat status{};
+    EXPECT_EQ(::stat(path(name).c_str(), &status), 0) << name;
+    return status;
+  }
+  unsigned mode(const char* name) const { return status(name).st_mode & 07777; }
+  std::size_t entries() const {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(dir), fs::directory_iterator()));
+  }
+};
+
+TEST_F(ReplaceFiles, KeepsModesAndMakesWhatIsMissing) {
+  write("key", "old", 0440);
+  write("cert", "old", 0664);
+  const std::vector<NewFile> files{
+      {path("key"), "new key", 0600}, {path("cert"), "new cert", 0644}, {path("more"), "more", 0604}};
+  const auto done = replace_files(files);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(text("key"), "new key");
+  EXPECT_EQ(mode("key"), 0440U);
+  EXPECT_EQ(text("cert"), "new cert");
+  EXPECT_EQ(mode("cert"), 0664U);
+  EXPECT_EQ(text("more"), "more");
+  EXPECT_EQ(mode("more"), 0604U);
+  EXPECT_EQ(entries(), 3U);
+  EXPECT_TRUE(replace_files({}));
+}
+
+TEST_F(ReplaceFiles, FollowsSymbolicLinks) {
+  fs::create_directory(dir / "far");
+  write("far/key", "old", 0400);
+  fs::create_symlink("far/key", dir / "key");
+  fs::create_symlink("key", dir / "alias");
+  ASSERT_TRUE(replace_files(std::vector<NewFile>{{path("alias"), "new"}}));
+  EXPECT_EQ(text("far/key"), "new");
+  EXPECT_EQ(mode("far/key"), 0400U);
+  EXPECT_EQ(fs::read_symlink(dir / "alias"), "key");
+  EXPECT_EQ(fs::read_symlink(dir / "key"), "far/key");
+}
+
+TEST_F(ReplaceFiles, ReplacesNoneWhenOneCannotBeWritten) {
+  write("key", "old", 0600);
+  fs::create_symlink("nowhere", dir / "loose");
+  fs::create_directory(dir / "folder");
+  for (const auto* bad : {"loose", "folder", "no/such"}) {
+    const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path(bad), "new"}});
+    ASSERT_FALSE(done) << bad;
+    EXPECT_EQ(done.error().code, Code::unavailable);
+    EXPECT_THAT(done.error().message, HasSubstr(fmt::format("cannot replace '{}': ", path(bad))));
+    EXPECT_EQ(text("key"), "old");
+    EXPECT_EQ(entries(), 3U) << "nothing is left beside them";
+  }
+}
+
+TEST_F(ReplaceFiles, KeepsOwners) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  constexpr uid_t kNobody = 65534;
+  write("key", "old", 0600);
+  ASSERT_EQ(::chown(path("key").c_str(), kNobody, kNobody), 0);
+  ASSERT_TRUE(replace_files(std::vector<NewFile>{{path("key"), "new"}}));
+  EXPECT_EQ(status("key").st_uid, kNobody);
+  EXPECT_EQ(status("key").st_gid, kNobody);
+  EXPECT_EQ(mode("key"), 0600U);
+
+  // Who may not: the folder is open to all, the certificate is root's.
+  write("cert", "old", 0644);
+  fs::permissions(dir, fs::perms::all);
+  const auto child = ::fork();
+  if (child == 0) {
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(2);
+    const auto done = replace_files(std::vector<NewFile>{{path("key"), "newer"}, {path("cert"), "newer"}});
+    ::_exit(!done && done.error().message.contains("whose it is") ? 0 : 1);
+  }
+  int ended = 0;
+  ASSERT_EQ(::waitpid(child, &ended, 0), child);
+  EXPECT_EQ(ended, 0) << "refused, with what to do";
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(text("cert"), "old");
+  EXPECT_EQ(entries(), 2U);
 }
 
 }  // namespace

@@ -4,13 +4,15 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <optional>
+#include <set>
 
 #include "base/datetime.h"
 #include "cli/table.h"
 #include "main/config.h"
 #include "main/files.h"
+#include "main/pki_renewal.h"
 #include "net/pki.h"
 
 namespace krake {
@@ -27,7 +29,7 @@ constexpr std::string_view kUsage =
        krake pki intermediate NAME             an authority below the authority
        krake pki NAME [--host H]... [--intermediate-ca]     for both uses, as upstream's helper makes it
        krake pki show [NAME]...                what the certificates in DIR say; never a key
-       krake pki renew [NAME]...               new ones in their place, with new keys: all that the authority signed
+       krake pki renew [NAME]...               new ones in the place of all that the authority signed; with new keys, but for authorities
 
 NAME.pem and NAME-key.pem go to --dest-dir DIR (tmp/pki), signed by --ca-cert FILE and --ca-key FILE (ca.pem and ca-key.pem
 in DIR, made when they are missing). What is there is never overwritten, but with --force; with --ignore it is left and
@@ -160,92 +162,104 @@ Result<std::vector<std::string>> names_in(const std::string& dir) {
   return names;
 }
 
-Result<CertificateInfo> info_of(const Options& options, const std::string& name) {
-  ASSIGN_OR_RETURN(const auto text, read_file(cert_path(options, name), FileKind::regular));
-  auto info = certificate_info(text);
-  if (!info) return fail(with_context(info.error(), cert_path(options, name)));
-  return info;
-}
-
 std::string kind_of(const CertificateInfo& info) {
   if (info.authority) return "authority";
   if (info.use.server && info.use.client) return "server, client";
   return info.use.server ? "server" : info.use.client ? "client" : "no use is named";
 }
 
+// What a certificate or a file says on one line of the terminal.
+std::string one_line(std::string_view text) {
+  std::string line = cli::printable(text);
+  std::ranges::replace(line, '\n', '?');
+  return line;
+}
+
+int report(const std::vector<std::string>& problems) {
+  for (const auto& problem : problems) fmt::print(stderr, "krake pki: {}\n", one_line(problem));
+  return problems.empty() ? 0 : 1;
+}
+
+std::string_view ends(Wall not_after) {
+  if (not_after <= now()) return " (expired)";
+  return not_after <= now() + kExpiresSoon ? " (in less than 30 days)" : "";
+}
+
 std::string shown(const CertificateInfo& info) {
   const auto time = [](Wall at) { return to_string(DateTime::from_wall(at)); };
   return fmt::format(
       "  subject: {}\n  issuer: {}\n  kind: {}\n  names: {}\n  not before: {}\n  not after: {}{}\n  SHA-256: {}\n",
-      info.subject, info.issuer, kind_of(info),
-      info.hosts.empty() ? "none" : cli::printable(fmt::format("{}", fmt::join(info.hosts, ", "))),
-      time(info.not_before), time(info.not_after), info.not_after <= now() ? " (expired)" : "", info.fingerprint);
+      one_line(info.subject), one_line(info.issuer), kind_of(info),
+      info.hosts.empty() ? "none" : one_line(fmt::format("{}", fmt::join(info.hosts, ", "))), time(info.not_before),
+      time(info.not_after), ends(info.not_after), info.fingerprint);
 }
 
-Status show(const Options& options, std::vector<std::string> names) {
+CertificateFiles files_of(const Options& options, const std::string& name) {
+  const auto cert = cert_path(options, name);
+  const auto key = key_path(options, name);
+  return {.cert_path = cert,
+          .key_path = key,
+          .cert_pem = read_file(cert, FileKind::regular),
+          .key_pem = read_file(key, FileKind::regular)};
+}
+
+Status show_one(const CertificateFiles& files) {
+  RETURN_IF_ERROR(files.cert_pem);
+  const auto info = certificate_info(*files.cert_pem);
+  if (!info) return fail(with_context(info.error(), files.cert_path));
+  fmt::print("{}\n{}", one_line(files.cert_path), shown(*info));
+  // A key that is elsewhere, or whose reading is another's business, is as good.
+  if (!files.key_pem || is_key_of(*files.key_pem, *files.cert_pem).value_or(true)) return {};
+  return fail(Code::invalid_argument, fmt::format("{}: is not the key of {}; if a renewal was interrupted, renew again",
+                                                  files.key_path, files.cert_path));
+}
+
+Result<int> show(const Options& options, std::vector<std::string> names) {
   if (names.empty()) {
     ASSIGN_OR_RETURN(names, names_in(options.dir));
   }
-  std::optional<Error> first;
+  std::vector<std::string> problems;
   for (const auto& name : names) {
-    const auto info = info_of(options, name);
-    if (info) {
-      fmt::print("{}\n{}", cert_path(options, name), shown(*info));
-    } else if (!first) {
-      first = info.error();
-    }
+    if (const auto done = show_one(files_of(options, name)); !done) problems.push_back(done.error().message);
   }
-  if (first) return fail(*std::move(first));
-  return {};
+  std::fflush(stdout);
+  return report(problems);
 }
 
-// What is to be made in the place of a certificate; nothing when another authority or itself signed it.
-Result<std::optional<Wanted>> successor(const Options& options, const CertificateAndKey& ca, const std::string& name) {
-  ASSIGN_OR_RETURN(const auto text, read_file(cert_path(options, name), FileKind::regular));
-  const auto signed_by_it = is_signed_by(text, ca.cert_pem);
-  if (!signed_by_it) return fail(with_context(signed_by_it.error(), cert_path(options, name)));
-  ASSIGN_OR_RETURN(const bool by_itself, is_signed_by(text, text));
-  if (!*signed_by_it || by_itself) return std::nullopt;
-  ASSIGN_OR_RETURN(const auto info, info_of(options, name));
-  if (!info.plain) {
-    return fail(Code::invalid_argument,
-                fmt::format("{}: has more names than a common name and hosts ({}): make it anew with what made it",
-                            cert_path(options, name), info.subject));
-  }
-  return Wanted{.name = name,
-                .use = info.use,
-                .intermediate = info.authority,
-                .common_name = info.common_name,
-                .hosts = info.hosts};
+// Names that lead to the same file count once, under the name of the file itself.
+void drop_aliases(const Options& options, std::vector<std::string>& names) {
+  std::error_code ec;
+  std::ranges::sort(names, {}, [&](const std::string& name) {
+    return std::pair(fs::is_symlink(fs::symlink_status(cert_path(options, name), ec)), name);
+  });
+  std::set<fs::path> seen;
+  std::erase_if(names, [&](const auto& name) {
+    const auto target = fs::canonical(cert_path(options, name), ec);
+    return !ec && !seen.insert(target).second;
+  });
 }
 
-// All is read before the first is replaced. Interrupted, it is simply done again.
-Status renew(Options options, std::vector<std::string> names) {
+// Reads everything, decides everything, and writes then. Interrupted, it is simply done again.
+Result<int> renew(Options options, std::vector<std::string> names) {
   if (options.ca_cert.empty() != options.ca_key.empty())
     return fail(Code::invalid_argument, "--ca-cert and --ca-key go together");
   if (options.ca_cert.empty()) options.ca_cert = cert_path(options, "ca"), options.ca_key = key_path(options, "ca");
-  ASSIGN_OR_RETURN(const auto ca, read_ca(options.ca_cert, options.ca_key));
-  const bool all = names.empty();
-  if (all) {
+  SigningAuthority ca{.path = options.ca_cert};
+  ASSIGN_OR_RETURN(ca.pem, read_ca(options.ca_cert, options.ca_key));
+  const bool named = !names.empty();
+  if (!named) {
     ASSIGN_OR_RETURN(names, names_in(options.dir));
-    std::erase(names, "ca");
   }
-  std::vector<Wanted> wanted;
-  for (const auto& name : names) {
-    ASSIGN_OR_RETURN(auto next, successor(options, ca, name));
-    if (next) {
-      wanted.push_back(*std::move(next));
-    } else if (!all) {
-      return fail(Code::invalid_argument,
-                  fmt::format("{}: is not signed by {}; --ca-cert and --ca-key name another one",
-                              cert_path(options, name), options.ca_cert));
-    } else {
-      fmt::print(stderr, "{}: left as it is: {} is not above it\n", cert_path(options, name), options.ca_cert);
-    }
-  }
-  options.force = true;
-  for (const auto& one : wanted) RETURN_IF_ERROR(sign(options, ca, one));
-  return {};
+  drop_aliases(options, names);
+  std::vector<CertificateFiles> all;
+  for (const auto& name : names) all.push_back(files_of(options, name));
+  const auto plan = plan_renewal(ca, all, named, now());
+  for (const auto& note : plan.notes) fmt::print(stderr, "{}\n", one_line(note));
+  if (!plan.problems.empty()) return report(plan.problems);
+  if (const auto done = replace_files(plan.files); !done)
+    return fail(done.error().code, fmt::format("{}; mend that and give the command again", done.error().message));
+  for (const auto& file : plan.files) fmt::print("{}\n", one_line(file.path));
+  return 0;
 }
 
 std::vector<Wanted> everybody() {
@@ -311,13 +325,10 @@ int run_on_existing(const Options& options, Arguments names, bool plain_options)
     return usage_error(
         fmt::format("{}: only --dest-dir{} and names", command, command == "show" ? "" : ", --ca-cert, --ca-key"));
   for (const auto& name : names) {
-    if (auto good = check_name(name); !good && (command == "renew" || name != "ca"))
-      return usage_error(good.error().message);
+    if (auto good = check_name(name); !good && name != "ca") return usage_error(good.error().message);
   }
   const auto done = command == "show" ? show(options, std::move(names)) : renew(options, std::move(names));
-  if (done) return 0;
-  fmt::print(stderr, "krake pki: {}\n", done.error().message);
-  return 1;
+  return done ? *done : report({done.error().message});
 }
 
 Status run_all(const Options& options, const std::vector<Wanted>& all) {

@@ -25,7 +25,25 @@ struct PkiCommand : ::testing::Test {
     args.insert(args.end(), {"--dest-dir", dir.string()});
     return run_pki(std::move(args));
   }
-  std::string text(const char* name) { return read_file((dir / name).string()).value_or(""); }
+  std::string path(const char* name) { return (dir / name).string(); }
+  std::string text(const char* name) { return read_file(path(name)).value_or(""); }
+  void write(const char* name, std::string_view text) { ASSERT_TRUE(write_whole_file(path(name), text, 0600, true)); }
+  std::string key_of(const char* name) { return text(fmt::format("{}-key.pem", name).c_str()); }
+  bool is_pair(const char* name) {
+    return is_key_of(key_of(name), text(fmt::format("{}.pem", name).c_str())).value_or(false);
+  }
+  // Exit code and what is written to one of the two.
+  std::pair<int, std::string> err(Arguments args) {
+    ::testing::internal::CaptureStderr();
+    const int status = pki(std::move(args));
+    return {status, ::testing::internal::GetCapturedStderr()};
+  }
+  std::pair<int, std::string> out(Arguments args) {
+    ::testing::internal::CaptureStdout();
+    const int status = pki(std::move(args));
+    std::fflush(stdout);
+    return {status, ::testing::internal::GetCapturedStdout()};
+  }
 };
 
 TEST_F(PkiCommand, MakesWhatUpstreamsHelperMakes) {
@@ -121,6 +139,130 @@ TEST_F(PkiCommand, RenewsTheNamedOnesAlone) {
   EXPECT_EQ(pki({"renew"}), 1) << "no authority is made on the way";
 }
 
+TEST_F(PkiCommand, KeepsTheKeysOfAuthoritiesAndWhatTheySigned) {
+  ASSERT_EQ(pki({"client", "c"}), 0);
+  ASSERT_EQ(pki({"intermediate", "i"}), 0);
+  ASSERT_EQ(pki({"client", "leaf", "--ca-cert", path("i.pem"), "--ca-key", path("i-key.pem")}), 0);
+  const auto leaf = text("leaf.pem");
+  const auto key = text("i-key.pem");
+  const auto old = text("i.pem");
+  write("leaf.pem", leaf + old);
+  ASSERT_EQ(pki({"renew"}), 0);
+  EXPECT_NE(text("i.pem"), old);
+  EXPECT_EQ(text("i-key.pem"), key);
+  EXPECT_TRUE(is_signed_by(leaf, text("i.pem")).value());
+  EXPECT_EQ(text("leaf.pem"), leaf + text("i.pem")) << "the renewed one stands behind it";
+  EXPECT_EQ(pki({"renew", "leaf"}), 1) << "another authority's";
+  ASSERT_EQ(pki({"renew", "leaf", "--ca-cert", path("i.pem"), "--ca-key", path("i-key.pem")}), 0);
+  EXPECT_TRUE(is_signed_by(text("leaf.pem"), text("i.pem")).value());
+  EXPECT_TRUE(text("leaf.pem").ends_with(text("i.pem")));
+  EXPECT_TRUE(is_pair("leaf"));
+
+  const auto c = text("c.pem");
+  const auto i = text("i.pem");
+  for (const auto& wrong : {key_of("c"), std::string("junk"), std::string()}) {
+    fs::remove(dir / "i-key.pem");
+    if (!wrong.empty()) write("i-key.pem", wrong);
+    for (const Arguments& renewal : {Arguments{"renew"}, Arguments{"renew", "i"}}) {
+      const auto [status, said] = err(renewal);
+      EXPECT_EQ(status, 1);
+      EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("put its key into '{}'", path("i-key.pem"))));
+      EXPECT_EQ(text("i.pem"), i);
+      EXPECT_EQ(text("c.pem"), c);
+      EXPECT_EQ(text("i-key.pem"), wrong);
+    }
+  }
+}
+
+TEST_F(PkiCommand, RenewsFilesWhereAndAsTheyAre) {
+  ASSERT_EQ(pki({"client", "c"}), 0);
+  fs::create_directory(dir / "far");
+  fs::rename(dir / "c-key.pem", dir / "far/key");
+  fs::create_symlink("far/key", dir / "c-key.pem");
+  fs::create_symlink("c.pem", dir / "alias.pem");
+  using enum fs::perms;
+  fs::permissions(dir / "far/key", owner_read | group_read);
+  fs::permissions(dir / "c.pem", owner_read);
+  const auto old = text("c.pem");
+  ASSERT_EQ(pki({"renew"}), 0);
+  EXPECT_NE(text("c.pem"), old);
+  EXPECT_TRUE(is_pair("c"));
+  EXPECT_TRUE(fs::is_symlink(dir / "c-key.pem") && fs::is_symlink(dir / "alias.pem"));
+  EXPECT_EQ(fs::status(dir / "far/key").permissions(), owner_read | group_read);
+  EXPECT_EQ(fs::status(dir / "c.pem").permissions(), owner_read);
+  EXPECT_FALSE(fs::exists(dir / "alias-key.pem")) << "it is c under another name";
+}
+
+TEST_F(PkiCommand, RepairsAnInterruptedRenewal) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  ASSERT_EQ(pki({"client", "b"}), 0);
+  write("a-key.pem", key_of("b"));
+  const auto [status, said] = err({"show"});
+  EXPECT_EQ(status, 1);
+  EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: is not the key of {}", path("a-key.pem"), path("a.pem"))));
+  EXPECT_EQ(pki({"renew"}), 0);
+  EXPECT_TRUE(is_pair("a"));
+  EXPECT_EQ(pki({"show"}), 0);
+}
+
+TEST_F(PkiCommand, LeavesWhatIsNoCertificate) {
+  ASSERT_EQ(pki({"client", "c"}), 0);
+  write("dhparam.pem", "-----BEGIN DH PARAMETERS-----\nMAMCAQI=\n-----END DH PARAMETERS-----\n");
+  fs::create_directory(dir / "folder.pem");
+  const auto old = text("c.pem");
+  const auto [status, said] = err({"renew"});
+  EXPECT_EQ(status, 0);
+  EXPECT_NE(text("c.pem"), old);
+  for (const auto* name : {"dhparam.pem", "folder.pem"})
+    EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: left as it is", path(name))));
+  const auto now = text("c.pem");
+  EXPECT_EQ(pki({"renew", "c", "dhparam"}), 1);
+  EXPECT_EQ(text("c.pem"), now) << "nothing is written before all is decided";
+}
+
+TEST_F(PkiCommand, SaysWhatEndsSoon) {
+  const Wall now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+  const auto ca = make_ca("krake-ca", now, std::chrono::hours(24 * 20), 2).value();
+  fs::create_directories(dir);
+  write("ca.pem", ca.cert_pem);
+  write("ca-key.pem", ca.key_pem);
+  ASSERT_EQ(pki({"client", "c"}), 0);
+  EXPECT_THAT(out({"show", "c"}).second, ::testing::HasSubstr(" (in less than 30 days)\n"));
+  const auto [status, said] = err({"renew", "c"});
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: ends with the authority, on 2", path("c.pem"))));
+  ASSERT_EQ(pki({"ca", "--force"}), 0);
+  ASSERT_EQ(pki({"client", "c", "--force"}), 0);
+  EXPECT_THAT(out({"show", "c"}).second, ::testing::Not(::testing::HasSubstr("30 days")));
+  EXPECT_EQ(err({"renew", "c"}), std::pair(0, std::string()));
+}
+
+TEST_F(PkiCommand, SaysWhatToDoAboutARoot) {
+  ASSERT_EQ(pki({"ca"}), 0);
+  const auto ca = text("ca.pem");
+  const auto [status, said] = err({"renew", "ca"});
+  EXPECT_EQ(status, 1);
+  EXPECT_THAT(said, ::testing::HasSubstr("is a root, which is not renewed: keep a copy, make a new one"));
+  EXPECT_EQ(text("ca.pem"), ca);
+}
+
+TEST_F(PkiCommand, NamesAllThatItCannotShow) {
+  ASSERT_EQ(pki({"client", "c"}), 0);
+  write("junk.pem", "junk");
+  const auto [status, said] = err({"show", "nobody", "c", "junk"});
+  EXPECT_EQ(status, 1);
+  EXPECT_THAT(said, ::testing::HasSubstr(path("nobody.pem")));
+  EXPECT_THAT(said, ::testing::HasSubstr(path("junk.pem")));
+}
+
+TEST_F(PkiCommand, LetsNoNameSteerTheTerminal) {
+  ASSERT_EQ(pki({"client", "a\u009b31m"}), 0);
+  const auto [status, shown] = out({"show"});
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(shown, ::testing::HasSubstr("subject: CN=a?31m\n"));
+  EXPECT_THAT(shown, ::testing::Not(::testing::HasSubstr("\u009b")));
+}
+
 TEST_F(PkiCommand, ShowsCertificatesAndNoKey) {
   ASSERT_EQ(pki({"server", "s", "--host", "krake.example.org"}), 0);
   ::testing::internal::CaptureStdout();
@@ -152,7 +294,6 @@ TEST_F(PkiCommand, KnowsWrongUsage) {
                             {"help"},
                             {"show", "--force"},
                             {"renew", "--host", "h"},
-                            {"renew", "ca"},
                             {"show", "../x"}};
   for (const auto& row : rows) EXPECT_EQ(pki(row), 2) << fmt::format("{}", fmt::join(row, " "));
   EXPECT_FALSE(fs::exists(dir));

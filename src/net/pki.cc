@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "net/url.h"
 
@@ -156,27 +157,14 @@ std::string text_of(const X509_NAME* name) {
   return text_of(bio.get());
 }
 
-std::string common_name_of(const X509_NAME* name) {
-  const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
-  unsigned char* bytes = nullptr;
-  const int size = at < 0 ? -1 : ASN1_STRING_to_UTF8(&bytes, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
-  std::string text = size < 0 ? std::string() : std::string(reinterpret_cast<const char*>(bytes), size);
-  OPENSSL_free(bytes);
-  return text;
-}
-
-// False: there are names that are no hosts.
-bool read_hosts(X509* cert, std::vector<std::string>& hosts) {
+std::vector<std::string> hosts_of(X509* cert) {
   const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr)));
-  bool all = true;
+  std::vector<std::string> hosts;
   for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     int type = 0;
     const auto* value =
         static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &type));
-    if (type != GEN_DNS && type != GEN_IPADD) {
-      all = false;
-      continue;
-    }
+    if (type != GEN_DNS && type != GEN_IPADD) continue;
     const auto* bytes = ASN1_STRING_get0_data(value);
     const auto size = static_cast<std::size_t>(ASN1_STRING_length(value));
     char text[INET6_ADDRSTRLEN] = {};
@@ -186,7 +174,7 @@ bool read_hosts(X509* cert, std::vector<std::string>& hosts) {
       hosts.emplace_back(inet_ntop(size == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text));
     }
   }
-  return all;
+  return hosts;
 }
 
 Wall add(Wall now, Duration lifetime) { return now + std::chrono::duration_cast<std::chrono::microseconds>(lifetime); }
@@ -217,6 +205,79 @@ Status make_authority(X509* cert, X509* issuer, int levels) {
     return openssl_failed("making a certificate authority");
   }
   return {};
+}
+
+bool remove_extension(X509* cert, int nid) {
+  const int at = X509_get_ext_by_NID(cert, nid, -1);
+  if (at < 0) return false;
+  const Extension removed(X509_delete_ext(cert, at));
+  return true;
+}
+
+// `old` once more, signed by `issuer`. `fresh`: a new key for it; else it is for the one it has.
+Result<Cert> sign_again(const X509* old, EVP_PKEY* fresh, const Authority& issuer, Wall now, Duration lifetime) {
+  X509* by = issuer.cert.get();
+  const auto wanted = std::max(add(now, lifetime), wall_of(X509_get0_notAfter(old)));
+  const auto until = std::min(wanted, wall_of(X509_get0_notAfter(by)));
+  Cert cert(X509_dup(old));
+  if (!cert || !set_serial(cert.get()) || !ASN1_TIME_set(X509_getm_notBefore(cert.get()), seconds(now - kBackdate)) ||
+      !ASN1_TIME_set(X509_getm_notAfter(cert.get()), seconds(until)) ||
+      X509_set_issuer_name(cert.get(), X509_get_subject_name(by)) != 1 ||
+      (fresh != nullptr && X509_set_pubkey(cert.get(), fresh) != 1)) {
+    return openssl_failed("renewing a certificate");
+  }
+  // The two that speak of keys. An authority's own identifier stays: what it signed names it.
+  const bool has_id = fresh != nullptr && remove_extension(cert.get(), NID_subject_key_identifier);
+  remove_extension(cert.get(), NID_authority_key_identifier);
+  const bool issuer_has_id = X509_get_ext_by_NID(by, NID_subject_key_identifier, -1) >= 0;
+  if ((has_id && !add_extension(cert.get(), by, NID_subject_key_identifier, "hash")) ||
+      (issuer_has_id && !add_extension(cert.get(), by, NID_authority_key_identifier, "keyid")) ||
+      X509_sign(cert.get(), issuer.key.get(), EVP_sha256()) == 0) {
+    return openssl_failed("renewing a certificate");
+  }
+  return cert;
+}
+
+struct Range {
+  std::size_t begin;
+  std::size_t end;  // the line break is behind it
+};
+
+// The next PEM block of a certificate that begins at `from` or later; the labels are those that OpenSSL takes for one.
+std::optional<Range> next_certificate(std::string_view text, std::size_t from) {
+  constexpr std::string_view kBegin = "-----BEGIN ";
+  constexpr std::string_view kLabels[] = {"CERTIFICATE-----", "X509 CERTIFICATE-----", "TRUSTED CERTIFICATE-----"};
+  for (auto at = text.find(kBegin, from); at != std::string_view::npos; at = text.find(kBegin, at + 1)) {
+    if (at > 0 && text[at - 1] != '\n') continue;
+    const auto rest = text.substr(at + kBegin.size());
+    const auto* label = std::ranges::find_if(kLabels, [&](auto one) { return rest.starts_with(one); });
+    if (label == std::end(kLabels)) continue;
+    const auto last = fmt::format("\n-----END {}", *label);
+    const auto end = text.find(last, at);
+    if (end != std::string_view::npos) return Range{at, end + last.size()};
+  }
+  return std::nullopt;
+}
+
+bool is_same(const X509* a, const X509* b) {
+  const bool same = X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0 &&
+                    EVP_PKEY_eq(X509_get0_pubkey(a), X509_get0_pubkey(b)) == 1;
+  ERR_clear_error();
+  return same;
+}
+
+// What stands for a certificate behind the first one; itself when it is of no known authority.
+std::string_view current(std::string_view pem, std::span<const std::string> authorities) {
+  const auto cert = read_cert(pem);
+  for (const std::string& known_pem : authorities) {
+    const auto known = read_cert(known_pem);
+    if (cert && known && is_same(cert->get(), known->get()) && X509_cmp(cert->get(), known->get()) != 0 &&
+        wall_of(X509_get0_notAfter(known->get())) >= wall_of(X509_get0_notAfter(cert->get()))) {
+      const auto range = next_certificate(known_pem, 0);
+      if (range) return std::string_view(known_pem).substr(range->begin, range->end - range->begin);
+    }
+  }
+  return pem;
 }
 
 }  // namespace
@@ -273,16 +334,46 @@ Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view co
   return to_pem(cert, subject.key.get());
 }
 
+Result<CertificateAndKey> renew_certificate(const CertificateAndKey& ca, std::string_view cert_pem, Wall now,
+                                            Duration lifetime) {
+  ASSIGN_OR_RETURN(const Authority issuer, read_ca(ca));
+  ASSIGN_OR_RETURN(const Cert old, read_cert(cert_pem));
+  const Key key(EVP_EC_gen("P-256"));
+  if (!key) return openssl_failed("making a key");
+  ASSIGN_OR_RETURN(const Cert cert, sign_again(old.get(), key.get(), issuer, now, lifetime));
+  return to_pem(cert.get(), key.get());
+}
+
+Result<CertificateAndKey> renew_authority(const CertificateAndKey& ca, const CertificateAndKey& old, Wall now,
+                                          Duration lifetime) {
+  ASSIGN_OR_RETURN(const Authority issuer, read_ca(ca));
+  ASSIGN_OR_RETURN(const Authority authority, read_ca(old));
+  ASSIGN_OR_RETURN(const Cert cert, sign_again(authority.cert.get(), nullptr, issuer, now, lifetime));
+  return to_pem(cert.get(), authority.key.get());
+}
+
+Result<std::string> replace_certificates(std::string_view text, std::string_view first,
+                                         std::span<const std::string> authorities) {
+  auto range = next_certificate(text, 0);
+  if (!range) return fail(Code::invalid_argument, "the text holds no PEM certificate");
+  std::string out(first.empty() ? text.substr(0, range->end) : first.substr(0, first.find_last_not_of('\n') + 1));
+  auto done = range->end;
+  while ((range = next_certificate(text, done))) {
+    out += text.substr(done, range->begin - done);
+    out += current(text.substr(range->begin, range->end - range->begin), authorities);
+    done = range->end;
+  }
+  out += text.substr(done);
+  return out;
+}
+
 Result<CertificateInfo> certificate_info(std::string_view cert_pem) {
   ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
-  const X509_NAME* subject = X509_get_subject_name(cert.get());
-  CertificateInfo info{.subject = text_of(subject),
+  CertificateInfo info{.subject = text_of(X509_get_subject_name(cert.get())),
                        .issuer = text_of(X509_get_issuer_name(cert.get())),
-                       .common_name = common_name_of(subject),
+                       .hosts = hosts_of(cert.get()),
                        .not_before = wall_of(X509_get0_notBefore(cert.get())),
                        .not_after = wall_of(X509_get0_notAfter(cert.get()))};
-  const bool only_hosts = read_hosts(cert.get(), info.hosts);
-  info.plain = only_hosts && !info.common_name.empty() && X509_NAME_entry_count(subject) == 1;
   info.authority = X509_check_ca(cert.get()) != 0;
   const auto flags = X509_get_extension_flags(cert.get());
   const auto uses = (flags & EXFLAG_XKUSAGE) != 0 ? X509_get_extended_key_usage(cert.get()) : 0U;
@@ -300,6 +391,20 @@ Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem) {
   const bool is = X509_verify(cert.get(), X509_get0_pubkey(ca.get())) == 1;
   ERR_clear_error();
   return is;
+}
+
+Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
+  ASSIGN_OR_RETURN(const Key key, read_key(key_pem));
+  const bool is = X509_check_private_key(cert.get(), key.get()) == 1;
+  ERR_clear_error();
+  return is;
+}
+
+Result<bool> is_same_authority(std::string_view pem, std::string_view other_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(pem));
+  ASSIGN_OR_RETURN(const Cert other, read_cert(other_pem));
+  return is_same(cert.get(), other.get());
 }
 
 Result<Wall> certificate_expiry(std::string_view cert_pem) {

@@ -26,6 +26,8 @@ struct CertificateUse {
 
 inline constexpr Duration kCaLifetime = std::chrono::hours(24 * 3650);
 inline constexpr Duration kCertificateLifetime = std::chrono::hours(24 * 365);
+// What ends within it wants to be renewed.
+inline constexpr Duration kExpiresSoon = std::chrono::hours(24 * 30);
 
 // Self-signed. `levels`: of authorities that may stand between it and an end certificate.
 Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Duration lifetime = kCaLifetime,
@@ -37,6 +39,19 @@ Result<CertificateAndKey> make_intermediate_ca(const CertificateAndKey& ca, std:
 Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view common_name,
                                 std::span<const std::string> hosts, CertificateUse use, Wall now,
                                 Duration lifetime = kCertificateLifetime);
+// The first certificate of `cert_pem` once more, for a new key: the names, uses and other extensions stay. It lasts for
+// `lifetime`, or as long as the old one if that is longer, and never outlives `ca`.
+Result<CertificateAndKey> renew_certificate(const CertificateAndKey& ca, std::string_view cert_pem, Wall now,
+                                            Duration lifetime = kCertificateLifetime);
+// The same for an authority's: for the key it has, so that what it has signed stays good. invalid_argument as
+// check_ca(old).
+Result<CertificateAndKey> renew_authority(const CertificateAndKey& ca, const CertificateAndKey& old, Wall now,
+                                          Duration lifetime = kCertificateLifetime);
+// The PEM text with its first certificate replaced by `first`, when that is not empty, and each one behind it by that
+// of the same authority (name and key) among `authorities` unless that ends earlier. What stands before the first
+// certificate goes with it; the rest behind it stays.
+Result<std::string> replace_certificates(std::string_view text, std::string_view first,
+                                         std::span<const std::string> authorities);
 // invalid_argument when the key is not that of the first certificate of the text, or that certificate is no
 // authority's.
 Status check_ca(const CertificateAndKey& ca);
@@ -45,11 +60,9 @@ Status check_ca(const CertificateAndKey& ca);
 struct CertificateInfo {
   std::string subject;  // RFC 2253: "CN=system:admin"
   std::string issuer;
-  std::string common_name;  // empty: there is none
-  std::vector<std::string> hosts;
+  std::vector<std::string> hosts;  // DNS names and IP addresses; names of other types are left out
   CertificateUse use;
   bool authority = false;
-  bool plain = false;  // its subject is the common name alone, its other names are hosts: issue() can make one like it
   Wall not_before;
   Wall not_after;
   std::string fingerprint;  // SHA-256 of the certificate, "AB:CD:..."
@@ -57,6 +70,10 @@ struct CertificateInfo {
 Result<CertificateInfo> certificate_info(std::string_view cert_pem);
 // Whether the first certificate of `cert_pem` was signed by that of `ca_pem`; invalid_argument when one is none.
 Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem);
+// Whether the key is that of the first certificate; invalid_argument when one is none.
+Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem);
+// Whether the first certificates of both are of one authority: the same name and key.
+Result<bool> is_same_authority(std::string_view pem, std::string_view other_pem);
 // When the first certificate of the text expires.
 Result<Wall> certificate_expiry(std::string_view cert_pem);
 

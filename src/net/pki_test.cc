@@ -49,10 +49,9 @@ TEST(Pki, SaysWhatACertificateSays) {
   const std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
   const auto info = certificate_info(issue(ca, "krake, api", hosts, {.server = true}, kNow, 24h)->cert_pem).value();
   EXPECT_EQ(info.subject, "CN=krake\\, api");
-  EXPECT_EQ(info.common_name, "krake, api");
   EXPECT_EQ(info.issuer, "CN=Krake CA");
   EXPECT_EQ(info.hosts, hosts);
-  EXPECT_TRUE(info.use.server && !info.use.client && !info.authority && info.plain);
+  EXPECT_TRUE(info.use.server && !info.use.client && !info.authority);
   EXPECT_EQ(info.not_before, kNow - 5min);
   EXPECT_EQ(info.not_after, kNow + 24h);
   EXPECT_EQ(info.fingerprint.size(), 32U * 3 - 1);
@@ -84,6 +83,125 @@ TEST(Pki, IssuesCertificatesForServersAndClients) {
   EXPECT_NE(both.key_pem, server->key_pem);
   const auto again = issue(ca, "system:x", {}, {.server = true, .client = true}, kNow).value();
   EXPECT_NE(both.cert_pem, again.cert_pem);
+}
+
+// What OpenSSL makes of an authority of one's own PKI: more names, a path length, other key uses.
+CertificateAndKey foreign_authority(const CertificateAndKey& ca) {
+  const auto made = make_intermediate_ca(ca, "signing", kNow).value();
+  BIO* in = BIO_new_mem_buf(made.cert_pem.data(), static_cast<int>(made.cert_pem.size()));
+  X509* cert = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
+  in = (BIO_free(in), BIO_new_mem_buf(ca.key_pem.data(), static_cast<int>(ca.key_pem.size())));
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
+  const auto set = [&](int nid, const char* value) {
+    if (const int at = X509_get_ext_by_NID(cert, nid, -1); at >= 0) X509_EXTENSION_free(X509_delete_ext(cert, at));
+    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
+    X509_add_ext(cert, extension, -1);
+    X509_EXTENSION_free(extension);
+  };
+  set(NID_basic_constraints, "critical,CA:TRUE,pathlen:3");
+  set(NID_key_usage, "critical,digitalSignature,keyCertSign");
+  set(NID_subject_alt_name, "email:ops@example.org");
+  const auto* org = reinterpret_cast<const unsigned char*>("Example");
+  X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_organizationName, MBSTRING_UTF8, org, -1, -1, 0);
+  X509_sign(cert, key, EVP_sha256());
+  BIO* out = BIO_new(BIO_s_mem());
+  PEM_write_bio_X509(out, cert);
+  char* data = nullptr;
+  const auto size = BIO_get_mem_data(out, &data);
+  CertificateAndKey foreign{.cert_pem = std::string(data, static_cast<std::size_t>(size)), .key_pem = made.key_pem};
+  BIO_free(in);
+  BIO_free(out);
+  EVP_PKEY_free(key);
+  X509_free(cert);
+  return foreign;
+}
+
+// Of a text of describe(): from one heading to the end of its line and the next one.
+std::string behind(const std::string& text, std::string_view heading) {
+  const auto at = text.find(heading);
+  if (at == std::string::npos) return "";
+  return text.substr(at, text.find('\n', text.find('\n', at) + 1) - at);
+}
+
+TEST(Pki, RenewsACertificateForANewKey) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const std::vector<std::string> hosts{"localhost", "::1"};
+  const auto old = issue(ca, "krake, api", hosts, {.server = true}, kNow).value();
+  const auto made = renew_certificate(ca, old.cert_pem, kNow + 24h * 300);
+  ASSERT_TRUE(made) << made.error().message;
+  const auto before = certificate_info(old.cert_pem).value();
+  const auto info = certificate_info(made->cert_pem).value();
+  EXPECT_TRUE(is_signed_by(made->cert_pem, ca.cert_pem).value());
+  EXPECT_NE(made->key_pem, old.key_pem);
+  EXPECT_TRUE(is_key_of(made->key_pem, made->cert_pem).value());
+  EXPECT_FALSE(is_key_of(made->key_pem, old.cert_pem).value());
+  EXPECT_FALSE(is_key_of("junk", old.cert_pem));
+  EXPECT_EQ(info.subject, before.subject);
+  EXPECT_EQ(info.hosts, hosts);
+  EXPECT_TRUE(info.use.server && !info.use.client && !info.authority);
+  EXPECT_EQ(info.not_before, kNow + 24h * 300 - 5min);
+  EXPECT_EQ(info.not_after, kNow + 24h * 300 + kCertificateLifetime);
+  const auto was = describe(old.cert_pem);
+  const auto is = describe(made->cert_pem);
+  EXPECT_NE(behind(is, "Serial Number"), behind(was, "Serial Number"));
+  EXPECT_NE(behind(is, "Subject Key Identifier"), behind(was, "Subject Key Identifier"));
+  for (const auto* same : {"Authority Key Identifier", "X509v3 Key Usage", "Extended Key Usage", "Basic Constraints"})
+    EXPECT_EQ(behind(is, same), behind(was, same));
+}
+
+TEST(Pki, RenewsAnAuthorityForTheKeyItHas) {
+  const auto ca = make_ca("Krake CA", kNow, kCaLifetime, 4).value();
+  const auto old = foreign_authority(ca);
+  const auto leaf = issue(old, "leaf", {}, {.client = true}, kNow).value();
+  const auto made = renew_authority(ca, old, kNow + 24h * 300);
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->key_pem, old.key_pem);
+  EXPECT_TRUE(is_signed_by(made->cert_pem, ca.cert_pem).value());
+  EXPECT_TRUE(is_signed_by(leaf.cert_pem, made->cert_pem).value());
+  EXPECT_TRUE(is_same_authority(made->cert_pem, old.cert_pem).value());
+  EXPECT_FALSE(is_same_authority(made->cert_pem, ca.cert_pem).value());
+  EXPECT_EQ(certificate_info(made->cert_pem)->not_after, kNow + 24h * 300 + kCertificateLifetime);
+  const auto was = describe(old.cert_pem);
+  const auto is = describe(made->cert_pem);
+  expect_all(is, {"CA:TRUE, pathlen:3", "Digital Signature, Certificate Sign", "O=Example", "email:ops@example.org"});
+  EXPECT_NE(behind(is, "Serial Number"), behind(was, "Serial Number"));
+  for (const auto* same : {"Subject Key Identifier", "Authority Key Identifier", "X509v3 Key Usage", "Subject:"})
+    EXPECT_EQ(behind(is, same), behind(was, same));
+  const auto other = make_ca("Other CA", kNow).value();
+  EXPECT_EQ(renew_authority(ca, {old.cert_pem, other.key_pem}, kNow).error().code, Code::invalid_argument);
+}
+
+TEST(Pki, RenewsForAsLongAsItLasts) {
+  const auto ca = make_ca("Krake CA", kNow, 24h * 1000).value();
+  const auto ends = [&](std::chrono::hours lifetime, std::chrono::hours later) {
+    const auto old = issue(ca, "x", {}, {.client = true}, kNow, lifetime).value();
+    return certificate_expiry(renew_certificate(ca, old.cert_pem, kNow + later)->cert_pem).value() - kNow;
+  };
+  EXPECT_EQ(ends(24h, 12h), kCertificateLifetime + 12h);
+  EXPECT_EQ(ends(24h * 800, 24h), 24h * 800) << "what lasts longer does not get less";
+  EXPECT_EQ(ends(24h, 24h * 900), 24h * 1000) << "with the authority";
+}
+
+TEST(Pki, ReplacesCertificatesInATextAndLeavesTheRest) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto other = make_ca("Other CA", kNow).value().cert_pem;
+  const auto middle = make_intermediate_ca(ca, "signing", kNow).value();
+  const auto newer = renew_authority(ca, middle, kNow + 24h).value().cert_pem;
+  const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow).value().cert_pem;
+  const auto next = issue(ca, "leaf", {}, {.client = true}, kNow).value().cert_pem;
+  const std::string list = "-----BEGIN DH PARAMETERS-----\nMAMCAQI=\n-----END DH PARAMETERS-----\n";
+  const auto replaced = [](const std::string& text, const std::string& first, std::vector<std::string> known) {
+    return replace_certificates(text, first, known).value();
+  };
+  EXPECT_EQ(replaced(leaf, next, {}), next);
+  EXPECT_EQ(replaced("it is\n" + leaf + "# and\n" + middle.cert_pem + other + list, next, {newer}),
+            next + "# and\n" + newer + other + list);
+  EXPECT_EQ(replaced("it is\n" + leaf + middle.cert_pem, "", {newer}), "it is\n" + leaf + newer);
+  EXPECT_EQ(replaced(leaf + newer, "", {middle.cert_pem}), leaf + newer) << "not by an older one";
+  EXPECT_EQ(replaced(middle.cert_pem + leaf, "", {newer}), middle.cert_pem + leaf) << "the first is the caller's";
+  EXPECT_EQ(replaced(leaf.substr(0, leaf.size() - 1), next, {}), next.substr(0, next.size() - 1));
+  EXPECT_FALSE(replace_certificates("# " + leaf, next, {})) << "OpenSSL finds none there either";
+  EXPECT_FALSE(replace_certificates(list, next, {}));
 }
 
 TEST(Pki, LetsNothingOutliveItsAuthority) {

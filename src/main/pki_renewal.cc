@@ -1,0 +1,165 @@
+#include "main/pki_renewal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <initializer_list>
+
+#include "base/datetime.h"
+
+namespace krake {
+
+namespace {
+
+// A certificate as the authority that signs sees it.
+enum class Standing : std::uint8_t { none, root, itself, foreign, authority, certificate };
+
+Standing standing_of(const std::string& text, const std::string& ca) {
+  const auto info = certificate_info(text);
+  if (!info) return Standing::none;
+  if (info->authority && is_signed_by(text, text).value_or(false)) return Standing::root;
+  if (is_same_authority(text, ca).value_or(false)) return Standing::itself;
+  if (!is_signed_by(text, ca).value_or(false)) return Standing::foreign;
+  return info->authority ? Standing::authority : Standing::certificate;
+}
+
+// Why one that was named is not renewed, and what to do.
+std::string refusal(Standing standing, const CertificateFiles& one, const std::string& ca_path) {
+  switch (standing) {
+    case Standing::root:
+      return fmt::format(
+          "{}: is a root, which is not renewed: keep a copy, make a new one ('krake pki ca --force'), let everybody "
+          "trust both, then make new certificates for all",
+          one.cert_path);
+    case Standing::itself:
+      return fmt::format("{}: is the authority that signs; --ca-cert and --ca-key name the one above it",
+                         one.cert_path);
+    case Standing::foreign:
+      return fmt::format("{}: is not signed by {}; --ca-cert and --ca-key name another one", one.cert_path, ca_path);
+    default:
+      return fmt::format("{}: the text holds no PEM certificate", one.cert_path);
+  }
+}
+
+class Planner {
+ public:
+  Planner(const SigningAuthority& ca, Wall now) : ca_(ca), now_(now), authorities_{ca.pem.cert_pem} {}
+
+  // Makes the new certificate of an authority whose key is there.
+  Status make_authority(const CertificateFiles& one) {
+    if (!key_of(one)) return {};
+    const auto made = renew_authority(ca_.pem, {.cert_pem = *one.cert_pem, .key_pem = *one.key_pem}, now_);
+    if (!made) return fail(with_context(made.error(), one.cert_path));
+    authorities_.push_back(made->cert_pem);
+    return {};
+  }
+
+  // Puts it into this file: its own, or one that holds authorities for those who trust them, without a key.
+  Status replace_authority(const CertificateFiles& one) {
+    const auto made = std::ranges::find_if(authorities_.begin() + 1, authorities_.end(), [&](const std::string& known) {
+      return is_same_authority(*one.cert_pem, known).value_or(false);
+    });
+    if (made != authorities_.end()) return replace(one, *made);
+    const auto key = key_of(one);
+    if (key) return {};  // make_authority() has said why there is none
+    return fail(Code::invalid_argument,
+                fmt::format("{}: an authority keeps its key, or all that it signed is worth nothing: {}; put its key "
+                            "into '{}', or renew the others by their names",
+                            one.cert_path, key.error().message, one.key_path));
+  }
+
+  // The key first: the certificate is the mark that both are in place. After an interruption in between the pair does
+  // not match, which every program and `pki show` notices, and the old certificate still says when it ends and, to the
+  // next renewal, what is to be made. The other way round it would look renewed.
+  Status renew_certificate(const CertificateFiles& one) {
+    const auto made = krake::renew_certificate(ca_.pem, *one.cert_pem, now_);
+    if (!made) return fail(with_context(made.error(), one.cert_path));
+    plan_.files.push_back({.path = one.key_path, .text = made->key_pem, .mode = 0600});
+    return replace(one, made->cert_pem);
+  }
+
+  // A certificate of others stays; behind it there may be an authority that is renewed.
+  void leave(const CertificateFiles& one, std::string_view why) {
+    const auto text = one.cert_pem ? replace_certificates(*one.cert_pem, "", authorities_) : fail(one.cert_pem.error());
+    if (text && *text != *one.cert_pem) {
+      plan_.files.push_back({.path = one.cert_path, .text = *text, .mode = 0644});
+      plan_.notes.push_back(fmt::format("{}: stays, with the renewed authority behind it: {}", one.cert_path, why));
+      return;
+    }
+    plan_.notes.push_back(fmt::format("{}: left as it is: {}", one.cert_path, why));
+  }
+
+  void note_problem(std::string problem) { plan_.problems.push_back(std::move(problem)); }
+
+  RenewalPlan plan() && {
+    if (!plan_.problems.empty()) plan_.files.clear();
+    return std::move(plan_);
+  }
+
+ private:
+  static Status key_of(const CertificateFiles& one) {
+    RETURN_IF_ERROR(one.key_pem);
+    return check_ca({.cert_pem = *one.cert_pem, .key_pem = *one.key_pem});
+  }
+
+  Status replace(const CertificateFiles& one, const std::string& made) {
+    if (one.cert_pem->contains("PRIVATE KEY-----")) {
+      return fail(Code::invalid_argument, fmt::format("{}: holds a private key, too: keep that in '{}' alone, or renew "
+                                                      "the others by their names",
+                                                      one.cert_path, one.key_path));
+    }
+    ASSIGN_OR_RETURN(auto text, replace_certificates(*one.cert_pem, made, authorities_));
+    plan_.files.push_back({.path = one.cert_path, .text = std::move(text), .mode = 0644});
+    ASSIGN_OR_RETURN(const auto before, certificate_expiry(*one.cert_pem));
+    ASSIGN_OR_RETURN(const auto until, certificate_expiry(made));
+    // Of what was wanted only the authority's end takes something away.
+    const auto lifetime = std::chrono::duration_cast<Wall::duration>(kCertificateLifetime);
+    if (until < std::chrono::floor<std::chrono::seconds>(std::max(now_ + lifetime, before))) {
+      plan_.notes.push_back(fmt::format("{}: ends with the authority, on {:.10}; renew that first", one.cert_path,
+                                        to_string(DateTime::from_wall(until))));
+    }
+    return {};
+  }
+
+  const SigningAuthority& ca_;
+  const Wall now_;
+  std::vector<std::string> authorities_;  // as they are after it
+  RenewalPlan plan_;
+};
+
+}  // namespace
+
+RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all, bool named, Wall now) {
+  Planner planner(ca, now);
+  std::vector<Standing> standings;
+  for (const auto& one : all)
+    standings.push_back(one.cert_pem ? standing_of(*one.cert_pem, ca.pem.cert_pem) : Standing::none);
+  const auto each = [&](std::initializer_list<Standing> which, auto what) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (std::ranges::find(which, standings[i]) == which.end()) continue;
+      if (const Status done = what(all[i], standings[i]); !done) planner.note_problem(done.error().message);
+    }
+  };
+  // The authorities first: they stand behind others.
+  each({Standing::authority}, [&](const auto& one, Standing) { return planner.make_authority(one); });
+  each({Standing::authority}, [&](const auto& one, Standing) { return planner.replace_authority(one); });
+  each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_certificate(one); });
+  each({Standing::none, Standing::root, Standing::itself, Standing::foreign},
+       [&](const CertificateFiles& one, Standing standing) -> Status {
+         // A folder or a pipe is no certificate; of what may not be read nobody knows.
+         const bool unknown = !one.cert_pem && one.cert_pem.error().code != Code::invalid_argument;
+         if (unknown || (named && !one.cert_pem)) return fail(one.cert_pem.error());
+         if (named) return fail(Code::invalid_argument, refusal(standing, one, ca.path));
+         if (standing == Standing::none) {
+           planner.leave(one, "it holds no certificate");
+         } else if (!is_same_authority(*one.cert_pem, ca.pem.cert_pem).value_or(false)) {
+           planner.leave(one, fmt::format("{} is not above it", ca.path));
+         }
+         return {};
+       });
+  return std::move(planner).plan();
+}
+
+}  // namespace krake

@@ -1,0 +1,38 @@
+// What `krake pki renew` does, decided from what was read, before anything is written. Pure but for the keys it makes.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "main/files.h"
+#include "net/pki.h"
+
+namespace krake {
+
+// A certificate and its key as read_file() found them.
+struct CertificateFiles {
+  std::string cert_path;
+  std::string key_path;
+  Result<std::string> cert_pem;
+  Result<std::string> key_pem;  // looked at for authorities alone
+};
+
+struct SigningAuthority {
+  std::string path;  // of its certificate
+  CertificateAndKey pem;
+};
+
+struct RenewalPlan {
+  std::vector<NewFile> files;         // in the order in which they take their places
+  std::vector<std::string> notes;     // what is left as it is, what ends early
+  std::vector<std::string> problems;  // with one there are no files
+};
+
+// `named`: each is to be renewed or has a problem. Else, of all that is there, what `ca` signed is to be, and of the
+// others the renewed authorities behind a certificate.
+RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all, bool named, Wall now);
+
+}  // namespace krake

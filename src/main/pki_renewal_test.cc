@@ -1,0 +1,120 @@
+#include "main/pki_renewal.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace krake {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const Wall kNow = std::chrono::sys_days(std::chrono::year(2024) / 5 / 17) + 10h;
+
+struct Renewal : ::testing::Test {
+  const CertificateAndKey root = make_ca("root", kNow, kCaLifetime, 2).value();
+  const CertificateAndKey middle = make_intermediate_ca(root, "middle", kNow).value();
+  const CertificateAndKey leaf = issue(root, "leaf", {}, {.client = true}, kNow).value();
+  const CertificateAndKey below = issue(middle, "below", {}, {.client = true}, kNow).value();
+  const SigningAuthority ca{.path = "root.pem", .pem = root};
+  const Error missing{Code::not_found, "cannot read it"};
+
+  CertificateFiles files(std::string_view name, Result<std::string> cert) const {
+    return {.cert_path = fmt::format("{}.pem", name),
+            .key_path = fmt::format("{}-key.pem", name),
+            .cert_pem = std::move(cert),
+            .key_pem = fail(missing)};
+  }
+  CertificateFiles files(std::string_view name, const CertificateAndKey& pair) const {
+    auto found = files(name, Result<std::string>(pair.cert_pem));
+    found.key_pem = pair.key_pem;
+    return found;
+  }
+  RenewalPlan plan(std::vector<CertificateFiles> all, bool named = false, Wall now = kNow + 24h) const {
+    return plan_renewal(ca, all, named, now);
+  }
+  static std::vector<std::string> paths(const RenewalPlan& plan) {
+    std::vector<std::string> paths;
+    for (const auto& file : plan.files) paths.push_back(file.path);
+    return paths;
+  }
+};
+
+TEST_F(Renewal, ReplacesAuthoritiesFirstAndKeysBeforeCertificates) {
+  const auto made = plan({files("leaf", leaf), files("middle", middle), files("root", root)});
+  EXPECT_THAT(paths(made), ElementsAre("middle.pem", "leaf-key.pem", "leaf.pem"));
+  EXPECT_THAT(made.notes, IsEmpty());
+  EXPECT_THAT(made.problems, IsEmpty());
+  EXPECT_EQ(made.files[1].mode, 0600U);
+  EXPECT_EQ(made.files[2].mode, 0644U);
+  EXPECT_TRUE(is_key_of(middle.key_pem, made.files[0].text).value());
+  EXPECT_TRUE(is_key_of(made.files[1].text, made.files[2].text).value());
+}
+
+TEST_F(Renewal, PutsTheRenewedAuthorityBehindWhatHasIt) {
+  const auto made =
+      plan({files("a", below.cert_pem + middle.cert_pem), files("b", leaf.cert_pem + middle.cert_pem + root.cert_pem),
+            files("bundle", middle.cert_pem + root.cert_pem), files("middle", middle), files("other", below)});
+  ASSERT_THAT(paths(made), ElementsAre("bundle.pem", "middle.pem", "b-key.pem", "b.pem", "a.pem"));
+  const auto& renewed = made.files[1].text;
+  EXPECT_EQ(made.files[0].text, renewed + root.cert_pem) << "authorities to be trusted, without keys";
+  EXPECT_TRUE(made.files[3].text.ends_with(renewed + root.cert_pem));
+  EXPECT_EQ(made.files[4].text, below.cert_pem + renewed);
+  EXPECT_THAT(made.notes, ElementsAre("a.pem: stays, with the renewed authority behind it: root.pem is not above it",
+                                      "other.pem: left as it is: root.pem is not above it"));
+}
+
+TEST_F(Renewal, DecidesNothingWithAProblem) {
+  const auto other = make_ca("other", kNow).value();
+  const struct {
+    CertificateFiles one;
+    const char* named;
+    const char* of_all;  // empty: it is left
+  } rows[] = {
+      {files("x", Result<std::string>("junk")), "x.pem: the text holds no PEM certificate", ""},
+      {files("x", fail(missing)), "cannot read it", "cannot read it"},
+      {files("x", fail(Code::invalid_argument, "it is a folder")), "it is a folder", ""},
+      {files("x", below), "x.pem: is not signed by root.pem", ""},
+      {files("x", other), "x.pem: is a root, which is not renewed: keep a copy", ""},
+      {files("x", root), "x.pem: is a root, which is not renewed: keep a copy", ""},
+      {files("x", middle.cert_pem), "put its key into 'x-key.pem'", "put its key into 'x-key.pem'"},
+      {files("x", {middle.cert_pem, leaf.key_pem}), "an authority keeps its key", "an authority keeps its key"},
+      {files("x", leaf.cert_pem + leaf.key_pem), "holds a private key, too", "holds a private key, too"},
+  };
+  for (const auto& row : rows) {
+    for (const bool named : {true, false}) {
+      const std::string expected = named ? row.named : row.of_all;
+      const auto made = plan({row.one, files("leaf", leaf)}, named);
+      if (expected.empty()) {
+        EXPECT_THAT(made.problems, IsEmpty()) << row.named;
+        EXPECT_THAT(paths(made), ElementsAre("leaf-key.pem", "leaf.pem")) << row.named;
+      } else {
+        EXPECT_THAT(made.problems, ElementsAre(HasSubstr(expected)));
+        EXPECT_THAT(made.files, IsEmpty()) << expected;
+      }
+    }
+  }
+  const auto both = plan({files("x", below), files("y", fail(missing)), files("leaf", leaf)}, true);
+  EXPECT_EQ(both.problems.size(), 2U) << "all are named";
+}
+
+TEST_F(Renewal, RefusesTheAuthorityThatSigns) {
+  const SigningAuthority signing{.path = "middle.pem", .pem = middle};
+  const auto made = plan_renewal(signing, std::vector{files("middle", middle)}, true, kNow);
+  EXPECT_THAT(made.problems, ElementsAre(HasSubstr("--ca-cert and --ca-key name the one above it")));
+  EXPECT_THAT(plan_renewal(signing, std::vector{files("middle", middle)}, false, kNow).notes, IsEmpty());
+}
+
+TEST_F(Renewal, SaysWhatEndsWithTheAuthority) {
+  const Wall late = kNow + 24h * 3600;
+  const auto made = plan({files("leaf", leaf), files("middle", middle)}, false, late);
+  EXPECT_THAT(made.notes, ElementsAre("middle.pem: ends with the authority, on 2034-05-15; renew that first",
+                                      "leaf.pem: ends with the authority, on 2034-05-15; renew that first"));
+  EXPECT_THAT(plan({files("leaf", leaf)}, false, kNow + 24h * 3285).notes, IsEmpty());
+}
+
+}  // namespace
+}  // namespace krake
