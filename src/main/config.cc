@@ -324,7 +324,7 @@ Result<ConfigDocument> load_whole_file(const std::string& path, const ProgramInf
     std::error_code ec;
     const auto status = std::filesystem::status(place, ec);
     if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
-    ASSIGN_OR_RETURN(const std::string text, read_file(place, kind));
+    ASSIGN_OR_RETURN(const std::string text, read_file(place, path.empty() ? FileKind::regular : kind));
     return parse_config(text, place);
   }
   if (path.empty()) places.resize(2);  // upstream's text

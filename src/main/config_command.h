@@ -16,20 +16,31 @@ struct Configured {
   T config;
   LogOptions log;
   ConfigDocument document;
-  std::vector<std::string> warnings;
 };
 
 // Applies variables and the flags that are in `args` to `document`, and reads it as the configuration of `program`.
+// What it returns is to be used when there are no `errors`. invalid_argument: a flag without its value.
 template <class T>
 Result<Configured<T>> configure(ConfigDocument document, const ProgramInfo& program, Arguments& args,
-                                const Variables& variable = environment_variable) {
+                                FieldErrors& errors, std::vector<std::string>& warnings, const Variables& variable) {
   const auto flags = config_flags<T>(program);
-  Configured<T> out;
-  apply_variables(document, flags, variable, out.warnings);
+  apply_variables(document, flags, variable, warnings);
   RETURN_IF_ERROR(apply_flags(document, flags, args));
-  ASSIGN_OR_RETURN(out.config, decode_config<T>(document, program, out.warnings));
-  out.log = plan_log(document, out.warnings);
+  Configured<T> out;
+  out.config = decode_config<T>(document, program, errors, warnings);
+  const bool log_is_good = std::ranges::none_of(
+      errors.flatten(), [](const auto& error) { return error.first == "log" || error.first.starts_with("log."); });
+  if (log_is_good) out.log = plan_log(document, warnings);
   out.document = std::move(document);
+  return out;
+}
+// invalid_argument: all that is wrong. `warnings` has all that is doubtful, then, too.
+template <class T>
+Result<Configured<T>> configure(ConfigDocument document, const ProgramInfo& program, Arguments& args,
+                                std::vector<std::string>& warnings, const Variables& variable = environment_variable) {
+  FieldErrors errors;
+  ASSIGN_OR_RETURN(auto out, configure<T>(std::move(document), program, args, errors, warnings, variable));
+  if (!errors.empty()) return fail(Code::invalid_argument, describe_errors(out.document, errors));
   return out;
 }
 
@@ -47,8 +58,11 @@ std::vector<EffectiveValue> effective_values(const json::Value& values, const Co
 // Prints warnings to standard error and, if wanted, every value, `more` after its own; then what keeps the program from
 // starting. The exit code: 0 when nothing does.
 template <class T, class Start>
-int print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values,
-                     const Prepared<Start>& start, const std::vector<EffectiveValue>& more = {});
+int print_configured(const Configured<T>& configured, const std::vector<std::string>& warnings,
+                     const ProgramInfo& program, bool values, const Prepared<Start>& start,
+                     const std::vector<EffectiveValue>& more = {});
+// What cannot be read as a configuration, after its warnings, to standard error. The exit code.
+int print_unreadable(const std::vector<std::string>& warnings, const Error& error);
 
 // The arguments after `krake config`; the exit code.
 int run_config(Arguments args);
@@ -62,9 +76,10 @@ void print_warnings(const std::vector<std::string>& warnings);
 void print_problems(const ConfigDocument& document, const ConfigProblems& problems, std::string_view before);
 
 template <class T, class Start>
-int print_configured(const Configured<T>& configured, const ProgramInfo& program, bool values,
-                     const Prepared<Start>& start, const std::vector<EffectiveValue>& more) {
-  print_warnings(configured.warnings);
+int print_configured(const Configured<T>& configured, const std::vector<std::string>& warnings,
+                     const ProgramInfo& program, bool values, const Prepared<Start>& start,
+                     const std::vector<EffectiveValue>& more) {
+  print_warnings(warnings);
   if constexpr (requires { start->warnings; }) {
     if (start) print_warnings(start->warnings);
   }
