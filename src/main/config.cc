@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "main/process.h"
+#include "net/failover.h"
 
 namespace krake {
 
@@ -250,6 +251,19 @@ void check(const ControllerConfig& config, FieldErrors& errors) {
   }
   checks.in_range("leader_election.ttl_seconds", config.leader_election.ttl_seconds, 2, 3600);
   checks.in_range("admin.port", config.admin.port, 0, 65535);
+}
+
+std::string_view api_scheme(const ControllerConfig& config) { return config.tls.enabled ? "https" : "http"; }
+
+void warn_of_scheme(const ConfigDocument& document, const ControllerConfig& config,
+                    std::vector<std::string>& warnings) {
+  const auto urls = split_urls(config.api_endpoint);
+  if (!urls) return;  // prepare() says why
+  for (const auto& url : *urls) {
+    if (url.substr(0, url.find("://")) == api_scheme(config)) continue;
+    warnings.push_back(fmt::format("api_endpoint: the scheme of '{}' is changed to {}, to match tls.enabled{}", url,
+                                   api_scheme(config), in_brackets(document, "api_endpoint")));
+  }
 }
 
 namespace {

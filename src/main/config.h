@@ -399,6 +399,10 @@ std::optional<std::string> environment_variable(const std::string& name);
 // What a type cannot say of a configuration: ranges. All that are not kept are added.
 void check(const ApiConfig& config, FieldErrors& errors);
 void check(const ControllerConfig& config, FieldErrors& errors);
+// "https" or "http", as tls.enabled says: what the URLs of api_endpoint get.
+std::string_view api_scheme(const ControllerConfig& config);
+// For each of them that has the other one.
+void warn_of_scheme(const ConfigDocument& document, const ControllerConfig& config, std::vector<std::string>& warnings);
 
 // Keys `known` (a decoded configuration) does not have, keys of other programs and what is deprecated, with their
 // lines.

@@ -28,9 +28,14 @@ Result<Configured<T>> configure(ConfigDocument document, const ProgramInfo& prog
   RETURN_IF_ERROR(apply_flags(document, flags, args));
   Configured<T> out;
   out.config = decode_config<T>(document, program, errors, warnings);
-  const bool log_is_good = std::ranges::none_of(
-      errors.flatten(), [](const auto& error) { return error.first == "log" || error.first.starts_with("log."); });
-  if (log_is_good) out.log = plan_log(document, warnings);
+  const auto good = [wrong = errors.flatten()](const std::string& key) {
+    return std::ranges::none_of(
+        wrong, [&](const auto& error) { return error.first == key || error.first.starts_with(key + "."); });
+  };
+  if (good("log")) out.log = plan_log(document, warnings);
+  if constexpr (std::is_same_v<T, ControllerConfig>) {
+    if (good("api_endpoint") && good("tls")) warn_of_scheme(document, out.config, warnings);
+  }
   out.document = std::move(document);
   return out;
 }
@@ -80,9 +85,6 @@ int print_configured(const Configured<T>& configured, const std::vector<std::str
                      const ProgramInfo& program, bool values, const Prepared<Start>& start,
                      const std::vector<EffectiveValue>& more) {
   print_warnings(warnings);
-  if constexpr (requires { start->warnings; }) {
-    if (start) print_warnings(start->warnings);
-  }
   if (values) {
     auto own = effective_values(masked<T>(to_value(configured.config)), configured.document, program);
     std::ranges::copy(more, std::back_inserter(own));

@@ -182,6 +182,11 @@ TEST(Config, WarnsWhateverIsWrongBesides) {
        "'etcd.port'",
        {"a.yaml:4: the key 'port' is there since line 3; the last one counts",
         "a.yaml:1: unknown configuration key 'etcd.hots' is ignored", "a.yaml:5: 'log.colour' is unknown and ignored"}},
+      {"worker_count: 0\ntls: {enabled: true}\napi_endpoint: 'http://a:1, https://b'\n",
+       "gc",
+       "'worker_count': want",
+       {"api_endpoint: the scheme of 'http://a:1' is changed to https, to match tls.enabled (a.yaml:3)"}},
+      {"tls: {enabled: perhaps}\napi_endpoint: https://b\n", "gc", "'tls.enabled': Not a valid boolean", {}},
       // What the errors say already is not said again.
       {"log: {level: LOUD}\nauthorization: RBAC\n", "api", "'log.level': want DEBUG", {}},
   };

@@ -165,8 +165,6 @@ void check_config(ConfigDocument document, const ProgramInfo& program, Wall now,
   if (!start) {
     for (const auto& problem : start.error())
       out.push_back({Severity::error, path, describe(configured->document, problem)});
-  } else if constexpr (requires { start->warnings; }) {
-    for (const auto& warning : start->warnings) out.push_back({Severity::warning, path, warning});
   }
   check_files(configured->config, now, out);
 }

@@ -465,7 +465,6 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config, ControllerStart start) {
   Env& env = process.env();
-  for (const auto& warning : start.warnings) env.log.warning(warning);
   BeastDialer dialer(env.executor, env.clock);
   auto transport = dial_all(dialer, env.clock, start.endpoint);
   if (!transport) co_return failed(transport.error());

@@ -186,8 +186,6 @@ TEST_F(Start, GivesControllersTheirEndpoint) {
   ASSERT_TRUE(start);
   EXPECT_EQ(start->endpoint.url, "https://a:1,https://b");
   EXPECT_THAT(start->endpoint.ca_pem, HasSubstr("CERTIFICATE"));
-  EXPECT_THAT(start->warnings,
-              ElementsAre("api_endpoint: the scheme of 'http://a:1' is changed to https, to match tls.enabled"));
 }
 
 TEST_F(Start, OfAllHasAStoreOfItsOwn) {
