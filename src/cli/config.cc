@@ -210,24 +210,39 @@ std::vector<std::string> unknown_keys(const YamlDocument& document, const std::s
   return remarks;
 }
 
+// What a context says stands in place of what stands beside the contexts, each with its lines. `path`: its own.
+void put_over(const json::Object& context, const std::string& path, YamlDocument& document) {
+  for (const auto& [key, value] : context) {
+    document.value.if_object()->set(key, value);
+    document.lines.forget(key);
+  }
+  const std::string above = path + ".";
+  YamlLines own = document.lines.renamed(
+      [&](const std::string& line) { return line.starts_with(above) ? line.substr(above.size()) : line; });
+  document.lines = std::move(own);
+}
+
 // The document to read: the file itself, or what its current context names.
-Outcome<json::Value> choose_context(const CliIo& io, json::Value document, const std::string& source) {
+Outcome<YamlDocument> choose_context(const CliIo& io, YamlDocument read, const std::string& source) {
+  const auto& document = read.value;
   const auto* contexts = document.at_path({"contexts"});
   std::string name = env_or(io, "KRAKE_CONTEXT", std::string(document.string_at({"current-context"})));
   if (name.empty()) name = document.string_at({"current_context"});
-  if (name.empty()) return document;
+  if (name.empty()) return read;
+  std::string path = "contexts." + name;
   const json::Value* chosen = contexts ? contexts->at_path({name}) : nullptr;
   if (const auto* list = contexts ? contexts->if_array() : nullptr) {
-    for (const auto& item : *list) {
-      if (item.string_at({"name"}) == name) chosen = &item;
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      if ((*list)[i].string_at({"name"}) != name) continue;
+      chosen = &(*list)[i];
+      path = fmt::format("contexts.{}", i);
     }
   }
   if (!chosen || !chosen->is_object())
     return stop(fmt::format("{}: there is no context '{}' under contexts", source, name));
-  // What the context does not say stands beside the contexts.
-  json::Value merged = document;
-  for (const auto& [key, value] : *chosen->if_object()) merged.if_object()->set(key, value);
-  return merged;
+  const json::Value context = *chosen;
+  put_over(*context.if_object(), path, read);
+  return read;
 }
 
 Outcome<Config> read_document(const CliIo& io, const Location& place, const Result<std::string>& text) {
@@ -238,10 +253,12 @@ Outcome<Config> read_document(const CliIo& io, const Location& place, const Resu
   if (documents->size() != 1 || !documents->front().value.is_object())
     return stop(fmt::format("{}: want one mapping of keys to values", path));
   auto remarks = unknown_keys(documents->front(), path);
-  TRY(const json::Value chosen, choose_context(io, std::move(documents->front().value), path));
-  TRY(auto config, Reader(io, chosen, place).read());
+  TRY(auto chosen, choose_context(io, std::move(documents->front()), path));
+  TRY(auto config, Reader(io, chosen.value, place).read());
   config.remarks = std::move(remarks);
-  std::ranges::move(documents->front().warnings, std::back_inserter(config.remarks));
+  std::ranges::move(chosen.warnings, std::back_inserter(config.remarks));
+  config.document = std::move(chosen.value);
+  config.lines = std::move(chosen.lines);
   return config;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/failure.h"
+#include "cli/yaml.h"
 
 namespace krake::cli {
 
@@ -18,6 +19,9 @@ struct Config {
   Duration timeout = std::chrono::seconds(30);
   std::vector<std::string> warnings;  // upstream has them too; said with every output
   std::vector<std::string> remarks;   // for humans
+  // What counts of the file: its current context over what stands beside the contexts; and where that is.
+  json::Value document = json::Object();
+  YamlLines lines{};
 };
 
 // `explicit_path`: --config. Relative paths are relative to io.cwd.

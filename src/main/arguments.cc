@@ -36,11 +36,13 @@ bool take_switch(Arguments& args, std::initializer_list<std::string_view> names)
   return std::erase_if(args, [&](const auto& arg) { return std::ranges::find(names, arg) != names.end(); }) > 0;
 }
 
+std::string option_name(std::string_view option) { return std::string(option.substr(0, option.find('='))); }
+
 Status only_positional(std::string_view command, const Arguments& args) {
   for (const auto& arg : args) {
     if (arg.size() > 1 && arg.starts_with('-'))
-      return fail(Code::invalid_argument, fmt::format("{}: unknown option '{}', or one without its value", command,
-                                                      arg.substr(0, arg.find('='))));
+      return fail(Code::invalid_argument,
+                  fmt::format("{}: unknown option '{}', or one without its value", command, option_name(arg)));
   }
   return {};
 }

@@ -18,6 +18,8 @@ std::vector<std::string> take_options(Arguments& args, std::initializer_list<std
 // The last one counts.
 std::optional<std::string> take_option(Arguments& args, std::initializer_list<std::string_view> names);
 bool take_switch(Arguments& args, std::initializer_list<std::string_view> names);
+// Of "--name=VALUE" the name: the value may be a password, which no message shows.
+std::string option_name(std::string_view option);
 // What is left must be positional ("-" is): invalid_argument names an option that is not.
 Status only_positional(std::string_view command, const Arguments& args);
 

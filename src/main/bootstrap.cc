@@ -309,22 +309,21 @@ std::vector<std::string_view> places_of(const Target& target) {
   return places;
 }
 
-Result<Command> command_for(const Target& target, Arguments& args) {
+Result<Command> command_for(const Target& target, Arguments& args, std::vector<std::string>& warnings) {
   Command command{.krakectl = target.krakectl};
   const auto places = places_of(target);
   if (target.server || target.krakectl) return command;
   if (target.host || target.port || (target.local_etcd && places.empty())) {
     json::Object etcd{{"host", target.host.value_or("localhost")}, {"port", target.port.value_or("2379")}};
     const ConfigDocument document{.document = json::Object{{"etcd", std::move(etcd)}, {"authorization", "RBAC"}}};
-    ASSIGN_OR_RETURN(command.api, decode_config<ApiConfig>(document, *find_program("api"), command.warnings));
+    ASSIGN_OR_RETURN(command.api, decode_config<ApiConfig>(document, *find_program("api"), warnings));
     return command;
   }
   ASSIGN_OR_RETURN(auto document, load_config_file(target.config.value_or(""), *find_program("api")));
-  ASSIGN_OR_RETURN(auto configured, configure<ApiConfig>(std::move(document), *find_program("api"), args));
+  ASSIGN_OR_RETURN(auto configured, configure<ApiConfig>(std::move(document), *find_program("api"), args, warnings));
   if (!configured.config.store && !configured.config.etcd)
     return fail(Code::invalid_argument, "the configuration names no store: add `store` or `etcd`");
   command.api = std::move(configured.config);
-  command.warnings = std::move(configured.warnings);
   return command;
 }
 
@@ -339,8 +338,10 @@ int run_bootstrap(Arguments args) {
   const auto target = take_target(args);
   if (const auto places = places_of(target); places.size() > 1)
     return usage_error(fmt::format("{}: which one? There is one place to write to", fmt::join(places, " or ")));
-  auto command = command_for(target, args);
-  if (!command) return failed(command.error().message);
+  std::vector<std::string> warnings;
+  auto command = command_for(target, args, warnings);
+  if (!command) return print_warnings(warnings), failed(command.error().message);
+  command->warnings = std::move(warnings);
   command->rules = rules;
   if (auto good = only_positional("bootstrap", args); !good) return usage_error(good.error().message);
   if (args.empty()) return usage_error("which FILE?");

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "main/process.h"
+#include "net/failover.h"
 
 namespace krake {
 
@@ -252,6 +253,19 @@ void check(const ControllerConfig& config, FieldErrors& errors) {
   checks.in_range("admin.port", config.admin.port, 0, 65535);
 }
 
+std::string_view api_scheme(const ControllerConfig& config) { return config.tls.enabled ? "https" : "http"; }
+
+void warn_of_scheme(const ConfigDocument& document, const ControllerConfig& config,
+                    std::vector<std::string>& warnings) {
+  const auto urls = split_urls(config.api_endpoint);
+  if (!urls) return;  // prepare() says why
+  for (const auto& url : *urls) {
+    if (url.substr(0, url.find("://")) == api_scheme(config)) continue;
+    warnings.push_back(fmt::format("api_endpoint: the scheme of '{}' is changed to {}, to match tls.enabled{}", url,
+                                   api_scheme(config), in_brackets(document, "api_endpoint")));
+  }
+}
+
 namespace {
 void warn_of_no_sections(ConfigDocument& config) {
   for (const auto& [key, value] : *config.document.if_object()) {
@@ -324,7 +338,7 @@ Result<ConfigDocument> load_whole_file(const std::string& path, const ProgramInf
     std::error_code ec;
     const auto status = std::filesystem::status(place, ec);
     if (status.type() == std::filesystem::file_type::not_found) continue;  // what may not be seen is reported below
-    ASSIGN_OR_RETURN(const std::string text, read_file(place, kind));
+    ASSIGN_OR_RETURN(const std::string text, read_file(place, path.empty() ? FileKind::regular : kind));
     return parse_config(text, place);
   }
   if (path.empty()) places.resize(2);  // upstream's text

@@ -381,7 +381,8 @@ Result<ConfigDocument> parse_config(std::string_view text, const std::string& so
 std::vector<const ProgramInfo*> programs_in(const ConfigDocument& whole);
 // That part of a combined file, with its lines; empty when there is none. Any other file is left as it is.
 Result<ConfigDocument> take_section(ConfigDocument whole, std::string_view section);
-// `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml.
+// `path` when given, else ./FILE, /etc/krake/FILE, or the program's section of ./krake.yaml, /etc/krake/krake.yaml. Who
+// names a pipe means it (`-c <(...)`); what is found must be a regular file, lest it is waited for without end.
 // not_found with upstream's text when there is none.
 Result<ConfigDocument> load_config_file(const std::string& path, const ProgramInfo& program,
                                         FileKind kind = FileKind::any);
@@ -398,6 +399,10 @@ std::optional<std::string> environment_variable(const std::string& name);
 // What a type cannot say of a configuration: ranges. All that are not kept are added.
 void check(const ApiConfig& config, FieldErrors& errors);
 void check(const ControllerConfig& config, FieldErrors& errors);
+// "https" or "http", as tls.enabled says: what the URLs of api_endpoint get.
+std::string_view api_scheme(const ControllerConfig& config);
+// For each of them that has the other one.
+void warn_of_scheme(const ConfigDocument& document, const ControllerConfig& config, std::vector<std::string>& warnings);
 
 // Keys `known` (a decoded configuration) does not have, keys of other programs and what is deprecated, with their
 // lines.
@@ -422,15 +427,24 @@ T value_or_problem(std::string key, Result<T> result, ConfigProblems& problems) 
   return T();
 }
 
+// The configuration, to be used when there are no `errors`. A wrong value does not keep the warnings back: what is
+// missing may be there under a mistyped name.
 template <class T>
-Result<T> decode_config(const ConfigDocument& config, const ProgramInfo& program, std::vector<std::string>& warnings) {
+T decode_config(const ConfigDocument& config, const ProgramInfo& program, FieldErrors& errors,
+                std::vector<std::string>& warnings) {
   T out{};
-  FieldErrors errors;
-  const bool decoded = codec::decode(config.document, out, errors, Form::full);
+  (void)codec::decode(config.document, out, errors, Form::full);
   check(out, errors);
-  if (!decoded || !errors.empty()) return fail(Code::invalid_argument, describe_errors(config, errors));
   std::ranges::copy(config.warnings, std::back_inserter(warnings));
   std::ranges::move(doubtful_keys(config, to_value(out), program), std::back_inserter(warnings));
+  return out;
+}
+// invalid_argument: describe_errors().
+template <class T>
+Result<T> decode_config(const ConfigDocument& config, const ProgramInfo& program, std::vector<std::string>& warnings) {
+  FieldErrors errors;
+  T out = decode_config<T>(config, program, errors, warnings);
+  if (!errors.empty()) return fail(Code::invalid_argument, describe_errors(config, errors));
   return out;
 }
 

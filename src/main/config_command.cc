@@ -151,43 +151,45 @@ int generate(Arguments args) {
 
 template <class T>
 int check_as(ConfigDocument document, const ProgramInfo& program, Arguments& args) {
-  auto configured = configure<T>(std::move(document), program, args);
-  if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
-  if (!args.empty()) return usage_error(fmt::format("check: {} has no option '{}'", program.name, args.front()));
+  std::vector<std::string> warnings;
+  auto configured = configure<T>(std::move(document), program, args, warnings);
+  if (!configured) return print_unreadable(warnings, configured.error());
+  if (!args.empty())
+    return usage_error(fmt::format("check: {} has no option '{}'", program.name, option_name(args.front())));
   fmt::print("# {} as {}\n", configured->document.source, program.name);
-  return print_configured(*configured, program, true, prepare(configured->config));
+  return print_configured(*configured, warnings, program, true, prepare(configured->config));
 }
 
-int check_one(const std::string& path, const ProgramInfo& program, Arguments args) {
-  auto document = load_config_file(path, program);
+int check_one(const ConfigDocument& whole, const ProgramInfo& program, Arguments args) {
+  auto document = take_section(whole, section_of(program));
   if (!document) return fmt::print(stderr, "{}\n", document.error().message), 1;
   return program.name == "api" ? check_as<ApiConfig>(std::move(*document), program, args)
                                : check_as<ControllerConfig>(std::move(*document), program, args);
 }
 
 // Whose configuration a file is: by its name, or by the sections it has.
-Result<std::vector<const ProgramInfo*>> programs_of(const std::string& path, const std::optional<std::string>& named) {
+Result<std::vector<const ProgramInfo*>> programs_of(const ConfigDocument& whole,
+                                                    const std::optional<std::string>& named) {
   if (named) {
     if (const auto* program = find_program(*named)) return std::vector{program};
     return fail(Code::invalid_argument, fmt::format("--program: there is no '{}'", *named));
   }
-  const auto name = base_name(path);
+  const auto name = base_name(whole.source);
   for (const auto& program : kPrograms) {
     if (program.file == name) return std::vector{&program};
   }
-  ASSIGN_OR_RETURN(const auto text, read_file(path));
-  ASSIGN_OR_RETURN(const auto document, parse_config(text, path));
-  auto found = programs_in(document);
-  if (found.empty() && document.document.if_object()->contains("authorization")) found.push_back(find_program("api"));
+  auto found = programs_in(whole);
+  if (found.empty() && whole.document.if_object()->contains("authorization")) found.push_back(find_program("api"));
   if (!found.empty()) return found;
   return fail(
       Code::invalid_argument,
       fmt::format("{}: whose configuration is it? Name it after its program (scheduler.yaml), or give --program NAME",
-                  path));
+                  whole.source));
 }
 
 int check_krakectl_file(const std::string& path, const Arguments& flags) {
-  if (!flags.empty()) return usage_error(fmt::format("check: krakectl.yaml has no option '{}'", flags.front()));
+  if (!flags.empty())
+    return usage_error(fmt::format("check: krakectl.yaml has no option '{}'", option_name(flags.front())));
   const auto checked = check_krakectl(path);
   if (!checked) return fmt::print(stderr, "{}\n", checked.error().message), 1;
   fmt::print("# {} as krakectl\n", path);
@@ -197,6 +199,18 @@ int check_krakectl_file(const std::string& path, const Arguments& flags) {
   return checked->problems.empty() ? 0 : 1;
 }
 
+// Reads the file once: it may be a pipe.
+int check_file(const std::string& path, const std::optional<std::string>& named, const Arguments& flags) {
+  if (named ? *named == "krakectl" : base_name(path) == "krakectl.yaml") return check_krakectl_file(path, flags);
+  const auto whole = load_whole_file(path, *find_program("api"));
+  if (!whole) return fmt::print(stderr, "{}\n", whole.error().message), 1;
+  const auto programs = programs_of(*whole, named);
+  if (!programs) return failed(programs.error().message);
+  int status = 0;
+  for (const auto* program : *programs) status = std::max(status, check_one(*whole, *program, flags));
+  return status;
+}
+
 int check(Arguments args) {
   const auto named = take_option(args, {"--program"});
   const auto first_flag = std::ranges::find_if(args, [](const auto& arg) { return arg.starts_with("-"); });
@@ -204,18 +218,7 @@ int check(Arguments args) {
   const Arguments flags(first_flag, args.end());
   if (files.empty()) return usage_error("check: which FILE?");
   int status = 0;
-  for (const auto& file : files) {
-    if (named ? *named == "krakectl" : base_name(file) == "krakectl.yaml") {
-      status = std::max(status, check_krakectl_file(file, flags));
-      continue;
-    }
-    const auto programs = programs_of(file, named);
-    if (!programs) {
-      status = std::max(status, failed(programs.error().message));
-      continue;
-    }
-    for (const auto* program : *programs) status = std::max(status, check_one(file, *program, flags));
-  }
+  for (const auto& file : files) status = std::max(status, check_file(file, named, flags));
   return status;
 }
 
@@ -250,6 +253,12 @@ void print_log(const LogOptions& log) {
 void print_warnings(const std::vector<std::string>& warnings) {
   std::fflush(stdout);
   for (const auto& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+}
+
+int print_unreadable(const std::vector<std::string>& warnings, const Error& error) {
+  print_warnings(warnings);
+  fmt::print(stderr, "{}\n", error.message);
+  return 1;
 }
 
 void print_problems(const ConfigDocument& document, const ConfigProblems& problems, std::string_view before) {

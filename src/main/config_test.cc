@@ -20,16 +20,26 @@ using ::testing::Not;
 const ProgramInfo& program(std::string_view name) { return *find_program(name); }
 
 template <class T>
-Result<Configured<T>> read(std::string_view text, std::string_view name, Arguments args = {},
-                           const std::map<std::string, std::string>& variables = {}) {
+struct Read : Configured<T> {
+  std::vector<std::string> warnings;
+};
+
+// `warnings`: also of what cannot be read.
+template <class T>
+Result<Read<T>> read(std::string_view text, std::string_view name, Arguments args = {},
+                     const std::map<std::string, std::string>& variables = {},
+                     std::vector<std::string>* warnings = nullptr) {
   ASSIGN_OR_RETURN(auto whole, parse_config(text, "a.yaml"));
   ASSIGN_OR_RETURN(auto document, take_section(std::move(whole), section_of(program(name))));
-  auto configured = configure<T>(std::move(document), program(name), args, [&](const std::string& variable) {
+  std::vector<std::string> told;
+  auto configured = configure<T>(std::move(document), program(name), args, told, [&](const std::string& variable) {
     const auto it = variables.find(variable);
     return it == variables.end() ? std::nullopt : std::optional<std::string>(it->second);
   });
-  if (configured && !args.empty()) return fail(Code::invalid_argument, "left: " + args.front());
-  return configured;
+  if (warnings) *warnings = told;
+  if (!configured) return fail(configured.error());
+  if (!args.empty()) return fail(Code::invalid_argument, "left: " + args.front());
+  return Read<T>{std::move(*configured), std::move(told)};
 }
 
 constexpr std::string_view kSmallApi = "authorization: RBAC\nlog: {}\n";
@@ -149,6 +159,50 @@ TEST(Config, TellsAllThatIsOutOfRangeAndWhere) {
        {"'etcd.port': want 1 to 65535, got 70000 (a.yaml:3)", "'etcd.retry_transactions': want 0 to",
         "'audit.max_files': want 1 to 1000, got 0 (a.yaml:5)", "'limits.bodies': want 20 to"})
     EXPECT_THAT(api.error().message, HasSubstr(fmt::format("\n - field {}", wanted)));
+}
+
+// What is missing may be there under a mistyped name.
+TEST(Config, WarnsWhateverIsWrongBesides) {
+  const std::tuple<std::string_view, std::string_view, std::string_view, std::vector<std::string>> rows[] = {
+      {"port: 0\nauthorisation: RBAC\n",
+       "api",
+       "'authorization': Missing data",
+       {"a.yaml:2: unknown configuration key 'authorisation' is ignored"}},
+      {"Api: {authorization: RBAC}\nscheduler: {}\n",
+       "api",
+       "'authorization': Missing data",
+       {"a.yaml:1: 'Api' is the section of no program and is ignored; known are " + known_sections()}},
+      {"scheduler:\n  stickines: 3\n  reschedule_after: -1\nschedular: {}\n",
+       "scheduler",
+       "'reschedule_after': want",
+       {"a.yaml:4: 'schedular' is the section of no program and is ignored; known are " + known_sections(),
+        "a.yaml:2: unknown configuration key 'stickines' is ignored"}},
+      {"etcd: {port: x, hots: y}\nauthorization: RBAC\nport: 1\nport: 2\nlog: {colour: red}\n",
+       "api",
+       "'etcd.port'",
+       {"a.yaml:4: the key 'port' is there since line 3; the last one counts",
+        "a.yaml:1: unknown configuration key 'etcd.hots' is ignored", "a.yaml:5: 'log.colour' is unknown and ignored"}},
+      {"worker_count: 0\ntls: {enabled: true}\napi_endpoint: 'http://a:1, https://b'\n",
+       "gc",
+       "'worker_count': want",
+       {"api_endpoint: the scheme of 'http://a:1' is changed to https, to match tls.enabled (a.yaml:3)"}},
+      {"tls: {enabled: perhaps}\napi_endpoint: https://b\n", "gc", "'tls.enabled': Not a valid boolean", {}},
+      // What the errors say already is not said again.
+      {"log: {level: LOUD}\nauthorization: RBAC\n", "api", "'log.level': want DEBUG", {}},
+  };
+  for (const auto& [text, name, error, wanted] : rows) {
+    std::vector<std::string> warnings;
+    std::string failed;
+    if (name == "api") {
+      const auto got = read<ApiConfig>(text, name, {}, {}, &warnings);
+      failed = got ? "" : got.error().message;
+    } else {
+      const auto got = read<ControllerConfig>(text, name, {}, {}, &warnings);
+      failed = got ? "" : got.error().message;
+    }
+    EXPECT_THAT(failed, HasSubstr(std::string(error))) << text;
+    EXPECT_EQ(warnings, wanted) << text;
+  }
 }
 
 TEST(Config, TakesAnIntervalOfZero) {
@@ -313,6 +367,15 @@ TEST(Arguments, AreWhatTheNameOfTheProgramMeans) {
       {"krake_program", {"version"}, {"version"}},
   };
   for (const auto& [name, args, wanted] : rows) EXPECT_EQ(as_command(name, args), wanted) << name;
+}
+
+// The value may be a password.
+TEST(Arguments, AnUnknownOptionIsNamedWithoutItsValue) {
+  EXPECT_EQ(option_name("--etcd-pasword=planted=x"), "--etcd-pasword");
+  EXPECT_EQ(option_name("--etcd-pasword"), "--etcd-pasword");
+  const auto refused = only_positional("backup", {"file", "--etcd-pasword=planted"});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, Not(HasSubstr("planted")));
 }
 
 // The page for people has every key; a key that is added is written down there.

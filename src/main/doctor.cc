@@ -119,7 +119,7 @@ void look_at_file(const std::string& path, const ProgramInfo* program, Report& r
 void look_at_store(const std::string& path, Report& report) {
   const auto& api = *find_program("api");
   Arguments none;
-  const auto whole = load_whole_file(path, api);
+  const auto whole = load_whole_file(path, api, FileKind::regular);
   if (whole && !programs_in(*whole).empty() && !whole->document.if_object()->contains("api")) {
     report.findings.push_back(
         {Severity::error, path, "it has no section 'api', which would name the store; --no-store leaves the data out"});
@@ -129,7 +129,8 @@ void look_at_store(const std::string& path, Report& report) {
   if (!document && report.files.end() == std::ranges::find(report.files, path))
     report.findings.push_back({Severity::error, path, document.error().message});
   if (!document) return;
-  const auto configured = configure<ApiConfig>(std::move(*document), api, none);
+  std::vector<std::string> told;  // as of what is wrong
+  const auto configured = configure<ApiConfig>(std::move(*document), api, none, told);
   ConfigProblems problems;
   if (configured) plan_store(configured->config, problems);
   if (!configured || !problems.empty()) return;
@@ -151,7 +152,7 @@ int run_doctor(Arguments args) {
   const auto config = take_option(args, {"-c", "--config"}).value_or(found);
   const auto output = take_option(args, {"-o", "--output"}).value_or("text");
   const bool no_store = take_switch(args, {"--no-store"});
-  if (!args.empty()) return usage_error(fmt::format("unknown option '{}'", args.front()));
+  if (!args.empty()) return usage_error(fmt::format("unknown option '{}'", option_name(args.front())));
   if (output != "text" && output != "json") return usage_error("-o: want text or json");
 
   Report report;

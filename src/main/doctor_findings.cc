@@ -156,15 +156,14 @@ template <class T>
 void check_config(ConfigDocument document, const ProgramInfo& program, Wall now, std::vector<Finding>& out) {
   const std::string path = document.source;
   Arguments none;
-  const auto configured = configure<T>(std::move(document), program, none);
+  std::vector<std::string> warnings;
+  const auto configured = configure<T>(std::move(document), program, none, warnings);
+  for (const auto& warning : warnings) out.push_back({Severity::warning, path, warning});
   if (!configured) return out.push_back({Severity::error, path, configured.error().message});
-  for (const auto& warning : configured->warnings) out.push_back({Severity::warning, path, warning});
   const auto start = prepare(configured->config);
   if (!start) {
     for (const auto& problem : start.error())
       out.push_back({Severity::error, path, describe(configured->document, problem)});
-  } else if constexpr (requires { start->warnings; }) {
-    for (const auto& warning : start->warnings) out.push_back({Severity::warning, path, warning});
   }
   check_files(configured->config, now, out);
 }
@@ -285,13 +284,13 @@ void check_document(Result<ConfigDocument> document, const std::string& path, co
 
 std::vector<Finding> check_config_file(const std::string& path, const ProgramInfo& program, Wall now) {
   std::vector<Finding> out;
-  check_document(load_config_file(path, program), path, program, now, out);
+  check_document(load_config_file(path, program, FileKind::regular), path, program, now, out);
   return out;
 }
 
 std::vector<Finding> check_combined_file(const std::string& path, Wall now) {
   namespace fs = std::filesystem;
-  const auto whole = load_whole_file(path, *find_program("api"));
+  const auto whole = load_whole_file(path, *find_program("api"), FileKind::regular);
   if (!whole) return {{Severity::error, path, whole.error().message}};
   std::vector<Finding> out;
   const auto programs = programs_in(*whole);

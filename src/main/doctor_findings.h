@@ -62,7 +62,7 @@ class DataCheck {
 std::vector<std::string> surplus_keys(const json::Value& document, const json::Value& known);
 
 // What is wrong with a configuration file: whatever keeps its program from starting, doubtful keys, files of TLS that
-// cannot be used or expire soon.
+// cannot be used or expire soon. It must be a regular file: it is looked at more than once.
 std::vector<Finding> check_config_file(const std::string& path, const ProgramInfo& program, Wall now);
 // The same of a krake.yaml, for all programs that have a section in it.
 std::vector<Finding> check_combined_file(const std::string& path, Wall now);

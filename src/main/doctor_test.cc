@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -146,6 +147,24 @@ TEST(ConfigCheck, FindsFilesOfTlsThatCannotBeUsed) {
   std::filesystem::remove_all(dir);
 }
 
+// It would be waited for, and could not be read a second time.
+TEST(ConfigCheck, WaitsForNoPipe) {
+  const auto dir = std::filesystem::path(::testing::TempDir()) / fmt::format("krake-doctor-pipe-{}", ::getpid());
+  std::filesystem::create_directories(dir);
+  const auto pipe = (dir / "api.yaml").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const auto& findings :
+       {check_config_file(pipe, *find_program("api"), Wall()), check_combined_file(pipe, Wall())})
+    EXPECT_THAT(findings, ElementsAre(Finding{Severity::error, pipe,
+                                              fmt::format("cannot read '{}': it is no regular file", pipe)}));
+  const auto file = (dir / "file").string();
+  const auto link = (dir / "scheduler.yaml").string();
+  ASSERT_TRUE(write_whole_file(file, "stickiness: 0.3\n", 0600, false));
+  std::filesystem::create_symlink(file, link);
+  EXPECT_THAT(check_config_file(link, *find_program("scheduler"), Wall()), IsEmpty());
+  std::filesystem::remove_all(dir);
+}
+
 TEST(ConfigCheck, LooksAtEverySectionOfACombinedFile) {
   const auto dir = std::filesystem::path(::testing::TempDir()) / fmt::format("krake-combined-{}", ::getpid());
   std::filesystem::create_directories(dir);
@@ -163,6 +182,9 @@ TEST(ConfigCheck, LooksAtEverySectionOfACombinedFile) {
               ::testing::UnorderedElementsAre(is(Severity::warning, "krake.yaml:1: 'schedular' is the section of no"),
                                               is(Severity::error, "authorization strategy 'rbac'"),
                                               is(Severity::warning, "krake.yaml:3: unknown configuration key 'typo'")));
+  EXPECT_THAT(check("api: {authorisation: RBAC, port: 0, store: {type: memory}}\n"),
+              ::testing::UnorderedElementsAre(is(Severity::error, "'authorization': Missing data"),
+                                              is(Severity::warning, "unknown configuration key 'authorisation'")));
   EXPECT_THAT(check("schedular: {}\n"), ::testing::ElementsAre(is(Severity::warning, "no section of a program")));
   EXPECT_THAT(check("{"), ::testing::ElementsAre(is(Severity::error, "krake.yaml:")));
   EXPECT_THAT(check("scheduler: 1\n"), ::testing::ElementsAre(is(Severity::error, "krake.yaml:1: want a mapping")));

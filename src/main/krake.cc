@@ -23,16 +23,19 @@ const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_deca
 namespace krake {
 namespace {
 
-constexpr std::string_view kUsage = R"(usage: krake COMMAND [options]
-
-  all [--dev] [--without NAME]    API server and every controller in one process
+// The whole page of commands is kHead, kAll and kOthers.
+constexpr std::string_view kHead = "usage: krake COMMAND [options]\n\n";
+constexpr std::string_view kAll =
+    R"(  all [--dev] [--without NAME]    API server and every controller in one process
       --state DIR                 --dev: where CA, identities, database and krakectl.yaml go (default: ./krake-dev)
       --port N                    --dev: the port of the API (default: 8443; 0: a free one)
       -c FILE and its flags       otherwise: as for `krake api`; in a krake.yaml the controllers' sections count, too
       --reschedule-after SECONDS  of the scheduler; also --stickiness WEIGHT
       --leader-election-ttl-seconds N  how soon another `krake all` on the same store takes over (default: 6)
       --no-leader-election-enabled     leads without asking: then there must be one only
-  api                             the API server (api.yaml)
+)";
+constexpr std::string_view kOthers =
+    R"(  api                             the API server (api.yaml)
   scheduler                       the scheduler (scheduler.yaml)
   controller kubernetes-application | kubernetes-cluster
   gc                              the garbage collector (garbage_collector.yaml)
@@ -57,6 +60,8 @@ options of the programs: -c/--config FILE, -h/--help, --check-config, --print-co
 (krake api --help). Each may be a variable too: --etcd-host is KRAKE_ETCD_HOST.
 )";
 
+int print_page() { return fmt::print("{}{}{}", kHead, kAll, kOthers), 0; }
+
 template <class T>
 void print_help(std::string_view title, const ProgramInfo& program) {
   fmt::print(
@@ -77,15 +82,16 @@ void print_help(std::string_view title, const ProgramInfo& program) {
   }
 }
 
-// Without its value, which may be a password.
-std::string option_name(const std::string& option) { return option.substr(0, option.find('=')); }
-
 int usage_error(std::string_view message) {
-  fmt::print(stderr, "krake: {}\n\n{}", message, kUsage);
+  fmt::print(stderr, "krake: {}\n\n{}{}{}", message, kHead, kAll, kOthers);
   return 2;
 }
 
-// Of one program: the page of all would hide what was said.
+// Of one command: the page of all would hide what was said.
+int usage_error_of_all(std::string_view message) {
+  fmt::print(stderr, "krake all: {}\n\nusage: krake all [options]\n\n{}", message, kAll);
+  return 2;
+}
 int usage_error(const ProgramInfo& program, std::string_view message) {
   fmt::print(stderr,
              "krake {0}: {1}\n\nusage: krake {0} [-c FILE] [--check-config] [--print-config] [options]\n"
@@ -104,15 +110,30 @@ const ProgramInfo& api_program() { return *find_program("api"); }
 // Loads FILE, applies variables and the flags that are in `args`.
 template <class T>
 Result<Configured<T>> configure_from(const std::string& path, const ProgramInfo& program, Arguments& args,
-                                     FileKind kind = FileKind::any) {
+                                     std::vector<std::string>& warnings, FileKind kind = FileKind::any) {
   ASSIGN_OR_RETURN(auto document, load_config_file(path, program, kind));
-  return configure<T>(std::move(document), program, args);
+  return configure<T>(std::move(document), program, args, warnings);
 }
 
-Reread reread(std::string path, Arguments args) {
-  return [path = std::move(path), args = std::move(args)] {
+Result<AllConfig> configure_all_from(const std::string& path, Arguments& args, std::vector<std::string>& warnings,
+                                     FileKind kind = FileKind::any) {
+  // Read once: it may be a pipe.
+  ASSIGN_OR_RETURN(const auto whole, load_whole_file(path, api_program(), kind));
+  return configure_all(whole, args, warnings);
+}
+
+Reread reread_api(std::string path, Arguments args) {
+  return [path = std::move(path), args = std::move(args)](std::vector<std::string>& warnings) -> Result<AllConfig> {
     Arguments left = args;
-    return configure_from<ApiConfig>(path, api_program(), left, FileKind::regular);
+    ASSIGN_OR_RETURN(auto api, configure_from<ApiConfig>(path, api_program(), left, warnings, FileKind::regular));
+    return AllConfig{.api = std::move(api), .controllers = {}};
+  };
+}
+
+Reread reread_all(std::string path, Arguments args) {
+  return [path = std::move(path), args = std::move(args)](std::vector<std::string>& warnings) {
+    Arguments left = args;
+    return configure_all_from(path, left, warnings, FileKind::regular);
   };
 }
 
@@ -149,31 +170,23 @@ std::vector<EffectiveValue> inner_values(const AllOptions& options) {
 
 // The configuration of `krake all` without --dev, and what it starts with. A value: the exit code of one that ends
 // here.
-std::optional<int> configure_all(Arguments& args, const std::string& config_path, AllOptions& options, LogOptions& log,
-                                 std::vector<std::string>& warnings) {
+std::optional<int> configure_with_file(Arguments& args, const std::string& config_path, AllOptions& options,
+                                       LogOptions& log, std::vector<std::string>& warnings) {
   const bool print = take_switch(args, {"--print-config"});
   const bool check = take_switch(args, {"--check-config"}) || print;
   hold_hangups();
-  // Read once: it may be a pipe.
-  const auto whole = load_whole_file(config_path, api_program());
-  if (!whole) return fmt::print(stderr, "{}\n", whole.error().message), 1;
-  auto inner = configure_inner(*whole, args, warnings);
-  if (!inner) return fmt::print(stderr, "{}\n", inner.error().message), 1;
-  options.controllers = std::move(*inner);
-  options.reread = reread(config_path, args);
-  auto part = take_section(*whole, section_of(api_program()));
-  if (!part) return fmt::print(stderr, "{}\n", part.error().message), 1;
-  auto configured = configure<ApiConfig>(std::move(*part), api_program(), args);
-  if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
-  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
-  std::ranges::move(warnings, std::back_inserter(configured->warnings));
-  auto prepared = prepare(for_all(configured->config));
-  if (check) return print_configured(*configured, api_program(), print, prepared, inner_values(options));
-  if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;
-  options.api = std::move(configured->config);
+  options.reread = reread_all(config_path, args);
+  auto configured = configure_all_from(config_path, args, warnings);
+  if (!configured) return print_unreadable(warnings, configured.error());
+  if (!args.empty()) return usage_error_of_all(fmt::format("unknown option '{}'", option_name(args[0])));
+  auto& api = configured->api;
+  options.controllers = std::move(configured->controllers);
+  auto prepared = prepare(for_all(api.config));
+  if (check) return print_configured(api, warnings, api_program(), print, prepared, inner_values(options));
+  if (!prepared) return print_warnings(warnings), print_problems(api.document, prepared.error(), "krake"), 1;
+  options.api = std::move(api.config);
   options.start = std::move(*prepared);
-  log = configured->log;
-  warnings = std::move(configured->warnings);
+  log = std::move(api.log);
   return std::nullopt;
 }
 
@@ -181,8 +194,8 @@ std::optional<int> configure_all(Arguments& args, const std::string& config_path
 std::optional<int> configure_dev(Arguments& args, const std::string& config_path, AllOptions& options, LogOptions& log,
                                  std::vector<std::string>& warnings) {
   if (!config_path.empty())
-    return usage_error("all: --dev makes its own configuration; it cannot be given one with -c");
-  auto inner = configure_inner({}, args, warnings);
+    return usage_error_of_all("--dev makes its own configuration; it cannot be given one with -c");
+  auto inner = configure_inner(args, warnings);
   if (!inner) return failed(inner.error());
   options.controllers = std::move(*inner);
   options.state_dir = std::filesystem::absolute(take_option(args, {"--state"}).value_or("krake-dev")).string();
@@ -191,11 +204,11 @@ std::optional<int> configure_dev(Arguments& args, const std::string& config_path
   options.port = *port;
   if (const auto level = take_option(args, {"--log-level"})) {
     const auto known = parse_log_level(*level);
-    if (!known) return usage_error(fmt::format("--log-level: '{}' is no level", *level));
+    if (!known) return usage_error_of_all(fmt::format("--log-level: '{}' is no level", *level));
     log.level = *known;
   }
   log.json = take_option(args, {"--log-format"}) == "json";
-  if (!args.empty()) return usage_error(fmt::format("all: unknown option '{}'", option_name(args[0])));
+  if (!args.empty()) return usage_error_of_all(fmt::format("unknown option '{}'", option_name(args[0])));
   return std::nullopt;
 }
 
@@ -206,11 +219,12 @@ int all(std::vector<std::string> args, const std::string& config_path) {
   options.dev = take_switch(args, {"--dev"});
   for (auto& name : take_options(args, {"--without"})) {
     if (std::ranges::find(kComponents, name) == std::end(kComponents)) {
-      return usage_error(fmt::format("--without: no component '{}'; there are {}", name, fmt::join(kComponents, ", ")));
+      return usage_error_of_all(
+          fmt::format("--without: no component '{}'; there are {}", name, fmt::join(kComponents, ", ")));
     }
     options.without.insert(std::move(name));
   }
-  const auto configure_one = options.dev ? configure_dev : configure_all;
+  const auto configure_one = options.dev ? configure_dev : configure_with_file;
   if (const auto ended = configure_one(args, config_path, options, log, warnings)) return *ended;
   return start(log, warnings, [&](Process& p) { return run_all(p, options); });
 }
@@ -224,8 +238,7 @@ Result<std::optional<ApiConfig>> store_to_open(std::vector<std::string>& args, c
     return config;
   }
   if (config_path.empty() && !by_default) return std::nullopt;
-  ASSIGN_OR_RETURN(auto configured, configure_from<ApiConfig>(config_path, api_program(), args));
-  std::ranges::move(configured.warnings, std::back_inserter(warnings));
+  ASSIGN_OR_RETURN(auto configured, configure_from<ApiConfig>(config_path, api_program(), args, warnings));
   auto& config = configured.config;
   // The programs have different ideas of what is meant then.
   if (!config.store && !config.etcd)
@@ -235,7 +248,8 @@ Result<std::optional<ApiConfig>> store_to_open(std::vector<std::string>& args, c
 
 // The one argument that is left.
 Result<std::string> file_argument(std::string_view command, const std::vector<std::string>& args) {
-  if (args.size() == 1 && !args[0].starts_with('-')) return args[0];
+  RETURN_IF_ERROR(only_positional(command, args));
+  if (args.size() == 1 && args[0] != "-") return args[0];
   return fail(Code::invalid_argument, fmt::format("{}: want one FILE, got '{}'", command, fmt::join(args, " ")));
 }
 
@@ -244,7 +258,7 @@ int backup(std::vector<std::string> args, const std::string& config_path) {
   std::vector<std::string> warnings;
   options.krakectl = take_option(args, {"--krakectl"});
   auto api = store_to_open(args, config_path, false, warnings);
-  if (!api) return failed(api.error());
+  if (!api) return print_warnings(warnings), failed(api.error());
   options.api = std::move(*api);
   auto file = file_argument("backup", args);
   if (!file) return usage_error(file.error().message);
@@ -261,7 +275,7 @@ int restore(std::vector<std::string> args, const std::string& config_path) {
     return file ? check_backup(*file) : usage_error(file.error().message);
   }
   auto api = store_to_open(args, config_path, true, warnings);
-  if (!api) return failed(api.error());
+  if (!api) return print_warnings(warnings), failed(api.error());
   command.api = std::move(**api);
   auto file = file_argument("restore", args);
   if (!file) return usage_error(file.error().message);
@@ -277,14 +291,14 @@ int run_program(std::string_view title, const ProgramInfo& program, Arguments ar
   const bool print = take_switch(args, {"--print-config"});
   const bool check = take_switch(args, {"--check-config"}) || print;
   hold_hangups();
-  auto configured = configure_from<T>(config_path, program, args);
-  if (!configured) return fmt::print(stderr, "{}\n", configured.error().message), 1;
+  std::vector<std::string> warnings;
+  auto configured = configure_from<T>(config_path, program, args, warnings);
+  if (!configured) return print_unreadable(warnings, configured.error());
   if (!args.empty()) return usage_error(program, fmt::format("unknown option '{}'", option_name(args[0])));
   const auto prepared = prepare(configured->config);
-  if (check) return print_configured(*configured, program, print, prepared);
-  if (!prepared) return print_problems(configured->document, prepared.error(), "krake"), 1;
-  return start(configured->log, configured->warnings,
-               [&](Process& p) { return run(p, configured->config, *prepared); });
+  if (check) return print_configured(*configured, warnings, program, print, prepared);
+  if (!prepared) return print_warnings(warnings), print_problems(configured->document, prepared.error(), "krake"), 1;
+  return start(configured->log, warnings, [&](Process& p) { return run(p, configured->config, *prepared); });
 }
 
 Awaitable<int> run_known_controller(Process& process, std::string name, ControllerConfig config,
@@ -316,7 +330,7 @@ std::optional<int> run_tool(const std::string& command, const Arguments& args) {
   }
   if (command == "token") {
     if (std::ranges::find(args, "--help") != args.end() || std::ranges::find(args, "-h") != args.end())
-      return fmt::print("{}", kUsage), 0;
+      return print_page();
     return run_token(args);
   }
   return std::nullopt;
@@ -324,7 +338,7 @@ std::optional<int> run_tool(const std::string& command, const Arguments& args) {
 
 int run(Arguments args) {
   if (args.empty() || args[0] == "-h" || args[0] == "--help") {
-    fmt::print("{}", kUsage);
+    print_page();
     return args.empty() ? 2 : 0;
   }
   std::string command = args[0];
@@ -345,18 +359,18 @@ int run(Arguments args) {
   const std::string config_path = take_option(args, {"-c", "--config"}).value_or("");
 
   if (command == "api") {
-    const Reread again = reread(config_path, args);
+    const Reread again = reread_api(config_path, args);
     return run_program<ApiConfig>(
         "Krake API server", api_program(), std::move(args), config_path, help,
         [&](Process& p, const ApiConfig& config, const ApiStart& start) { return run_api(p, config, start, again); });
   }
   if (command == "backup" || command == "restore") {
-    if (help) return fmt::print("{}", kUsage), 0;
+    if (help) return print_page();
     return command == "backup" ? backup(std::move(args), config_path) : restore(std::move(args), config_path);
   }
-  if (command == "all") return help ? (fmt::print("{}", kUsage), 0) : all(args, config_path);
+  if (command == "all") return help ? print_page() : all(args, config_path);
   const auto* program = find_program(command);
-  if (!program) return usage_error(fmt::format("unknown command '{}'", command));
+  if (!program) return usage_error(fmt::format("unknown command '{}'", option_name(command)));
   return controller(*program, std::move(args), config_path, help);
 }
 

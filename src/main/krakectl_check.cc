@@ -12,27 +12,9 @@ namespace krake {
 
 namespace {
 
-// What krakectl takes at the top of the file; and of a context, what may stand there too.
-constexpr std::string_view kKeys[] = {"api_url",        "user",    "tls",      "token",
-                                      "token_command",  "timeout", "contexts", "insecure_skip_verify",
-                                      "current_context"};
-constexpr std::string_view kTlsKeys[] = {"enabled", "client_ca", "client_cert", "client_key"};
-
-void warn_of_unknown(const ConfigDocument& file, const json::Value* section, const std::string& above,
-                     std::span<const std::string_view> known, std::vector<std::string>& warnings) {
-  if (!section || !section->is_object()) return;
-  for (const auto& [key, value] : *section->if_object()) {
-    if (std::ranges::find(known, key) != known.end()) continue;
-    warnings.push_back(
-        fmt::format("{}: unknown configuration key '{}' is ignored", file.place(above + key), above + key));
-  }
-}
-
-// Where a value comes from: what counts of a context is said to be of the file.
-std::string origin_of(const ConfigDocument& file, const std::string& key, const char* by, const Variables& variable) {
-  if (const auto value = by ? variable(by) : std::nullopt; value && !value->empty()) return by;
-  const bool contexts = file.document.if_object()->contains("contexts");
-  return contexts ? file.source : file.origin(key);
+bool is_set(const Variables& variable, const char* name) {
+  const auto value = variable(name);
+  return value && !value->empty();
 }
 
 }  // namespace
@@ -49,20 +31,20 @@ Result<KrakectlCheck> check_krakectl(const std::string& path, const Variables& v
   io.run_command = [](const std::string&) { return Result<std::string>(std::string(kMask)); };
   const auto config = cli::load_config(io, path);
   if (!config) return fail(Code::invalid_argument, config.error().message);
-  ASSIGN_OR_RETURN(const auto file, parse_config(text, path));
   out.warnings = config->warnings;
-  warn_of_unknown(file, &file.document, "", kKeys, out.warnings);
-  warn_of_unknown(file, file.document.at_path({"tls"}), "tls.", kTlsKeys, out.warnings);
+  std::ranges::copy(config->remarks, std::back_inserter(out.warnings));
+  const ConfigDocument file{.document = config->document, .source = path, .lines = config->lines};
   const auto add = [&](const std::string& key, json::Value value, const char* by = nullptr) {
-    out.values.push_back({key, json::print(value), origin_of(file, key, by, variable)});
+    out.values.push_back({key, json::print(value), by && is_set(variable, by) ? by : file.origin(key)});
   };
   const auto& endpoint = config->endpoint;
   add("api_url", presentable_url(endpoint.url), "KRAKE_API_URL");
   add("user", config->user, "KRAKE_NAMESPACE");
-  if (!config->token.empty()) add(file.document.at_path({"token"}) ? "token" : "token_command", kMask, "KRAKE_TOKEN");
+  const bool by_command = file.document.string_at({"token"}).empty() && !is_set(variable, "KRAKE_TOKEN");
+  if (!config->token.empty()) add(by_command ? "token_command" : "token", kMask, "KRAKE_TOKEN");
   add("timeout", std::chrono::duration<double>(config->timeout).count());
   add("insecure_skip_verify", endpoint.insecure_skip_verify);
-  for (const auto key : kTlsKeys) {
+  for (const auto* key : {"enabled", "client_ca", "client_cert", "client_key"}) {
     if (const auto* value = file.document.at_path({"tls", key})) add(fmt::format("tls.{}", key), *value);
   }
   if (!endpoint.url.starts_with("https://")) return out;

@@ -221,7 +221,7 @@ struct Serving {
   AdminConfig admin;
   std::vector<std::string> names;  // of the components inside
   bool sole = false;               // nobody else uses the store at the same time
-  InnerControllers controllers{};  // of those names at least
+  InnerControllers controllers{};  // of those names
   ApiConfig config{};              // what it was made of
   Reread reread{};                 // and what that is at another time
   std::function<Status(std::uint16_t port)> on_ready = [](std::uint16_t) { return Status{}; };
@@ -237,14 +237,21 @@ Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
 // SIGHUP: takes what the files of the configuration say now, all of it or nothing. `running`: what the server was
 // started with.
 Status reload(const Env& env, const Serving& running, HttpServer& http, server::ApiServer& api) {
-  ASSIGN_OR_RETURN(const auto again, running.reread());
+  std::vector<std::string> warnings;
+  const auto read = running.reread(warnings);
+  if (!read) {
+    for (const auto& warning : warnings) env.log.warning(warning);
+    return fail(read.error());
+  }
+  const auto& again = read->api;
   ASSIGN_OR_RETURN(auto renewal, read_renewal(running.config, again.config));
   ASSIGN_OR_RETURN(const auto log, Log::open(again.log));
-  const auto restart = needs_restart(running.config, again.config);
+  auto restart = needs_restart(running.config, again.config);
+  std::ranges::move(needs_restart(running.controllers, read->controllers), std::back_inserter(restart));
   if (renewal.tls) RETURN_IF_ERROR(http.use_tls(*renewal.tls));
   env.log.become(log);
   api.use_tokens(renewal.tokens, std::move(renewal.signing_keys), renewal.takes_tokens);
-  for (const auto& warning : again.warnings) env.log.warning(warning);
+  for (const auto& warning : warnings) env.log.warning(warning);
   for (const auto& key : restart)
     env.log.warning("SIGHUP: a key of the configuration has changed; that counts after a restart", {{"key", key}});
   env.log.info("SIGHUP: the configuration, its certificates, tokens and signing keys have been read again");
@@ -429,6 +436,7 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
   for (const auto name : kComponents) {
     if (!options.without.contains(std::string(name))) names.emplace_back(name);
   }
+  std::erase_if(options.controllers.configs, [&](const auto& one) { return options.without.contains(one.first); });
   if (options.dev) co_return co_await run_dev(process, std::move(options), std::move(names));
   const ApiConfig config = for_all(options.api);
   auto& start = *options.start;
@@ -454,7 +462,6 @@ Awaitable<int> run_all(Process& process, AllOptions options) {
 
 Awaitable<int> run_controller(Process& process, std::string name, ControllerConfig config, ControllerStart start) {
   Env& env = process.env();
-  for (const auto& warning : start.warnings) env.log.warning(warning);
   BeastDialer dialer(env.executor, env.clock);
   auto transport = dial_all(dialer, env.clock, start.endpoint);
   if (!transport) co_return failed(transport.error());

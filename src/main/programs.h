@@ -14,8 +14,9 @@
 
 namespace krake {
 
-// The configuration as the same command line means it now. Null: there is none to be read again.
-using Reread = std::function<Result<Configured<ApiConfig>>()>;
+// The configuration as the same command line means it now; of `krake api` without controllers. `warnings` also when it
+// cannot be used. Null: there is none to be read again.
+using Reread = std::function<Result<AllConfig>(std::vector<std::string>& warnings)>;
 
 struct AllOptions {
   bool dev = false;

@@ -105,4 +105,21 @@ std::vector<std::string> needs_restart(const ApiConfig& before, const ApiConfig&
   return keys;
 }
 
+std::vector<std::string> needs_restart(const InnerControllers& before, const InnerControllers& now) {
+  std::vector<std::string> keys;
+  for (const auto& [name, config] : before.configs) {
+    const auto it = now.configs.find(name);
+    if (it == now.configs.end()) continue;
+    std::vector<std::string> different;
+    const json::Value left = to_value(config);
+    const json::Value right = to_value(it->second);
+    add_differences(&left, &right, "", different);
+    for (const auto& key : different) {
+      if (counts_inside(std::string_view(key).substr(0, key.find('.'))))
+        keys.push_back(fmt::format("{}.{}", section_of(*find_program(name)), key));
+    }
+  }
+  return keys;
+}
+
 }  // namespace krake

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "access/keys.h"
+#include "main/all_config.h"
 #include "main/config.h"
 #include "net/beast/server.h"
 
@@ -36,5 +37,7 @@ struct Renewal {
 Result<Renewal> read_renewal(const ApiConfig& before, const ApiConfig& now);
 // The keys that differ and are not of those above, nor of the log: "port".
 std::vector<std::string> needs_restart(const ApiConfig& before, const ApiConfig& now);
+// The keys that differ and count, of the controllers that are in `before`: "scheduler.stickiness".
+std::vector<std::string> needs_restart(const InnerControllers& before, const InnerControllers& now);
 
 }  // namespace krake

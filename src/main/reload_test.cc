@@ -128,5 +128,22 @@ TEST_F(Reload, NamesTheKeysThatTakeARestart) {
                                               "security.strict_roles"));
 }
 
+TEST_F(Reload, NamesTheKeysOfControllersThatTakeARestart) {
+  InnerControllers before;
+  before.configs["scheduler"];
+  before.configs["gc"];
+  auto now = before;
+  now.configs["kubernetes-cluster"].worker_count = 9;  // it does not run
+  EXPECT_THAT(needs_restart(before, now), IsEmpty());
+  now.configs["scheduler"].stickiness = 0.7;
+  now.configs["gc"].leader_election.ttl_seconds = 9;
+  // These do not count in `krake all`.
+  now.configs["gc"].token = "planted";
+  now.configs["gc"].tls.enabled = true;
+  now.configs["gc"].log.level = "DEBUG";
+  EXPECT_THAT(needs_restart(before, now),
+              ::testing::UnorderedElementsAre("scheduler.stickiness", "garbage_collector.leader_election.ttl_seconds"));
+}
+
 }  // namespace
 }  // namespace krake

@@ -72,16 +72,12 @@ std::optional<ServerTls> usable_tls(const ServerTlsConfig& config, ConfigProblem
   return tls;
 }
 
-Endpoint api_endpoint(const ControllerConfig& config, ConfigProblems& problems, std::vector<std::string>& warnings) {
+Endpoint api_endpoint(const ControllerConfig& config, ConfigProblems& problems) {
   Endpoint endpoint;
-  const std::string scheme = config.tls.enabled ? "https" : "http";
   for (const auto& url : value_or_problem("api_endpoint", split_urls(config.api_endpoint), problems)) {
-    const auto colon = url.find("://");
-    if (url.substr(0, colon) != scheme) {
-      warnings.push_back(
-          fmt::format("api_endpoint: the scheme of '{}' is changed to {}, to match tls.enabled", url, scheme));
-    }
-    endpoint.url += (endpoint.url.empty() ? "" : ",") + scheme + url.substr(colon);
+    endpoint.url += (endpoint.url.empty() ? "" : ",");
+    endpoint.url += api_scheme(config);
+    endpoint.url += url.substr(url.find("://"));
   }
   return endpoint;
 }
@@ -116,7 +112,7 @@ Prepared<ApiStart> prepare(const ApiConfig& config) {
 Prepared<ControllerStart> prepare(const ControllerConfig& config) {
   ConfigProblems problems;
   ControllerStart start;
-  start.endpoint = api_endpoint(config, problems, start.warnings);
+  start.endpoint = api_endpoint(config, problems);
   use_identity(config.tls, start.endpoint, problems);
   if (!problems.empty()) return std::unexpected(std::move(problems));
   return start;

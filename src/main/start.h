@@ -23,7 +23,6 @@ struct ApiStart {
 
 struct ControllerStart {
   Endpoint endpoint;  // with several URLs where the configuration has them
-  std::vector<std::string> warnings;
 };
 
 // Or all that is wrong, not the first of it only.

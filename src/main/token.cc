@@ -84,7 +84,7 @@ int create_token(const std::vector<std::string>& args) {
     const auto eq = args[i].find('=');
     const std::string name = args[i].substr(0, eq);
     if (name != "--key" && name != "--user" && name != "--ttl")
-      return misused(fmt::format("create: unknown option '{}'", args[i]));
+      return misused(fmt::format("create: unknown option '{}'", name));
     if (eq == std::string::npos && i + 1 == args.size()) return misused(fmt::format("{}: a value is missing", name));
     given[name] = eq == std::string::npos ? args[++i] : args[i].substr(eq + 1);
   }

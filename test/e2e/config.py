@@ -74,10 +74,12 @@ security: {encryption_key_file: /none/keys}
 default_roles: [{metadata: {name: a b}}]
 audit: {file: audit.log}
 log: {output: krake.log}
+prot: 1
 """)
-    (p.state / "bad/scheduler.yaml").write_text("api_endpoint: localhost:8080\n")
+    (p.state / "bad/scheduler.yaml").write_text("api_endpoint: localhost:8080\ntypo: 1\n")
     wrong = {"api": ["store.type: 'nonsense'", "Unknown authorization strategy 'rbac' (api.yaml:4)", "keystone.endpoint: 'localhost:5000'", "oidc.issuer:",
-                     "/none/tokens", "/none/ca", "/none/keys", "default_roles.0:"], "scheduler": ["api_endpoint: 'localhost:8080'"]}
+                     "/none/tokens", "/none/ca", "/none/keys", "default_roles.0:", "unknown configuration key 'prot'"],
+             "scheduler": ["api_endpoint: 'localhost:8080'", "unknown configuration key 'typo'"]}
     wrong["all"] = wrong["api"]
     for name, wanted in wrong.items():
         stem = "scheduler" if name == "scheduler" else "api"
@@ -88,6 +90,29 @@ log: {output: krake.log}
     assert all(text in told for texts in (wrong["api"][:1], wrong["api"][2:], wrong["scheduler"]) for text in texts), told
     assert sorted(os.listdir(p.state / "bad")) == ["api.yaml", "scheduler.yaml"]
     assert krake("all", "-c", FILES / "api.yaml", "--check-config") == ""
+    (p.state / "missing.yaml").write_text("port: 0\nauthorisation: RBAC\n")
+    for args in (("api", "-c", "missing.yaml"), ("all", "-c", "missing.yaml"), ("config", "check", "missing.yaml", "--program", "api"),
+                 ("backup", "saved", "-c", "missing.yaml"), ("bootstrap", "-c", "missing.yaml", "missing.yaml")):
+        told = krake(*args, status=1)
+        assert "missing.yaml:2: unknown configuration key 'authorisation'" in told and "'authorization': Missing data" in told, f"{args}: {told}"
+
+    # What is not known is named without its value, and without the page of all commands.
+    for args in (("config", "check", "bad/api.yaml"), ("doctor",), ("api", "-c", "api.yaml"), ("all", "-c", "api.yaml"), ("backup", "saved", "-c", "api.yaml")):
+        told = krake(*args, "--etcd-pasword=planted-secret", status=2)
+        assert "'--etcd-pasword'" in told and "planted-secret" not in told, f"{args}: {told}"
+    for args in ((), ("--dev",)):
+        told = krake("all", *args, "--worker-count", "3", status=2)
+        assert "krake all: unknown option '--worker-count'" in told and "usage: krake all " in told and len(told.splitlines()) < 15, told
+
+    # A pipe that is named is read once; one that is found, or that the doctor is to look at, is not waited for.
+    piped = subprocess.run([p.bin / "krake", "config", "check", "/dev/stdin"], input="api: {authorization: RBAC}\nscheduler: {stickiness: 0.7}\n",
+                           capture_output=True, text=True, timeout=60)
+    assert piped.returncode == 0 and "/dev/stdin as api" in piped.stdout and re.search(r"^stickiness = 0.7 +# /dev/stdin:2$", piped.stdout, re.M), piped
+    (p.state / "piped").mkdir()
+    os.mkfifo(p.state / "piped/api.yaml")
+    os.mkfifo(p.state / "piped/krake.yaml")
+    for args, status in ((("doctor",), 2), (("doctor", "--no-store", "--config-dir", "."), 2), (("doctor", "-c", "krake.yaml"), 2), (("api",), 1), (("all",), 1)):
+        assert "api.yaml': it is no regular file" in krake(*args, status=status, cwd=p.state / "piped"), args
 
     # Upstream's loader takes the last of a repeated key, and files that have some are in use.
     (p.state / "twice.yaml").write_text((FILES / "api.yaml").read_text() + "\nport: 7\n")
@@ -109,6 +134,10 @@ schedular: {}
     assert re.search(r"^scheduler\.reschedule_after = 3(\.0)? +# --reschedule-after$", told, re.M), told
     assert re.search(r"^scheduler\.worker_count = 2 +# krake.yaml:2$", told, re.M) and "garbage_collector." not in told, told
     assert "schedular" in krake("scheduler", "--check-config", cwd=p.state / "all")
+    (p.state / "wrong.yaml").write_text("api: {authorization: RBAC, port: x}\nscheduler: {worker_count: 0}\ngarbage_collector: {debounce: -1}\ninfrastructure: nonsense\n")
+    told = krake("all", "-c", "wrong.yaml", status=1)
+    assert all(text in told for text in ("'api.port'", "'scheduler.worker_count': want 1 to 1000, got 0 (wrong.yaml:2)", "'garbage_collector.debounce'")), told
+    assert "warning: wrong.yaml:4: 'infrastructure' has no effect in `krake all`: there is no such controller yet" in told, told
     for args in ((), ("--config-dir", ".")):
         told = krake("doctor", "--no-store", *args, status=1, cwd=p.state / "all")
         assert "configuration ./krake.yaml" in told and "'typo'" in told and "'schedular'" in told, told
@@ -137,6 +166,15 @@ schedular: {}
     assert "krake scheduler: unknown option '--wrker-count'" in told and "usage: krake scheduler " in told and len(told.splitlines()) < 6, told
     assert 'api_endpoint = "https://krake.example.org:8080"' in krake("config", "check", made / "scheduler.yaml")
     assert "--force" in krake("config", "generate", "--dst", made, "api", status=1)
+    # Of krakectl.yaml the check says what krakectl says.
+    mine = p.state / "krakectl.yaml"
+    mine.write_text("api_url: http://localhost:1\napi_url: http://127.0.0.1:1\nuser: me\ninsecure-skip-verify: true\n"
+                    "contexts:\n  prod:\n    tokne: t\n    timeut: 3\n    tls: {enabled: false, clent_cert: x}\n")
+    own = subprocess.run([p.bin / "krakectl", "--config", mine, "kube", "app", "list"], capture_output=True, text=True, timeout=60).stderr
+    own = [line.removeprefix("WARNING: ") for line in own.splitlines() if line.startswith("WARNING: ")]
+    told = krake("config", "check", mine)
+    assert len(own) == 5 and own == [line.removeprefix("warning: ") for line in told.splitlines() if line.startswith("warning: ")], (own, told)
+    assert re.search(r"^insecure_skip_verify = false +# default$", told, re.M), told
     template = p.state / "own.txt.template"
     template.write_text("to $api_endpoint as $$USER\nexternal: $external_endpoint\n")
     for _ in range(2):

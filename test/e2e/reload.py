@@ -1,4 +1,4 @@
-"""SIGHUP: an API server takes another certificate, other tokens and other signing keys without a restart, all of it or nothing."""
+"""SIGHUP: an API server takes another certificate, other tokens and other signing keys without a restart, all of it or nothing; `krake all` reads its sections."""
 import json
 import os
 import re
@@ -47,8 +47,8 @@ log: {{level: {level}}}
     signed_before = krake("token", "create", "--key", files["signing.pem"], "--user", "carol").strip()
     server = p.start("api", p.bin / "krake", "api", "-c", files["api.yaml"])
 
-    def log():
-        return (p.state / "api.log").read_text()
+    def log(name="api"):
+        return (p.state / f"{name}.log").read_text()
 
     url = p.wait("the API server", lambda: re.search(r"Running on (https://[^ ]+:\d+)", log())).group(1)
 
@@ -64,12 +64,12 @@ log: {{level: {level}}}
         except urllib.error.URLError as error:
             return type(error.reason).__name__
 
-    def hang_up(text):
-        """Sends SIGHUP; the line of the log that it brings, one of those with `text`."""
-        seen = len(log())
+    def hang_up(text, name="api"):
+        """Sends SIGHUP; what it brings into the log of that name, a line with `text` among it."""
+        seen = len(log(name))
         server.send_signal(signal.SIGHUP)
-        p.wait(f"a line about SIGHUP with '{text}'", lambda: any("SIGHUP" in line and text in line for line in log()[seen:].splitlines(keepends=True) if line.endswith("\n")))
-        return log()[seen:]
+        p.wait(f"a line about SIGHUP with '{text}'", lambda: any("SIGHUP" in line and text in line for line in log(name)[seen:].splitlines(keepends=True) if line.endswith("\n")))
+        return log(name)[seen:]
 
     assert user("token-of-alice", "first") == "alice"
     assert user(signed_before, "first") == "carol"
@@ -156,4 +156,28 @@ log: {{level: {level}}}
         assert server.wait(60) == 0
         files[late].unlink()
         files[late].write_bytes(text)
+
+    # `krake all` reads the sections of its controllers again, too: what has changed takes a restart, what is wrong keeps everything as it is.
+    def use_sections(sections, limits="{}"):
+        (p.state / "krake.yaml").write_text(f"""
+api: {{host: 127.0.0.1, port: 0, store: {{type: memory}}, authentication: {{cors_origins: []}}, authorization: always-allow, limits: {limits}}}
+{sections}""")
+
+    use_sections("scheduler: {stickiness: 0.3}\ngarbage_collector: {worker_count: 2}")
+    server = p.start("all", p.bin / "krake", "all", "-c", p.state / "krake.yaml", "--reschedule-after", "7", "--without", "kubernetes-cluster")
+    p.wait("krake all", lambda: "Running on" in log("all"))
+    assert "counts after a restart" not in hang_up("have been read again", "all"), "nothing has changed, --reschedule-after counts again"
+    use_sections("scheduler: {stickiness: 0.4, reschedule_after: 8, token: other}\nkubernetes_cluster: {worker_count: 9}", limits="{watches: 21}")
+    told = hang_up("have been read again", "all")
+    keys = set(re.findall(r"SIGHUP: a key .* counts after a restart key=(\S+)", told))
+    assert keys == {"scheduler.stickiness", "garbage_collector.worker_count", "limits.watches"}, told
+    use_sections("scheduler: {stickiness: -1, stickines: 1}\ngarbage_collector: {worker_count: 0}", limits="{watches: x}")
+    told = hang_up("nothing has been taken", "all")
+    assert all(key in told for key in ("'scheduler.stickiness'", "'garbage_collector.worker_count'", "'api.limits.watches'", "'stickines'")), told
+    assert "have been read again" not in told, told
+    use_sections("scheduler: nonsense")
+    assert "'scheduler': want a mapping" in hang_up("nothing has been taken", "all")
+    assert server.poll() is None
+    server.terminate()
+    assert server.wait(60) == 0
 print("1 passed, 0 failed")
