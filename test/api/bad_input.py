@@ -316,8 +316,9 @@ class Suite:
                                     ("deflate", "Deflate", zlib.compress(body))]:
             reply = self.client.call("PUT", ROLE.path("rich"), text, {"Content-Encoding": coding})
             self.rows.row(f"{label}: PUT", "415, naming the coding", reply,
-                          reply.status == 415 and f"Content-Encoding: {coding}".encode() in reply.body and reply.headers.get("Accept-Encoding") == "identity")
-        self.rows.equal("identity: PUT", 200, self.client.call("PUT", ROLE.path("rich"), body, {"Content-Encoding": "identity"}).status)
+                          reply.status == 415 and f"Content-Encoding: {coding}".encode() in reply.body and reply.header("Accept-Encoding") == "identity")
+        name = self.name()
+        self.rows.equal("identity: POST", 200, self.client.call("POST", ROLE.collection(), json.dumps(ROLE.request(name)), {"Content-Encoding": "identity"}).status)
 
     def deepest(self):
         """An object as deep as the server takes must be readable, in lists and watches too, by our own programs."""

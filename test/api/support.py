@@ -134,7 +134,8 @@ class Rows:
 class Reply:
     def __init__(self, status, reason, headers, body):
         self.status, self.reason, self.body = status, reason, body
-        self.headers = [(name.lower(), value) for name, value in headers]
+        # The date is that of each answer, also of two that are otherwise the same.
+        self.headers = [(name.lower(), value) for name, value in headers if name.lower() != "date"]
 
     def header(self, name):
         values = [value for key, value in self.headers if key == name.lower()]
