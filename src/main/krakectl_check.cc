@@ -24,7 +24,8 @@ Result<KrakectlCheck> check_krakectl(const std::string& path, const Variables& v
   KrakectlCheck out;
   cli::CliIo io;
   io.env = variable;
-  io.cwd = std::filesystem::current_path().string();
+  std::error_code ec;
+  io.cwd = std::filesystem::current_path(ec).string();
   // Read once, and named as it was: it may be a pipe.
   const auto absolute = cli::absolute_path(io, path);
   io.read_file = [&](const std::string& file) { return file == absolute ? text : cli::read_local_file(file); };

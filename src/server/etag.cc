@@ -13,9 +13,11 @@ namespace {
 std::vector<std::string_view> entity_tags(std::string_view header) {
   std::vector<std::string_view> tags;
   while (!header.empty()) {
-    const auto comma = header.find(',');
+    bool quoted = false;
+    std::size_t comma = 0;
+    for (; comma < header.size() && (quoted || header[comma] != ','); ++comma) quoted ^= header[comma] == '"';
     auto tag = header.substr(0, comma);
-    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
+    header.remove_prefix(std::min(comma + 1, header.size()));
     while (tag.starts_with(' ') || tag.starts_with('\t')) tag.remove_prefix(1);
     while (tag.ends_with(' ') || tag.ends_with('\t')) tag.remove_suffix(1);
     if (!tag.empty()) tags.push_back(tag);
@@ -32,6 +34,16 @@ bool IfMatch::holds(store::Revision revision) const {
 std::string IfMatch::text() const {
   if (revisions.empty()) return "no revision";
   return fmt::format("revision {}", fmt::join(revisions, ", "));
+}
+
+std::optional<std::string> joined(const Headers& headers, std::string_view name) {
+  std::optional<std::string> all;
+  for (const auto& [key, value] : headers) {
+    if (!iequals(key, name)) continue;
+    if (all) *all += ", ";
+    all = all.value_or("") + value;
+  }
+  return all;
 }
 
 std::optional<IfMatch> parse_if_match(std::string_view header) {

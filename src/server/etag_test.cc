@@ -21,6 +21,8 @@ TEST(IfMatchHeader, IsAListOfTagsComparedStrongly) {
       {"W/\"7\", \"9\"", "revision 9"},
       {"\"abc\"", "no revision"},
       {"\"abc\", *", "any"},
+      {"\"a,b\", \"9\"", "revision 9"},
+      {"\"a,b", "bad"},
       {"\"\"", "no revision"},
       {"\"99999999999999999999\"", "no revision"},
       {"", "bad"},
@@ -41,6 +43,13 @@ TEST(IfMatchHeader, IsAListOfTagsComparedStrongly) {
   EXPECT_TRUE(two.holds(9));
   EXPECT_FALSE(two.holds(8));
   EXPECT_TRUE(IfMatch().holds(8));
+}
+
+TEST(IfMatchHeader, MayBeOnSeveralLines) {
+  const Headers headers{{"If-Match", "\"7\""}, {"X", "y"}, {"if-match", "\"9\""}};
+  EXPECT_EQ(joined(headers, "If-Match"), "\"7\", \"9\"");
+  EXPECT_EQ(joined(headers, "X"), "y");
+  EXPECT_EQ(joined(headers, "Z"), std::nullopt);
 }
 
 TEST(IfNoneMatchHeader, ComparesWeakly) {

@@ -321,7 +321,7 @@ Answer ApiServer::openapi(const Request& request) {
     openapi_etag_ = fmt::format("\"{}\"", sha256_hex(document).substr(0, 32));
     openapi_ = share_bytes(std::move(document));
   }
-  const auto none_match = request.http.headers.get("If-None-Match");
+  const auto none_match = joined(request.http.headers, "If-None-Match");
   if (none_match && names_tag(*none_match, openapi_etag_)) return not_modified(openapi_etag_);
   ServerReply reply;
   reply.headers.add("Content-Type", "application/json; charset=utf-8");
@@ -337,7 +337,7 @@ Awaitable<Answer> ApiServer::read(Request& request) {
   }
   const auto object = load(request);
   if (!object) co_return refuse(missing(request));
-  if (const auto none_match = request.http.headers.get("If-None-Match");
+  if (const auto none_match = joined(request.http.headers, "If-None-Match");
       none_match && names_tag(*none_match, fmt::format("\"{}\"", object->modified))) {
     co_return not_modified(fmt::format("\"{}\"", object->modified));
   }

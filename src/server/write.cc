@@ -113,7 +113,7 @@ std::string lower(std::string text) {
 }  // namespace
 
 std::expected<IfMatch, Problem> ApiServer::if_match(const Request& request) const {
-  const auto header = request.http.headers.get("If-Match");
+  const auto header = joined(request.http.headers, "If-Match");
   if (!header || *header == "*") return IfMatch{};
   const auto store = request.http.headers.get("Krake-Store");
   if (store && *store != cache_.id()) {
@@ -131,7 +131,8 @@ std::expected<IfMatch, Problem> ApiServer::if_match(const Request& request) cons
 
 Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& request, json::Numbers numbers,
                                                                     std::size_t more) {
-  if (const auto coding = request.http.headers.get("Content-Encoding"); coding && !iequals(*coding, "identity")) {
+  const auto coding = joined(request.http.headers, "Content-Encoding");
+  if (coding && !coding->empty() && !iequals(*coding, "identity")) {
     co_return refuse(Problem{
         .status = 415,
         .detail = fmt::format("Content-Encoding: {} is not taken, send the body as it is", coding->substr(0, 100)),

@@ -236,10 +236,12 @@ Awaitable<bool> Connection::handshake() {
 Awaitable<bool> Connection::read_head() {
   while (true) {
     if (!input_.empty()) {
-      if (phase_ == Phase::idle) enter(Phase::reading, context_.options.header_timeout);
       auto rest = input_.bytes();
       const auto state = parser_.push(rest, ignored_);
       input_.keep(rest);
+      // Empty lines alone begin no request.
+      const bool begun = state != ParseState::need_more || parser_.started() || !input_.empty();
+      if (phase_ == Phase::idle && begun) enter(Phase::reading, context_.options.header_timeout);
       if (state == ParseState::head || state == ParseState::done) co_return true;
       if (state != ParseState::need_more) co_return co_await refuse(state);
       if (input_.size() > context_.options.max_header) co_return co_await refuse(ParseState::header_too_large);

@@ -312,6 +312,24 @@ TEST(HttpServer, IdleConnectionsMakeRoom) {
   });
 }
 
+TEST(HttpServer, AnEmptyLineAfterARequestLeavesTheConnectionIdle) {
+  auto options = Bench::plain();
+  options.max_connections = 2;
+  with_server(options, [](Served& s) -> Awaitable<void> {
+    auto first = s.peer();
+    co_await first.write("GET /hello HTTP/1.1\r\n\r\n\r\n");
+    co_await first.read_until("hello");
+    auto second = s.peer();
+    co_await second.write("GET /hello HTTP/1.1\r\n\r\n");
+    co_await second.read_until("hello");
+    EXPECT_TRUE(
+        (co_await exchange(s, "GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n")).starts_with("HTTP/1.1 200 "));
+    EXPECT_EQ(co_await first.read_all(), "") << "idle for longest, it made room";
+    co_await second.write("GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n");
+    EXPECT_TRUE((co_await second.read_all()).ends_with("hello"));
+  });
+}
+
 TEST(HttpServer, KeepsLineBreaksOutOfHeaders) {
   with_server(Bench::plain(), [](Served& s) -> Awaitable<void> {
     const auto answer = co_await exchange(s, "GET /headers HTTP/1.1\r\nConnection: close\r\n\r\n");

@@ -403,7 +403,8 @@ Awaitable<Result<CommitResult>> Etcd::outcome_at_quota(Txn txn, Error error, Rev
     error.message.resize(std::min(error.message.size(), error.message.find(etcd::kMaybeApplied)));
     co_return fail(Code::unavailable, std::move(error.message));
   }
-  if (present && *present->value == *put.value && txn.puts.size() == 1) co_return Committed{present->modified};
+  const bool alone = txn.puts.size() == 1 && txn.removes.empty();  // of others the key does not tell
+  if (present && *present->value == *put.value && alone) co_return Committed{present->modified};
   co_return fail(std::move(error));
 }
 

@@ -80,8 +80,8 @@ class Database {
   SqliteStatus exec(const char* sql);
   SqliteResult<std::string> pragma(const std::string& text);  // first column of the first row, as text
   SqliteResult<Statement> prepare(std::string_view sql);
-  // True when no transaction is open: after an error SQLite may have rolled back on its own.
   bool read_only() const;
+  // True when no transaction is open: after an error SQLite may have rolled back on its own.
   bool autocommit() const;
   std::int64_t changes() const;
   // Copies the log into the database file as far as possible.

@@ -2,9 +2,8 @@
 //   history  every change of the watch window, values included; of older ones only those still live.
 //            position = revision * 2^20 + place in the commit
 //   live     what is: one row per key, with its id: the position of its creation
-//   place    by id, the position of the value. A value is written once. Keys lie at random places of their table,
-//   objects
-//            created together side by side in this one: an update writes few pages and leaves the keys alone
+//   place    by id, the position of the value. A value is written once. Keys lie at random places of their table; what
+//            was created together lies side by side in this one: an update writes few pages, and leaves the keys alone
 //   lease    which leases exist and how long they last
 //   meta     id, revision, compacted, trimmed, next_lease, history_rows
 // Thread: one at a time (the worker's, once it runs); counters() from any.
