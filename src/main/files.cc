@@ -6,11 +6,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -57,17 +59,30 @@ Status take_after(int fd, const std::string& target, const struct stat& old) {
               fmt::format("cannot give a new '{}' the mode of the old one: {}", target, std::strerror(errno)));
 }
 
+// Where a file takes its place.
+struct Place {
+  std::string target;  // behind all links
+  std::optional<struct stat> old;
+};
+
 // A file that waits beside its place.
 struct Part {
   std::string name;
   std::string target;
+  int folder;
 };
 
 // Those that never take their places are gone in the end.
 struct Parts {
-  std::vector<Part> waiting;
+  std::vector<Part> all;
+  std::size_t done = 0;             // so many of them are where they belong
+  std::map<fs::path, int> folders;  // opened
+  Parts() = default;
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
   ~Parts() {
-    for (const auto& part : waiting) ::unlink(part.name.c_str());
+    for (auto i = done; i < all.size(); ++i) ::unlink(all[i].name.c_str());
+    for (const auto& [path, fd] : folders) ::close(fd);
   }
 };
 
@@ -75,37 +90,69 @@ std::unexpected<Error> cannot_replace(const std::string& path, std::string_view 
   return fail(Code::unavailable, fmt::format("cannot replace '{}': {}", path, why));
 }
 
-Status write_part(const NewFile& file, Parts& parts) {
-  std::string target = file.path;
-  std::optional<struct stat> old;
+Result<Place> place_of(const std::string& path) {
+  Place place{.target = path};
   std::error_code ec;
-  if (fs::exists(fs::symlink_status(file.path, ec))) {
-    target = fs::canonical(file.path, ec).string();
-    if (ec) return cannot_replace(file.path, ec.message());
-    if (::stat(target.c_str(), &old.emplace()) != 0) return cannot_replace(file.path, std::strerror(errno));
-    if (!S_ISREG(old->st_mode)) return cannot_replace(file.path, "it is no regular file");
+  if (!fs::exists(fs::symlink_status(path, ec))) {
+    // Its folder may be called by two names.
+    const auto folder = fs::canonical(fs::absolute(path, ec).parent_path(), ec);
+    if (ec) return cannot_replace(path, fmt::format("its folder cannot be found: {}", ec.message()));
+    place.target = (folder / fs::path(path).filename()).string();
+    return place;
   }
-  std::string name = target + ".XXXXXX";
+  place.target = fs::canonical(path, ec).string();
+  if (ec) return cannot_replace(path, ec.message());
+  if (::stat(place.target.c_str(), &place.old.emplace()) != 0) return cannot_replace(path, std::strerror(errno));
+  if (!S_ISREG(place.old->st_mode)) return cannot_replace(path, "it is no regular file");
+  return place;
+}
+
+// The last of two would take the place of the first.
+Result<std::vector<Place>> places_of(std::span<const NewFile> files) {
+  std::vector<Place> places;
+  for (const auto& file : files) {
+    ASSIGN_OR_RETURN(auto place, place_of(file.path));
+    const auto same = std::ranges::find(places, place.target, &Place::target);
+    if (same != places.end()) {
+      return fail(Code::invalid_argument,
+                  fmt::format("cannot replace '{}' and '{}': both are the file '{}'; each wants "
+                              "one of its own",
+                              files[static_cast<std::size_t>(same - places.begin())].path, file.path, place.target));
+    }
+    places.push_back(std::move(place));
+  }
+  return places;
+}
+
+Status write_part(const NewFile& file, const Place& place, Parts& parts) {
+  const auto folder = fs::path(place.target).parent_path();
+  if (!parts.folders.contains(folder)) {
+    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return cannot_replace(file.path, fmt::format("its folder cannot be opened: {}", std::strerror(errno)));
+    parts.folders.emplace(folder, fd);
+  }
+  std::string name = place.target + ".XXXXXX";
   const int fd = ::mkostemp(name.data(), O_CLOEXEC);  // only its owner may read it
   if (fd < 0) return cannot_replace(file.path, std::strerror(errno));
   const std::unique_ptr<const int, void (*)(const int*)> closer(&fd, [](const int* open) { ::close(*open); });
-  parts.waiting.push_back({std::move(name), target});
-  if (old) RETURN_IF_ERROR(take_after(fd, target, *old));
-  if ((!old && ::fchmod(fd, file.mode) != 0) || !write_all(fd, file.text) || ::fsync(fd) != 0)
+  parts.all.push_back({std::move(name), place.target, parts.folders.at(folder)});
+  if (place.old) RETURN_IF_ERROR(take_after(fd, place.target, *place.old));
+  if ((!place.old && ::fchmod(fd, file.mode) != 0) || !write_all(fd, file.text) || ::fsync(fd) != 0)
     return cannot_replace(file.path, std::strerror(errno));
   return {};
 }
 
-bool sync_folder_of(const std::string& path) {
-  const auto folder = fs::path(path).parent_path();
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return false;
+Status take_place(const NewFile& file, const Part& part, Parts& parts) {
+  const auto so_far = [&] {
+    return parts.done == 0 ? "" : fmt::format("; {} of {} files are replaced", parts.done, parts.all.size());
+  };
+  if (::rename(part.name.c_str(), part.target.c_str()) != 0)
+    return cannot_replace(file.path, fmt::format("{}{}", std::strerror(errno), so_far()));
+  ++parts.done;
   // Some file systems have no such thing.
-  const bool done = ::fsync(fd) == 0 || errno == EINVAL;
-  const int error = errno;
-  ::close(fd);
-  errno = error;
-  return done;
+  if (::fsync(part.folder) == 0 || errno == EINVAL) return {};
+  return fail(Code::unavailable, fmt::format("'{}' is replaced, but it is unknown whether that is on the disk: {}{}",
+                                             file.path, std::strerror(errno), so_far()));
 }
 
 }  // namespace
@@ -129,18 +176,10 @@ Status write_whole_file(const std::string& path, std::string_view text, unsigned
 }
 
 Status replace_files(std::span<const NewFile> files) {
+  ASSIGN_OR_RETURN(const auto places, places_of(files));
   Parts parts;
-  for (const auto& file : files) RETURN_IF_ERROR(write_part(file, parts));
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const auto& [name, target] = parts.waiting.front();
-    if (::rename(name.c_str(), target.c_str()) != 0 || !sync_folder_of(target)) {
-      const std::string why = std::strerror(errno);
-      if (i == 0) return cannot_replace(files[i].path, why);
-      return cannot_replace(files[i].path,
-                            fmt::format("{}; {} of {} files were replaced before it", why, i, files.size()));
-    }
-    parts.waiting.erase(parts.waiting.begin());
-  }
+  for (std::size_t i = 0; i < files.size(); ++i) RETURN_IF_ERROR(write_part(files[i], places[i], parts));
+  for (std::size_t i = 0; i < files.size(); ++i) RETURN_IF_ERROR(take_place(files[i], parts.all[i], parts));
   return {};
 }
 

@@ -23,7 +23,8 @@ struct NewFile {
 // Each takes the place of the file that is there, or of the one its symbolic link leads to, with the owner, the mode
 // and the access control list of that one, which the text never has less of. All are written, beside their places,
 // before the first takes its own; then one after the other does, in their order, and is on the disk before the next.
-// unavailable when one cannot be written; the message says so when others have taken their places already.
+// Errors: invalid_argument when two are one file behind their links: nothing is written then; unavailable when one
+// cannot be written, or be known to be on the disk; the message says so when others have taken their places already.
 Status replace_files(std::span<const NewFile> files);
 
 inline constexpr std::size_t kMaxFile = std::size_t{64} << 20;

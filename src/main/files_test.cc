@@ -1,8 +1,11 @@
 #include "main/files.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -119,6 +122,78 @@ TEST_F(ReplaceFiles, ReplacesNoneWhenOneCannotBeWritten) {
     EXPECT_EQ(text("key"), "old");
     EXPECT_EQ(entries(), 3U) << "nothing is left beside them";
   }
+}
+
+TEST_F(ReplaceFiles, RefusesTwoThatAreOneFile) {
+  write("a", "old", 0600);
+  fs::create_symlink("a", dir / "b");
+  fs::create_directory_symlink(".", dir / "same");
+  const std::vector<std::pair<const char*, const char*>> rows{
+      {"a", "b"}, {"b", "a"}, {"a", "a"}, {"a", "same/a"}, {"new", "same/new"}};
+  for (const auto& [first, second] : rows) {
+    const auto done = replace_files(std::vector<NewFile>{{path(first), "1"}, {path(second), "2"}});
+    ASSERT_FALSE(done) << first << " " << second;
+    EXPECT_EQ(done.error().code, Code::invalid_argument);
+    EXPECT_THAT(done.error().message,
+                HasSubstr(fmt::format("cannot replace '{}' and '{}': both are the file '", path(first), path(second))));
+    EXPECT_EQ(text("a"), "old");
+    EXPECT_EQ(entries(), 3U);
+  }
+}
+
+TEST_F(ReplaceFiles, FindsAFolderThatCannotBeOpenedFirst) {
+  // Files can be made in it, but its entries cannot be brought to the disk.
+  const auto refused = [&] {
+    const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("far/cert"), "new"}});
+    return !done && done.error().message.contains("its folder cannot be opened: ");
+  };
+  write("key", "old", 0600);
+  fs::create_directory(dir / "far");
+  write("far/cert", "old", 0600);
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (::geteuid() == 0) {
+      for (const auto* name : {"", "far", "key", "far/cert"})
+        if (::chown(path(name).c_str(), kNobody, kNobody) != 0) ::_exit(2);
+      if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(3);
+    }
+    fs::permissions(dir / "far", fs::perms::owner_write | fs::perms::owner_exec);
+    const bool as_wanted = refused();
+    fs::permissions(dir / "far", fs::perms::owner_all);
+    ::_exit(as_wanted ? 0 : 1);
+  }
+  int ended = 0;
+  ASSERT_EQ(::waitpid(child, &ended, 0), child);
+  EXPECT_EQ(ended, 0);
+  EXPECT_EQ(text("key"), "old");
+  EXPECT_EQ(text("far/cert"), "old");
+  EXPECT_EQ(entries(), 2U);
+}
+
+TEST_F(ReplaceFiles, SaysWhatIsReplacedWhenOneCannotBe) {
+  write("key", "old", 0600);
+  write("cert", "old", 0600);
+  // Such a file lets none take its place.
+  const auto immutable = [&](bool on) {
+    const int fd = ::open(path("cert").c_str(), O_RDONLY | O_CLOEXEC);
+    int flags = 0;
+    bool done = ::ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0;
+    flags = on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+    done = done && ::ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+    ::close(fd);
+    return done;
+  };
+  if (!immutable(true)) GTEST_SKIP() << "needs root and a file system that has such files";
+  const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}});
+  EXPECT_TRUE(immutable(false));
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message, HasSubstr(fmt::format("cannot replace '{}': ", path("cert"))));
+  EXPECT_THAT(done.error().message, HasSubstr("; 1 of 2 files are replaced"));
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(text("cert"), "old");
+  EXPECT_EQ(entries(), 2U);
 }
 
 TEST_F(ReplaceFiles, KeepsOwners) {

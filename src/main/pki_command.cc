@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <tuple>
 
 #include "base/datetime.h"
 #include "cli/table.h"
@@ -197,10 +198,16 @@ std::string shown(const CertificateInfo& info) {
 CertificateFiles files_of(const Options& options, const std::string& name) {
   const auto cert = cert_path(options, name);
   const auto key = key_path(options, name);
-  return {.cert_path = cert,
-          .key_path = key,
-          .cert_pem = read_file(cert, FileKind::regular),
-          .key_pem = read_file(key, FileKind::regular)};
+  CertificateFiles files{.cert_path = cert,
+                         .key_path = key,
+                         .cert_pem = read_file(cert, FileKind::regular),
+                         .key_pem = read_file(key, FileKind::regular)};
+  std::error_code ec;
+  // A loose link, or a key that is another's, is not nothing.
+  if (!files.key_pem && files.key_pem.error().code == Code::not_found && fs::exists(fs::symlink_status(key, ec)))
+    files.key_pem = fail(Code::unavailable, files.key_pem.error().message);
+  if (fs::is_symlink(fs::symlink_status(cert, ec))) files.target = fs::weakly_canonical(cert, ec).string();
+  return files;
 }
 
 Status show_one(const CertificateFiles& files) {
@@ -226,11 +233,12 @@ Result<int> show(const Options& options, std::vector<std::string> names) {
   return report(problems);
 }
 
-// Names that lead to the same file count once, under the name of the file itself.
+// Names that lead to the same file count once, under the name of the file itself or one that has a key.
 void drop_aliases(const Options& options, std::vector<std::string>& names) {
   std::error_code ec;
   std::ranges::sort(names, {}, [&](const std::string& name) {
-    return std::pair(fs::is_symlink(fs::symlink_status(cert_path(options, name), ec)), name);
+    return std::tuple(fs::is_symlink(fs::symlink_status(cert_path(options, name), ec)),
+                      !fs::exists(key_path(options, name), ec), name);
   });
   std::set<fs::path> seen;
   std::erase_if(names, [&](const auto& name) {

@@ -193,6 +193,52 @@ TEST_F(PkiCommand, RenewsFilesWhereAndAsTheyAre) {
   EXPECT_FALSE(fs::exists(dir / "alias-key.pem")) << "it is c under another name";
 }
 
+TEST_F(PkiCommand, RenewsUnderTheNameThatHasTheKey) {
+  ASSERT_EQ(pki({"client", "b"}), 0);
+  fs::create_directory(dir / "far");
+  fs::rename(dir / "b.pem", dir / "far/cert");
+  for (const auto* name : {"a.pem", "b.pem"}) fs::create_symlink("far/cert", dir / name);
+  const auto old = text("far/cert");
+  EXPECT_EQ(pki({"renew"}), 0);
+  EXPECT_NE(text("far/cert"), old);
+  EXPECT_TRUE(is_pair("b"));
+  EXPECT_FALSE(fs::exists(dir / "a-key.pem"));
+}
+
+TEST_F(PkiCommand, RenewsNothingWhoseKeyIsElsewhere) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  ASSERT_EQ(pki({"client", "b"}), 0);
+  const auto unchanged = [&, a = text("a.pem"), key = key_of("a"), b = text("b.pem")] {
+    return text("a.pem") == a && key_of("a") == key && text("b.pem") == b;
+  };
+  const auto refused = [&](const Arguments& renewal, const std::string& why) {
+    const auto [status, said] = err(renewal);
+    EXPECT_EQ(status, 1);
+    EXPECT_THAT(said, ::testing::HasSubstr(why));
+    EXPECT_TRUE(unchanged()) << why;
+  };
+  fs::create_symlink("a.pem", dir / "alias.pem");
+  refused({"renew", "alias"},
+          fmt::format("{}: leads to '{}'", path("alias.pem"), fs::canonical(path("a.pem")).string()));
+  EXPECT_FALSE(fs::exists(dir / "alias-key.pem"));
+
+  fs::remove(dir / "b-key.pem");
+  refused({"renew", "b"}, fmt::format("its key is not in '{}'", path("b-key.pem")));
+  EXPECT_FALSE(fs::exists(dir / "b-key.pem"));
+  fs::create_symlink("nowhere", dir / "b-key.pem");
+  refused({"renew"}, path("b-key.pem"));
+
+  fs::remove(dir / "b-key.pem");
+  fs::create_symlink("a-key.pem", dir / "b-key.pem");
+  refused({"renew"}, fmt::format("cannot replace '{}' and '{}'", path("a-key.pem"), path("b-key.pem")));
+
+  fs::remove(dir / "b-key.pem");
+  fs::create_symlink("a-key.pem", dir / "alias-key.pem");
+  EXPECT_EQ(pki({"renew", "alias"}), 0);
+  EXPECT_TRUE(is_pair("a")) << "both links lead to it";
+  EXPECT_TRUE(fs::is_symlink(dir / "alias.pem") && fs::is_symlink(dir / "alias-key.pem"));
+}
+
 TEST_F(PkiCommand, RepairsAnInterruptedRenewal) {
   ASSERT_EQ(pki({"client", "a"}), 0);
   ASSERT_EQ(pki({"client", "b"}), 0);

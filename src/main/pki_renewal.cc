@@ -43,6 +43,52 @@ std::string refusal(Standing standing, const CertificateFiles& one, const std::s
   }
 }
 
+Status check_no_key_in(const CertificateFiles& one) {
+  if (!one.cert_pem->contains("PRIVATE KEY-----")) return {};
+  return fail(Code::invalid_argument, fmt::format("{}: holds a private key, too: keep that in '{}' alone, or renew the "
+                                                  "others by their names",
+                                                  one.cert_path, one.key_path));
+}
+
+bool is_missing(const Result<std::string>& key_pem) { return !key_pem && key_pem.error().code == Code::not_found; }
+
+// Why this file is no unencrypted PEM private key and nothing else; empty when it is. A new key takes all of its place.
+std::string_view why_no_single_key(std::string_view key_pem, const std::string& cert_pem) {
+  constexpr std::string_view kBegin = "-----BEGIN ";
+  constexpr std::string_view kEnd = "PRIVATE KEY-----";
+  constexpr std::string_view kBlank = " \t\r\n";
+  if (key_pem.contains("-----BEGIN ENCRYPTED ") || key_pem.contains("Proc-Type: 4,ENCRYPTED"))
+    return "is encrypted, which a new key would not be: decrypt it ('openssl pkey')";
+  if (key_pem.contains("CERTIFICATE-----")) return "holds a certificate, too: keep the key alone in it";
+  if (!key_pem.contains(kEnd)) return "holds no PEM private key: put the key into it";
+  const auto first = key_pem.find_first_not_of(kBlank);
+  const auto last = key_pem.find_last_not_of(kBlank);
+  const bool single = key_pem.substr(first).starts_with(kBegin) && !key_pem.substr(first + 1).contains(kBegin) &&
+                      key_pem.substr(0, last + 1).ends_with(kEnd);
+  if (!single) return "holds more than a private key: keep the key alone in it";
+  return is_key_of(key_pem, cert_pem) ? "" : "holds no PEM private key that can be read: put the key into it";
+}
+
+// It may be the key of another certificate: so an interrupted renewal leaves it.
+Status check_old_key(const CertificateFiles& one) {
+  const bool missing = is_missing(one.key_pem);
+  const bool others = one.key_pem && !is_key_of(*one.key_pem, *one.cert_pem).value_or(true);
+  if (!one.target.empty() && (missing || others)) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: leads to '{}', whose key is not in '{}': renew that by its own name", one.cert_path,
+                            one.target, one.key_path));
+  }
+  if (missing) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: its key is not in '{}': put the old key, or a link to it, there", one.cert_path,
+                            one.key_path));
+  }
+  RETURN_IF_ERROR(one.key_pem);
+  const auto why = why_no_single_key(*one.key_pem, *one.cert_pem);
+  if (why.empty()) return {};
+  return fail(Code::invalid_argument, fmt::format("{}: {}, or renew the others by their names", one.key_path, why));
+}
+
 class Planner {
  public:
   Planner(const SigningAuthority& ca, Wall now) : ca_(ca), now_(now), authorities_{ca.pem.cert_pem} {}
@@ -61,7 +107,10 @@ class Planner {
     const auto made = std::ranges::find_if(authorities_.begin() + 1, authorities_.end(), [&](const std::string& known) {
       return is_same_authority(*one.cert_pem, known).value_or(false);
     });
-    if (made != authorities_.end()) return replace(one, *made);
+    if (made != authorities_.end()) {
+      RETURN_IF_ERROR(check_no_key_in(one));
+      return replace(one, *made);
+    }
     const auto key = key_of(one);
     if (key) return {};  // make_authority() has said why there is none
     return fail(Code::invalid_argument,
@@ -73,7 +122,13 @@ class Planner {
   // The key first: the certificate is the mark that both are in place. After an interruption in between the pair does
   // not match, which every program and `pki show` notices, and the old certificate still says when it ends and, to the
   // next renewal, what is to be made. The other way round it would look renewed.
-  Status renew_certificate(const CertificateFiles& one) {
+  Status renew_certificate(const CertificateFiles& one, bool named) {
+    RETURN_IF_ERROR(check_no_key_in(one));
+    if (!named && is_missing(one.key_pem)) {
+      leave(one, fmt::format("its key is not in '{}'", one.key_path));
+      return {};
+    }
+    RETURN_IF_ERROR(check_old_key(one));
     const auto made = krake::renew_certificate(ca_.pem, *one.cert_pem, now_);
     if (!made) return fail(with_context(made.error(), one.cert_path));
     plan_.files.push_back({.path = one.key_path, .text = made->key_pem, .mode = 0600});
@@ -105,11 +160,6 @@ class Planner {
   }
 
   Status replace(const CertificateFiles& one, const std::string& made) {
-    if (one.cert_pem->contains("PRIVATE KEY-----")) {
-      return fail(Code::invalid_argument, fmt::format("{}: holds a private key, too: keep that in '{}' alone, or renew "
-                                                      "the others by their names",
-                                                      one.cert_path, one.key_path));
-    }
     ASSIGN_OR_RETURN(auto text, replace_certificates(*one.cert_pem, made, authorities_));
     plan_.files.push_back({.path = one.cert_path, .text = std::move(text), .mode = 0644});
     ASSIGN_OR_RETURN(const auto before, certificate_expiry(*one.cert_pem));
@@ -145,7 +195,7 @@ RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const Certificate
   // The authorities first: they stand behind others.
   each({Standing::authority}, [&](const auto& one, Standing) { return planner.make_authority(one); });
   each({Standing::authority}, [&](const auto& one, Standing) { return planner.replace_authority(one); });
-  each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_certificate(one); });
+  each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_certificate(one, named); });
   each({Standing::none, Standing::root, Standing::itself, Standing::foreign},
        [&](const CertificateFiles& one, Standing standing) -> Status {
          // A folder or a pipe is no certificate; of what may not be read nobody knows.

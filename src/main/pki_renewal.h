@@ -17,7 +17,8 @@ struct CertificateFiles {
   std::string cert_path;
   std::string key_path;
   Result<std::string> cert_pem;
-  Result<std::string> key_pem;  // looked at for authorities alone
+  Result<std::string> key_pem;  // not_found: there is none in its place
+  std::string target = {};      // the file that cert_path leads to when it is a symbolic link; else empty
 };
 
 struct SigningAuthority {
@@ -32,7 +33,9 @@ struct RenewalPlan {
 };
 
 // `named`: each is to be renewed or has a problem. Else, of all that is there, what `ca` signed is to be, and of the
-// others the renewed authorities behind a certificate.
+// others the renewed authorities behind a certificate. The file of a key that is replaced holds one key and nothing
+// else; behind a symbolic link there is another name with another key file, so the one beside the link must be the
+// right one.
 RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all, bool named, Wall now);
 
 }  // namespace krake

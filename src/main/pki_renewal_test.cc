@@ -56,7 +56,8 @@ TEST_F(Renewal, ReplacesAuthoritiesFirstAndKeysBeforeCertificates) {
 
 TEST_F(Renewal, PutsTheRenewedAuthorityBehindWhatHasIt) {
   const auto made =
-      plan({files("a", below.cert_pem + middle.cert_pem), files("b", leaf.cert_pem + middle.cert_pem + root.cert_pem),
+      plan({files("a", below.cert_pem + middle.cert_pem),
+            files("b", {leaf.cert_pem + middle.cert_pem + root.cert_pem, leaf.key_pem}),
             files("bundle", middle.cert_pem + root.cert_pem), files("middle", middle), files("other", below)});
   ASSERT_THAT(paths(made), ElementsAre("bundle.pem", "middle.pem", "b-key.pem", "b.pem", "a.pem"));
   const auto& renewed = made.files[1].text;
@@ -99,6 +100,75 @@ TEST_F(Renewal, DecidesNothingWithAProblem) {
   }
   const auto both = plan({files("x", below), files("y", fail(missing)), files("leaf", leaf)}, true);
   EXPECT_EQ(both.problems.size(), 2U) << "all are named";
+}
+
+TEST_F(Renewal, WantsOneKeyWhereTheNewOneGoes) {
+  const std::string encrypted =
+      "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAMCAQI=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+  const std::string old_encrypted =
+      "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMAMCAQI=\n"
+      "-----END EC PRIVATE KEY-----\n";
+  const std::string parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+  const struct {
+    Result<std::string> key;
+    const char* problem;  // empty: none
+  } rows[] = {
+      {leaf.key_pem, ""},
+      {"\n" + leaf.key_pem + " \r\n", ""},
+      {below.key_pem, ""},  // as an interruption leaves it
+      {encrypted, "x-key.pem: is encrypted, which a new key would not be: decrypt it"},
+      {old_encrypted, "x-key.pem: is encrypted"},
+      {leaf.key_pem + leaf.cert_pem, "x-key.pem: holds a certificate, too"},
+      {leaf.cert_pem + leaf.key_pem, "x-key.pem: holds a certificate, too"},
+      {leaf.key_pem + below.key_pem, "x-key.pem: holds more than a private key"},
+      {parameters + leaf.key_pem, "x-key.pem: holds more than a private key"},
+      {"of alice\n" + leaf.key_pem, "x-key.pem: holds more than a private key"},
+      {leaf.key_pem + "of alice\n", "x-key.pem: holds more than a private key"},
+      {"", "x-key.pem: holds no PEM private key"},
+      {"junk", "x-key.pem: holds no PEM private key"},
+      {"-----BEGIN PRIVATE KEY-----\nMAMCAQI=\n-----END PRIVATE KEY-----\n",
+       "holds no PEM private key that can be read"},
+      {fail(Code::unavailable, "cannot read it: Permission denied"), "Permission denied"},
+  };
+  for (const auto& row : rows) {
+    auto one = files("x", leaf);
+    one.key_pem = row.key;
+    for (const bool named : {true, false}) {
+      const auto made = plan({one}, named);
+      if (std::string_view(row.problem).empty()) {
+        EXPECT_THAT(made.problems, IsEmpty());
+        EXPECT_THAT(paths(made), ElementsAre("x-key.pem", "x.pem"));
+      } else {
+        EXPECT_THAT(made.problems, ElementsAre(HasSubstr(row.problem)));
+        EXPECT_THAT(made.files, IsEmpty()) << row.problem;
+      }
+    }
+  }
+}
+
+TEST_F(Renewal, LeavesACertificateWhoseKeyIsElsewhere) {
+  const auto lone = files("x", Result<std::string>(leaf.cert_pem));
+  const auto all = plan({lone, files("leaf", leaf)});
+  EXPECT_THAT(all.problems, IsEmpty());
+  EXPECT_THAT(all.notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
+  EXPECT_THAT(paths(all), ElementsAre("leaf-key.pem", "leaf.pem"));
+  const auto named = plan({lone, files("leaf", leaf)}, true);
+  EXPECT_THAT(named.problems, ElementsAre(HasSubstr("x.pem: its key is not in 'x-key.pem': put the old key")));
+  EXPECT_THAT(named.files, IsEmpty());
+}
+
+TEST_F(Renewal, RenewsBehindALinkWithItsKeyAlone) {
+  auto one = files("x", leaf);
+  one.target = "/far/a.pem";
+  EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x-key.pem", "x.pem"));
+  const auto* problem = "x.pem: leads to '/far/a.pem', whose key is not in 'x-key.pem': renew that by its own name";
+  one.key_pem = below.key_pem;
+  for (const bool named : {true, false}) EXPECT_THAT(plan({one}, named).problems, ElementsAre(problem));
+  one.key_pem = leaf.key_pem + leaf.cert_pem;
+  EXPECT_THAT(plan({one}, true).problems, ElementsAre(HasSubstr("holds a certificate, too")));
+  one.key_pem = fail(missing);
+  EXPECT_THAT(plan({one}, true).problems, ElementsAre(problem));
+  EXPECT_THAT(plan({one}, false).notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
 }
 
 TEST_F(Renewal, RefusesTheAuthorityThatSigns) {

@@ -220,13 +220,16 @@ Result<Cert> sign_again(const X509* old, EVP_PKEY* fresh, const Authority& issue
   const auto wanted = std::max(add(now, lifetime), wall_of(X509_get0_notAfter(old)));
   const auto until = std::min(wanted, wall_of(X509_get0_notAfter(by)));
   Cert cert(X509_dup(old));
-  if (!cert || !set_serial(cert.get()) || !ASN1_TIME_set(X509_getm_notBefore(cert.get()), seconds(now - kBackdate)) ||
+  // An old one of version 1 has no extensions; this one gets some.
+  if (!cert || X509_set_version(cert.get(), X509_VERSION_3) != 1 || !set_serial(cert.get()) ||
+      !ASN1_TIME_set(X509_getm_notBefore(cert.get()), seconds(now - kBackdate)) ||
       !ASN1_TIME_set(X509_getm_notAfter(cert.get()), seconds(until)) ||
       X509_set_issuer_name(cert.get(), X509_get_subject_name(by)) != 1 ||
       (fresh != nullptr && X509_set_pubkey(cert.get(), fresh) != 1)) {
     return openssl_failed("renewing a certificate");
   }
-  // The two that speak of keys. An authority's own identifier stays: what it signed names it.
+  // The two that speak of keys. An authority's own identifier stays: what it signed names it. Its serial number cannot,
+  // as no two certificates of an issuer have the same: what names that, too, needs a new certificate.
   const bool has_id = fresh != nullptr && remove_extension(cert.get(), NID_subject_key_identifier);
   remove_extension(cert.get(), NID_authority_key_identifier);
   const bool issuer_has_id = X509_get_ext_by_NID(by, NID_subject_key_identifier, -1) >= 0;

@@ -43,7 +43,8 @@ Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view co
 // `lifetime`, or as long as the old one if that is longer, and never outlives `ca`.
 Result<CertificateAndKey> renew_certificate(const CertificateAndKey& ca, std::string_view cert_pem, Wall now,
                                             Duration lifetime = kCertificateLifetime);
-// The same for an authority's: for the key it has, so that what it has signed stays good. invalid_argument as
+// The same for an authority's: for the key it has, so that what it has signed stays good, unless that names the serial
+// number of its issuer's certificate (authorityKeyIdentifier with an issuer), which is a new one. invalid_argument as
 // check_ca(old).
 Result<CertificateAndKey> renew_authority(const CertificateAndKey& ca, const CertificateAndKey& old, Wall now,
                                           Duration lifetime = kCertificateLifetime);

@@ -5,6 +5,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <functional>
+
 namespace krake {
 
 namespace {
@@ -85,35 +87,63 @@ TEST(Pki, IssuesCertificatesForServersAndClients) {
   EXPECT_NE(both.cert_pem, again.cert_pem);
 }
 
-// What OpenSSL makes of an authority of one's own PKI: more names, a path length, other key uses.
-CertificateAndKey foreign_authority(const CertificateAndKey& ca) {
-  const auto made = make_intermediate_ca(ca, "signing", kNow).value();
-  BIO* in = BIO_new_mem_buf(made.cert_pem.data(), static_cast<int>(made.cert_pem.size()));
+X509* parsed(const std::string& pem) {
+  BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
   X509* cert = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
-  in = (BIO_free(in), BIO_new_mem_buf(ca.key_pem.data(), static_cast<int>(ca.key_pem.size())));
+  BIO_free(in);
+  return cert;
+}
+
+// A certificate as `change` leaves it, signed by `ca`.
+std::string changed(const CertificateAndKey& ca, const std::string& pem, const std::function<void(X509*)>& change) {
+  X509* cert = parsed(pem);
+  BIO* in = BIO_new_mem_buf(ca.key_pem.data(), static_cast<int>(ca.key_pem.size()));
   EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
-  const auto set = [&](int nid, const char* value) {
-    if (const int at = X509_get_ext_by_NID(cert, nid, -1); at >= 0) X509_EXTENSION_free(X509_delete_ext(cert, at));
-    X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);
-    X509_add_ext(cert, extension, -1);
-    X509_EXTENSION_free(extension);
-  };
-  set(NID_basic_constraints, "critical,CA:TRUE,pathlen:3");
-  set(NID_key_usage, "critical,digitalSignature,keyCertSign");
-  set(NID_subject_alt_name, "email:ops@example.org");
-  const auto* org = reinterpret_cast<const unsigned char*>("Example");
-  X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_organizationName, MBSTRING_UTF8, org, -1, -1, 0);
+  change(cert);
   X509_sign(cert, key, EVP_sha256());
   BIO* out = BIO_new(BIO_s_mem());
   PEM_write_bio_X509(out, cert);
   char* data = nullptr;
   const auto size = BIO_get_mem_data(out, &data);
-  CertificateAndKey foreign{.cert_pem = std::string(data, static_cast<std::size_t>(size)), .key_pem = made.key_pem};
+  std::string text(data, static_cast<std::size_t>(size));
   BIO_free(in);
   BIO_free(out);
   EVP_PKEY_free(key);
   X509_free(cert);
-  return foreign;
+  return text;
+}
+
+void set_extension(X509* cert, int nid, const char* value, X509* issuer = nullptr) {
+  if (const int at = X509_get_ext_by_NID(cert, nid, -1); at >= 0) X509_EXTENSION_free(X509_delete_ext(cert, at));
+  X509V3_CTX context;
+  X509V3_set_ctx_nodb(&context);
+  X509V3_set_ctx(&context, issuer, cert, nullptr, nullptr, 0);
+  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value);
+  X509_add_ext(cert, extension, -1);
+  X509_EXTENSION_free(extension);
+}
+
+// What OpenSSL makes of an authority of one's own PKI: more names, a path length, other key uses.
+CertificateAndKey foreign_authority(const CertificateAndKey& ca) {
+  auto made = make_intermediate_ca(ca, "signing", kNow).value();
+  made.cert_pem = changed(ca, made.cert_pem, [](X509* cert) {
+    set_extension(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:3");
+    set_extension(cert, NID_key_usage, "critical,digitalSignature,keyCertSign");
+    set_extension(cert, NID_subject_alt_name, "email:ops@example.org");
+    const auto* org = reinterpret_cast<const unsigned char*>("Example");
+    X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_organizationName, MBSTRING_UTF8, org, -1, -1, 0);
+  });
+  return made;
+}
+
+// X509_V_OK or why not.
+int check_issued(const std::string& issuer_pem, const std::string& cert_pem) {
+  X509* issuer = parsed(issuer_pem);
+  X509* cert = parsed(cert_pem);
+  const int result = X509_check_issued(issuer, cert);
+  X509_free(issuer);
+  X509_free(cert);
+  return result;
 }
 
 // Of a text of describe(): from one heading to the end of its line and the next one.
@@ -169,6 +199,33 @@ TEST(Pki, RenewsAnAuthorityForTheKeyItHas) {
     EXPECT_EQ(behind(is, same), behind(was, same));
   const auto other = make_ca("Other CA", kNow).value();
   EXPECT_EQ(renew_authority(ca, {old.cert_pem, other.key_pem}, kNow).error().code, Code::invalid_argument);
+}
+
+TEST(Pki, RenewsAnAuthorityUnderANewSerialNumber) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto old = make_intermediate_ca(ca, "signing", kNow).value();
+  const auto by_key = issue(old, "leaf", {}, {.client = true}, kNow)->cert_pem;
+  const auto by_number = changed(old, by_key, [&](X509* cert) {
+    X509* issuer = parsed(old.cert_pem);
+    set_extension(cert, NID_authority_key_identifier, "keyid,issuer:always", issuer);
+    X509_free(issuer);
+  });
+  const auto made = renew_authority(ca, old, kNow + 24h).value().cert_pem;
+  EXPECT_EQ(check_issued(old.cert_pem, by_number), X509_V_OK);
+  EXPECT_EQ(check_issued(made, by_key), X509_V_OK);
+  EXPECT_EQ(check_issued(made, by_number), X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH) << "what pki.h excepts";
+}
+
+TEST(Pki, RenewsACertificateOfVersion1) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto old = changed(ca, issue(ca, "old", {}, {.client = true}, kNow)->cert_pem, [](X509* cert) {
+    while (X509_get_ext_count(cert) > 0) X509_EXTENSION_free(X509_delete_ext(cert, 0));
+    X509_set_version(cert, X509_VERSION_1);
+  });
+  expect_all(describe(old), {"Version: 1 "});
+  const auto made = renew_certificate(ca, old, kNow + 24h);
+  ASSERT_TRUE(made) << made.error().message;
+  expect_all(describe(made->cert_pem), {"Version: 3 ", "Subject: CN=old", "Authority Key Identifier"});
 }
 
 TEST(Pki, RenewsForAsLongAsItLasts) {
