@@ -10,7 +10,10 @@ target_compile_options(krake_options INTERFACE
 target_compile_definitions(krake_options INTERFACE
   KRAKE_VERSION="${KRAKE_VERSION}"
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
-  BOOST_ALLOW_DEPRECATED_HEADERS SPDLOG_FMT_EXTERNAL)
+  BOOST_ALLOW_DEPRECATED_HEADERS SPDLOG_FMT_EXTERNAL
+  # Frames of coroutines come from operator new: most of ours are too large for Asio's cache of two, which then only
+  # costs, and aligned_alloc is slow in jemalloc.
+  BOOST_ASIO_DISABLE_AWAITABLE_FRAME_RECYCLING BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC BOOST_ASIO_DISABLE_BOOST_ALIGN)
 target_link_libraries(krake_options INTERFACE Boost::headers fmt::fmt Threads::Threads)
 target_link_options(krake_options INTERFACE -fuse-ld=lld)
 if(KRAKE_SANITIZE)

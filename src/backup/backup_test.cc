@@ -159,7 +159,7 @@ class SharedStore final : public store::Store {
   Awaitable<Result<store::LeaseId>> grant(Duration ttl) override { return inner_.grant(ttl); }
   Awaitable<Status> keep_alive(store::LeaseId lease) override { return inner_.keep_alive(lease); }
   Awaitable<Status> revoke(store::LeaseId lease) override { return inner_.revoke(lease); }
-  std::string id() const override { return inner_.id(); }
+  const std::string& id() const override { return inner_.id(); }
 
  private:
   store::Store& inner_;

@@ -11,14 +11,14 @@ void Notifier::notify_all() {
 }
 
 Awaitable<void> Notifier::wait() {
-  Waiter waiter(executor_);
+  Waiter waiter(lot_);
   waiters_.push_back(waiter);
   co_await waiter.wait();
 }
 
 Awaitable<bool> Notifier::wait_until(Clock& clock, Mono deadline) {
   if (clock.now() >= deadline) co_return false;
-  Waiter waiter(executor_);
+  Waiter waiter(lot_);
   waiters_.push_back(waiter);
   bool expired = false;
   const auto timer = clock.at(deadline, [&expired, &waiter] {
@@ -30,7 +30,7 @@ Awaitable<bool> Notifier::wait_until(Clock& clock, Mono deadline) {
 }
 
 Awaitable<void> sleep_until(Clock& clock, Mono when) {
-  WaitPoint point(co_await asio::this_coro::executor);
+  WaitPoint point(WaitPoint::lot_of(co_await asio::this_coro::executor));
   const auto timer = clock.at(when, [&point] { point.wake(); });
   co_await point.wait();
 }

@@ -22,7 +22,7 @@ namespace krake {
 // on the condition itself. The notifier must outlive its waiters.
 class Notifier {
  public:
-  explicit Notifier(boost::asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  explicit Notifier(const boost::asio::any_io_executor& executor) : lot_(WaitPoint::lot_of(executor)) {}
 
   void notify_all();
   Awaitable<void> wait();
@@ -35,7 +35,7 @@ class Notifier {
   struct Waiter : WaitPoint, Hook {
     using WaitPoint::WaitPoint;
   };
-  boost::asio::any_io_executor executor_;
+  WaitPoint::Lot& lot_;
   // Woken ones stay until they have run.
   boost::intrusive::list<Waiter, boost::intrusive::base_hook<Hook>, boost::intrusive::constant_time_size<false>>
       waiters_;

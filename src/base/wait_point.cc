@@ -35,8 +35,9 @@ class WaitPoint::Lot final : public asio::execution_context::service {
   boost::intrusive::list<WaitPoint, boost::intrusive::constant_time_size<false>> waiting_;
 };
 
-WaitPoint::WaitPoint(const asio::any_io_executor& executor)
-    : lot_(asio::use_service<Lot>(asio::query(executor, asio::execution::context))) {}
+WaitPoint::Lot& WaitPoint::lot_of(const asio::any_io_executor& executor) {
+  return asio::use_service<Lot>(asio::query(executor, asio::execution::context));
+}
 
 WaitPoint::~WaitPoint() = default;
 

@@ -13,8 +13,11 @@ namespace krake {
 
 class WaitPoint : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
-  // `executor` is one of an io_context.
-  explicit WaitPoint(const boost::asio::any_io_executor& executor);
+  class Lot;
+  // Those who wait on one loop; `executor` is one of an io_context. To be looked up once.
+  static Lot& lot_of(const boost::asio::any_io_executor& executor);
+
+  explicit WaitPoint(Lot& lot) : lot_(lot) {}
   ~WaitPoint();
   WaitPoint(const WaitPoint&) = delete;
   WaitPoint& operator=(const WaitPoint&) = delete;
@@ -26,7 +29,6 @@ class WaitPoint : public boost::intrusive::list_base_hook<boost::intrusive::link
   void wake();
 
  private:
-  class Lot;
   Lot& lot_;
   std::move_only_function<void()> resume_;  // there while one waits, and then in the lot
 };

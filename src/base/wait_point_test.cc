@@ -28,7 +28,7 @@ class WaitPointTest : public ::testing::Test {
  protected:
   testing::World world;
   TaskGroup tasks{world.env.executor};
-  WaitPoint point{world.env.executor};
+  WaitPoint point{WaitPoint::lot_of(world.env.executor)};
   Waits waits;
 };
 
@@ -73,7 +73,7 @@ TEST(WaitPoint, WhoWaitsDiesWithTheLoop) {
     Waits waits;
     {
       testing::World world;
-      WaitPoint point(world.env.executor);
+      WaitPoint point(WaitPoint::lot_of(world.env.executor));
       TaskGroup tasks(world.env.executor);
       tasks.spawn("wait", wait_twice(point, waits, std::move(here)));
       world.settle();

@@ -15,10 +15,10 @@
 #include "main/token.h"
 #include "server/openapi.h"
 
-// Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later.
-// (docs/design/003-jemalloc.md)
+// Read by jemalloc, where it is linked: what a start or a busy hour needed goes back to the system a second later, and
+// the frames of many readers that wait for the same answer stay at hand. (docs/design/003-jemalloc.md)
 extern "C" const char* malloc_conf;
-const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+const char* malloc_conf = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_nslots_small_min:128";
 
 namespace krake {
 namespace {

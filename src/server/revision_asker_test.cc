@@ -37,10 +37,11 @@ class SlowStore final : public store::Store {
   Awaitable<Result<store::LeaseId>> grant(Duration) override { co_return nobody_asks(); }
   Awaitable<Status> keep_alive(store::LeaseId) override { co_return nobody_asks(); }
   Awaitable<Status> revoke(store::LeaseId) override { co_return nobody_asks(); }
-  std::string id() const override { return "slow"; }
+  const std::string& id() const override { return id_; }
 
  private:
   static std::unexpected<Error> nobody_asks() { return fail(Code::internal, "not expected"); }
+  const std::string id_ = "slow";
   std::deque<std::optional<Result<store::Revision>>> questions_;
   Notifier changed_;
 };

@@ -3,7 +3,7 @@
 namespace krake::server {
 
 Awaitable<void> RevisionGate::wait(store::Revision revision, Mono deadline) {
-  Waiter waiter{WaitPoint(executor_), deadline};
+  Waiter waiter{WaitPoint(lot_), deadline};
   struct Place {
     std::shared_ptr<Waiters> waiters;
     Waiters::iterator it;

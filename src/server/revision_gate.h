@@ -11,7 +11,8 @@ namespace krake::server {
 
 class RevisionGate {
  public:
-  RevisionGate(const boost::asio::any_io_executor& executor, Clock& clock) : executor_(executor), clock_(clock) {}
+  RevisionGate(const boost::asio::any_io_executor& executor, Clock& clock)
+      : lot_(WaitPoint::lot_of(executor)), clock_(clock) {}
   RevisionGate(const RevisionGate&) = delete;
   RevisionGate& operator=(const RevisionGate&) = delete;
 
@@ -32,7 +33,7 @@ class RevisionGate {
   void arm(Mono deadline);
   void expire();
 
-  boost::asio::any_io_executor executor_;
+  WaitPoint::Lot& lot_;
   Clock& clock_;
   std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();  // woken ones stay until they have run
   std::optional<Mono> armed_;

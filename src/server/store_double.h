@@ -89,7 +89,7 @@ class StoreDouble final : public store::Store {
     co_await changed_->spoken();
     co_return co_await inner_->revoke(lease);
   }
-  std::string id() const override { return inner_->id(); }
+  const std::string& id() const override { return inner_->id(); }
 
   std::function<void()> before_commit;  // runs once: what another was faster with
 

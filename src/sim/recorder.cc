@@ -185,7 +185,7 @@ class RecordingStore final : public store::Store {
   Awaitable<Status> keep_alive(store::LeaseId lease) override { return inner_.keep_alive(lease); }
   Awaitable<Status> revoke(store::LeaseId lease) override { return inner_.revoke(lease); }
   Awaitable<Status> writable() override { return inner_.writable(); }
-  std::string id() const override { return inner_.id(); }
+  const std::string& id() const override { return inner_.id(); }
 
  private:
   static std::string lease_in(const std::vector<store::Remove>& removes) {

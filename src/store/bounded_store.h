@@ -30,7 +30,7 @@ class BoundedStore final : public Store {
   Awaitable<Status> revoke(LeaseId lease) override;
   Awaitable<Status> writable() override;
   bool current_is_local() const override { return inner_.current_is_local(); }
-  std::string id() const override { return inner_.id(); }
+  const std::string& id() const override { return inner_.id(); }
 
  private:
   Store& inner_;

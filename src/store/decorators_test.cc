@@ -39,7 +39,7 @@ class Stack final : public Store {
   Awaitable<Result<LeaseId>> grant(Duration ttl) override { return metered_.grant(ttl); }
   Awaitable<Status> keep_alive(LeaseId lease) override { return metered_.keep_alive(lease); }
   Awaitable<Status> revoke(LeaseId lease) override { return metered_.revoke(lease); }
-  std::string id() const override { return metered_.id(); }
+  const std::string& id() const override { return metered_.id(); }
 
  private:
   std::unique_ptr<Store> memory_;

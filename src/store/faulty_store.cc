@@ -200,6 +200,6 @@ Awaitable<Status> FaultyStore::compact(Revision revision) { return harmed<void>(
 Awaitable<Result<LeaseId>> FaultyStore::grant(Duration ttl) { return harmed<LeaseId>(inner_.grant(ttl)); }
 Awaitable<Status> FaultyStore::keep_alive(LeaseId lease) { return harmed<void>(inner_.keep_alive(lease)); }
 Awaitable<Status> FaultyStore::revoke(LeaseId lease) { return harmed<void>(inner_.revoke(lease)); }
-std::string FaultyStore::id() const { return inner_.id(); }
+const std::string& FaultyStore::id() const { return inner_.id(); }
 
 }  // namespace krake::store

@@ -56,7 +56,7 @@ class FaultyStore final : public Store {
   Awaitable<Status> keep_alive(LeaseId lease) override;
   Awaitable<Status> revoke(LeaseId lease) override;
   Awaitable<Status> writable() override { return inner_.writable(); }
-  std::string id() const override;
+  const std::string& id() const override;
 
   struct Faults;  // shared with the watches
 

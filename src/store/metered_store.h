@@ -28,7 +28,7 @@ class MeteredStore final : public Store {
   Awaitable<Status> revoke(LeaseId lease) override;
   Awaitable<Status> writable() override { return inner_.writable(); }
   bool current_is_local() const override { return inner_.current_is_local(); }
-  std::string id() const override { return inner_.id(); }
+  const std::string& id() const override { return inner_.id(); }
 
  private:
   struct Series {

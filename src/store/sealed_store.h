@@ -32,7 +32,7 @@ class SealedStore final : public Store {
   Awaitable<Status> keep_alive(LeaseId lease) override { return inner_->keep_alive(lease); }
   Awaitable<Status> revoke(LeaseId lease) override { return inner_->revoke(lease); }
   Awaitable<Status> writable() override { return inner_->writable(); }
-  std::string id() const override { return inner_->id(); }
+  const std::string& id() const override { return inner_->id(); }
 
  private:
   std::unique_ptr<Store> inner_;

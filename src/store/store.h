@@ -150,7 +150,7 @@ class Store {
   // Stable over restarts, new after a restore: qualifies every revision that leaves the server. Known once open; empty
   // as long as the store could not be asked. When another history takes its place while it is open, it is new from then
   // on, and every watch fails compacted.
-  virtual std::string id() const = 0;
+  virtual const std::string& id() const = 0;
 };
 
 }  // namespace krake::store

@@ -3,6 +3,7 @@ reads the server has one, as on SQLite, and etcd shares the other with the load.
 import contextlib
 import http.client
 import json
+import statistics
 import subprocess
 
 from bench.harness import ALL_CPUS, CLIENTS, LOAD_CPU, SECONDS, Api, Broken, Server, application, cpu_seconds, kept_port, pinned, post_script, running, wait, wrk
@@ -10,6 +11,7 @@ from bench.harness import ALL_CPUS, CLIENTS, LOAD_CPU, SECONDS, Api, Broken, Ser
 ETCD = "/usr/bin/etcd"
 CONCURRENCY = [16, 64, 128]
 OBJECTS = 100_000
+TURNS = 8
 VALUE_BYTES = 1_300  # about what an application of the load is in the store
 
 
@@ -64,19 +66,20 @@ def creates(bench):
 
 def reads(bench):
     path = "/kubernetes/namespaces/bench/applications"
-
-    def gets(store):
-        with Server(bench, store) as server:
+    embedded_store = f'{{type: sqlite, path: "{bench.new_path("get.db")}"}}'
+    with Server(bench, embedded_store) as embedded, etcd(bench, LOAD_CPU) as store, Server(bench, store.store) as replicated:
+        # By turns: a machine that is slow for some seconds is slow for both.
+        taken = {server: [] for server in (embedded, replicated)}
+        for server in taken:
             Api("127.0.0.1", server.port).call("POST", path, application("web"))
-            before = server.cpu()
-            requests, rate, _ = wrk(f"{server.url}{path}/web", CLIENTS)
-            return rate, (server.cpu() - before) / requests * 1e6
-
-    embedded, embedded_us = gets(f'{{type: sqlite, path: "{bench.new_path("get.db")}"}}')
-    with etcd(bench, LOAD_CPU) as store:
-        rate, cpu_us = gets(store.store)
-    bench.table.add(f"linearizable GET on etcd, {CLIENTS} connections", f"{rate:,.0f}/s, {cpu_us:.1f} us CPU", f"on SQLite {embedded:,.0f}/s, {embedded_us:.1f} us", rate / embedded, ">= 0.7",
-                    rate >= 0.7 * embedded)
+        for _ in range(TURNS):
+            for server, runs in taken.items():
+                before = server.cpu()
+                requests, rate, _ = wrk(f"{server.url}{path}/web", CLIENTS, seconds=1)
+                runs.append((rate, (server.cpu() - before) / requests * 1e6))
+    (local, local_us), (rate, cpu_us) = (tuple(statistics.median(column) for column in zip(*runs)) for runs in taken.values())
+    ratio = statistics.median(theirs[0] / ours[0] for ours, theirs in zip(*taken.values()))
+    bench.table.add(f"linearizable GET on etcd, {CLIENTS} connections", f"{rate:,.0f}/s, {cpu_us:.1f} us CPU", f"on SQLite {local:,.0f}/s, {local_us:.1f} us", ratio, ">= 0.7", ratio >= 0.7)
 
 
 def start(bench):

@@ -2,68 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/ip/tcp.hpp>
-
 namespace krake {
 
 namespace asio = boost::asio;
-using Tcp = boost::asio::ip::tcp;
-using Ec = boost::system::error_code;
 
 namespace {
 
 constexpr ParserLimits kResponseLimits{.line = 65536, .header = 262144, .fields = 1000};
 
-// Closes something when its time is up, and remembers that it did.
-template <class T>
-class Bomb {
- public:
-  Bomb(Clock& clock, Mono when, std::shared_ptr<T> target)
-      : exploded_(std::make_shared<bool>(false)),
-        timer_(clock.at(when, [exploded = exploded_, target = std::move(target)] {
-          *exploded = true;
-          Ec ec;
-          if constexpr (requires { target->close(ec); }) {
-            target->close(ec);
-          } else {
-            target->close();
-          }
-        })) {}
-  bool exploded() const { return *exploded_; }
-
- private:
-  std::shared_ptr<bool> exploded_;
-  TimerHandle timer_;
-};
-
-std::string duration_text(Duration duration) {
-  return fmt::format("{} ms", std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
-}
-
 }  // namespace
 
-Awaitable<void> throw_if_cancelled() {
-  const auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none)
-    throw boost::system::system_error(asio::error::operation_aborted);
-}
-
-ClientConnection::ClientConnection(std::unique_ptr<Socket> s)
+ClientConnection::ClientConnection(std::shared_ptr<Socket> s)
     : socket(std::move(s)), parser(MessageParser::Kind::response, kResponseLimits) {}
 
-ConnectionPool::ConnectionPool(asio::any_io_executor executor, Clock& clock, DialerOptions options, Url url,
+ConnectionPool::ConnectionPool(const asio::any_io_executor& executor, Clock& clock, DialerOptions options, Url url,
                                std::string tls_name, TlsContext tls)
-    : executor_(executor),
-      clock_(clock),
+    : clock_(clock),
       options_(options),
-      url_(std::move(url)),
-      tls_name_(std::move(tls_name)),
-      tls_(std::move(tls)),
+      connector_(executor, clock, options, std::move(url), std::move(tls_name), std::move(tls)),
       freed_(executor) {}
-
-Error ConnectionPool::error(Code code, std::string_view what) const {
-  return {code, fmt::format("{}: {}", url_.host_port(), what)};
-}
 
 ConnectionPool::Lease::~Lease() {
   if (!pool_) return;
@@ -116,106 +73,10 @@ Awaitable<Result<ConnectionPool::Lease>> ConnectionPool::lease(Wanted wanted, Mo
   Lease lease(self);
   if (wanted == Wanted::idle) lease.connection_ = take_idle();
   if (!lease.connection_) {
-    ASSIGN_OR_CO_RETURN(lease.connection_, co_await connect(deadline));
+    ASSIGN_OR_CO_RETURN(auto socket, co_await connector_.connect(deadline));
+    lease.connection_ = std::make_shared<ClientConnection>(std::move(socket));
   }
   co_return lease;
-}
-
-Awaitable<Result<std::shared_ptr<ClientConnection>>> ConnectionPool::connect(Mono deadline) {
-  ASSIGN_OR_CO_RETURN(auto tcp, co_await connect_tcp(deadline));
-  tune(tcp);
-  if (!tls_) co_return std::make_shared<ClientConnection>(make_plain_socket(std::move(tcp)));
-  auto* state = new_client_tls(tls_.get(), tls_name_);
-  if (!state) co_return fail(error(Code::unavailable, "OpenSSL is out of memory"));
-  auto connection = std::make_shared<ClientConnection>(make_tls_socket(std::move(tcp), tls_, state, false));
-  CO_RETURN_IF_ERROR(co_await shake_hands(std::shared_ptr<Socket>(connection, connection->socket.get()), deadline));
-  co_return connection;
-}
-
-// A look-up cannot be cancelled while the C library is at it: we stop waiting and let it end alone.
-struct ConnectionPool::Resolution {
-  explicit Resolution(const asio::any_io_executor& executor) : resolver(executor), changed(executor) {}
-  Tcp::resolver resolver;
-  Notifier changed;
-  bool done = false;
-  Ec ec;
-  std::vector<Tcp::endpoint> endpoints;
-};
-
-Awaitable<Result<std::vector<Tcp::endpoint>>> ConnectionPool::resolve(Mono deadline) {
-  Ec ec;
-  if (const auto address = asio::ip::make_address(url_.host, ec); !ec) {
-    co_return std::vector{Tcp::endpoint(address, url_.port)};
-  }
-  const auto state = std::make_shared<Resolution>(executor_);
-  state->resolver.async_resolve(url_.host, std::to_string(url_.port), Tcp::resolver::numeric_service,
-                                [state](const Ec& failed, const Tcp::resolver::results_type& found) {
-                                  state->ec = failed;
-                                  for (const auto& entry : found) state->endpoints.push_back(entry.endpoint());
-                                  state->done = true;
-                                  state->changed.notify_all();
-                                });
-  const auto until = std::min(deadline, clock_.now() + options_.resolve_timeout);
-  while (!state->done) {
-    if (!co_await state->changed.wait_until(clock_, until) && clock_.now() >= until) {
-      co_return fail(error(Code::timeout, "the name was not resolved in time"));
-    }
-  }
-  if (state->endpoints.empty()) {
-    co_return fail(error(Code::unavailable, fmt::format("the name cannot be resolved: {}", state->ec.message())));
-  }
-  co_return std::move(state->endpoints);
-}
-
-Awaitable<Result<Socket::Tcp>> ConnectionPool::connect_tcp(Mono deadline) {
-  ASSIGN_OR_CO_RETURN(const auto endpoints, co_await resolve(deadline));
-  Error last = error(Code::timeout, "no time was left to connect");
-  for (std::size_t i = 0; i < endpoints.size() && clock_.now() < deadline; ++i) {
-    // One address that swallows packets must leave time for the others.
-    const auto share = (deadline - clock_.now()) / static_cast<Duration::rep>(endpoints.size() - i);
-    const auto limit = std::min(share, options_.connect_timeout);
-    const auto tcp = std::make_shared<Tcp::socket>(executor_);
-    Ec ec;
-    bool late = false;
-    {
-      const Bomb bomb(clock_, clock_.now() + limit, tcp);
-      co_await tcp->async_connect(endpoints[i], asio::redirect_error(asio::use_awaitable, ec));
-      late = bomb.exploded();
-    }
-    if (!ec && !late) co_return std::move(*tcp);
-    if (late) {
-      last = error(Code::timeout, fmt::format("no connection to {} within {}", endpoints[i].address().to_string(),
-                                              duration_text(limit)));
-    } else {
-      co_await throw_if_cancelled();
-      last = error(Code::unavailable,
-                   fmt::format("cannot connect to {}: {}", endpoints[i].address().to_string(), ec.message()));
-    }
-  }
-  co_return fail(std::move(last));
-}
-
-Awaitable<Status> ConnectionPool::shake_hands(std::shared_ptr<Socket> socket, Mono deadline) {
-  const auto until = std::min(deadline, clock_.now() + options_.handshake_timeout);
-  Ec ec;
-  bool late = false;
-  {
-    const Bomb bomb(clock_, until, socket);
-    co_await socket->handshake(ec);
-    late = bomb.exploded();
-  }
-  if (late) co_return fail(error(Code::timeout, "the TLS handshake took too long"));
-  if (!ec) co_return Status();
-  co_await throw_if_cancelled();
-  if (const auto problem = socket->verify_problem(); !problem.empty()) {
-    co_return fail(error(Code::unavailable,
-                         fmt::format("the server's certificate is not accepted for '{}': {}", tls_name_, problem)));
-  }
-  const auto message = ec.message();
-  const bool not_tls = message.find("wrong version number") != std::string::npos ||
-                       message.find("packet length too long") != std::string::npos;
-  co_return fail(error(Code::unavailable, fmt::format("the TLS handshake failed: {}{}", message,
-                                                      not_tls ? " (does the server speak TLS on this port?)" : "")));
 }
 
 }  // namespace krake

@@ -8,6 +8,7 @@
 
 #include "base/async.h"
 #include "net/beast/client.h"
+#include "net/beast/connector.h"
 #include "net/beast/input.h"
 #include "net/beast/parser.h"
 #include "net/beast/socket.h"
@@ -16,8 +17,8 @@
 namespace krake {
 
 struct ClientConnection {
-  explicit ClientConnection(std::unique_ptr<Socket> s);
-  std::unique_ptr<Socket> socket;
+  explicit ClientConnection(std::shared_ptr<Socket> s);
+  std::shared_ptr<Socket> socket;
   MessageParser parser;
   InputBuffer input;
   Mono idle_since;
@@ -26,7 +27,7 @@ struct ClientConnection {
 
 class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
  public:
-  ConnectionPool(boost::asio::any_io_executor executor, Clock& clock, DialerOptions options, Url url,
+  ConnectionPool(const boost::asio::any_io_executor& executor, Clock& clock, DialerOptions options, Url url,
                  std::string tls_name, TlsContext tls);
 
   // One connection for the caller alone, closed and given up when the lease dies unless it was handed back.
@@ -52,34 +53,22 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   // Errors: unavailable, timeout.
   Awaitable<Result<Lease>> lease(Wanted wanted, Mono deadline);
   bool busy() const { return leased_ >= options_.max_connections; }
-  const Url& url() const { return url_; }
+  const Url& url() const { return connector_.url(); }
   Clock& clock() const { return clock_; }
   // "host:port: what": every message starts so.
-  Error error(Code code, std::string_view what) const;
+  Error error(Code code, std::string_view what) const { return connector_.error(code, what); }
 
  private:
-  struct Resolution;
-  Awaitable<Result<std::vector<boost::asio::ip::tcp::endpoint>>> resolve(Mono deadline);
-  Awaitable<Result<std::shared_ptr<ClientConnection>>> connect(Mono deadline);
-  Awaitable<Result<Socket::Tcp>> connect_tcp(Mono deadline);
-  Awaitable<Status> shake_hands(std::shared_ptr<Socket> socket, Mono deadline);
   std::shared_ptr<ClientConnection> take_idle();
   void drop_old();
 
-  boost::asio::any_io_executor executor_;
   Clock& clock_;
   DialerOptions options_;
-  Url url_;
-  std::string tls_name_;
-  TlsContext tls_;
+  Connector connector_;
   std::vector<std::shared_ptr<ClientConnection>> idle_;  // the longest idle first
   std::size_t leased_ = 0;
   Notifier freed_;
   TimerHandle sweep_;
 };
-
-// Throws operation_aborted when the calling coroutine was cancelled: what an operation reports as aborted is then no
-// error.
-Awaitable<void> throw_if_cancelled();
 
 }  // namespace krake

@@ -40,6 +40,8 @@ class Socket {
   std::string peer_common_name() const { return tls_ ? tls_peer_common_name(tls_) : std::string(); }
   bool peer_verifies(ssl_ctx_st* context) const { return !tls_ || tls_peer_verifies(tls_, context); }
   std::optional<Wall> peer_expiry() const { return tls_ ? tls_peer_expiry(tls_) : std::nullopt; }
+  // What both agreed to speak (ALPN); empty when nothing was offered.
+  std::string protocol() const { return tls_ ? tls_protocol(tls_) : std::string(); }
   std::string verify_problem() const { return tls_ ? tls_verify_problem(tls_) : std::string(); }
   std::string peer_address() const;
 

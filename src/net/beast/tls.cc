@@ -119,6 +119,12 @@ Result<TlsContext> make_client_tls(const std::string& ca_pem, const std::string&
   return context;
 }
 
+void offer_protocol(ssl_ctx_st* context, const std::string& protocol) {
+  const std::string list = static_cast<char>(protocol.size()) + protocol;
+  SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(list.data()),
+                          static_cast<unsigned int>(list.size()));
+}
+
 ssl_st* new_server_tls(ssl_ctx_st* context) { return SSL_new(context); }
 
 ssl_st* new_client_tls(ssl_ctx_st* context, const std::string& name) {
@@ -173,6 +179,13 @@ std::optional<Wall> tls_peer_expiry(const ssl_st* tls) {
     first = std::min(first.value_or(end), end);
   }
   return first;
+}
+
+std::string tls_protocol(const ssl_st* tls) {
+  const unsigned char* name = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(tls, &name, &size);
+  return {reinterpret_cast<const char*>(name), size};
 }
 
 std::string tls_verify_problem(const ssl_st* tls) {

@@ -24,6 +24,9 @@ Result<TlsContext> make_server_tls(const std::string& cert_chain_pem, const std:
 Result<TlsContext> make_client_tls(const std::string& ca_pem, const std::string& cert_pem, const std::string& key_pem,
                                    bool insecure);
 
+// The protocol a client offers to speak (ALPN). Set before connections are made.
+void offer_protocol(ssl_ctx_st* context, const std::string& protocol);
+
 // A connection's state, owned by the caller (SSL_free); nullptr when out of memory.
 ssl_st* new_server_tls(ssl_ctx_st* context);
 // Verifies the peer as `name`, a DNS name or an IP address; SNI is sent for DNS names only.
@@ -35,6 +38,8 @@ std::string tls_peer_common_name(const ssl_st* tls);
 bool tls_peer_verifies(const ssl_st* tls, ssl_ctx_st* context);
 // When the verified peer certificate, or an authority it is verified by, expires; nothing without one.
 std::optional<Wall> tls_peer_expiry(const ssl_st* tls);
+// The protocol agreed on (ALPN); empty: none.
+std::string tls_protocol(const ssl_st* tls);
 // Why the peer's certificate was refused; empty when it was not.
 std::string tls_verify_problem(const ssl_st* tls);
 

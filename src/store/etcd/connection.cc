@@ -90,6 +90,18 @@ constexpr int kWindowBytes = 8 << 20;
 constexpr int kKeepAliveMs = 6000;
 constexpr int kKeepAliveTimeoutMs = 2000;
 constexpr Duration kRefusedLongEnough = std::chrono::seconds(1);
+constexpr Duration kLineConnect = std::chrono::seconds(5);
+constexpr Backoff kLineAgain{.base = std::chrono::seconds(1), .cap = std::chrono::seconds(30)};
+constexpr std::size_t kLineAnswer = std::size_t{1} << 20;
+constexpr const char* kRange = "/etcdserverpb.KV/Range";
+constexpr const char* kHttp2 = "h2";
+
+// Errors: invalid_argument.
+Result<TlsContext> tls_of(const EtcdOptions& options) {
+  auto context = make_client_tls(options.tls.ca_pem, options.tls.cert_pem, options.tls.key_pem, false);
+  if (!context) return fail(with_context(std::move(context).error(), "etcd.tls"));
+  return context;
+}
 
 }  // namespace
 
@@ -101,7 +113,8 @@ Connection::Connection(boost::asio::any_io_executor executor, Clock& clock, Rand
       options_(std::move(options)),
       inbox_(std::make_shared<Inbox>(executor_)),
       login_wanted_(!options_.user.empty()),
-      logging_in_(executor_) {}
+      logging_in_(executor_),
+      tasks_(executor_) {}
 
 Status Connection::open() {
   // It writes to standard error what its answers say as well.
@@ -110,7 +123,7 @@ Status Connection::open() {
   for (const auto& endpoint : options_.endpoints) {
     ASSIGN_OR_RETURN(const auto address, parse_endpoint(endpoint));
     auto member = std::make_shared<Member>(address.url);
-    connect(*member, address.tls);
+    RETURN_IF_ERROR(connect(*member, address.tls));
     members_.push_back(std::move(member));
   }
   // Several servers that start alike do not all lean on the same member.
@@ -119,7 +132,7 @@ Status Connection::open() {
   return {};
 }
 
-void Connection::connect(Member& member, bool tls) const {
+Status Connection::connect(Member& member, bool tls) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
@@ -145,6 +158,17 @@ void Connection::connect(Member& member, bool tls) const {
   member.lease = pb::Lease::NewStub(member.channel);
   member.auth = pb::Auth::NewStub(member.channel);
   member.maintenance = pb::Maintenance::NewStub(member.channel);
+  auto url = parse_url(member.url);
+  if (!url) return {};  // an address only gRPC understands
+  TlsContext context;
+  if (tls) {
+    ASSIGN_OR_RETURN(context, tls_of(options_));
+    offer_protocol(context.get(), kHttp2);
+  }
+  auto name = url->host;
+  member.connector = std::make_unique<Connector>(executor_, clock_, DialerOptions{}, *std::move(url), std::move(name),
+                                                 std::move(context));
+  return {};
 }
 
 void Connection::close() {
@@ -153,7 +177,9 @@ void Connection::close() {
     const auto in_flight = member->in_flight;
     for (auto* call : in_flight) call->abandon();
     while (!member->in_flight.empty()) inbox_->wait();
+    if (member->line) member->line->close();
   }
+  tasks_.cancel();
   inbox_->stop();
 }
 
@@ -164,13 +190,90 @@ void Connection::leave(const MemberPtr& member) {
                {{"member", member->url}, {"next", members_[current_]->url}});
   const auto in_flight = member->in_flight;
   for (auto* call : in_flight) call->abandon();
+  if (const auto line = std::exchange(member->line, nullptr)) line->close();
+}
+
+Awaitable<Result<pb::RangeResponse>> Connection::ask(pb::RangeRequest request) {
+  const auto self = shared_from_this();
+  const Mono begin = clock_.now();
+  if (auto answer = co_await ask_by_line(request)) co_return *std::move(answer);
+  co_return co_await call_since<pb::KV>(begin, "Range", &pb::KV::Stub::PrepareAsyncRange, std::move(request),
+                                        Repeat::always);
+}
+
+// Whatever goes wrong here is judged by the other way of asking: it tells why.
+Awaitable<std::optional<pb::RangeResponse>> Connection::ask_by_line(const pb::RangeRequest& request) {
+  const auto self = shared_from_this();
+  const auto asked = member();
+  if (closed_ || !asked->connector || (login_wanted_ && token_.empty())) co_return std::nullopt;
+  const auto line = asked->line;
+  if (!line || line->closed()) {
+    want_line(asked);
+    co_return std::nullopt;
+  }
+  asked->line_login = logins_;
+  const auto text = co_await line->call(kRange, request.SerializeAsString(), token_);
+  pb::RangeResponse answer;
+  if (text && answer.ParseFromString(*text) && !closed_) {
+    asked->line_tries = 0;
+    co_return answer;
+  }
+  line->close();  // else each question would be asked twice, for ever maybe
+  co_return std::nullopt;
+}
+
+void Connection::want_line(const MemberPtr& member) {
+  if (member->line_under_way || clock_.now() < member->next_line) return;
+  member->next_line = clock_.now() + kLineAgain.delay(member->line_tries++, random_);
+  member->line_under_way = true;
+  tasks_.spawn("connect to etcd", make_line(member));
+}
+
+Awaitable<void> Connection::make_line(MemberPtr member) {
+  const auto self = shared_from_this();
+  const auto& connector = *member->connector;
+  auto socket = co_await member->connector->connect(clock_.now() + kLineConnect);
+  member->line_under_way = false;
+  if (closed_) co_return;
+  if (socket && (*socket)->secure() && (*socket)->protocol() != kHttp2)
+    socket = fail(connector.error(Code::unavailable, "it does not speak HTTP/2 over TLS"));
+  const auto problem = socket ? std::string() : socket.error().message;
+  if (!socket && problem != member->line_problem) {
+    log_.warning("etcd: reads go by gRPC alone, which is slower: no connection of their own could be made",
+                 {{"member", member->url}, {"why", problem}});
+  }
+  member->line_problem = problem;
+  if (!socket) co_return;
+  const auto silent = [weak = weak_from_this(), of = std::weak_ptr(member)] {
+    const auto connection = weak.lock();
+    const auto fallen = of.lock();
+    if (!connection || !fallen) return;
+    connection->leave(fallen);
+    connection->doubt_token(fallen->line_login);
+  };
+  member->line = std::make_shared<Line>(*std::move(socket), executor_, clock_,
+                                        LineOptions{.authority = connector.url().host_port(),
+                                                    .patience = std::min(options_.patience, options_.timeout),
+                                                    .answer = kLineAnswer,
+                                                    .silent = silent});
+  Line::start(member->line);
+}
+
+Result<Duration> Connection::time_left(const Progress& progress) const {
+  const Duration left = progress.begin + options_.timeout - clock_.now();
+  if (left >= std::min(options_.patience, options_.timeout) / 4) return left;
+  if (progress.last) return fail(*progress.last);
+  return fail(
+      Code::unavailable,
+      fmt::format("etcd at {}: no member answered in time: are most of its members up and in reach of each other?",
+                  members_[current_]->url));
 }
 
 void Connection::prepare(grpc::ClientContext& context) const {
   if (!token_.empty()) context.AddMetadata("token", token_);
 }
 
-Awaitable<Status> Connection::log_in() {
+Awaitable<Status> Connection::log_in(std::optional<Mono> begin) {
   if (!login_wanted_ || !token_.empty()) co_return Status{};
   const auto self = shared_from_this();
   const auto lock = co_await logging_in_.lock();
@@ -179,11 +282,12 @@ Awaitable<Status> Connection::log_in() {
   pb::AuthenticateRequest request;
   request.set_name(options_.user);
   request.set_password(options_.password);
-  Progress progress{.begin = clock_.now()};
+  Progress progress{.begin = begin.value_or(clock_.now())};
   for (;;) {
+    ASSIGN_OR_CO_RETURN(const Duration time, time_left(progress));
     const auto asked = member();
     const auto call = co_await attempt<pb::Auth>(asked, &pb::Auth::Stub::PrepareAsyncAuthenticate, request,
-                                                 members_.size() > 1 ? options_.patience : options_.timeout);
+                                                 std::min(time, patience()));
     if (closed_) co_return fail(closed_error());
     if (call->status.ok()) {
       token_ = call->response.token();
@@ -231,6 +335,7 @@ Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat 
                              : Duration();
   const Mono now = clock_.now();
   if (now + pause >= end) co_return fail(std::move(error));
+  progress.last = std::move(error);
   if (pause > Duration()) co_await sleep_for(clock_, pause);
   co_return Status{};
 }
@@ -242,7 +347,12 @@ namespace krake::store {
 Status check(const EtcdOptions& options) {
   if (options.endpoints.empty())
     return fail(Code::invalid_argument, "etcd: no endpoint is configured: set etcd.host or etcd.endpoints");
-  for (const auto& endpoint : options.endpoints) RETURN_IF_ERROR(etcd::parse_endpoint(endpoint));
+  bool tls = false;
+  for (const auto& endpoint : options.endpoints) {
+    ASSIGN_OR_RETURN(const auto address, etcd::parse_endpoint(endpoint));
+    tls = tls || address.tls;
+  }
+  if (tls) RETURN_IF_ERROR(etcd::tls_of(options));
   return {};
 }
 

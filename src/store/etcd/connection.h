@@ -16,8 +16,10 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "net/beast/connector.h"
 #include "store/etcd/etcd_store.h"
 #include "store/etcd/inbox.h"
+#include "store/etcd/line.h"
 #include "store/etcd/verdict.h"
 
 namespace krake::store::etcd {
@@ -51,6 +53,13 @@ struct Member {
   std::unique_ptr<pb::Auth::Stub> auth;
   std::unique_ptr<pb::Maintenance::Stub> maintenance;
   std::set<InFlight*> in_flight;
+  std::unique_ptr<Connector> connector;  // makes lines; null: none can be made to such an address
+  std::shared_ptr<Line> line;
+  bool line_under_way = false;
+  int line_tries = 0;            // since one answered
+  Mono next_line{};              // none is tried before
+  std::string line_problem;      // told last
+  std::uint64_t line_login = 0;  // whose token the last call over it carried
 };
 using MemberPtr = std::shared_ptr<Member>;
 
@@ -94,6 +103,12 @@ class UnaryCall final : public Operation, public InFlight, public std::enable_sh
   std::uint64_t login_;  // whose token it carries
 };
 
+// How a call of a service is prepared: what its stub has for it.
+template <class Service, class Request, class Response>
+using Prepare = std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*)(grpc::ClientContext*,
+                                                                                              const Request&,
+                                                                                              grpc::CompletionQueue*);
+
 // May a call be made again when nobody knows whether it was carried out?
 enum class Repeat { always, unless_maybe_applied };
 
@@ -117,10 +132,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Asks members until one answers or the time is up. Errors as verdict.h has them; a write that may have been applied:
   // timeout.
   template <class Service, class Request, class Response>
-  Awaitable<Result<Response>> call(std::string_view what,
-                                   std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*prepare)(
-                                       grpc::ClientContext*, const Request&, grpc::CompletionQueue*),
-                                   Request request, Repeat repeat = Repeat::always);
+  Awaitable<Result<Response>> call(std::string_view what, Prepare<Service, Request, Response> prepare, Request request,
+                                   Repeat repeat = Repeat::always) {
+    return call_since<Service, Request, Response>(clock_.now(), what, prepare, std::move(request), repeat);
+  }
+  // What is asked all the time: over the member's line, or as any other call where there is none or it did not answer.
+  Awaitable<Result<pb::RangeResponse>> ask(pb::RangeRequest request);
 
   // The member to ask now.
   MemberPtr member() { return members_[current_]; }
@@ -128,8 +145,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void leave(const MemberPtr& member);
   // What a new stream needs besides its request.
   void prepare(grpc::ClientContext& context) const;
-  // Makes sure there is a token where there is a user.
-  Awaitable<Status> log_in();
+  // Makes sure there is a token where there is a user. The time counts from `begin`, else from now.
+  Awaitable<Status> log_in(std::optional<Mono> begin = {});
   void forget_token() { token_.clear(); }
   std::uint64_t logins() const { return logins_; }
   // What carried the token of that login got no answer. An etcd that was set back to a snapshot waits, for an index it
@@ -140,21 +157,30 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   template <class Service, class Request, class Response>
-  Awaitable<std::shared_ptr<UnaryCall<Response>>> attempt(
-      MemberPtr member,
-      std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*prepare)(grpc::ClientContext*,
-                                                                                           const Request&,
-                                                                                           grpc::CompletionQueue*),
-      const Request& request, Duration time);
+  Awaitable<std::shared_ptr<UnaryCall<Response>>> attempt(MemberPtr member, Prepare<Service, Request, Response> prepare,
+                                                          const Request& request, Duration time);
+  // The time of all attempts counts from `begin`.
+  template <class Service, class Request, class Response>
+  Awaitable<Result<Response>> call_since(Mono begin, std::string_view what, Prepare<Service, Request, Response> prepare,
+                                         Request request, Repeat repeat);
+  // How long one member may take for what may be asked again.
+  Duration patience() const { return members_.size() > 1 ? options_.patience : options_.timeout; }
+  // Nothing when it is to be asked otherwise.
+  Awaitable<std::optional<pb::RangeResponse>> ask_by_line(const pb::RangeRequest& request);
+  void want_line(const MemberPtr& member);
+  Awaitable<void> make_line(MemberPtr member);
   struct Progress {
     Mono begin;
+    std::optional<Error> last{};  // why the last one failed
     int attempts = 0;
     int refused = 0;          // in a row
     std::uint64_t login = 0;  // that the last one went with
   };
+  // Of the time all attempts have together; an error when another one would tell nothing of the member.
+  Result<Duration> time_left(const Progress& progress) const;
   // How to go on after an attempt failed; an error: not at all.
   Awaitable<Status> recover(MemberPtr member, Verdict verdict, Repeat repeat, Progress& progress);
-  void connect(Member& member, bool tls) const;
+  Status connect(Member& member, bool tls);
 
   boost::asio::any_io_executor executor_;
   Clock& clock_;
@@ -168,6 +194,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t logins_ = 0;
   bool login_wanted_ = false;  // false also after an etcd without users said so
   AsyncMutex logging_in_;
+  TaskGroup tasks_;
   bool closed_ = false;
 };
 
@@ -193,12 +220,9 @@ void UnaryCall<Response>::completed(bool /*ok*/) {
 }
 
 template <class Service, class Request, class Response>
-Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(
-    MemberPtr member,
-    std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Service::Stub::*prepare)(grpc::ClientContext*,
-                                                                                         const Request&,
-                                                                                         grpc::CompletionQueue*),
-    const Request& request, Duration time) {
+Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(MemberPtr member,
+                                                                    Prepare<Service, Request, Response> prepare,
+                                                                    const Request& request, Duration time) {
   auto call = std::make_shared<UnaryCall<Response>>(shared_from_this(), member);
   this->prepare(call->context);
   call->context.set_deadline(gpr_time_from_micros(time / std::chrono::microseconds(1), GPR_TIMESPAN));
@@ -208,22 +232,17 @@ Awaitable<std::shared_ptr<UnaryCall<Response>>> Connection::attempt(
 }
 
 template <class Service, class Request, class Response>
-Awaitable<Result<Response>> Connection::call(std::string_view what,
-                                             std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (
-                                                 Service::Stub::*prepare)(grpc::ClientContext*, const Request&,
-                                                                          grpc::CompletionQueue*),
-                                             Request request, Repeat repeat) {
+Awaitable<Result<Response>> Connection::call_since(Mono begin, std::string_view what,
+                                                   Prepare<Service, Request, Response> prepare, Request request,
+                                                   Repeat repeat) {
   const auto self = shared_from_this();
-  Progress progress{.begin = clock_.now()};
+  Progress progress{.begin = begin};
   for (;;) {
     if (closed_) co_return fail(closed_error());
-    CO_RETURN_IF_ERROR(co_await log_in());
+    CO_RETURN_IF_ERROR(co_await log_in(progress.begin));
     const auto asked = member();
-    Duration time = progress.begin + options_.timeout - clock_.now();
-    if (repeat == Repeat::always && members_.size() > 1) time = std::min(time, options_.patience);
-    // Too short an attempt tells nothing of the member.
-    if (time < std::min(options_.patience, options_.timeout) / 4)
-      co_return fail(Code::unavailable, "etcd: no member answered in time");
+    ASSIGN_OR_CO_RETURN(Duration time, time_left(progress));
+    if (repeat == Repeat::always) time = std::min(time, patience());
     progress.login = logins_;
     const auto call = co_await attempt<Service>(asked, prepare, request, time);
     if (call->status.ok() && !closed_) co_return std::move(call->response);

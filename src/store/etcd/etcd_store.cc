@@ -78,10 +78,7 @@ class Etcd final : public EtcdStore {
   }
   ~Etcd() override { connection_->close(); }
 
-  std::string id() const override {
-    if (!identity_) return {};
-    return fmt::format("{:016x}{}{}", identity_->cluster, identity_->mark.empty() ? "" : ".", identity_->mark);
-  }
+  const std::string& id() const override { return id_; }
 
   Awaitable<Result<std::optional<Entry>>> get(std::string key) override {
     CO_RETURN_IF_ERROR(co_await identified());
@@ -202,12 +199,17 @@ class Etcd final : public EtcdStore {
     return fail(Code::timeout, replaced_error().message);
   }
 
-  void adopt(Identity identity) {
-    const auto before = id();
+  void identify(Identity identity) {
+    id_ = fmt::format("{:016x}{}{}", identity.cluster, identity.mark.empty() ? "" : ".", identity.mark);
     identity_ = std::move(identity);
+  }
+
+  void adopt(Identity identity) {
+    const auto before = id_;
+    identify(std::move(identity));
     seen_ = 0;
     marked_ = 0;
-    connection_->log().warning("etcd: the data were replaced", {{"store_before", before}, {"store", id()}});
+    connection_->log().warning("etcd: the data were replaced", {{"store_before", before}, {"store", id_}});
     for (const auto& weak : std::exchange(streams_, {})) {
       if (const auto stream = weak.lock()) stream->end({Code::compacted, replaced_error().message});
     }
@@ -224,16 +226,15 @@ class Etcd final : public EtcdStore {
     const Revision floor = seen_;
     pb::RangeRequest request;
     request.set_key(space_.to_etcd(kIdKey));
-    ASSIGN_OR_CO_RETURN(auto response, co_await connection_->call<pb::KV>("Range", &pb::KV::Stub::PrepareAsyncRange,
-                                                                          std::move(request)));
+    ASSIGN_OR_CO_RETURN(auto response, co_await connection_->ask(std::move(request)));
     const auto* kv = response.kvs_size() > 0 ? &response.kvs(0) : nullptr;
     if (!kv && connection_->options().leave_no_mark) {
-      if (!identity_) identity_ = Identity{response.header().cluster_id(), ""};
+      if (!identity_) identify({response.header().cluster_id(), ""});
       co_return response.header().revision();
     }
     if (!kv) co_return co_await leave_mark(floor, response.header());
     Identity now{response.header().cluster_id(), kv->value()};
-    if (!identity_) identity_ = now;
+    if (!identity_) identify(now);
     if (now != *identity_) {
       adopt(std::move(now));
       co_return fail(replaced_error());
@@ -306,6 +307,7 @@ class Etcd final : public EtcdStore {
   bool partial_ = false;
   bool partial_told_ = false;
   std::optional<Identity> identity_;
+  std::string id_;       // the identity as text
   Revision seen_ = 0;    // no linearizable answer may be older
   Revision marked_ = 0;  // the newest one with the mark of identity_
   std::vector<std::weak_ptr<WatchStream>> streams_;

@@ -55,7 +55,7 @@ class EtcdStore : public Store {
   virtual Awaitable<Status> renew_id() = 0;
 };
 
-// invalid_argument: no endpoint, or one that is not understood.
+// invalid_argument: no endpoint, or one that is not understood; TLS texts that are no certificate or key.
 Status check(const EtcdOptions& options);
 // Errors: those of check().
 Result<std::unique_ptr<EtcdStore>> open_etcd_store(boost::asio::any_io_executor executor, Clock& clock, Random random,

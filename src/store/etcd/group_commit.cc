@@ -9,6 +9,7 @@ namespace {
 // While so many are under way, what comes waits and goes together. Two: one is being made durable while the next one is
 // on its way.
 constexpr int kMaxInFlight = 2;
+constexpr int kTurns = 3;                    // of the loop: fewer, and those who were just answered are not there yet
 constexpr std::size_t kMaxWaiting = 10'000;  // the server admits fewer requests
 }  // namespace
 
@@ -27,7 +28,7 @@ struct GroupCommit::Scouting {
 struct GroupCommit::Waiter {
   enum class Fate { open, settled, alone, scout };
   Waiter(GroupCommit& the_owner, const Txn& the_txn)
-      : owner(the_owner), txn(the_txn), point(the_owner.connection_->executor()) {}
+      : owner(the_owner), txn(the_txn), point(WaitPoint::lot_of(the_owner.connection_->executor())) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
   ~Waiter() {
@@ -86,11 +87,18 @@ void GroupCommit::fail_waiting(const Error& error) {
   for (auto* waiter : std::exchange(waiting_, {})) waiter->settle(fail(error));
 }
 
-// Whoever is about to come in this turn of the loop comes along.
+// Whoever is about to come in these turns of the loop comes along: also those whose commit was answered a moment ago.
 void GroupCommit::send_soon() {
   if (sending_ || scouting_ || waiting_.empty() || in_flight_ >= kMaxInFlight) return;
   sending_ = true;
-  boost::asio::post(connection_->executor(), [self = shared_from_this()] { self->send(); });
+  gather(kTurns);
+}
+
+void GroupCommit::gather(int turns) {
+  boost::asio::post(connection_->executor(), [self = shared_from_this(), turns] {
+    if (turns > 1) return self->gather(turns - 1);
+    self->send();
+  });
 }
 
 void GroupCommit::send() {

@@ -38,6 +38,7 @@ class GroupCommit : public std::enable_shared_from_this<GroupCommit> {
   Awaitable<Result<CommitResult>> scout(const Txn& txn);
   void fail_waiting(const Error& error);
   void send_soon();
+  void gather(int turns);
   void send();
   void send_group();
   void answered(const Waiters& waiters, const MemberPtr& asked, UnaryCall<pb::TxnResponse>& call);

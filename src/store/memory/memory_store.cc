@@ -224,7 +224,7 @@ class MemoryStore final : public Store {
     co_return Status{};
   }
 
-  std::string id() const override { return front_->disk->id(); }
+  const std::string& id() const override { return front_->disk->id(); }
 
  private:
   MemoryDisk& disk() { return *front_->disk; }

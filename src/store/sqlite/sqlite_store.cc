@@ -403,7 +403,7 @@ class Front final : public SqliteStore {
     co_return status;
   }
 
-  std::string id() const override { return core_->id(); }
+  const std::string& id() const override { return core_->id(); }
   SqliteCounters counters() const override { return core_->counters(); }
   Awaitable<void> close() override { return Core::drain(core_); }
 
