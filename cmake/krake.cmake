@@ -27,6 +27,13 @@ add_library(krake_pch STATIC ${CMAKE_BINARY_DIR}/pch.cc)
 target_link_libraries(krake_pch PUBLIC krake_options)
 target_precompile_headers(krake_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.h)
 
+# And one for tests, with GoogleTest.
+if(KRAKE_TESTS)
+  add_library(krake_test_pch STATIC ${CMAKE_BINARY_DIR}/pch.cc)
+  target_link_libraries(krake_test_pch PUBLIC krake_options GTest::gtest_main GTest::gmock)
+  target_precompile_headers(krake_test_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.h <gmock/gmock.h> <gtest/gtest.h>)
+endif()
+
 # krake_library(NAME [DEPS lib...] [SYSTEM lib...]): every *.cc of the current folder; *_test.cc go to NAME_test.
 # DEPS are the folder's allowed arrows (tools/layers.txt says the same and is checked by make tidy).
 function(krake_library name)
@@ -55,7 +62,7 @@ function(krake_test name)
   cmake_parse_arguments(arg "" "" "DEPS;LABELS" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE krake_options ${arg_DEPS} GTest::gtest_main GTest::gmock)
-  target_precompile_headers(${name} REUSE_FROM krake_pch)
+  target_precompile_headers(${name} REUSE_FROM krake_test_pch)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
   target_compile_definitions(${name} PRIVATE KRAKE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" KRAKE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})

@@ -397,57 +397,11 @@ template <class T>
 concept HasKind = requires { T::kApi, T::kKindName; };
 bool check_fixed(const json::Object& object, std::string_view field, std::string_view wanted, FieldErrors& errors);
 
+// What is not inline here is made once for each T named by KRAKE_DECLARE_CODEC.
 template <Described T>
 struct Codec<T> {
-  static bool decode(const json::Value& in, T& out, FieldErrors& errors, Form form) {
-    const auto* object = in.if_object();
-    if (!object) return errors.at("_schema").add("Invalid input type."), false;
-    bool good = true;
-    if constexpr (HasKind<T>) {
-      good = check_fixed(*object, "api", T::kApi, errors);
-      good = check_fixed(*object, "kind", T::kKindName, errors) && good;
-    }
-    FieldChecks checks(errors, form);
-    for_each_member<T>([&](std::string_view name, auto pointer) {
-      const unsigned marks = marks_of<T>(name);
-      if (form == Form::create && (marks & (kReadonly | kSubresource))) return;
-      const auto* member = object->find(name);
-      if (!member) {
-        if (!(marks & kRequired)) return;
-        errors.at(std::string(name)).add("Missing data for required field.");
-      } else {
-        FieldErrors inner;
-        if (decode_present(*member, out.*pointer, inner, form)) return;
-        errors.at(std::string(name)) = std::move(inner);
-      }
-      checks.mark_failed(name);
-      good = false;
-    });
-    if constexpr (requires { out.unknown; }) {
-      if (form == Form::stored) collect_unknown(*object, out);
-    }
-    if constexpr (requires { T::check(out, checks); }) {
-      if (form != Form::stored) {
-        T::check(out, checks);
-        FieldErrors pruned = errors;
-        pruned.prune();
-        good = good && pruned.empty();
-      }
-    }
-    return good;
-  }
-  // The keys of `object` are distinct: the parser sees to that.
-  static void collect_unknown(const json::Object& object, T& out) {
-    for (const auto& [key, value] : object) {
-      bool known = HasKind<T> && (key == "api" || key == "kind");
-      if constexpr (requires { T::kOfTheAnswer; }) known = known || key == T::kOfTheAnswer;
-      for_each_member<T>([&](std::string_view name, auto) { known = known || name == key; });
-      if (!known) out.unknown.fields.append(key, value);
-    }
-  }
-  static void encode(const T& v, std::string& out) {
-    encode_some(v, out, [](std::string_view) { return true; });
-  }
+  static bool decode(const json::Value& in, T& out, FieldErrors& errors, Form form);
+  static void encode(const T& v, std::string& out);
   // The members whose names are `wanted`.
   static void encode_some(const T& v, std::string& out, auto&& wanted) {
     out += '{';
@@ -476,9 +430,68 @@ struct Codec<T> {
     }
     out += '}';
   }
+
+ private:
+  // The keys of `object` are distinct: the parser sees to that.
+  static void collect_unknown(const json::Object& object, T& out) {
+    if constexpr (requires { out.unknown; }) {
+      for (const auto& [key, value] : object) {
+        bool known = HasKind<T> && (key == "api" || key == "kind");
+        if constexpr (requires { T::kOfTheAnswer; }) known = known || key == T::kOfTheAnswer;
+        for_each_member<T>([&](std::string_view name, auto) { known = known || name == key; });
+        if (!known) out.unknown.fields.append(key, value);
+      }
+    }
+  }
 };
 
+template <Described T>
+bool Codec<T>::decode(const json::Value& in, T& out, FieldErrors& errors, Form form) {
+  const auto* object = in.if_object();
+  if (!object) return errors.at("_schema").add("Invalid input type."), false;
+  bool good = true;
+  if constexpr (HasKind<T>) {
+    good = check_fixed(*object, "api", T::kApi, errors);
+    good = check_fixed(*object, "kind", T::kKindName, errors) && good;
+  }
+  FieldChecks checks(errors, form);
+  for_each_member<T>([&](std::string_view name, auto pointer) {
+    const unsigned marks = marks_of<T>(name);
+    if (form == Form::create && (marks & (kReadonly | kSubresource))) return;
+    const auto* member = object->find(name);
+    if (!member) {
+      if (!(marks & kRequired)) return;
+      errors.at(std::string(name)).add("Missing data for required field.");
+    } else {
+      FieldErrors inner;
+      if (decode_present(*member, out.*pointer, inner, form)) return;
+      errors.at(std::string(name)) = std::move(inner);
+    }
+    checks.mark_failed(name);
+    good = false;
+  });
+  if (form == Form::stored) collect_unknown(*object, out);
+  if constexpr (requires { T::check(out, checks); }) {
+    if (form != Form::stored) {
+      T::check(out, checks);
+      FieldErrors pruned = errors;
+      pruned.prune();
+      good = good && pruned.empty();
+    }
+  }
+  return good;
+}
+
+template <Described T>
+void Codec<T>::encode(const T& v, std::string& out) {
+  encode_some(v, out, [](std::string_view) { return true; });
+}
+
 }  // namespace codec
+
+// The code that reads and writes a T is made in the one source file that defines it, not in each that uses it.
+#define KRAKE_DECLARE_CODEC(T) extern template struct codec::Codec<T>;
+#define KRAKE_DEFINE_CODEC(T) template struct codec::Codec<T>;
 
 template <class E>
   requires std::is_enum_v<E>

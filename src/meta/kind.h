@@ -229,6 +229,17 @@ Kind make_kind() {
   return kind;
 }
 
+// As KRAKE_DECLARE_CODEC: the code of a kind, which is most of what a file that uses one would otherwise be compiled
+// for.
+#define KRAKE_DECLARE_KIND(T)        \
+  KRAKE_DECLARE_CODEC(T)             \
+  extern template class ObjectOf<T>; \
+  extern template Kind make_kind<T>();
+#define KRAKE_DEFINE_KIND(T)  \
+  KRAKE_DEFINE_CODEC(T)       \
+  template class ObjectOf<T>; \
+  template Kind make_kind<T>();
+
 // All kinds of a program, in the order they were added. Built once in main (or a test), then immutable and shared.
 class Registry {
  public:

@@ -4,6 +4,8 @@
 
 namespace krake {
 
+KRAKE_DEFINE_CODEC(ObjectMeta)
+
 std::string to_string(const ResourceRef& ref) {
   return ref.kind + " " + (ref.namespace_ ? *ref.namespace_ + "/" : "") + ref.name;
 }

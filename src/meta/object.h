@@ -68,6 +68,7 @@ struct ObjectMeta {
 };
 BOOST_DESCRIBE_STRUCT(ObjectMeta, (),
                       (name, namespace_, labels, inherit_labels, finalizers, uid, created, modified, deleted, owners))
+KRAKE_DECLARE_CODEC(ObjectMeta)
 
 BOOST_DEFINE_ENUM_CLASS(ReasonCode, INTERNAL_ERROR, INVALID_RESOURCE, UNSUPPORTED_RESOURCE, INVALID_CUSTOM_RESOURCE,
                         INVALID_TOSCA_MANIFEST, CLUSTER_NOT_REACHABLE, NO_SUITABLE_RESOURCE, KUBERNETES_ERROR,

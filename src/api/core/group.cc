@@ -5,6 +5,14 @@
 
 namespace krake {
 
+KRAKE_DEFINE_KIND(Metric)
+KRAKE_DEFINE_KIND(GlobalMetric)
+KRAKE_DEFINE_KIND(MetricsProvider)
+KRAKE_DEFINE_KIND(GlobalMetricsProvider)
+KRAKE_DEFINE_KIND(Role)
+KRAKE_DEFINE_KIND(RoleBinding)
+KRAKE_DEFINE_KIND(Lease)
+
 void register_core(Registry& registry) {
   registry.add(make_kind<GlobalMetric>());
   auto global_provider = make_kind<GlobalMetricsProvider>();

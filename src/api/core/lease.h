@@ -37,6 +37,7 @@ struct Lease {
   friend bool operator==(const Lease&, const Lease&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Lease, (), (metadata, spec))
+KRAKE_DECLARE_KIND(Lease)
 
 // Body of the PUT: the spec alone, or an object with it, as GET answers it.
 struct LeaseRequest : LeaseSpec {

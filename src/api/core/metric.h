@@ -44,6 +44,7 @@ struct Metric {
   friend bool operator==(const Metric&, const Metric&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Metric, (), (metadata, spec))
+KRAKE_DECLARE_KIND(Metric)
 
 struct GlobalMetric {
   static constexpr std::string_view kApi = "core", kKindName = "GlobalMetric", kPlural = "globalmetrics";
@@ -59,6 +60,7 @@ struct GlobalMetric {
   friend bool operator==(const GlobalMetric&, const GlobalMetric&) = default;
 };
 BOOST_DESCRIBE_STRUCT(GlobalMetric, (), (metadata, spec))
+KRAKE_DECLARE_KIND(GlobalMetric)
 
 struct PrometheusProvider {
   static constexpr std::string_view kTag = "prometheus";
@@ -126,6 +128,7 @@ struct MetricsProvider {
   friend bool operator==(const MetricsProvider&, const MetricsProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(MetricsProvider, (), (metadata, spec))
+KRAKE_DECLARE_KIND(MetricsProvider)
 
 struct GlobalMetricsProvider {
   static constexpr std::string_view kApi = "core", kKindName = "GlobalMetricsProvider",
@@ -142,6 +145,7 @@ struct GlobalMetricsProvider {
   friend bool operator==(const GlobalMetricsProvider&, const GlobalMetricsProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(GlobalMetricsProvider, (), (metadata, spec))
+KRAKE_DECLARE_KIND(GlobalMetricsProvider)
 
 // A reference to a Metric (namespaced) or a GlobalMetric, with its weight.
 struct MetricRef {

@@ -31,6 +31,7 @@ struct Role {
   friend bool operator==(const Role&, const Role&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Role, (), (metadata, rules))
+KRAKE_DECLARE_KIND(Role)
 
 struct RoleBinding {
   static constexpr std::string_view kApi = "core", kKindName = "RoleBinding", kPlural = "rolebindings";
@@ -44,5 +45,6 @@ struct RoleBinding {
   friend bool operator==(const RoleBinding&, const RoleBinding&) = default;
 };
 BOOST_DESCRIBE_STRUCT(RoleBinding, (), (metadata, users, roles))
+KRAKE_DECLARE_KIND(RoleBinding)
 
 }  // namespace krake

@@ -96,6 +96,7 @@ struct Cloud {
   friend bool operator==(const Cloud&, const Cloud&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Cloud, (), (metadata, spec, status))
+KRAKE_DECLARE_KIND(Cloud)
 
 struct GlobalCloud {
   static constexpr std::string_view kApi = "infrastructure", kKindName = "GlobalCloud", kPlural = "globalclouds";
@@ -112,5 +113,6 @@ struct GlobalCloud {
   friend bool operator==(const GlobalCloud&, const GlobalCloud&) = default;
 };
 BOOST_DESCRIBE_STRUCT(GlobalCloud, (), (metadata, spec, status))
+KRAKE_DECLARE_KIND(GlobalCloud)
 
 }  // namespace krake

@@ -5,6 +5,11 @@
 
 namespace krake {
 
+KRAKE_DEFINE_KIND(InfrastructureProvider)
+KRAKE_DEFINE_KIND(GlobalInfrastructureProvider)
+KRAKE_DEFINE_KIND(Cloud)
+KRAKE_DEFINE_KIND(GlobalCloud)
+
 void GlobalCloud::check(const GlobalCloud& cloud, FieldChecks& checks) {
   if (!checks.loaded("spec")) return;
   const auto* openstack = cloud.spec.as<OpenstackCloud>();

@@ -39,6 +39,7 @@ struct InfrastructureProvider {
   friend bool operator==(const InfrastructureProvider&, const InfrastructureProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(InfrastructureProvider, (), (metadata, spec))
+KRAKE_DECLARE_KIND(InfrastructureProvider)
 
 struct GlobalInfrastructureProvider {
   static constexpr std::string_view kApi = "infrastructure", kKindName = "GlobalInfrastructureProvider",
@@ -52,5 +53,6 @@ struct GlobalInfrastructureProvider {
   friend bool operator==(const GlobalInfrastructureProvider&, const GlobalInfrastructureProvider&) = default;
 };
 BOOST_DESCRIBE_STRUCT(GlobalInfrastructureProvider, (), (metadata, spec))
+KRAKE_DECLARE_KIND(GlobalInfrastructureProvider)
 
 }  // namespace krake

@@ -4,6 +4,10 @@
 
 namespace krake {
 
+KRAKE_DEFINE_CODEC(ApplicationSpec)
+KRAKE_DEFINE_CODEC(ApplicationStatus)
+KRAKE_DEFINE_KIND(Application)
+
 bool ToscaSource::empty() const {
   if (const auto* object = value.if_object()) return object->empty();
   const auto* text = value.if_string();

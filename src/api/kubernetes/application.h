@@ -73,6 +73,7 @@ BOOST_DESCRIBE_STRUCT(ApplicationSpec, (),
                       (manifest, tosca, csar, observer_schema, constraints, hooks, shutdown_grace_time,
                        shutdown_failure_strategy, shutdown_retry_count, backoff, backoff_delay, backoff_limit,
                        storage_migration, auto_cluster_create))
+KRAKE_DECLARE_CODEC(ApplicationSpec)
 
 struct ContainerHealth {
   Integer desired_pods;
@@ -141,6 +142,7 @@ BOOST_DESCRIBE_STRUCT(ApplicationStatus, (),
                        last_applied_manifest, complete_token, complete_cert, complete_key, shutdown_token,
                        shutdown_cert, shutdown_key, shutdown_grace_period, auto_cluster_create_started,
                        migration_retries, migration_timeout, cleanup))
+KRAKE_DECLARE_CODEC(ApplicationStatus)
 
 struct Application {
   static constexpr std::string_view kApi = "kubernetes", kKindName = "Application", kPlural = "applications";
@@ -156,6 +158,7 @@ struct Application {
   friend bool operator==(const Application&, const Application&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Application, (), (metadata, spec, status))
+KRAKE_DECLARE_KIND(Application)
 
 // Body of PUT .../binding.
 struct ClusterBinding {

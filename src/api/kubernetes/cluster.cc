@@ -4,6 +4,10 @@
 
 namespace krake {
 
+KRAKE_DEFINE_CODEC(ClusterSpec)
+KRAKE_DEFINE_CODEC(ClusterStatus)
+KRAKE_DEFINE_KIND(Cluster)
+
 void ClusterSpec::check(const ClusterSpec& spec, FieldChecks& checks) {
   if (checks.loaded("kubeconfig")) {
     if (auto message = manifest::check_kubeconfig(spec.kubeconfig)) checks.error("kubeconfig", *message);

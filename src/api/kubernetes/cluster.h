@@ -45,6 +45,7 @@ struct ClusterSpec {
 BOOST_DESCRIBE_STRUCT(ClusterSpec, (),
                       (kubeconfig, tosca, custom_resources, constraints, metrics, inherit_metrics, backoff,
                        backoff_delay, backoff_limit, auto_generated))
+KRAKE_DECLARE_CODEC(ClusterSpec)
 
 BOOST_DEFINE_ENUM_CLASS(ClusterState, PENDING, ONLINE, CONNECTING, OFFLINE, UNHEALTHY, NOTREADY, FAILING_METRICS,
                         CREATING, RECONCILING, DELETING, FAILING_RECONCILIATION, FAILED, DEGRADED)
@@ -108,6 +109,7 @@ struct ClusterStatus {
 BOOST_DESCRIBE_STRUCT(ClusterStatus, (),
                       (reason, kube_controller_triggered, state, metrics_reasons, last_applied_tosca, nodes, cluster_id,
                        scheduled, scheduled_to, running_on, retries))
+KRAKE_DECLARE_CODEC(ClusterStatus)
 
 struct Cluster {
   static constexpr std::string_view kApi = "kubernetes", kKindName = "Cluster", kPlural = "clusters";
@@ -123,6 +125,7 @@ struct Cluster {
   friend bool operator==(const Cluster&, const Cluster&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Cluster, (), (metadata, spec, status))
+KRAKE_DECLARE_KIND(Cluster)
 
 // Body of PUT .../binding. Its api is infrastructure, although the route is kubernetes.
 struct CloudBinding {

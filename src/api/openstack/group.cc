@@ -6,6 +6,9 @@
 
 namespace krake {
 
+KRAKE_DEFINE_KIND(Project)
+KRAKE_DEFINE_KIND(MagnumCluster)
+
 namespace {
 
 Status bind_magnum_cluster(Object& object, const SubresourceCall& call) {

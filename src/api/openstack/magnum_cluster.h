@@ -71,6 +71,7 @@ struct MagnumCluster {
   friend bool operator==(const MagnumCluster&, const MagnumCluster&) = default;
 };
 BOOST_DESCRIBE_STRUCT(MagnumCluster, (), (metadata, spec, status))
+KRAKE_DECLARE_KIND(MagnumCluster)
 
 // Body of PUT .../binding.
 struct MagnumClusterBinding {

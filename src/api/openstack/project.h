@@ -88,5 +88,6 @@ struct Project {
   friend bool operator==(const Project&, const Project&) = default;
 };
 BOOST_DESCRIBE_STRUCT(Project, (), (metadata, spec, status))
+KRAKE_DECLARE_KIND(Project)
 
 }  // namespace krake
