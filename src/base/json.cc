@@ -280,43 +280,52 @@ struct Builder {
   static constexpr std::size_t max_string_size = std::size_t(-1);
   static constexpr std::size_t max_key_size = std::size_t(-1);
 
+  // An array or object that is being read. It is where it stays: what it is in does not grow before it is closed.
   struct Frame {
-    Value value;
-    std::string key;  // of the member being read
+    Value* value;
+    std::uint64_t seen = 0;  // bits of its keys: one whose bit is missing is new
   };
   std::vector<Frame> stack;
   Value result;
-  std::string text;
+  std::string key;   // of the member that comes
+  std::string text;  // what has come of a string or number
   bool number_too_long = false;
 
-  void emit(Value value) {
-    if (stack.empty()) {
-      result = std::move(value);
-    } else if (auto* object = stack.back().value.if_object()) {
-      member(*object, std::move(value));
-    } else {
-      stack.back().value.if_array()->push_back(std::move(value));
-    }
-  }
-  void member(Object& object, Value value) {
-    auto& frame = stack.back();
+  // Where the value that comes now belongs; null yet.
+  Value& place() {
+    if (stack.empty()) return result;
+    auto& [value, seen] = stack.back();
+    if (auto* array = value->if_array()) return array->emplace_back();
+    auto& object = *value->if_object();
+    const auto bit =
+        std::uint64_t(1) << ((key.size() * 31 + static_cast<unsigned char>(key.empty() ? 0 : key.back()) * 7) % 64);
+    const bool maybe_known = (std::exchange(seen, seen | bit) & bit) != 0;
     // Large objects are freed of repeated keys at their end.
-    if (object.size() < kSmall) return object.set(frame.key, std::move(value));
-    object.append(std::move(frame.key), std::move(value));
+    if (maybe_known && object.size() < kSmall) {
+      if (auto* known = object.find(key)) return *known = Value();
+    }
+    object.append(key, nullptr);
+    return std::prev(object.end())->second;
+  }
+  void emit(Value value) { place() = std::move(value); }
+  template <class T>
+  void open(T empty) {
+    auto& value = place();
+    value = Value(std::move(empty));
+    stack.push_back({&value});
   }
   std::string take() { return std::exchange(text, {}); }
 
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
-  bool on_object_begin(bj::error_code&) { return stack.push_back({Object(), {}}), true; }
-  bool on_array_begin(bj::error_code&) { return stack.push_back({Array(), {}}), true; }
+  bool on_object_begin(bj::error_code&) { return open(Object()), true; }
+  bool on_array_begin(bj::error_code&) { return open(Array()), true; }
   bool on_object_end(std::size_t, bj::error_code&) { return close(); }
   bool on_array_end(std::size_t, bj::error_code&) { return close(); }
   bool close() {
-    Value value = std::move(stack.back().value);
+    auto* object = stack.back().value->if_object();
+    if (object && object->size() > kSmall) drop_repeated(*object);
     stack.pop_back();
-    if (auto* object = value.if_object(); object && object->size() > kSmall) drop_repeated(*object);
-    emit(std::move(value));
     return true;
   }
   bool on_key_part(bj::string_view part, std::size_t, bj::error_code&) {
@@ -328,7 +337,8 @@ struct Builder {
       ec = bj::error::syntax;
       return false;
     }
-    stack.back().key = take();
+    std::swap(key, text);
+    text.clear();
     return true;
   }
   bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) {
