@@ -366,29 +366,27 @@ Awaitable<Result<Revision>> Cache::open_watch(Revision newest) {
 }
 
 // Fills the rings with what led to the listing.
-Awaitable<Status> Cache::recall_history(const store::Listing& listing, Recalled& recalled) {
-  auto reached = co_await open_watch(listing.revision);
+Awaitable<Status> Cache::recall_history(Revision newest, const Content& content) {
+  auto reached = co_await open_watch(newest);
   if (!reached) co_return fail(reached.error());
-  for (auto& [kind, cache] : kinds_) {
-    cache->unreadable.clear();  // of an attempt that failed
-    forget_events(*cache, *reached);
-  }
-  const bool untouched = listing.revision <= 1 && listing.entries.empty();  // etcd begins with revision 1
-  while (*reached < listing.revision && !untouched) {
+  for (auto& [kind, cache] : kinds_) forget_events(*cache, *reached);
+  const bool untouched = newest <= 1 && content.nothing;  // etcd begins with revision 1
+  Recalled recalled;
+  while (*reached < newest && !untouched) {
     auto events = co_await with_timeout(env_.clock, kRecallLimit, "reading the store's history", watch_->next());
     if (!events && events.error().code != Code::timeout) co_return fail(events.error());
     if (!events) {
       // Events begin here.
-      for (auto& [kind, cache] : kinds_) forget_events(*cache, listing.revision);
-      auto watch = co_await store_.watch(std::string(kEverything), listing.revision);
+      for (auto& [kind, cache] : kinds_) forget_events(*cache, newest);
+      auto watch = co_await store_.watch(std::string(kEverything), newest);
       if (!watch) co_return fail(watch.error());
       watch_ = std::move(*watch);
       break;
     }
     for (auto& event : *events) {
       *reached = event.revision;
-      if (event.revision <= listing.revision) {
-        recall(event, recalled);
+      if (event.revision <= newest) {
+        recall(event, content, recalled);
       } else {
         later_.push_back(std::move(event));
       }
@@ -398,7 +396,7 @@ Awaitable<Status> Cache::recall_history(const store::Listing& listing, Recalled&
 }
 
 // One commit of before the start becomes events; the objects themselves come from the listing.
-void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
+void Cache::recall(const store::CommitEvent& event, const Content& content, Recalled& recalled) {
   for (const auto& change : event.changes) {
     const auto* kind = kind_of_key(change.key);
     if (!kind) continue;
@@ -415,7 +413,12 @@ void Cache::recall(const store::CommitEvent& event, Recalled& recalled) {
       recalled.erase(it);
       continue;
     }
-    auto object = admit(*kind, change, event.revision);
+    const auto there =
+        std::ranges::lower_bound(content.objects, std::string_view(change.key), {},
+                                 [](const auto& entry) -> std::string_view { return entry.second->key; });
+    const bool is_there =
+        there != content.objects.end() && there->second->key == change.key && there->second->modified == event.revision;
+    auto object = is_there ? there->second : admit(*kind, change, event.revision);
     if (!object) {  // to clients it is gone, unless others have its key
       if (before && change.sealed_with.empty()) {
         push_event(cache, "DELETED", before, {event.revision});
@@ -479,16 +482,25 @@ void Cache::apply_difference(const store::Listing& listing) {
   }
 }
 
-// The first content of a generation.
-void Cache::fill(store::Listing& listing, const Recalled& recalled) {
-  for (auto& [kind, cache] : kinds_) cache->unreadable.clear();  // those of the history; those there are come again
-  for (auto& entry : listing.entries) {
+void Cache::admit_page(const std::vector<store::Entry>& page, bool anew, Content& content) {
+  if (anew) content = {};
+  content.nothing = content.nothing && page.empty();
+  for (const auto& entry : page) {
     const auto* kind = kind_of_key(entry.key);
     if (!kind) continue;
-    const auto it = recalled.find(entry.key);
-    auto object = it != recalled.end() && it->second->modified == entry.modified ? it->second : admit(*kind, entry);
-    if (!object) continue;
-    of(*kind).objects.try_emplace(entry.key).first->second = object;
+    if (auto object = admit(*kind, entry)) {
+      content.objects.emplace_back(kind, std::move(object));
+    } else if (const auto left_out = of(*kind).unreadable.find(entry.key); left_out != of(*kind).unreadable.end()) {
+      content.unreadable[kind].insert(*left_out);
+    }
+  }
+}
+
+// The first content of a generation.
+void Cache::fill(Content content) {
+  for (auto& [kind, cache] : kinds_) cache->unreadable = std::move(content.unreadable[kind]);
+  for (auto& [kind, object] : content.objects) {
+    of(*kind).objects.try_emplace(object->key).first->second = object;
     for (const auto& listener : listeners_) listener(*kind, object->name, object);
   }
 }
@@ -509,49 +521,67 @@ void Cache::wake_watchers() {
   for (const auto& [kind, cache] : kinds_) cache->wake_all();
 }
 
-Awaitable<Status> Cache::load() {
-  auto listing = co_await store_.list("/");
-  if (!listing) co_return fail(listing.error());
-  const std::string id = store_.id();
-  if (!ready_) id_ = id;
-  const bool replaced = ready_ && (id != id_ || listing->revision < revision_);
+Awaitable<Status> Cache::load_first() {
+  Content content;
+  // Objects are made of each page while the store reads the next one.
+  const auto each_page = [&](const std::vector<store::Entry>& page, bool anew) {
+    if (anew) id_ = store_.id();
+    admit_page(page, anew, content);
+  };
+  ASSIGN_OR_CO_RETURN(const auto listing, co_await store_.list("/", {.each_page = each_page}));
   later_.clear();
-  Recalled recalled;
-  if (ready_) {
-    if (auto after = co_await open_watch(listing->revision); !after) co_return fail(after.error());
-  } else {
-    CO_RETURN_IF_ERROR(co_await recall_history(*listing, recalled));
-  }
-  if (id.empty() || store_.id() != id)
-    co_return fail(Code::unavailable,
-                   fmt::format("the store's identity is not settled: '{}', now '{}'", id, store_.id()));
+  CO_RETURN_IF_ERROR(co_await recall_history(listing.revision, content));
+  CO_RETURN_IF_ERROR(settled(id_));
+  // Nothing waits from here on.
+  fill(std::move(content));
+  go_on_from(listing.revision);
+  gate_.reached(revision_);
+  co_return Status{};
+}
+
+Awaitable<Status> Cache::load_again() {
+  ASSIGN_OR_CO_RETURN(auto listing, co_await store_.list("/"));
+  const std::string id = store_.id();
+  const bool replaced = id != id_ || listing.revision < revision_;
+  later_.clear();
+  if (auto after = co_await open_watch(listing.revision); !after) co_return fail(after.error());
+  CO_RETURN_IF_ERROR(settled(id));
   // Nothing waits from here on.
   if (replaced) {
     env_.log.warning("the store's history was replaced; everything begins anew",
-                     {{"store", id_}, {"revision", revision_}, {"now", id}, {"now_at", listing->revision}});
+                     {{"store", id_}, {"revision", revision_}, {"now", id}, {"now_at", listing.revision}});
     note_break("replaced");
-    forget_everything(listing->revision);
+    forget_everything(listing.revision);
     gap_end_ = 0;
     id_ = id;
     ++generation_;
-    revision_ = listing->revision;
-  }
-  if (ready_ && !replaced) {
-    apply_difference(*listing);
+    revision_ = listing.revision;
+    Content content;
+    admit_page(listing.entries, true, content);
+    fill(std::move(content));
   } else {
-    fill(*listing, recalled);
+    apply_difference(listing);
   }
-  revision_ = std::max(revision_, listing->revision);
-  ready_ = true;
-  replaced_ = false;
-  for (const auto& event : std::exchange(later_, {})) apply(event);
+  go_on_from(listing.revision);
   replaced ? gate_.shake() : gate_.reached(revision_);
   if (replaced) wake_watchers();
   co_return Status{};
 }
 
+Status Cache::settled(const std::string& id) const {
+  if (!id.empty() && store_.id() == id) return {};
+  return fail(Code::unavailable, fmt::format("the store's identity is not settled: '{}', now '{}'", id, store_.id()));
+}
+
+void Cache::go_on_from(Revision revision) {
+  revision_ = std::max(revision_, revision);
+  ready_ = true;
+  replaced_ = false;
+  for (const auto& event : std::exchange(later_, {})) apply(event);
+}
+
 Awaitable<Status> Cache::start() {
-  CO_RETURN_IF_ERROR(co_await load());
+  CO_RETURN_IF_ERROR(co_await load_first());
   confirmed_ = env_.clock.now();  // nobody was told anything before
   tasks_.spawn("watch cache", run());
   tasks_.spawn("confirm the cache", keep_confirmed());
@@ -583,7 +613,7 @@ Awaitable<void> Cache::run() {
     while (!replaced_) co_await replaced_changed_.wait();
     co_await reader_->stop();
     while (replaced_) {
-      if (co_await load()) break;
+      if (co_await load_again()) break;
       co_await pause(backoff.delay(failures++, env_.random));
     }
     failures = 0;
@@ -623,7 +653,7 @@ Awaitable<Status> Cache::resume() {
     }
     if (watch.error().code != Code::compacted) co_return fail(watch.error());
   }
-  co_return co_await load();
+  co_return co_await load_again();
 }
 
 // Shorter when somebody waits, but never so short that many who wait become a storm.

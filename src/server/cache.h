@@ -225,6 +225,12 @@ class Cache {
  private:
   // Objects as commits before the start left them, by key.
   using Recalled = std::map<std::string, CachedPtr, std::less<>>;
+  // What there is at the start.
+  struct Content {
+    std::vector<std::pair<const Kind*, CachedPtr>> objects;  // ascending by key
+    std::map<const Kind*, decltype(KindCache::unreadable)> unreadable;
+    bool nothing = true;  // in the store, also of what is of no kind
+  };
   Awaitable<void> run();
   Awaitable<void> follow();
   Awaitable<Status> resume();
@@ -232,8 +238,12 @@ class Cache {
   Awaitable<void> watch_confirmation();
   Awaitable<void> pause(Duration time);
   Awaitable<Status> wait_until(Revision revision, Mono deadline);
-  Awaitable<Status> load();
-  void fill(store::Listing& listing, const Recalled& recalled);
+  Awaitable<Status> load_first();
+  Awaitable<Status> load_again();  // after a gap
+  Status settled(const std::string& id) const;
+  void go_on_from(Revision revision);
+  void admit_page(const std::vector<store::Entry>& page, bool anew, Content& content);
+  void fill(Content content);
   void forget_everything(Revision until);
   void note_break(std::string_view reason);
   void apply(const store::CommitEvent& event);
@@ -241,8 +251,8 @@ class Cache {
   void push_event(KindCache& kind, std::string_view type, CachedPtr object, Told told, CachedPtr before = nullptr);
   void forget_events(KindCache& kind, Revision until);
   Awaitable<Result<Revision>> open_watch(Revision newest);
-  Awaitable<Status> recall_history(const store::Listing& listing, Recalled& recalled);
-  void recall(const store::CommitEvent& event, Recalled& recalled);
+  Awaitable<Status> recall_history(Revision newest, const Content& content);
+  void recall(const store::CommitEvent& event, const Content& content, Recalled& recalled);
   void apply_difference(const store::Listing& listing);
   void lose(KindCache& kind, const std::string& key, Told told);
   void close(KindCache& kind, const std::string& key, Told told);

@@ -133,6 +133,31 @@ TEST(ServerFaults, WatchersResumeAcrossARestartOfTheServer) {
   t.world.run(another.stop());
 }
 
+// The history a server reads at its start has other values than there are now.
+TEST(ServerFaults, AStartTakesTheUnreadableForWhatItIsNow) {
+  FaultyServer t;
+  const auto put = [&](const std::string& name, std::string value) {
+    store::Txn txn;
+    txn.puts.push_back({"/core/roles/" + name, std::make_shared<const std::string>(std::move(value))});
+    ASSERT_TRUE(t.world.run(t.faulty.commit(std::move(txn))));
+  };
+  ASSERT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  const auto good = t.world.run(t.faulty.get("/core/roles/a"));
+  ASSERT_TRUE(good && *good);
+  const std::string value = *(**good).value;
+  put("a", "not json");
+  put("b", "not json");
+  put("b", value);
+  server::ApiServer another(t.world.env, t.faulty, krake_registry(), testing::TestServer::open_to_all());
+  ASSERT_TRUE(t.world.run(another.start()));
+  const auto& roles = another.cache().of(krake_registry().get("core", "Role"));
+  EXPECT_EQ(roles.objects.size(), 1U);
+  EXPECT_NE(roles.objects.find("/core/roles/b"), roles.objects.end());
+  EXPECT_EQ(roles.unreadable.size(), 1U);
+  EXPECT_TRUE(roles.unreadable.contains("/core/roles/a"));
+  t.world.run(another.stop());
+}
+
 TEST(ServerFaults, ForeignValuesAreLeftOutAndOthersServed) {
   testing::TestServer t;
   store::Txn txn;

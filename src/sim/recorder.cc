@@ -137,10 +137,21 @@ class RecordingStore final : public store::Store {
   Awaitable<Result<store::Listing>> list(std::string prefix, store::ListOptions options) override {
     const auto asked = recorder_.ask();
     const bool from_the_start = options.after.empty();
+    std::map<std::string, Revision> entries;
+    const auto note = [&entries](const std::vector<store::Entry>& page) {
+      for (const auto& entry : page) entries[entry.key] = entry.modified;
+    };
+    if (options.each_page) {
+      options.each_page = [&entries, &note, next = std::move(options.each_page)](std::vector<store::Entry> page,
+                                                                                 bool anew) {
+        if (anew) entries.clear();
+        note(page);
+        next(std::move(page), anew);
+      };
+    }
     auto listing = co_await inner_.list(prefix, std::move(options));
     if (!listing || !from_the_start) co_return listing;
-    std::map<std::string, Revision> entries;
-    for (const auto& entry : listing->entries) entries[entry.key] = entry.modified;
+    note(listing->entries);
     recorder_.advance_();
     told(listing->revision, history().listed(prefix, asked.floor, listing->revision, entries, listing->more));
     co_return listing;

@@ -23,7 +23,9 @@ Awaitable<Result<std::optional<Entry>>> BoundedStore::get(std::string key) {
   return deadlines_.within(options_.call, kCall, no_answer, inner_.get(std::move(key)));
 }
 Awaitable<Result<Listing>> BoundedStore::list(std::string prefix, ListOptions options) {
-  return deadlines_.within(options_.list, kCall, no_answer, inner_.list(std::move(prefix), std::move(options)));
+  // What is done with its pages is part of its time.
+  const auto limit = options.each_page ? options_.list_in_pages : options_.list;
+  return deadlines_.within(limit, kCall, no_answer, inner_.list(std::move(prefix), std::move(options)));
 }
 Awaitable<Result<CommitResult>> BoundedStore::commit(Txn txn) {
   return deadlines_.within(options_.call, kCommit, unknown_outcome, inner_.commit(std::move(txn)));

@@ -11,7 +11,8 @@ namespace krake::store {
 
 struct BoundedOptions {
   Duration call = std::chrono::seconds(5);
-  Duration list = std::chrono::seconds(60);  // of everything, when a server starts
+  Duration list = std::chrono::seconds(60);            // of everything
+  Duration list_in_pages = std::chrono::seconds(300);  // and objects made of it, when a server starts
 };
 
 class BoundedStore final : public Store {

@@ -193,6 +193,17 @@ Awaitable<Result<std::optional<Entry>>> FaultyStore::get(std::string key) {
   return harmed<std::optional<Entry>>(inner_.get(std::move(key)));
 }
 Awaitable<Result<Listing>> FaultyStore::list(std::string prefix, ListOptions options) {
+  // A list in pages always begins twice, first with something that is gone by the second time.
+  if (options.each_page) {
+    options.each_page = [next = std::move(options.each_page)](std::vector<Entry> page, bool anew) {
+      if (anew && !page.empty()) {
+        auto gone = page.front();
+        gone.key += 'x';
+        next({std::move(gone)}, true);
+      }
+      next(std::move(page), anew);
+    };
+  }
   return harmed<Listing>(inner_.list(std::move(prefix), std::move(options)));
 }
 Awaitable<Result<Revision>> FaultyStore::current() { return harmed<Revision>(inner_.current()); }

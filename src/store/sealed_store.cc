@@ -56,9 +56,23 @@ Awaitable<Result<std::optional<Entry>>> SealedStore::get(std::string key) {
 }
 
 Awaitable<Result<Listing>> SealedStore::list(std::string prefix, ListOptions options) {
+  Status opened;
+  const auto open = [&](std::vector<Entry>& entries) {
+    for (auto& entry : entries) {
+      if (opened) opened = open_value(*keys_, unopened_, entry);
+    }
+  };
+  if (options.each_page) {
+    options.each_page = [&opened, &open, next = std::move(options.each_page)](std::vector<Entry> page, bool anew) {
+      if (anew) opened = {};
+      open(page);
+      if (opened) next(std::move(page), anew);
+    };
+  }
   auto listing = co_await inner_->list(std::move(prefix), std::move(options));
   if (!listing) co_return listing;
-  for (auto& entry : listing->entries) CO_RETURN_IF_ERROR(open_value(*keys_, unopened_, entry));
+  open(listing->entries);
+  CO_RETURN_IF_ERROR(std::move(opened));
   co_return listing;
 }
 

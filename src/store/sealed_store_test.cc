@@ -60,6 +60,11 @@ TEST(W11, SecretsAreSealedInTheStore) {
   const auto listing = t.world.run(store.list("/secret/", {}));
   ASSERT_TRUE(listing);
   EXPECT_EQ(*listing->entries.back().value, "value");
+  std::vector<std::string> paged;
+  ASSERT_TRUE(t.world.run(store.list("/secret/", {.each_page = [&](const std::vector<Entry>& page, bool) {
+                                       for (const auto& entry : page) paged.push_back(*entry.value);
+                                     }})));
+  EXPECT_EQ(paged, (std::vector<std::string>{"plain", "value"}));
   Txn txn;
   txn.guards.push_back(Guard::absent("/secret/x"));
   const auto conflict = t.world.run(store.commit(std::move(txn)));
@@ -85,6 +90,8 @@ TEST(SealedStore, WithoutItsKeyNothingIsLeftOutSilently) {
     auto other = t.sealed(ids);
     EXPECT_THAT(t.get(other, "/secret/x"), HasSubstr("security.encryption_key_file"));
     EXPECT_FALSE(t.world.run(other.list("/secret/", {})));
+    const auto nobody = [](const std::vector<Entry>&, bool) { ADD_FAILURE() << "given what cannot be read"; };
+    EXPECT_FALSE(t.world.run(other.list("/secret/", {.each_page = nobody})));
     auto watch = t.world.run(other.watch("/secret/", 0));
     ASSERT_TRUE(watch);
     EXPECT_EQ(t.world.run((*watch)->next()).error().code, Code::unavailable);

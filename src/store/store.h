@@ -5,10 +5,12 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -40,6 +42,10 @@ struct Entry {
 struct ListOptions {
   std::string after;      // keys strictly greater than this
   std::size_t limit = 0;  // 0: all
+  // Is given the entries in their order, in one piece or several, while the store reads on; Listing::entries stays
+  // empty then. `anew`: what was given before does not count. Not called any more once the list has ended, in whatever
+  // way.
+  std::function<void(std::vector<Entry> page, bool anew)> each_page = {};
 };
 
 struct Listing {
@@ -47,6 +53,12 @@ struct Listing {
   Revision revision = 0;       // the one revision all of them are of
   bool more = false;           // cut by `limit`
 };
+
+// For stores that read a listing as a whole.
+inline Listing in_one_page(Listing listing, const ListOptions& options) {
+  if (options.each_page) options.each_page(std::exchange(listing.entries, {}), true);
+  return listing;
+}
 
 struct Guard {
   enum class Kind { absent, modified_at, created_at };

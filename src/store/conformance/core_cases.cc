@@ -181,6 +181,39 @@ void lists_go_on_after_a_key_and_stop_at_the_limit(const Factory& factory) {
   EXPECT_TRUE(rig.list("p/", {.limit = 3}).more);
 }
 
+void lists_are_given_in_pages_while_they_are_read(const Factory& factory) {
+  Rig rig(factory);
+  for (int i = 0; i < 300; ++i) rig.put(fmt::format("p/{:03}", i), std::to_string(i));
+  rig.put("q", "1");
+  const auto given = [&](const std::string& prefix, ListOptions options) {
+    std::vector<std::string> keys;
+    bool first = true;
+    options.each_page = [&](const std::vector<Entry>& page, bool anew) {
+      EXPECT_TRUE(anew || !first);
+      first = false;
+      if (anew) keys.clear();
+      for (const auto& entry : page) keys.push_back(entry.key + "=" + *entry.value);
+    };
+    const auto pages = rig.list(prefix, options);
+    EXPECT_FALSE(first) << "a list of nothing is given too";
+    EXPECT_THAT(pages.entries, IsEmpty());
+    options.each_page = {};
+    const auto whole = rig.list(prefix, options);
+    EXPECT_EQ(pages.revision, whole.revision);
+    EXPECT_EQ(pages.more, whole.more);
+    std::vector<std::string> expected;
+    for (const auto& entry : whole.entries) expected.push_back(entry.key + "=" + *entry.value);
+    EXPECT_EQ(keys, expected);
+    return keys.size();
+  };
+  EXPECT_EQ(given("p/", {}), 300u);
+  EXPECT_EQ(given("", {}), 301u);
+  EXPECT_EQ(given("p/", {.limit = 100}), 100u);
+  EXPECT_EQ(given("p/", {.limit = 300}), 300u);
+  EXPECT_EQ(given("p/", {.after = "p/099", .limit = 150}), 150u);
+  EXPECT_EQ(given("none/", {}), 0u);
+}
+
 void values_are_any_bytes_up_to_the_limit(const Factory& factory) {
   Rig rig(factory);
   std::string large(kMaxTxnBytes - 1, 'x');
@@ -415,6 +448,7 @@ void add_core_cases(std::vector<Case>& cases) {
           {"ACommitThatChangesNothingHasNoRevision", a_commit_that_changes_nothing_has_no_revision},
           {"ListsAreInByteOrderAndKeepToThePrefix", lists_are_in_byte_order_and_keep_to_the_prefix},
           {"ListsGoOnAfterAKeyAndStopAtTheLimit", lists_go_on_after_a_key_and_stop_at_the_limit},
+          {"ListsAreGivenInPagesWhileTheyAreRead", lists_are_given_in_pages_while_they_are_read},
           {"ValuesAreAnyBytesUpToTheLimit", values_are_any_bytes_up_to_the_limit},
           {"LimitsAreRefusedWhole", limits_are_refused_whole},
           {"OfTwoWritersThatRaceOneWinsEachRound", of_two_writers_that_race_one_wins_each_round},

@@ -1,6 +1,7 @@
 #include "store/etcd/etcd_store.h"
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "store/etcd/connection.h"
 #include "store/etcd/convert.h"
@@ -289,6 +290,7 @@ class Etcd final : public EtcdStore {
     co_return mark;
   }
 
+  class Pages;
   Awaitable<Result<Listing>> list_once(const std::string& prefix, const ListOptions& options);
   Awaitable<Result<Revision>> current_of_prefix();
   Awaitable<Result<CommitResult>> commit_once(const Txn& txn);
@@ -317,31 +319,85 @@ class Etcd final : public EtcdStore {
   std::int64_t main_keys_ = 0;  // when it began
 };
 
-Awaitable<Result<Listing>> Etcd::list_once(const std::string& prefix, const ListOptions& options) {
-  Listing listing;
-  std::string after = options.after;
-  std::int64_t page = kFirstPage;
-  for (;;) {
-    auto keys = etcd::range_of(space_, prefix, after);
+// A list that is being read, page by page.
+class Etcd::Pages {
+ public:
+  Pages(const KeySpace& space, const std::string& prefix, const ListOptions& options)
+      : space_(space), prefix_(prefix), options_(options), after_(options.after) {}
+
+  // Of what comes after the pages seen so far.
+  pb::RangeRequest request() const {
+    auto keys = etcd::range_of(space_, prefix_, after_);
     pb::RangeRequest request;
     request.set_key(std::move(keys.first));
     request.set_range_end(std::move(keys.end));
-    request.set_revision(listing.revision);
-    const auto left = static_cast<std::int64_t>(options.limit) - static_cast<std::int64_t>(listing.entries.size());
-    request.set_limit(options.limit > 0 ? std::min(page, left) : page);
-    ASSIGN_OR_CO_RETURN(auto response, co_await range(std::move(request)));
-    if (listing.revision == 0) listing.revision = response.header().revision();
-    std::int64_t bytes = 0;
-    for (auto& kv : *response.mutable_kvs()) {
-      bytes += static_cast<std::int64_t>(kv.key().size() + kv.value().size());
-      after = kv.key().substr(space_.prefix.size());
-      if (after != kIdKey) listing.entries.push_back(space_.entry(kv));
-    }
-    listing.more = response.more();
-    const bool full = options.limit > 0 && listing.entries.size() >= options.limit;
-    if (!listing.more || full || response.kvs_size() == 0) co_return listing;
-    page = next_page(response.kvs_size(), bytes);
+    request.set_revision(listing_.revision);
+    request.set_limit(options_.limit > 0 ? std::min(page_, left_) : page_);
+    return request;
   }
+  // Whether there is more to be asked for after this page.
+  bool see(const pb::RangeResponse& response) {
+    if (listing_.revision == 0) listing_.revision = response.header().revision();
+    std::int64_t bytes = 0;
+    for (const auto& kv : response.kvs()) {
+      bytes += static_cast<std::int64_t>(kv.key().size() + kv.value().size());
+      if (!is_mark(kv)) --left_;
+    }
+    listing_.more = response.more();
+    if (!listing_.more || response.kvs_size() == 0 || (options_.limit > 0 && left_ <= 0)) return false;
+    after_ = response.kvs().rbegin()->key().substr(space_.prefix.size());
+    page_ = next_page(response.kvs_size(), bytes);
+    return true;
+  }
+  void take(pb::RangeResponse& response) {
+    std::vector<Entry> entries;
+    auto& into = options_.each_page ? entries : listing_.entries;
+    if (options_.each_page) entries.reserve(static_cast<std::size_t>(response.kvs_size()));
+    for (auto& kv : *response.mutable_kvs()) {
+      if (!is_mark(kv)) into.push_back(space_.entry(kv));
+    }
+    if (options_.each_page) options_.each_page(std::move(entries), std::exchange(first_, false));
+  }
+  Listing& listing() { return listing_; }
+
+ private:
+  bool is_mark(const pb::KeyValue& kv) const {
+    return std::string_view(kv.key()).substr(space_.prefix.size()) == kIdKey;
+  }
+
+  const KeySpace& space_;
+  const std::string& prefix_;
+  const ListOptions& options_;
+  Listing listing_;
+  std::string after_;  // the last key seen
+  std::int64_t page_ = kFirstPage;
+  std::int64_t left_ = static_cast<std::int64_t>(options_.limit);  // of the limit
+  bool first_ = true;
+};
+
+Awaitable<Result<Listing>> Etcd::list_once(const std::string& prefix, const ListOptions& options) {
+  using namespace boost::asio::experimental::awaitable_operators;
+  Pages pages(space_, prefix, options);
+  ASSIGN_OR_CO_RETURN(auto response, co_await range(pages.request()));
+  // Of two that throw the awaited pair tells of one, which may be the cancellation of the other.
+  std::exception_ptr thrown;
+  const auto take = [&]() -> Awaitable<void> {
+    try {
+      pages.take(response);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    co_return;
+  };
+  while (pages.see(response)) {
+    // etcd reads the next page while this one is taken.
+    auto next = co_await (range(pages.request()) && take());
+    if (thrown) std::rethrow_exception(thrown);
+    if (!next) co_return fail(std::move(next).error());
+    response = std::move(*next);
+  }
+  pages.take(response);
+  co_return std::move(pages.listing());
 }
 
 Awaitable<Result<CommitResult>> Etcd::commit_once(const Txn& txn) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "store/bounded_store.h"
@@ -600,6 +601,49 @@ TEST(EtcdStore, ALongListIsOfOneRevisionWhileOthersWrite) {
     removed += std::get<Committed>(***commit).revision <= listing->revision ? 1U : 0U;
   }
   EXPECT_EQ(listing->entries.size(), 1200 - removed);
+}
+
+TEST(EtcdStore, ALongListEndsAtItsLimitAlsoInPages) {
+  Site site;
+  auto rig = site.rig();
+  for (int i = 0; i < 5; ++i) {
+    Txn txn;
+    for (int j = 0; j < 100; ++j) txn.puts.push_back({fmt::format("k{}{:02}", i, j), bytes("v")});
+    rig->committed(std::move(txn));
+  }
+  const auto cut = rig->list("k", {.limit = 150});
+  EXPECT_TRUE(cut.more);
+  EXPECT_EQ(cut.entries.size(), 150U);
+  std::vector<std::size_t> sizes;
+  std::string last;
+  const auto each_page = [&](const std::vector<Entry>& page, bool anew) {
+    EXPECT_EQ(anew, sizes.empty());
+    EXPECT_LT(last, page.front().key);
+    last = page.back().key;
+    sizes.push_back(page.size());
+  };
+  EXPECT_TRUE(rig->list("k", {.limit = 350, .each_page = each_page}).more);
+  EXPECT_GT(sizes.size(), 1U);
+  EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), std::size_t{0}), 350U);
+  EXPECT_EQ(last, "k349");
+}
+
+TEST(EtcdStore, WhatThrowsAtAPageIsToldAsItself) {
+  Site site;
+  auto rig = site.rig();
+  Txn txn;
+  for (int i = 0; i < 100; ++i) txn.puts.push_back({fmt::format("k{:02}", i), bytes("v")});
+  rig->committed(std::move(txn));
+  const auto each_page = [](const std::vector<Entry>&, bool) { throw std::runtime_error("no room"); };
+  const auto caught_text = [](Store& store, ListOptions options) -> Awaitable<std::string> {
+    try {
+      (void)co_await store.list("k", std::move(options));
+    } catch (const std::runtime_error& error) {
+      co_return error.what();
+    }
+    co_return "nothing";
+  };
+  EXPECT_EQ(rig->run(caught_text(rig->store(), {.each_page = each_page})), "no room");
 }
 
 }  // namespace

@@ -200,7 +200,7 @@ class MemoryStore final : public Store {
 
   Awaitable<Result<std::optional<Entry>>> get(std::string key) override { co_return disk().get(key); }
   Awaitable<Result<Listing>> list(std::string prefix, ListOptions options) override {
-    co_return disk().list(prefix, options);
+    co_return in_one_page(disk().list(prefix, options), options);
   }
   Awaitable<Result<CommitResult>> commit(Txn txn) override { co_return disk().commit(std::move(txn)); }
   Awaitable<Result<std::unique_ptr<Watch>>> watch(std::string prefix, Revision after) override {

@@ -340,9 +340,13 @@ class Front final : public SqliteStore {
   }
 
   Awaitable<Result<Listing>> list(std::string prefix, ListOptions options) override {
-    return wait(core_->read<Listing>([prefix = std::move(prefix), options = std::move(options)](Engine& engine) {
-      return engine.list(prefix, options);
-    }));
+    // The pages are for the loop, not for the thread that reads.
+    const ListOptions bounds{.after = options.after, .limit = options.limit};
+    ASSIGN_OR_CO_RETURN(auto listing,
+                        co_await wait(core_->read<Listing>([prefix = std::move(prefix), bounds](Engine& engine) {
+                          return engine.list(prefix, bounds);
+                        })));
+    co_return in_one_page(std::move(listing), options);
   }
 
   Awaitable<Result<CommitResult>> commit(Txn txn) override {
