@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -65,23 +67,31 @@ struct Place {
   std::optional<struct stat> old;
 };
 
-// A file that waits beside its place.
+// How a file that waits beside its place is called. Not `NAME.XXXXXX` alone, as somebody's NAME.backup is.
+constexpr std::string_view kPart = ".krake-XXXXXX";
+
+// What stands beside a place: first the new file, and the old one when they have changed places.
 struct Part {
-  std::string name;
-  std::string target;
-  int folder;
+  fs::path target;
+  std::string name;  // in the folder of the target
+  int folder;        // opened
+  bool is_new;       // there is no old one
+  uid_t owner;       // of the target
+  bool keep = false;
 };
 
-// Those that never take their places are gone in the end.
+// They are gone in the end.
 struct Parts {
   std::vector<Part> all;
   std::size_t done = 0;             // so many of them are where they belong
   std::map<fs::path, int> folders;  // opened
+  std::string unsynced = {};        // of which folder it is unknown whether its entries are on the disk, and why
   Parts() = default;
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
   ~Parts() {
-    for (auto i = done; i < all.size(); ++i) ::unlink(all[i].name.c_str());
+    for (const auto& part : all)
+      if (!part.keep) ::unlinkat(part.folder, part.name.c_str(), 0);
     for (const auto& [path, fd] : folders) ::close(fd);
   }
 };
@@ -104,6 +114,12 @@ Result<Place> place_of(const std::string& path) {
   if (ec) return cannot_replace(path, ec.message());
   if (::stat(place.target.c_str(), &place.old.emplace()) != 0) return cannot_replace(path, std::strerror(errno));
   if (!S_ISREG(place.old->st_mode)) return cannot_replace(path, "it is no regular file");
+  if (place.old->st_nlink > 1) {
+    return fail(Code::invalid_argument,
+                fmt::format("cannot replace '{}': '{}' has {} names (hard links), and the others would keep the old "
+                            "file; make copies or symbolic links of them ('find DIR -samefile FILE' lists them)",
+                            path, place.target, place.old->st_nlink));
+  }
   return place;
 }
 
@@ -131,28 +147,97 @@ Status write_part(const NewFile& file, const Place& place, Parts& parts) {
     if (fd < 0) return cannot_replace(file.path, fmt::format("its folder cannot be opened: {}", std::strerror(errno)));
     parts.folders.emplace(folder, fd);
   }
-  std::string name = place.target + ".XXXXXX";
+  std::string name = place.target + std::string(kPart);
   const int fd = ::mkostemp(name.data(), O_CLOEXEC);  // only its owner may read it
   if (fd < 0) return cannot_replace(file.path, std::strerror(errno));
   const std::unique_ptr<const int, void (*)(const int*)> closer(&fd, [](const int* open) { ::close(*open); });
-  parts.all.push_back({std::move(name), place.target, parts.folders.at(folder)});
+  parts.all.push_back({.target = place.target,
+                       .name = fs::path(name).filename().string(),
+                       .folder = parts.folders.at(folder),
+                       .is_new = !place.old,
+                       .owner = place.old ? place.old->st_uid : ::geteuid()});
   if (place.old) RETURN_IF_ERROR(take_after(fd, place.target, *place.old));
   if ((!place.old && ::fchmod(fd, file.mode) != 0) || !write_all(fd, file.text) || ::fsync(fd) != 0)
     return cannot_replace(file.path, std::strerror(errno));
   return {};
 }
 
-Status take_place(const NewFile& file, const Part& part, Parts& parts) {
-  const auto so_far = [&] {
-    return parts.done == 0 ? "" : fmt::format("; {} of {} files are replaced", parts.done, parts.all.size());
-  };
-  if (::rename(part.name.c_str(), part.target.c_str()) != 0)
-    return cannot_replace(file.path, fmt::format("{}{}", std::strerror(errno), so_far()));
-  ++parts.done;
+// 0 or errno.
+int trade_places(const Part& part, bool back) {
+  const auto target = part.target.filename();
+  const auto* from = back ? target.c_str() : part.name.c_str();
+  const auto* to = back ? part.name.c_str() : target.c_str();
+  return ::renameat2(part.folder, from, part.folder, to, part.is_new ? 0 : RENAME_EXCHANGE) == 0 ? 0 : errno;
+}
+
+// A half done change is worse than one that may not be on the disk: it goes on.
+void sync_folder(const Part& part, Parts& parts) {
   // Some file systems have no such thing.
-  if (::fsync(part.folder) == 0 || errno == EINVAL) return {};
-  return fail(Code::unavailable, fmt::format("'{}' is replaced, but it is unknown whether that is on the disk: {}{}",
-                                             file.path, std::strerror(errno), so_far()));
+  if (::fsync(part.folder) == 0 || errno == EINVAL || !parts.unsynced.empty()) return;
+  parts.unsynced = fmt::format("it is unknown whether that is on the disk: folder '{}': {}",
+                               part.target.parent_path().string(), std::strerror(errno));
+}
+
+// All that have taken their places go back, the last one first; what to say of it.
+std::string take_back(Parts& parts) {
+  std::string stuck;
+  while (parts.done > 0) {
+    auto& part = parts.all[--parts.done];
+    if (const int error = trade_places(part, true); error != 0) {
+      part.keep = !part.is_new;
+      stuck += fmt::format(
+          "; '{}' is replaced and does not go back ({}){}", part.target.string(), std::strerror(error),
+          part.keep ? fmt::format(": the old one is '{}'", (part.target.parent_path() / part.name).string()) : "");
+    }
+    sync_folder(part, parts);
+  }
+  if (stuck.empty()) stuck = "; none is replaced";
+  return parts.unsynced.empty() ? stuck : fmt::format("{}; {}", stuck, parts.unsynced);
+}
+
+Status take_place(const NewFile& file, const Part& part, Parts& parts) {
+  const int error = trade_places(part, false);
+  if (error == 0) {
+    ++parts.done;
+    sync_folder(part, parts);
+    return {};
+  }
+  const bool no_exchange = !part.is_new && (error == EINVAL || error == ENOSYS);
+  return cannot_replace(
+      file.path,
+      fmt::format("{}{}",
+                  no_exchange ? "its file system cannot exchange two files, without which a change that fails "
+                                "half-way could not be taken back: move the folder to one that can (ext4, XFS, "
+                                "Btrfs, tmpfs)"
+                              : std::strerror(error),
+                  take_back(parts)));
+}
+
+// A part of one of these files, of whoever makes them.
+bool is_part_of(const fs::path& path, const Parts& parts) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr auto kMark = kPart.substr(0, kPart.find('X'));
+  const auto text = path.string();
+  if (text.size() < kPart.size()) return false;
+  const auto at = text.size() - kPart.size();
+  if (std::string_view(text).substr(at, kMark.size()) != kMark ||
+      text.find_first_not_of(kLetters, at + kMark.size()) != std::string::npos) {
+    return false;
+  }
+  const auto part = std::ranges::find(parts.all, fs::path(text.substr(0, at)), &Part::target);
+  struct stat status{};
+  return part != parts.all.end() && ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         status.st_nlink == 1 && (status.st_uid == part->owner || status.st_uid == ::geteuid());
+}
+
+void remove_stale_parts(const Parts& parts) {
+  for (const auto& [folder, fd] : parts.folders) {
+    std::error_code ec;
+    std::vector<fs::path> stale;
+    for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec))
+      if (is_part_of(it->path(), parts)) stale.push_back(it->path());
+    for (const auto& path : stale) ::unlink(path.c_str());
+  }
 }
 
 }  // namespace
@@ -180,7 +265,39 @@ Status replace_files(std::span<const NewFile> files) {
   Parts parts;
   for (std::size_t i = 0; i < files.size(); ++i) RETURN_IF_ERROR(write_part(files[i], places[i], parts));
   for (std::size_t i = 0; i < files.size(); ++i) RETURN_IF_ERROR(take_place(files[i], parts.all[i], parts));
-  return {};
+  remove_stale_parts(parts);
+  if (parts.unsynced.empty()) return {};
+  return fail(Code::unavailable, fmt::format("all {} files are replaced, but {}", files.size(), parts.unsynced));
+}
+
+FolderLocks::~FolderLocks() {
+  for (const auto& one : held_) ::close(one.fd);
+}
+
+Status FolderLocks::add(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return fail(Code::not_found, fmt::format("cannot open the folder '{}': {}", folder, std::strerror(errno)));
+  struct stat status{};
+  const bool known = ::fstat(fd, &status) == 0;
+  const bool have = known && std::ranges::any_of(held_, [&](const Held& one) {
+                      return one.device == status.st_dev && one.number == status.st_ino;
+                    });
+  if (!have && known && ::flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    held_.push_back({.device = status.st_dev, .number = status.st_ino, .fd = fd});
+    return {};
+  }
+  const int error = errno;
+  ::close(fd);
+  if (have) return {};
+  if (error == EWOULDBLOCK) {
+    return fail(Code::conflict,
+                fmt::format("another process works on the folder '{}' and has it locked ('lslocks' names "
+                            "it); give the command again when that has ended",
+                            folder));
+  }
+  return fail(Code::unavailable, fmt::format("cannot lock the folder '{}': {}; move it to a file system that has flock",
+                                             folder, std::strerror(error)));
 }
 
 Result<std::string> read_file(const std::string& path, FileKind kind) {

@@ -1,10 +1,13 @@
 // Files as a whole: written whole or not at all, and read up to a limit.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -23,9 +26,32 @@ struct NewFile {
 // Each takes the place of the file that is there, or of the one its symbolic link leads to, with the owner, the mode
 // and the access control list of that one, which the text never has less of. All are written, beside their places,
 // before the first takes its own; then one after the other does, in their order, and is on the disk before the next.
-// Errors: invalid_argument when two are one file behind their links: nothing is written then; unavailable when one
-// cannot be written, or be known to be on the disk; the message says so when others have taken their places already.
+// When one cannot, the others go back. What an earlier call that was interrupted has left beside the same files is
+// removed when all are in place: no other process may do the same at the same time (FolderLocks).
+// Errors: invalid_argument when two are one file behind their links, or one has another hard link, which would keep the
+// old text: nothing is written then; unavailable when one cannot be written, or, the message says that, when all are in
+// their places and that may not be on the disk.
 Status replace_files(std::span<const NewFile> files);
+
+// Folders of which another process that asks does not get the same, as long as this is there.
+class FolderLocks {
+ public:
+  FolderLocks() = default;
+  FolderLocks(const FolderLocks&) = delete;
+  FolderLocks& operator=(const FolderLocks&) = delete;
+  ~FolderLocks();
+  // Without waiting; a folder that it has already counts once, whatever its name. Errors: not_found when it cannot be
+  // opened; conflict when another process has it; unavailable when it cannot be locked.
+  Status add(const std::string& folder);
+
+ private:
+  struct Held {
+    dev_t device;
+    ino_t number;
+    int fd;
+  };
+  std::vector<Held> held_;
+};
 
 inline constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 // `any` waits for whoever is at the other end of a pipe: not for a server that runs.

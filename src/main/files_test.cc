@@ -4,13 +4,20 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <filesystem>
+#include <functional>
 
 namespace krake {
 namespace {
@@ -172,7 +179,7 @@ TEST_F(ReplaceFiles, FindsAFolderThatCannotBeOpenedFirst) {
   EXPECT_EQ(entries(), 2U);
 }
 
-TEST_F(ReplaceFiles, SaysWhatIsReplacedWhenOneCannotBe) {
+TEST_F(ReplaceFiles, PutsTheOthersBackWhenOneCannotBeReplaced) {
   write("key", "old", 0600);
   write("cert", "old", 0600);
   // Such a file lets none take its place.
@@ -190,10 +197,137 @@ TEST_F(ReplaceFiles, SaysWhatIsReplacedWhenOneCannotBe) {
   EXPECT_TRUE(immutable(false));
   ASSERT_FALSE(done);
   EXPECT_THAT(done.error().message, HasSubstr(fmt::format("cannot replace '{}': ", path("cert"))));
-  EXPECT_THAT(done.error().message, HasSubstr("; 1 of 2 files are replaced"));
-  EXPECT_EQ(text("key"), "new");
+  EXPECT_THAT(done.error().message, HasSubstr("; none is replaced"));
+  EXPECT_EQ(text("key"), "old");
   EXPECT_EQ(text("cert"), "old");
   EXPECT_EQ(entries(), 2U);
+}
+
+// A system call of which those fail whose argument of that number is `value`.
+struct Fault {
+  unsigned call;
+  unsigned argument;
+  unsigned value;
+  int error;
+};
+// Runs `check` in a child process that has this fault; false, too, when that cannot be had.
+bool holds_with(const Fault& fault, const std::function<bool()>& check) {
+  const auto child = ::fork();
+  if (child == 0) {
+    const auto argument = static_cast<unsigned>(offsetof(seccomp_data, args) + fault.argument * sizeof(std::uint64_t));
+    sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, fault.call, 0, 3),
+                           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, fault.value, 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(fault.error)),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog program{.len = static_cast<unsigned short>(std::size(steps)), .filter = steps};
+    const bool made = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, 2, &program) == 0;
+    ::_exit(made && check() ? 0 : 1);
+  }
+  int ended = 1;
+  return child > 0 && ::waitpid(child, &ended, 0) == child && ended == 0;
+}
+// What the next open() gives.
+unsigned next_fd() {
+  const int fd = ::dup(0);
+  ::close(fd);
+  return static_cast<unsigned>(fd);
+}
+bool has_faults() {
+  return holds_with({.call = SYS_getppid, .argument = 0, .value = 0, .error = 0}, [] { return true; });
+}
+
+TEST_F(ReplaceFiles, PutsTheOthersBackInReverseOrder) {
+  if (!has_faults()) GTEST_SKIP() << "needs seccomp";
+  fs::create_directory(dir / "far");
+  write("key", "old key", 0600);
+  write("cert", "old cert", 0600);
+  write("far/cert", "old", 0600);
+  // The folder of the last one is opened as the second: so a mount point there behaves.
+  const Fault fault{.call = SYS_renameat2, .argument = 0, .value = next_fd() + 1, .error = EBUSY};
+  EXPECT_TRUE(holds_with(fault, [&] {
+    const auto done = replace_files(std::vector<NewFile>{
+        {path("key"), "new"}, {path("cert"), "new"}, {path("more"), "new"}, {path("far/cert"), "new"}});
+    return !done && done.error().code == Code::unavailable &&
+           done.error().message ==
+               fmt::format("cannot replace '{}': Device or resource busy; none is replaced", path("far/cert"));
+  }));
+  EXPECT_EQ(text("key"), "old key");
+  EXPECT_EQ(text("cert"), "old cert");
+  EXPECT_EQ(text("far/cert"), "old");
+  EXPECT_EQ(entries(), 3U);
+}
+
+TEST_F(ReplaceFiles, SaysThatFilesCannotBeExchanged) {
+  if (!has_faults()) GTEST_SKIP() << "needs seccomp";
+  write("key", "old", 0600);
+  const Fault fault{.call = SYS_renameat2, .argument = 4, .value = RENAME_EXCHANGE, .error = EINVAL};
+  EXPECT_TRUE(holds_with(fault, [&] {
+    const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}});
+    return !done && done.error().message.contains("its file system cannot exchange two files") &&
+           done.error().message.ends_with("; none is replaced");
+  }));
+  EXPECT_EQ(text("key"), "old");
+  EXPECT_EQ(entries(), 1U);
+}
+
+TEST_F(ReplaceFiles, GoesOnWhenAFolderCannotBeSynced) {
+  if (!has_faults()) GTEST_SKIP() << "needs seccomp";
+  write("key", "old", 0600);
+  write("cert", "old", 0600);
+  const Fault fault{.call = SYS_fsync, .argument = 0, .value = next_fd(), .error = EIO};
+  EXPECT_TRUE(holds_with(fault, [&] {
+    const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}});
+    return !done && done.error().code == Code::unavailable &&
+           done.error().message.starts_with(
+               "all 2 files are replaced, but it is unknown whether that is on the disk: ");
+  }));
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(text("cert"), "new");
+  EXPECT_EQ(entries(), 2U);
+}
+
+TEST_F(ReplaceFiles, RefusesHardLinks) {
+  write("key", "old", 0600);
+  write("cert", "old", 0600);
+  fs::create_hard_link(dir / "cert", dir / "other");
+  const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Code::invalid_argument);
+  EXPECT_THAT(done.error().message, HasSubstr(fmt::format("cannot replace '{}': '", path("cert"))));
+  EXPECT_THAT(done.error().message, HasSubstr("has 2 names (hard links)"));
+  EXPECT_EQ(text("key"), "old");
+  EXPECT_EQ(entries(), 3U);
+}
+
+TEST_F(ReplaceFiles, RemovesWhatAnInterruptionLeft) {
+  fs::create_directory(dir / "key.krake-folder");
+  for (const auto* name : {"key", "key.krake-aB3dE6", "key.krake-backup", "key.backup", "key.krake-long-er",
+                           "key.krake-short", "other.krake-aB3dE6", "cert.krake-aB3dE6"})
+    write(name, "old", 0600);
+  fs::create_symlink("key", dir / "key.krake-linked");
+  ASSERT_TRUE(replace_files(std::vector<NewFile>{{path("key"), "new"}}));
+  for (const auto* gone : {"key.krake-aB3dE6", "key.krake-backup"}) EXPECT_FALSE(fs::exists(dir / gone)) << gone;
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(entries(), 8U) << "what is not of this file, or only looks like it, stays";
+}
+
+TEST_F(ReplaceFiles, LocksAFolderOnce) {
+  fs::create_directory_symlink(".", dir / "same");
+  {
+    FolderLocks locks;
+    ASSERT_TRUE(locks.add(dir.string()));
+    EXPECT_TRUE(locks.add(path("same")));
+    FolderLocks others;
+    const auto refused = others.add(path("same"));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::conflict);
+    EXPECT_THAT(refused.error().message, HasSubstr(fmt::format("works on the folder '{}'", path("same"))));
+    EXPECT_EQ(others.add(path("none")).error().code, Code::not_found);
+  }
+  FolderLocks next;
+  EXPECT_TRUE(next.add(dir.string()));
 }
 
 TEST_F(ReplaceFiles, KeepsOwners) {
