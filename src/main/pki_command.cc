@@ -195,18 +195,37 @@ std::string shown(const CertificateInfo& info) {
       time(info.not_after), ends(info.not_after), info.fingerprint);
 }
 
-CertificateFiles files_of(const Options& options, const std::string& name) {
-  const auto cert = cert_path(options, name);
-  const auto key = key_path(options, name);
+// Behind all links; empty when there is none.
+std::string real_path(const std::string& path) {
+  std::error_code ec;
+  const auto real = fs::canonical(path, ec);
+  return ec ? "" : real.string();
+}
+
+CertificateFiles read_files(std::string cert, std::string key) {
   CertificateFiles files{.cert_path = cert,
                          .key_path = key,
                          .cert_pem = read_file(cert, FileKind::regular),
-                         .key_pem = read_file(key, FileKind::regular)};
+                         .key_pem = read_file(key, FileKind::regular),
+                         .cert_file = real_path(cert),
+                         .key_file = real_path(key)};
   std::error_code ec;
   // A loose link, or a key that is another's, is not nothing.
   if (!files.key_pem && files.key_pem.error().code == Code::not_found && fs::exists(fs::symlink_status(key, ec)))
     files.key_pem = fail(Code::unavailable, files.key_pem.error().message);
   if (fs::is_symlink(fs::symlink_status(cert, ec))) files.target = fs::weakly_canonical(cert, ec).string();
+  return files;
+}
+
+// Where the key of a certificate is by the name of its file; empty when that is not called NAME.pem.
+std::string key_beside(const fs::path& cert) {
+  if (cert.extension() != ".pem") return "";
+  return (cert.parent_path() / fmt::format("{}-key.pem", cert.stem().string())).string();
+}
+
+CertificateFiles files_of(const Options& options, const std::string& name) {
+  auto files = read_files(cert_path(options, name), key_path(options, name));
+  files.own_key = !files.key_file.empty() && files.key_file == real_path(key_beside(files.target));
   return files;
 }
 
@@ -233,12 +252,12 @@ Result<int> show(const Options& options, std::vector<std::string> names) {
   return report(problems);
 }
 
-// Names that lead to the same file count once, under the name of the file itself or one that has a key.
+// Names that lead to the same file count once, under one that has a key, or else the name of the file itself.
 void drop_aliases(const Options& options, std::vector<std::string>& names) {
   std::error_code ec;
   std::ranges::sort(names, {}, [&](const std::string& name) {
-    return std::tuple(fs::is_symlink(fs::symlink_status(cert_path(options, name), ec)),
-                      !fs::exists(key_path(options, name), ec), name);
+    return std::tuple(!fs::exists(key_path(options, name), ec),
+                      fs::is_symlink(fs::symlink_status(cert_path(options, name), ec)), name);
   });
   std::set<fs::path> seen;
   std::erase_if(names, [&](const auto& name) {
@@ -247,21 +266,57 @@ void drop_aliases(const Options& options, std::vector<std::string>& names) {
   });
 }
 
+// The folders behind the links of these names. Where a file cannot be replaced anyway none need be locked.
+Status lock_targets(const Options& options, const std::vector<std::string>& names, FolderLocks& locks) {
+  for (const auto& name : names) {
+    for (const auto& path : {cert_path(options, name), key_path(options, name)}) {
+      const auto real = real_path(path);
+      if (real.empty()) continue;
+      const auto locked = locks.add(fs::path(real).parent_path().string());
+      if (!locked && locked.error().code != Code::not_found) return fail(locked.error());
+    }
+  }
+  return {};
+}
+
+struct Found {
+  std::vector<CertificateFiles> wanted;
+  std::vector<CertificateFiles> beside;  // the others, and the pairs the links of the wanted lead to
+};
+
+Found read_all(const Options& options, const std::vector<std::string>& names, const std::vector<std::string>& there) {
+  Found found;
+  for (const auto& name : names) found.wanted.push_back(files_of(options, name));
+  for (const auto& name : there)
+    if (std::ranges::find(names, name) == names.end()) found.beside.push_back(files_of(options, name));
+  for (const auto& one : found.wanted) {
+    const auto is_it = [&](const CertificateFiles& other) {
+      return other.cert_file == one.target && other.target.empty();
+    };
+    const auto key = key_beside(one.target);
+    if (key.empty() || std::ranges::any_of(found.wanted, is_it) || std::ranges::any_of(found.beside, is_it)) continue;
+    found.beside.push_back(read_files(one.target, key));
+  }
+  return found;
+}
+
 // Reads everything, decides everything, and writes then. Interrupted, it is simply done again.
 Result<int> renew(Options options, std::vector<std::string> names) {
   if (options.ca_cert.empty() != options.ca_key.empty())
     return fail(Code::invalid_argument, "--ca-cert and --ca-key go together");
   if (options.ca_cert.empty()) options.ca_cert = cert_path(options, "ca"), options.ca_key = key_path(options, "ca");
+  // What two decide from the same old files would not go together.
+  FolderLocks locks;
+  RETURN_IF_ERROR(locks.add(options.dir));
+  ASSIGN_OR_RETURN(const auto there, names_in(options.dir));
+  const bool named = !names.empty();
+  if (!named) names = there;
+  RETURN_IF_ERROR(lock_targets(options, names, locks));
   SigningAuthority ca{.path = options.ca_cert};
   ASSIGN_OR_RETURN(ca.pem, read_ca(options.ca_cert, options.ca_key));
-  const bool named = !names.empty();
-  if (!named) {
-    ASSIGN_OR_RETURN(names, names_in(options.dir));
-  }
   drop_aliases(options, names);
-  std::vector<CertificateFiles> all;
-  for (const auto& name : names) all.push_back(files_of(options, name));
-  const auto plan = plan_renewal(ca, all, named, now());
+  const auto found = read_all(options, names, there);
+  const auto plan = plan_renewal(ca, found.wanted, found.beside, named, now());
   for (const auto& note : plan.notes) fmt::print(stderr, "{}\n", one_line(note));
   if (!plan.problems.empty()) return report(plan.problems);
   if (const auto done = replace_files(plan.files); !done)

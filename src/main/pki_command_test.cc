@@ -230,7 +230,10 @@ TEST_F(PkiCommand, RenewsNothingWhoseKeyIsElsewhere) {
 
   fs::remove(dir / "b-key.pem");
   fs::create_symlink("a-key.pem", dir / "b-key.pem");
-  refused({"renew"}, fmt::format("cannot replace '{}' and '{}'", path("a-key.pem"), path("b-key.pem")));
+  const auto one_file =
+      fmt::format("{}: is one file with '{}', the key of '{}'", path("b-key.pem"), path("a-key.pem"), path("a.pem"));
+  refused({"renew"}, one_file);
+  refused({"renew", "b"}, one_file);
 
   fs::remove(dir / "b-key.pem");
   fs::create_symlink("a-key.pem", dir / "alias-key.pem");
@@ -249,6 +252,100 @@ TEST_F(PkiCommand, RepairsAnInterruptedRenewal) {
   EXPECT_EQ(pki({"renew"}), 0);
   EXPECT_TRUE(is_pair("a"));
   EXPECT_EQ(pki({"show"}), 0);
+}
+
+TEST_F(PkiCommand, RepairsAnInterruptedRenewalBehindLinks) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  ASSERT_EQ(pki({"client", "b"}), 0);
+  fs::create_symlink("a.pem", dir / "alias.pem");
+  fs::create_symlink("a-key.pem", dir / "alias-key.pem");
+  write("a-key.pem", key_of("b"));
+  write("a-key.pem.krake-aB3dE6", "the old key");
+  EXPECT_EQ(pki({"renew", "alias"}), 0);
+  EXPECT_TRUE(is_pair("a"));
+  EXPECT_FALSE(fs::exists(dir / "a-key.pem.krake-aB3dE6"));
+}
+
+TEST_F(PkiCommand, RenewsOneAtATime) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  fs::create_directory(dir / "far");
+  fs::rename(dir / "a-key.pem", dir / "far/key");
+  fs::create_symlink("far/key", dir / "a-key.pem");
+  const auto old = text("a.pem");
+  for (const auto& folder : {dir, dir / "far"}) {
+    FolderLocks other;
+    ASSERT_TRUE(other.add(folder.string()));
+    const auto [status, said] = err({"renew"});
+    EXPECT_EQ(status, 1);
+    EXPECT_THAT(said, ::testing::HasSubstr("another process works on the folder '"));
+    EXPECT_THAT(said, ::testing::HasSubstr(folder.filename().string() + "' and has it locked"));
+    EXPECT_EQ(text("a.pem"), old);
+  }
+  EXPECT_EQ(pki({"renew"}), 0);
+  EXPECT_TRUE(is_pair("a"));
+}
+
+TEST_F(PkiCommand, RefusesACopyOfTheKeyBesideALink) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  fs::create_symlink("a.pem", dir / "alias.pem");
+  fs::copy_file(dir / "a-key.pem", dir / "alias-key.pem");
+  const auto old = text("a.pem");
+  for (const Arguments& renewal : {Arguments{"renew"}, {"renew", "a"}, {"renew", "alias"}, {"renew", "alias", "a"}}) {
+    const auto [status, said] = err(renewal);
+    EXPECT_EQ(status, 1);
+    EXPECT_THAT(said, ::testing::HasSubstr("leads to the same certificate and has a key file of its own, '"));
+    EXPECT_EQ(text("a.pem"), old);
+  }
+  fs::create_directory(dir / "far");
+  for (const auto* name : {"a.pem", "a-key.pem"}) fs::rename(dir / name, dir / "far" / name);
+  fs::remove(dir / "alias.pem");
+  fs::create_symlink("far/a.pem", dir / "alias.pem");
+  EXPECT_EQ(pki({"renew"}), 1) << "the other pair is in another folder";
+  EXPECT_EQ(text("alias.pem"), old);
+  fs::remove(dir / "alias-key.pem");
+  fs::create_symlink("far/a-key.pem", dir / "alias-key.pem");
+  EXPECT_EQ(pki({"renew"}), 0);
+  EXPECT_NE(text("far/a.pem"), old);
+  EXPECT_TRUE(is_pair("far/a"));
+}
+
+TEST_F(PkiCommand, RenewsALinkWithAKeyWhenTheFileHasNone) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  fs::create_symlink("a.pem", dir / "b.pem");
+  fs::rename(dir / "a-key.pem", dir / "b-key.pem");
+  const auto old = text("a.pem");
+  EXPECT_EQ(pki({"renew"}), 0);
+  EXPECT_NE(text("a.pem"), old);
+  EXPECT_TRUE(is_pair("b"));
+  EXPECT_TRUE(fs::is_symlink(dir / "b.pem"));
+}
+
+TEST_F(PkiCommand, RefusesAKeyThatAnotherCertificateNeeds) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  fs::copy_file(dir / "a.pem", dir / "a-chain.pem");
+  const auto old = text("a.pem");
+  for (const Arguments& renewal : {Arguments{"renew"}, {"renew", "a"}}) {
+    const auto [status, said] = err(renewal);
+    EXPECT_EQ(status, 1);
+    EXPECT_THAT(
+        said, ::testing::HasSubstr(fmt::format("{}: is the key of '{}', too", path("a-key.pem"), path("a-chain.pem"))));
+    EXPECT_EQ(text("a.pem"), old);
+  }
+  fs::copy_file(dir / "a-key.pem", dir / "a-chain-key.pem");
+  EXPECT_EQ(pki({"renew"}), 0);
+  EXPECT_TRUE(is_pair("a"));
+  EXPECT_TRUE(is_pair("a-chain"));
+}
+
+TEST_F(PkiCommand, RefusesHardLinks) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  fs::create_hard_link(dir / "a-key.pem", dir / "elsewhere");
+  const auto key = key_of("a");
+  const auto [status, said] = err({"renew"});
+  EXPECT_EQ(status, 1);
+  EXPECT_THAT(said, ::testing::HasSubstr("has 2 names (hard links)"));
+  EXPECT_EQ(key_of("a"), key);
+  EXPECT_TRUE(is_pair("a"));
 }
 
 TEST_F(PkiCommand, LeavesWhatIsNoCertificate) {

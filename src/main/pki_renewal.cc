@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 
 #include "base/datetime.h"
 
@@ -57,14 +58,20 @@ std::string_view why_no_single_key(std::string_view key_pem, const std::string& 
   constexpr std::string_view kBegin = "-----BEGIN ";
   constexpr std::string_view kEnd = "PRIVATE KEY-----";
   constexpr std::string_view kBlank = " \t\r\n";
+  constexpr std::string_view kParameters = "-----BEGIN EC PARAMETERS-----";
+  constexpr std::string_view kEndParameters = "-----END EC PARAMETERS-----";
   if (key_pem.contains("-----BEGIN ENCRYPTED ") || key_pem.contains("Proc-Type: 4,ENCRYPTED"))
     return "is encrypted, which a new key would not be: decrypt it ('openssl pkey')";
   if (key_pem.contains("CERTIFICATE-----")) return "holds a certificate, too: keep the key alone in it";
   if (!key_pem.contains(kEnd)) return "holds no PEM private key: put the key into it";
-  const auto first = key_pem.find_first_not_of(kBlank);
+  auto first = key_pem.find_first_not_of(kBlank);
   const auto last = key_pem.find_last_not_of(kBlank);
-  const bool single = key_pem.substr(first).starts_with(kBegin) && !key_pem.substr(first + 1).contains(kBegin) &&
-                      key_pem.substr(0, last + 1).ends_with(kEnd);
+  // Which curve it is on, as 'openssl ecparam -genkey' writes it: the key says that, too.
+  if (const auto end = key_pem.find(kEndParameters);
+      end != std::string_view::npos && key_pem.substr(first).starts_with(kParameters))
+    first = key_pem.find_first_not_of(kBlank, end + kEndParameters.size());
+  const bool single = first < last && key_pem.substr(first).starts_with(kBegin) &&
+                      !key_pem.substr(first + 1).contains(kBegin) && key_pem.substr(0, last + 1).ends_with(kEnd);
   if (!single) return "holds more than a private key: keep the key alone in it";
   return is_key_of(key_pem, cert_pem) ? "" : "holds no PEM private key that can be read: put the key into it";
 }
@@ -73,7 +80,7 @@ std::string_view why_no_single_key(std::string_view key_pem, const std::string& 
 Status check_old_key(const CertificateFiles& one) {
   const bool missing = is_missing(one.key_pem);
   const bool others = one.key_pem && !is_key_of(*one.key_pem, *one.cert_pem).value_or(true);
-  if (!one.target.empty() && (missing || others)) {
+  if (!one.target.empty() && !one.own_key && (missing || others)) {
     return fail(Code::invalid_argument,
                 fmt::format("{}: leads to '{}', whose key is not in '{}': renew that by its own name", one.cert_path,
                             one.target, one.key_path));
@@ -89,9 +96,39 @@ Status check_old_key(const CertificateFiles& one) {
   return fail(Code::invalid_argument, fmt::format("{}: {}, or renew the others by their names", one.key_path, why));
 }
 
+// The other certificates that read the key of this one.
+Status check_shared_key(const CertificateFiles& one, std::span<const CertificateFiles> others) {
+  for (const auto& other : others) {
+    if (other.cert_path == one.cert_path || !other.cert_pem) continue;
+    const bool same_key_file = !one.key_file.empty() && other.key_file == one.key_file;
+    if (!one.cert_file.empty() && other.cert_file == one.cert_file) {
+      if (other.key_file.empty() || same_key_file) continue;
+      return fail(Code::invalid_argument,
+                  fmt::format("{}: '{}' leads to the same certificate and has a key file of its own, '{}', which would "
+                              "keep the old key: remove that or make it a link to '{}'",
+                              one.cert_path, other.cert_path, other.key_path, one.key_path));
+    }
+    // It may be another's alone, when that of this one was never there.
+    if ((!same_key_file && !is_missing(other.key_pem)) || !is_key_of(*one.key_pem, *other.cert_pem).value_or(false))
+      continue;
+    if (same_key_file) {
+      return fail(Code::invalid_argument,
+                  fmt::format("{}: is one file with '{}', the key of '{}', which would lose it: "
+                              "let each be a file of its own",
+                              one.key_path, other.key_path, other.cert_path));
+    }
+    return fail(Code::invalid_argument,
+                fmt::format("{}: is the key of '{}', too, which would be left without: put a copy of it into '{}'",
+                            one.key_path, other.cert_path, other.key_path));
+  }
+  return {};
+}
+
 class Planner {
  public:
-  Planner(const SigningAuthority& ca, Wall now) : ca_(ca), now_(now), authorities_{ca.pem.cert_pem} {}
+  Planner(const SigningAuthority& ca, std::span<const CertificateFiles> all, std::span<const CertificateFiles> beside,
+          Wall now)
+      : ca_(ca), all_(all), beside_(beside), now_(now), authorities_{ca.pem.cert_pem} {}
 
   // Makes the new certificate of an authority whose key is there.
   Status make_authority(const CertificateFiles& one) {
@@ -99,20 +136,19 @@ class Planner {
     const auto made = renew_authority(ca_.pem, {.cert_pem = *one.cert_pem, .key_pem = *one.key_pem}, now_);
     if (!made) return fail(with_context(made.error(), one.cert_path));
     authorities_.push_back(made->cert_pem);
+    made_[one.cert_path] = made->cert_pem;
     return {};
   }
 
-  // Puts it into this file: its own, or one that holds authorities for those who trust them, without a key.
+  // Puts it into its file. One that holds authorities for those who trust them, without a key, gets those of others.
   Status replace_authority(const CertificateFiles& one) {
-    const auto made = std::ranges::find_if(authorities_.begin() + 1, authorities_.end(), [&](const std::string& known) {
-      return is_same_authority(*one.cert_pem, known).value_or(false);
-    });
-    if (made != authorities_.end()) {
-      RETURN_IF_ERROR(check_no_key_in(one));
-      return replace(one, *made);
-    }
+    RETURN_IF_ERROR(check_no_key_in(one));
+    const auto made = made_.find(one.cert_path);
+    if (made != made_.end()) return replace(one, made->second);
     const auto key = key_of(one);
     if (key) return {};  // make_authority() has said why there is none
+    const auto text = replace_certificates(*one.cert_pem, "", authorities_);
+    if (text && text->other_first) return replace(one, "");
     return fail(Code::invalid_argument,
                 fmt::format("{}: an authority keeps its key, or all that it signed is worth nothing: {}; put its key "
                             "into '{}', or renew the others by their names",
@@ -129,21 +165,27 @@ class Planner {
       return {};
     }
     RETURN_IF_ERROR(check_old_key(one));
+    for (const auto others : {all_, beside_}) RETURN_IF_ERROR(check_shared_key(one, others));
     const auto made = krake::renew_certificate(ca_.pem, *one.cert_pem, now_);
     if (!made) return fail(with_context(made.error(), one.cert_path));
     plan_.files.push_back({.path = one.key_path, .text = made->key_pem, .mode = 0600});
     return replace(one, made->cert_pem);
   }
 
-  // A certificate of others stays; behind it there may be an authority that is renewed.
+  // A certificate of others stays; in its file there may be an authority that is renewed. `why` is empty for one that
+  // everybody knows to stay.
   void leave(const CertificateFiles& one, std::string_view why) {
-    const auto text = one.cert_pem ? replace_certificates(*one.cert_pem, "", authorities_) : fail(one.cert_pem.error());
-    if (text && *text != *one.cert_pem) {
-      plan_.files.push_back({.path = one.cert_path, .text = *text, .mode = 0644});
-      plan_.notes.push_back(fmt::format("{}: stays, with the renewed authority behind it: {}", one.cert_path, why));
-      return;
+    const auto made = one.cert_pem ? replace_certificates(*one.cert_pem, "", authorities_) : fail(one.cert_pem.error());
+    if (made) note_left(one, *made);
+    if (made && made->text != *one.cert_pem) {
+      plan_.files.push_back({.path = one.cert_path, .text = made->text, .mode = 0644});
+      if (!made->other_first) {
+        plan_.notes.push_back(fmt::format("{}: stays, with the renewed authority behind it: {}", one.cert_path,
+                                          why.empty() ? "it is the authority that signs" : why));
+      }
+    } else if (!why.empty()) {
+      plan_.notes.push_back(fmt::format("{}: left as it is: {}", one.cert_path, why));
     }
-    plan_.notes.push_back(fmt::format("{}: left as it is: {}", one.cert_path, why));
   }
 
   void note_problem(std::string problem) { plan_.problems.push_back(std::move(problem)); }
@@ -159,11 +201,23 @@ class Planner {
     return check_ca({.cert_pem = *one.cert_pem, .key_pem = *one.key_pem});
   }
 
-  Status replace(const CertificateFiles& one, const std::string& made) {
-    ASSIGN_OR_RETURN(auto text, replace_certificates(*one.cert_pem, made, authorities_));
-    plan_.files.push_back({.path = one.cert_path, .text = std::move(text), .mode = 0644});
+  void note_left(const CertificateFiles& one, const ReplacedText& made) {
+    for (const auto& name : made.left) {
+      plan_.notes.push_back(
+          fmt::format("{}: another certificate of '{}' in it stays: its issuer or its extensions are "
+                      "not those of the present one, or it is a TRUSTED CERTIFICATE",
+                      one.cert_path, name));
+    }
+  }
+
+  // `first` as for replace_certificates().
+  Status replace(const CertificateFiles& one, std::string_view first) {
+    auto made = replace_certificates(*one.cert_pem, first, authorities_);
+    if (!made) return fail(with_context(made.error(), one.cert_path));
+    note_left(one, *made);
     ASSIGN_OR_RETURN(const auto before, certificate_expiry(*one.cert_pem));
-    ASSIGN_OR_RETURN(const auto until, certificate_expiry(made));
+    ASSIGN_OR_RETURN(const auto until, certificate_expiry(made->text));
+    plan_.files.push_back({.path = one.cert_path, .text = std::move(made->text), .mode = 0644});
     // Of what was wanted only the authority's end takes something away.
     const auto lifetime = std::chrono::duration_cast<Wall::duration>(kCertificateLifetime);
     if (until < std::chrono::floor<std::chrono::seconds>(std::max(now_ + lifetime, before))) {
@@ -174,15 +228,19 @@ class Planner {
   }
 
   const SigningAuthority& ca_;
+  const std::span<const CertificateFiles> all_;
+  const std::span<const CertificateFiles> beside_;
   const Wall now_;
-  std::vector<std::string> authorities_;  // as they are after it
+  std::vector<std::string> authorities_;     // as they are after it
+  std::map<std::string, std::string> made_;  // of them, by the path of the old one
   RenewalPlan plan_;
 };
 
 }  // namespace
 
-RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all, bool named, Wall now) {
-  Planner planner(ca, now);
+RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all,
+                         std::span<const CertificateFiles> beside, bool named, Wall now) {
+  Planner planner(ca, all, beside, now);
   std::vector<Standing> standings;
   for (const auto& one : all)
     standings.push_back(one.cert_pem ? standing_of(*one.cert_pem, ca.pem.cert_pem) : Standing::none);
@@ -204,8 +262,9 @@ RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const Certificate
          if (named) return fail(Code::invalid_argument, refusal(standing, one, ca.path));
          if (standing == Standing::none) {
            planner.leave(one, "it holds no certificate");
-         } else if (!is_same_authority(*one.cert_pem, ca.pem.cert_pem).value_or(false)) {
-           planner.leave(one, fmt::format("{} is not above it", ca.path));
+         } else {
+           const bool is_ca = is_same_authority(*one.cert_pem, ca.pem.cert_pem).value_or(false);
+           planner.leave(one, is_ca ? "" : fmt::format("{} is not above it", ca.path));
          }
          return {};
        });

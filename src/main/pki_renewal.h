@@ -19,6 +19,9 @@ struct CertificateFiles {
   Result<std::string> cert_pem;
   Result<std::string> key_pem;  // not_found: there is none in its place
   std::string target = {};      // the file that cert_path leads to when it is a symbolic link; else empty
+  std::string cert_file = {};   // the files behind all links; empty when there is none
+  std::string key_file = {};
+  bool own_key = false;  // key_path leads to the key file that stands beside `target` under its name
 };
 
 struct SigningAuthority {
@@ -32,10 +35,11 @@ struct RenewalPlan {
   std::vector<std::string> problems;  // with one there are no files
 };
 
-// `named`: each is to be renewed or has a problem. Else, of all that is there, what `ca` signed is to be, and of the
-// others the renewed authorities behind a certificate. The file of a key that is replaced holds one key and nothing
-// else; behind a symbolic link there is another name with another key file, so the one beside the link must be the
-// right one.
-RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all, bool named, Wall now);
+// `named`: each of `all` is to be renewed or has a problem. Else, of all that is there, what `ca` signed is to be, and
+// of the others the renewed authorities in them. `beside`: what else there is, which stays as it is; no key of it may
+// be lost. The file of a key that is replaced holds one key and nothing else; behind a symbolic link there is another
+// name with another key file, so the one beside the link must be the right one, or the same file.
+RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all,
+                         std::span<const CertificateFiles> beside, bool named, Wall now);
 
 }  // namespace krake

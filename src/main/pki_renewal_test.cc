@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "net/pki_testing.h"
+
 namespace krake {
 namespace {
 
@@ -33,8 +35,15 @@ struct Renewal : ::testing::Test {
     found.key_pem = pair.key_pem;
     return found;
   }
-  RenewalPlan plan(std::vector<CertificateFiles> all, bool named = false, Wall now = kNow + 24h) const {
-    return plan_renewal(ca, all, named, now);
+  // With the files that there are behind all links.
+  static CertificateFiles at(CertificateFiles one, std::string cert_file, std::string key_file = "") {
+    one.cert_file = std::move(cert_file);
+    one.key_file = std::move(key_file);
+    return one;
+  }
+  RenewalPlan plan(std::vector<CertificateFiles> all, bool named = false, Wall now = kNow + 24h,
+                   std::vector<CertificateFiles> beside = {}) const {
+    return plan_renewal(ca, all, beside, named, now);
   }
   static std::vector<std::string> paths(const RenewalPlan& plan) {
     std::vector<std::string> paths;
@@ -70,6 +79,7 @@ TEST_F(Renewal, PutsTheRenewedAuthorityBehindWhatHasIt) {
 
 TEST_F(Renewal, DecidesNothingWithAProblem) {
   const auto other = make_ca("other", kNow).value();
+  const auto more = issue(root, "more", {}, {.client = true}, kNow).value();
   const struct {
     CertificateFiles one;
     const char* named;
@@ -83,7 +93,9 @@ TEST_F(Renewal, DecidesNothingWithAProblem) {
       {files("x", root), "x.pem: is a root, which is not renewed: keep a copy", ""},
       {files("x", middle.cert_pem), "put its key into 'x-key.pem'", "put its key into 'x-key.pem'"},
       {files("x", {middle.cert_pem, leaf.key_pem}), "an authority keeps its key", "an authority keeps its key"},
-      {files("x", leaf.cert_pem + leaf.key_pem), "holds a private key, too", "holds a private key, too"},
+      {files("x", more.cert_pem + more.key_pem), "holds a private key, too", "holds a private key, too"},
+      {files("x", {testing::trusted(more.cert_pem), more.key_pem}), "x.pem: the first certificate is a TRUSTED",
+       "x.pem: the first certificate is a TRUSTED"},
   };
   for (const auto& row : rows) {
     for (const bool named : {true, false}) {
@@ -121,7 +133,11 @@ TEST_F(Renewal, WantsOneKeyWhereTheNewOneGoes) {
       {leaf.key_pem + leaf.cert_pem, "x-key.pem: holds a certificate, too"},
       {leaf.cert_pem + leaf.key_pem, "x-key.pem: holds a certificate, too"},
       {leaf.key_pem + below.key_pem, "x-key.pem: holds more than a private key"},
-      {parameters + leaf.key_pem, "x-key.pem: holds more than a private key"},
+      {parameters + leaf.key_pem, ""},  // as OpenSSL writes it
+      {parameters, "x-key.pem: holds no PEM private key"},
+      {leaf.key_pem + parameters, "x-key.pem: holds more than a private key"},
+      {parameters + "of alice\n" + leaf.key_pem, "x-key.pem: holds more than a private key"},
+      {parameters + parameters + leaf.key_pem, "x-key.pem: holds more than a private key"},
       {"of alice\n" + leaf.key_pem, "x-key.pem: holds more than a private key"},
       {leaf.key_pem + "of alice\n", "x-key.pem: holds more than a private key"},
       {"", "x-key.pem: holds no PEM private key"},
@@ -147,7 +163,7 @@ TEST_F(Renewal, WantsOneKeyWhereTheNewOneGoes) {
 }
 
 TEST_F(Renewal, LeavesACertificateWhoseKeyIsElsewhere) {
-  const auto lone = files("x", Result<std::string>(leaf.cert_pem));
+  const auto lone = files("x", Result<std::string>(issue(root, "x", {}, {.client = true}, kNow)->cert_pem));
   const auto all = plan({lone, files("leaf", leaf)});
   EXPECT_THAT(all.problems, IsEmpty());
   EXPECT_THAT(all.notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
@@ -171,11 +187,95 @@ TEST_F(Renewal, RenewsBehindALinkWithItsKeyAlone) {
   EXPECT_THAT(plan({one}, false).notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
 }
 
+TEST_F(Renewal, RenewsBehindALinkWithAnyKeyOfItsTarget) {
+  auto one = files("x", leaf);
+  one.target = "/far/a.pem";
+  one.key_pem = below.key_pem;
+  one.own_key = true;
+  EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x-key.pem", "x.pem")) << "as an interruption leaves it";
+}
+
+TEST_F(Renewal, RefusesASecondKeyFileOfACertificate) {
+  const auto one = at(files("a", leaf), "/d/a.pem", "/d/a-key.pem");
+  const auto* problem =
+      "a.pem: 'b.pem' leads to the same certificate and has a key file of its own, 'b-key.pem', which would keep the "
+      "old "
+      "key: remove that or make it a link to 'a-key.pem'";
+  for (const bool named : {true, false}) {
+    const auto with = [&](const CertificateFiles& other) { return plan({one}, named, kNow + 24h, {one, other}); };
+    const auto copied = with(at(files("b", leaf), "/d/a.pem", "/d/b-key.pem"));
+    EXPECT_THAT(copied.problems, ElementsAre(problem));
+    EXPECT_THAT(copied.files, IsEmpty());
+    EXPECT_THAT(with(at(files("b", leaf), "/d/a.pem", "/d/a-key.pem")).problems, IsEmpty());
+    EXPECT_THAT(with(at(files("b", Result<std::string>(leaf.cert_pem)), "/d/a.pem")).problems, IsEmpty());
+  }
+}
+
+TEST_F(Renewal, RefusesAKeyThatOthersHave) {
+  const auto one = at(files("a", leaf), "/d/a.pem", "/d/a-key.pem");
+  const auto* problem =
+      "a-key.pem: is the key of 'b.pem', too, which would be left without: put a copy of it into 'b-key.pem'";
+  const auto with = [&](const CertificateFiles& other) { return plan({one}, true, kNow + 24h, {other}).problems; };
+  EXPECT_THAT(
+      with(at(files("b", leaf), "/d/b.pem", "/d/a-key.pem")),
+      ElementsAre("a-key.pem: is one file with 'b-key.pem', the key of 'b.pem', which would lose it: let each be "
+                  "a file of its own"));
+  const auto keyless = at(files("b", Result<std::string>(leaf.cert_pem + root.cert_pem)), "/d/b.pem");
+  EXPECT_THAT(with(keyless), ElementsAre(problem));
+  EXPECT_THAT(plan({one, keyless}).problems, ElementsAre(problem)) << "it stays as it is";
+  EXPECT_THAT(with(at(files("b", leaf), "/d/b.pem", "/d/b-key.pem")), IsEmpty()) << "it has a copy";
+  EXPECT_THAT(with(at(files("b", below), "/d/b.pem", "/d/a-key.pem")), IsEmpty()) << "it has lost its own already";
+  EXPECT_THAT(with(files("b", fail(missing))), IsEmpty());
+}
+
+TEST_F(Renewal, RenewsEachAuthorityFromItself) {
+  const auto wide = testing::with_path_length(root, middle, 1);
+  for (const bool first : {true, false}) {
+    const auto narrow_files = files("narrow", middle);
+    const auto wide_files = files("wide", wide);
+    const auto made = plan({first ? narrow_files : wide_files, first ? wide_files : narrow_files,
+                            files("bundle", wide.cert_pem), files("chain", below.cert_pem + middle.cert_pem)});
+    ASSERT_THAT(made.problems, IsEmpty());
+    ASSERT_EQ(made.files.size(), 4U);
+    const auto& narrow_text = made.files[first ? 0 : 1].text;
+    const auto& wide_text = made.files[first ? 1 : 0].text;
+    // Only what says the same is replaced by it.
+    EXPECT_TRUE(replace_certificates(middle.cert_pem, "", std::vector{narrow_text})->other_first);
+    EXPECT_TRUE(replace_certificates(wide.cert_pem, "", std::vector{wide_text})->other_first);
+    EXPECT_FALSE(replace_certificates(middle.cert_pem, "", std::vector{wide_text})->other_first);
+    EXPECT_EQ(made.files[2].text, wide_text);
+    EXPECT_EQ(made.files[3].text, below.cert_pem + narrow_text);
+  }
+}
+
+TEST_F(Renewal, RenewsTheAuthoritiesBehindARoot) {
+  const auto other = make_ca("other", kNow).value();
+  const auto made = plan({files("all", root.cert_pem + middle.cert_pem), files("middle", middle),
+                          files("more", other.cert_pem + middle.cert_pem)});
+  ASSERT_THAT(paths(made), ElementsAre("middle.pem", "all.pem", "more.pem"));
+  EXPECT_EQ(made.files[1].text, root.cert_pem + made.files[0].text);
+  EXPECT_EQ(made.files[2].text, other.cert_pem + made.files[0].text);
+  EXPECT_THAT(made.notes,
+              ElementsAre("all.pem: stays, with the renewed authority behind it: it is the authority that signs",
+                          "more.pem: stays, with the renewed authority behind it: root.pem is not above it"));
+}
+
+TEST_F(Renewal, LeavesCrossCertificatesAndSaysSo) {
+  const auto other = make_ca("other", kNow, kCaLifetime, 2).value();
+  const auto cross = renew_authority(other, middle, kNow).value().cert_pem;
+  const auto made =
+      plan({files("middle", middle), files("chain", {leaf.cert_pem + cross + middle.cert_pem, leaf.key_pem})});
+  ASSERT_THAT(paths(made), ElementsAre("middle.pem", "chain-key.pem", "chain.pem"));
+  EXPECT_TRUE(made.files[2].text.ends_with(cross + made.files[0].text));
+  EXPECT_THAT(made.notes,
+              ElementsAre(HasSubstr("chain.pem: another certificate of 'CN=middle' in it stays: its issuer")));
+}
+
 TEST_F(Renewal, RefusesTheAuthorityThatSigns) {
   const SigningAuthority signing{.path = "middle.pem", .pem = middle};
-  const auto made = plan_renewal(signing, std::vector{files("middle", middle)}, true, kNow);
+  const auto made = plan_renewal(signing, std::vector{files("middle", middle)}, {}, true, kNow);
   EXPECT_THAT(made.problems, ElementsAre(HasSubstr("--ca-cert and --ca-key name the one above it")));
-  EXPECT_THAT(plan_renewal(signing, std::vector{files("middle", middle)}, false, kNow).notes, IsEmpty());
+  EXPECT_THAT(plan_renewal(signing, std::vector{files("middle", middle)}, {}, false, kNow).notes, IsEmpty());
 }
 
 TEST_F(Renewal, SaysWhatEndsWithTheAuthority) {

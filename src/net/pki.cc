@@ -28,6 +28,7 @@ struct Free {
   }
 };
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
+using KeyContext = std::unique_ptr<EVP_PKEY_CTX, Free<EVP_PKEY_CTX_free>>;
 using Cert = std::unique_ptr<X509, Free<X509_free>>;
 using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using Names = std::unique_ptr<GENERAL_NAMES, Free<GENERAL_NAMES_free>>;
@@ -36,6 +37,8 @@ using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
 
 // Clocks of other machines may be behind.
 constexpr auto kBackdate = std::chrono::minutes(5);
+// A larger key takes minutes to make.
+constexpr int kMaxRsaBits = 8192;
 
 std::unexpected<Error> openssl_failed(std::string_view what) {
   const auto code = ERR_get_error();
@@ -62,7 +65,8 @@ Result<CertificateAndKey> to_pem(X509* cert, EVP_PKEY* key) {
 
 Result<Cert> read_cert(std::string_view pem) {
   const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  Cert cert(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  // As the one that a TLS server reads its own with: also a TRUSTED CERTIFICATE.
+  Cert cert(PEM_read_bio_X509_AUX(bio.get(), nullptr, nullptr, nullptr));
   ERR_clear_error();
   if (!cert) return fail(Code::invalid_argument, "the text holds no PEM certificate");
   return cert;
@@ -75,6 +79,42 @@ Result<Key> read_key(std::string_view pem) {
   ERR_clear_error();
   if (!key) return fail(Code::invalid_argument, "the text holds no unencrypted PEM private key");
   return key;
+}
+
+// A new key of the type, size and curve of `old`, which may be null: that of a certificate OpenSSL cannot read it of.
+Result<Key> key_like(EVP_PKEY* old) {
+  const int type = old != nullptr ? EVP_PKEY_get_base_id(old) : EVP_PKEY_NONE;
+  constexpr int kTypes[] = {EVP_PKEY_RSA, EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448};
+  if (std::ranges::find(kTypes, type) == std::end(kTypes)) {
+    const char* name = old != nullptr ? EVP_PKEY_get0_type_name(old) : nullptr;
+    ERR_clear_error();
+    return fail(Code::invalid_argument,
+                fmt::format("a new key can be RSA, EC, Ed25519 or Ed448, and the old one is {}; "
+                            "make a new certificate in another way",
+                            name != nullptr ? name : "of an unknown type"));
+  }
+  if (type == EVP_PKEY_RSA && EVP_PKEY_get_bits(old) > kMaxRsaBits) {
+    return fail(Code::invalid_argument,
+                fmt::format("a new RSA key can have up to {} bits, and the old one has {}; make "
+                            "a new certificate in another way",
+                            kMaxRsaBits, EVP_PKEY_get_bits(old)));
+  }
+  // An EC key is made on the curve of the one the context is for.
+  const KeyContext context(EVP_PKEY_CTX_new_from_pkey(nullptr, old, nullptr));
+  EVP_PKEY* made = nullptr;
+  if (!context || EVP_PKEY_keygen_init(context.get()) != 1 ||
+      (type == EVP_PKEY_RSA && EVP_PKEY_CTX_set_rsa_keygen_bits(context.get(), EVP_PKEY_get_bits(old)) != 1) ||
+      EVP_PKEY_generate(context.get(), &made) != 1) {
+    return openssl_failed("making a key");
+  }
+  return Key(made);
+}
+
+bool sign_with(EVP_PKEY* key, X509* cert) {
+  // Those have a digest of their own and refuse another.
+  const int type = EVP_PKEY_get_base_id(key);
+  const bool own = type == EVP_PKEY_ED25519 || type == EVP_PKEY_ED448;
+  return X509_sign(cert, key, own ? nullptr : EVP_sha256()) != 0;
 }
 
 std::int64_t seconds(Wall time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
@@ -235,21 +275,23 @@ Result<Cert> sign_again(const X509* old, EVP_PKEY* fresh, const Authority& issue
   const bool issuer_has_id = X509_get_ext_by_NID(by, NID_subject_key_identifier, -1) >= 0;
   if ((has_id && !add_extension(cert.get(), by, NID_subject_key_identifier, "hash")) ||
       (issuer_has_id && !add_extension(cert.get(), by, NID_authority_key_identifier, "keyid")) ||
-      X509_sign(cert.get(), issuer.key.get(), EVP_sha256()) == 0) {
+      !sign_with(issuer.key.get(), cert.get())) {
     return openssl_failed("renewing a certificate");
   }
   return cert;
 }
 
-struct Range {
+struct Block {
   std::size_t begin;
   std::size_t end;  // the line break is behind it
+  bool trusted;     // it says for what, too
 };
 
 // The next PEM block of a certificate that begins at `from` or later; the labels are those that OpenSSL takes for one.
-std::optional<Range> next_certificate(std::string_view text, std::size_t from) {
+std::optional<Block> next_certificate(std::string_view text, std::size_t from) {
   constexpr std::string_view kBegin = "-----BEGIN ";
-  constexpr std::string_view kLabels[] = {"CERTIFICATE-----", "X509 CERTIFICATE-----", "TRUSTED CERTIFICATE-----"};
+  constexpr std::string_view kTrusted = "TRUSTED CERTIFICATE-----";
+  constexpr std::string_view kLabels[] = {"CERTIFICATE-----", "X509 CERTIFICATE-----", kTrusted};
   for (auto at = text.find(kBegin, from); at != std::string_view::npos; at = text.find(kBegin, at + 1)) {
     if (at > 0 && text[at - 1] != '\n') continue;
     const auto rest = text.substr(at + kBegin.size());
@@ -257,9 +299,16 @@ std::optional<Range> next_certificate(std::string_view text, std::size_t from) {
     if (label == std::end(kLabels)) continue;
     const auto last = fmt::format("\n-----END {}", *label);
     const auto end = text.find(last, at);
-    if (end != std::string_view::npos) return Range{at, end + last.size()};
+    if (end != std::string_view::npos) return Block{at, end + last.size(), *label == kTrusted};
   }
   return std::nullopt;
+}
+
+// Where the PEM blocks before `at` end, with their line break.
+std::size_t end_of_blocks(std::string_view text, std::size_t at) {
+  const auto end = text.substr(0, at).rfind("\n-----END ");
+  if (end == std::string_view::npos) return 0;
+  return std::min(at, text.find('\n', end + 1) + 1);
 }
 
 bool is_same(const X509* a, const X509* b) {
@@ -269,18 +318,52 @@ bool is_same(const X509* a, const X509* b) {
   return same;
 }
 
-// What stands for a certificate behind the first one; itself when it is of no known authority.
-std::string_view current(std::string_view pem, std::span<const std::string> authorities) {
+// As far as both say whose key has signed them.
+bool is_same_issuer(X509* a, X509* b) {
+  if (X509_NAME_cmp(X509_get_issuer_name(a), X509_get_issuer_name(b)) != 0) return false;
+  const auto* key = X509_get0_authority_key_id(a);
+  const auto* other = X509_get0_authority_key_id(b);
+  return key == nullptr || other == nullptr || ASN1_OCTET_STRING_cmp(key, other) == 0;
+}
+
+// But for that which names the issuer: it may name a serial number, too.
+std::vector<X509_EXTENSION*> extensions_of(const X509* cert) {
+  std::vector<X509_EXTENSION*> all;
+  for (int i = 0; i < X509_get_ext_count(cert); ++i) {
+    X509_EXTENSION* one = X509_get_ext(cert, i);
+    if (OBJ_obj2nid(X509_EXTENSION_get_object(one)) != NID_authority_key_identifier) all.push_back(one);
+  }
+  return all;
+}
+
+bool has_same_extensions(const X509* a, const X509* b) {
+  return std::ranges::equal(extensions_of(a), extensions_of(b), [](X509_EXTENSION* one, X509_EXTENSION* other) {
+    return OBJ_cmp(X509_EXTENSION_get_object(one), X509_EXTENSION_get_object(other)) == 0 &&
+           X509_EXTENSION_get_critical(one) == X509_EXTENSION_get_critical(other) &&
+           ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(one), X509_EXTENSION_get_data(other)) == 0;
+  });
+}
+
+// What takes the place of a certificate of a known authority; empty when it stays, and then `left` gets the name of an
+// authority whose known certificate says something else.
+std::string_view current(std::string_view pem, bool trusted, std::span<const std::string> authorities,
+                         std::vector<std::string>& left) {
   const auto cert = read_cert(pem);
+  if (!cert) return {};
+  bool other = false;
   for (const std::string& known_pem : authorities) {
     const auto known = read_cert(known_pem);
-    if (cert && known && is_same(cert->get(), known->get()) && X509_cmp(cert->get(), known->get()) != 0 &&
-        wall_of(X509_get0_notAfter(known->get())) >= wall_of(X509_get0_notAfter(cert->get()))) {
-      const auto range = next_certificate(known_pem, 0);
-      if (range) return std::string_view(known_pem).substr(range->begin, range->end - range->begin);
+    if (!known || !is_same(cert->get(), known->get())) continue;
+    if (X509_cmp(cert->get(), known->get()) == 0) return {};
+    const bool later = wall_of(X509_get0_notAfter(known->get())) >= wall_of(X509_get0_notAfter(cert->get()));
+    if (!is_same_issuer(cert->get(), known->get()) || !has_same_extensions(cert->get(), known->get()) || trusted) {
+      other = true;
+    } else if (const auto block = next_certificate(known_pem, 0); block && later) {
+      return std::string_view(known_pem).substr(block->begin, block->end - block->begin);
     }
   }
-  return pem;
+  if (other) left.push_back(text_of(X509_get_subject_name(cert->get())));
+  return {};
 }
 
 }  // namespace
@@ -291,7 +374,7 @@ Result<CertificateAndKey> make_ca(std::string_view common_name, Wall now, Durati
   if (X509_set_issuer_name(cert, X509_get_subject_name(cert)) != 1)
     return openssl_failed("making a certificate authority");
   RETURN_IF_ERROR(make_authority(cert, cert, levels));
-  if (X509_sign(cert, subject.key.get(), EVP_sha256()) == 0) return openssl_failed("making a certificate authority");
+  if (!sign_with(subject.key.get(), cert)) return openssl_failed("making a certificate authority");
   return to_pem(cert, subject.key.get());
 }
 
@@ -305,7 +388,7 @@ Result<CertificateAndKey> make_intermediate_ca(const CertificateAndKey& ca, std:
     return openssl_failed("signing a certificate authority");
   RETURN_IF_ERROR(make_authority(cert, issuer.cert.get(), 0));
   if (!add_extension(cert, issuer.cert.get(), NID_authority_key_identifier, "keyid") ||
-      X509_sign(cert, issuer.key.get(), EVP_sha256()) == 0) {
+      !sign_with(issuer.key.get(), cert)) {
     return openssl_failed("signing a certificate authority");
   }
   return to_pem(cert, subject.key.get());
@@ -330,8 +413,7 @@ Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view co
       !add_extension(cert, issuer, NID_key_usage, "critical,digitalSignature") ||
       ((use.server || use.client) && !add_extension(cert, issuer, NID_ext_key_usage, extended)) ||
       !add_extension(cert, issuer, NID_subject_key_identifier, "hash") ||
-      !add_extension(cert, issuer, NID_authority_key_identifier, "keyid") ||
-      X509_sign(cert, authority.key.get(), EVP_sha256()) == 0) {
+      !add_extension(cert, issuer, NID_authority_key_identifier, "keyid") || !sign_with(authority.key.get(), cert)) {
     return openssl_failed("signing a certificate");
   }
   return to_pem(cert, subject.key.get());
@@ -341,8 +423,7 @@ Result<CertificateAndKey> renew_certificate(const CertificateAndKey& ca, std::st
                                             Duration lifetime) {
   ASSIGN_OR_RETURN(const Authority issuer, read_ca(ca));
   ASSIGN_OR_RETURN(const Cert old, read_cert(cert_pem));
-  const Key key(EVP_EC_gen("P-256"));
-  if (!key) return openssl_failed("making a key");
+  ASSIGN_OR_RETURN(const Key key, key_like(X509_get0_pubkey(old.get())));
   ASSIGN_OR_RETURN(const Cert cert, sign_again(old.get(), key.get(), issuer, now, lifetime));
   return to_pem(cert.get(), key.get());
 }
@@ -355,18 +436,33 @@ Result<CertificateAndKey> renew_authority(const CertificateAndKey& ca, const Cer
   return to_pem(cert.get(), authority.key.get());
 }
 
-Result<std::string> replace_certificates(std::string_view text, std::string_view first,
-                                         std::span<const std::string> authorities) {
-  auto range = next_certificate(text, 0);
-  if (!range) return fail(Code::invalid_argument, "the text holds no PEM certificate");
-  std::string out(first.empty() ? text.substr(0, range->end) : first.substr(0, first.find_last_not_of('\n') + 1));
-  auto done = range->end;
-  while ((range = next_certificate(text, done))) {
-    out += text.substr(done, range->begin - done);
-    out += current(text.substr(range->begin, range->end - range->begin), authorities);
-    done = range->end;
+Result<ReplacedText> replace_certificates(std::string_view text, std::string_view first,
+                                          std::span<const std::string> authorities) {
+  auto block = next_certificate(text, 0);
+  if (!block) return fail(Code::invalid_argument, "the text holds no PEM certificate");
+  if (!first.empty() && block->trusted) {
+    return fail(
+        Code::invalid_argument,
+        "the first certificate is a TRUSTED CERTIFICATE, and a new one would not be trusted for what it is: make "
+        "a plain one of it ('openssl x509')");
   }
-  out += text.substr(done);
+  ReplacedText out;
+  std::size_t done = 0;
+  for (; block; block = next_certificate(text, done)) {
+    const bool is_first = done == 0;
+    const auto old = text.substr(block->begin, block->end - block->begin);
+    auto made = is_first ? first.substr(0, first.find_last_not_of('\n') + 1) : std::string_view();
+    if (made.empty()) made = current(old, block->trusted, authorities, out.left);
+    if (is_first && !made.empty()) {
+      out.other_first = true;
+      out.text += text.substr(0, end_of_blocks(text, block->begin));
+    } else {
+      out.text += text.substr(done, block->begin - done);
+    }
+    out.text += made.empty() ? old : made;
+    done = block->end;
+  }
+  out.text += text.substr(done);
   return out;
 }
 

@@ -1,4 +1,5 @@
-// A small certificate authority on OpenSSL: ECDSA P-256 keys, SHA-256 signatures, PEM text.
+// A small certificate authority on OpenSSL: ECDSA P-256 keys (a renewed certificate's is as its old one), SHA-256
+// signatures where the signing key leaves that open, PEM text. OpenSSL's TRUSTED CERTIFICATE is read like any other.
 // For development set-ups, the simulated clusters and tests; a file of one's own PKI works as well everywhere.
 // Errors: invalid_argument (a PEM text that cannot be used, a name that does not fit), internal (OpenSSL failed).
 // Thread: any.
@@ -39,8 +40,9 @@ Result<CertificateAndKey> make_intermediate_ca(const CertificateAndKey& ca, std:
 Result<CertificateAndKey> issue(const CertificateAndKey& ca, std::string_view common_name,
                                 std::span<const std::string> hosts, CertificateUse use, Wall now,
                                 Duration lifetime = kCertificateLifetime);
-// The first certificate of `cert_pem` once more, for a new key: the names, uses and other extensions stay. It lasts for
-// `lifetime`, or as long as the old one if that is longer, and never outlives `ca`.
+// The first certificate of `cert_pem` once more, for a new key of the same type, size and curve: the names, uses and
+// other extensions stay. It lasts for `lifetime`, or as long as the old one if that is longer, and never outlives `ca`.
+// invalid_argument when no such key is made here: RSA up to 8,192 bits, EC, Ed25519 and Ed448 are.
 Result<CertificateAndKey> renew_certificate(const CertificateAndKey& ca, std::string_view cert_pem, Wall now,
                                             Duration lifetime = kCertificateLifetime);
 // The same for an authority's: for the key it has, so that what it has signed stays good, unless that names the serial
@@ -48,11 +50,18 @@ Result<CertificateAndKey> renew_certificate(const CertificateAndKey& ca, std::st
 // check_ca(old).
 Result<CertificateAndKey> renew_authority(const CertificateAndKey& ca, const CertificateAndKey& old, Wall now,
                                           Duration lifetime = kCertificateLifetime);
-// The PEM text with its first certificate replaced by `first`, when that is not empty, and each one behind it by that
-// of the same authority (name and key) among `authorities` unless that ends earlier. What stands before the first
-// certificate goes with it; the rest behind it stays.
-Result<std::string> replace_certificates(std::string_view text, std::string_view first,
-                                         std::span<const std::string> authorities);
+struct ReplacedText {
+  std::string text;
+  bool other_first = false;       // its first certificate is another one than before
+  std::vector<std::string> left;  // names of `authorities` of which the text still has another certificate
+};
+// The PEM text with its first certificate replaced by `first`, when that is not empty, and each other one by that among
+// `authorities` which differs from it in times, serial number and signature alone (the same name, key, issuer and
+// extensions), unless that ends earlier. The PEM blocks before the first certificate stay; other text there, which may
+// speak of the old one, goes with it; the rest behind it stays. invalid_argument when a TRUSTED CERTIFICATE would be
+// replaced by `first`: what it is trusted for would be lost. Behind the first such ones stay.
+Result<ReplacedText> replace_certificates(std::string_view text, std::string_view first,
+                                          std::span<const std::string> authorities);
 // invalid_argument when the key is not that of the first certificate of the text, or that certificate is no
 // authority's.
 Status check_ca(const CertificateAndKey& ca);

@@ -1,31 +1,27 @@
 #include "net/pki.h"
 
 #include <gtest/gtest.h>
-#include <openssl/bio.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
-#include <functional>
+#include "net/pki_testing.h"
 
 namespace krake {
 
 namespace {
 
 using namespace std::chrono_literals;
+using testing::changed;
+using testing::parsed;
+using testing::set_extension;
+using testing::with_key;
 
 const Wall kNow = std::chrono::sys_days(std::chrono::year(2024) / 5 / 17) + 10h;
 
 std::string describe(const std::string& pem) {
-  BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-  X509* cert = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
+  X509* cert = parsed(pem);
   BIO* out = BIO_new(BIO_s_mem());
   X509_print(out, cert);
-  char* data = nullptr;
-  const auto size = BIO_get_mem_data(out, &data);
-  std::string text(data, static_cast<std::size_t>(size));
-  BIO_free(in);
-  BIO_free(out);
   X509_free(cert);
+  std::string text = testing::taken(out);
   // Releases of OpenSSL differ in the blanks around '='.
   for (auto at = text.find(" = "); at != std::string::npos; at = text.find(" = ", at)) text.replace(at, 3, "=");
   return text;
@@ -85,42 +81,6 @@ TEST(Pki, IssuesCertificatesForServersAndClients) {
   EXPECT_NE(both.key_pem, server->key_pem);
   const auto again = issue(ca, "system:x", {}, {.server = true, .client = true}, kNow).value();
   EXPECT_NE(both.cert_pem, again.cert_pem);
-}
-
-X509* parsed(const std::string& pem) {
-  BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-  X509* cert = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
-  BIO_free(in);
-  return cert;
-}
-
-// A certificate as `change` leaves it, signed by `ca`.
-std::string changed(const CertificateAndKey& ca, const std::string& pem, const std::function<void(X509*)>& change) {
-  X509* cert = parsed(pem);
-  BIO* in = BIO_new_mem_buf(ca.key_pem.data(), static_cast<int>(ca.key_pem.size()));
-  EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
-  change(cert);
-  X509_sign(cert, key, EVP_sha256());
-  BIO* out = BIO_new(BIO_s_mem());
-  PEM_write_bio_X509(out, cert);
-  char* data = nullptr;
-  const auto size = BIO_get_mem_data(out, &data);
-  std::string text(data, static_cast<std::size_t>(size));
-  BIO_free(in);
-  BIO_free(out);
-  EVP_PKEY_free(key);
-  X509_free(cert);
-  return text;
-}
-
-void set_extension(X509* cert, int nid, const char* value, X509* issuer = nullptr) {
-  if (const int at = X509_get_ext_by_NID(cert, nid, -1); at >= 0) X509_EXTENSION_free(X509_delete_ext(cert, at));
-  X509V3_CTX context;
-  X509V3_set_ctx_nodb(&context);
-  X509V3_set_ctx(&context, issuer, cert, nullptr, nullptr, 0);
-  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value);
-  X509_add_ext(cert, extension, -1);
-  X509_EXTENSION_free(extension);
 }
 
 // What OpenSSL makes of an authority of one's own PKI: more names, a path length, other key uses.
@@ -239,6 +199,56 @@ TEST(Pki, RenewsForAsLongAsItLasts) {
   EXPECT_EQ(ends(24h, 24h * 900), 24h * 1000) << "with the authority";
 }
 
+TEST(Pki, RenewsForAKeyOfTheSameKind) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto leaf = changed(ca, issue(ca, "leaf", {}, {.client = true}, kNow)->cert_pem, [](X509* cert) {
+    set_extension(cert, NID_key_usage, "critical,digitalSignature,keyEncipherment");
+  });
+  const struct {
+    EVP_PKEY* key;
+    const char* described;
+  } rows[] = {{EVP_RSA_gen(1536), "Public-Key: (1536 bit)"},
+              {EVP_EC_gen("P-384"), "secp384r1"},
+              {EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), "Public Key Algorithm: ED25519"},
+              {EVP_PKEY_Q_keygen(nullptr, nullptr, "ED448"), "Public Key Algorithm: ED448"}};
+  for (const auto& row : rows) {
+    const auto old = with_key(ca, leaf, row.key);
+    const auto made = renew_certificate(ca, old.cert_pem, kNow + 24h);
+    ASSERT_TRUE(made) << row.described << ": " << made.error().message;
+    EXPECT_NE(made->key_pem, old.key_pem);
+    EXPECT_TRUE(is_key_of(made->key_pem, made->cert_pem).value());
+    EXPECT_FALSE(is_key_of(old.key_pem, made->cert_pem).value());
+    expect_all(describe(made->cert_pem), {row.described, "Digital Signature, Key Encipherment"});
+  }
+}
+
+TEST(Pki, SaysOfWhichKindItMakesNoKey) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow).value();
+  const auto old = with_key(ca, leaf.cert_pem, EVP_PKEY_Q_keygen(nullptr, nullptr, "X25519"));
+  const auto made = renew_certificate(ca, old.cert_pem, kNow);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, Code::invalid_argument);
+  expect_all(made.error().message, {"can be RSA, EC, Ed25519 or Ed448, and the old one is X25519"});
+}
+
+TEST(Pki, SignsWithKeysThatHaveADigestOfTheirOwn) {
+  const auto root = make_ca("Krake CA", kNow, kCaLifetime, 2).value();
+  const auto middle = make_intermediate_ca(root, "signing", kNow).value();
+  for (const auto* type : {"ED25519", "ED448"}) {
+    const auto ca = with_key(root, middle.cert_pem, EVP_PKEY_Q_keygen(nullptr, nullptr, type));
+    const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow);
+    ASSERT_TRUE(leaf) << leaf.error().message;
+    const auto below = make_intermediate_ca(ca, "below", kNow);
+    ASSERT_TRUE(below) << below.error().message;
+    for (const auto& made :
+         {renew_certificate(ca, leaf->cert_pem, kNow + 24h), renew_authority(ca, *below, kNow + 24h), leaf, below}) {
+      ASSERT_TRUE(made) << made.error().message;
+      EXPECT_TRUE(is_signed_by(made->cert_pem, ca.cert_pem).value()) << type;
+    }
+  }
+}
+
 TEST(Pki, ReplacesCertificatesInATextAndLeavesTheRest) {
   const auto ca = make_ca("Krake CA", kNow).value();
   const auto other = make_ca("Other CA", kNow).value().cert_pem;
@@ -248,17 +258,60 @@ TEST(Pki, ReplacesCertificatesInATextAndLeavesTheRest) {
   const auto next = issue(ca, "leaf", {}, {.client = true}, kNow).value().cert_pem;
   const std::string list = "-----BEGIN DH PARAMETERS-----\nMAMCAQI=\n-----END DH PARAMETERS-----\n";
   const auto replaced = [](const std::string& text, const std::string& first, std::vector<std::string> known) {
-    return replace_certificates(text, first, known).value();
+    const auto made = replace_certificates(text, first, known).value();
+    EXPECT_TRUE(made.left.empty());
+    return made.text;
   };
   EXPECT_EQ(replaced(leaf, next, {}), next);
   EXPECT_EQ(replaced("it is\n" + leaf + "# and\n" + middle.cert_pem + other + list, next, {newer}),
             next + "# and\n" + newer + other + list);
+  EXPECT_EQ(replaced("# for\n" + list + "it is\n" + leaf + list, next, {}), "# for\n" + list + next + list);
+  EXPECT_EQ(replaced(list + "it is\n" + leaf, "", {newer}), list + "it is\n" + leaf);
   EXPECT_EQ(replaced("it is\n" + leaf + middle.cert_pem, "", {newer}), "it is\n" + leaf + newer);
   EXPECT_EQ(replaced(leaf + newer, "", {middle.cert_pem}), leaf + newer) << "not by an older one";
-  EXPECT_EQ(replaced(middle.cert_pem + leaf, "", {newer}), middle.cert_pem + leaf) << "the first is the caller's";
+  EXPECT_EQ(replaced(middle.cert_pem + leaf, "", {newer}), newer + leaf);
+  EXPECT_TRUE(replace_certificates(middle.cert_pem + leaf, "", std::vector{newer})->other_first);
+  EXPECT_FALSE(replace_certificates(leaf + middle.cert_pem, "", std::vector{newer})->other_first);
   EXPECT_EQ(replaced(leaf.substr(0, leaf.size() - 1), next, {}), next.substr(0, next.size() - 1));
   EXPECT_FALSE(replace_certificates("# " + leaf, next, {})) << "OpenSSL finds none there either";
   EXPECT_FALSE(replace_certificates(list, next, {}));
+}
+
+TEST(Pki, ReplacesAnAuthorityByOneThatSaysTheSame) {
+  const auto ca = make_ca("Krake CA", kNow, kCaLifetime, 3).value();
+  const auto same_name = make_ca("Krake CA", kNow, kCaLifetime, 3).value();
+  const auto other_name = make_ca("Other CA", kNow, kCaLifetime, 3).value();
+  const auto narrow = make_intermediate_ca(ca, "signing", kNow).value();
+  const auto wide = testing::with_path_length(ca, narrow, 2);
+  const auto later = [&](const CertificateAndKey& by, const CertificateAndKey& old) {
+    return renew_authority(by, old, kNow + 24h).value().cert_pem;
+  };
+  const auto leaf = issue(narrow, "leaf", {}, {.client = true}, kNow).value().cert_pem;
+  const std::vector<std::string> both{later(ca, narrow), later(ca, wide)};
+  EXPECT_EQ(replace_certificates(leaf + wide.cert_pem + narrow.cert_pem, "", both)->text, leaf + both[1] + both[0]);
+  for (const auto& known : {later(ca, wide), later(same_name, narrow), later(other_name, narrow)}) {
+    const auto made = replace_certificates(leaf + narrow.cert_pem, "", std::vector{known}).value();
+    EXPECT_EQ(made.text, leaf + narrow.cert_pem);
+    EXPECT_EQ(made.left, std::vector<std::string>{"CN=signing"});
+  }
+}
+
+TEST(Pki, ReadsTrustedCertificatesAndReplacesNone) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto middle = make_intermediate_ca(ca, "signing", kNow).value();
+  const auto newer = renew_authority(ca, middle, kNow + 24h).value().cert_pem;
+  const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow).value().cert_pem;
+  const auto first = testing::trusted(leaf);
+  EXPECT_TRUE(first.starts_with("-----BEGIN TRUSTED CERTIFICATE-----"));
+  EXPECT_EQ(certificate_info(first + ca.cert_pem)->subject, "CN=leaf") << "not that of the second";
+  const auto refused = replace_certificates(first, leaf, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::invalid_argument);
+  expect_all(refused.error().message, {"is a TRUSTED CERTIFICATE", "openssl x509"});
+  const auto text = leaf + testing::trusted(middle.cert_pem);
+  const auto made = replace_certificates(text, "", std::vector{newer}).value();
+  EXPECT_EQ(made.text, text);
+  EXPECT_EQ(made.left, std::vector<std::string>{"CN=signing"});
 }
 
 TEST(Pki, LetsNothingOutliveItsAuthority) {
