@@ -318,12 +318,23 @@ bool is_same(const X509* a, const X509* b) {
   return same;
 }
 
-// As far as both say whose key has signed them.
-bool is_same_issuer(X509* a, X509* b) {
+bool is_signed_with(X509* cert, EVP_PKEY* key) {
+  const bool is = X509_verify(cert, key) == 1;
+  ERR_clear_error();
+  return is;
+}
+
+// Whether one key has signed both. Where they do not say which, it must be at hand: among the keys of `authorities`.
+bool is_same_issuer(X509* a, X509* b, std::span<const std::string> authorities) {
   if (X509_NAME_cmp(X509_get_issuer_name(a), X509_get_issuer_name(b)) != 0) return false;
-  const auto* key = X509_get0_authority_key_id(a);
+  const auto* id = X509_get0_authority_key_id(a);
   const auto* other = X509_get0_authority_key_id(b);
-  return key == nullptr || other == nullptr || ASN1_OCTET_STRING_cmp(key, other) == 0;
+  if (id != nullptr && other != nullptr) return ASN1_OCTET_STRING_cmp(id, other) == 0;
+  return std::ranges::any_of(authorities, [&](const std::string& pem) {
+    const auto issuer = read_cert(pem);
+    EVP_PKEY* key = issuer ? X509_get0_pubkey(issuer->get()) : nullptr;
+    return key != nullptr && is_signed_with(a, key) && is_signed_with(b, key);
+  });
 }
 
 // But for that which names the issuer: it may name a serial number, too.
@@ -356,9 +367,12 @@ std::string_view current(std::string_view pem, bool trusted, std::span<const std
     if (!known || !is_same(cert->get(), known->get())) continue;
     if (X509_cmp(cert->get(), known->get()) == 0) return {};
     const bool later = wall_of(X509_get0_notAfter(known->get())) >= wall_of(X509_get0_notAfter(cert->get()));
-    if (!is_same_issuer(cert->get(), known->get()) || !has_same_extensions(cert->get(), known->get()) || trusted) {
+    const auto block = next_certificate(known_pem, 0);
+    // Not every program reads a TRUSTED CERTIFICATE, nor takes it for the same.
+    if (trusted || !block || block->trusted || !is_same_issuer(cert->get(), known->get(), authorities) ||
+        !has_same_extensions(cert->get(), known->get())) {
       other = true;
-    } else if (const auto block = next_certificate(known_pem, 0); block && later) {
+    } else if (later) {
       return std::string_view(known_pem).substr(block->begin, block->end - block->begin);
     }
   }
@@ -487,9 +501,7 @@ Result<CertificateInfo> certificate_info(std::string_view cert_pem) {
 Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem) {
   ASSIGN_OR_RETURN(const Cert cert, read_cert(cert_pem));
   ASSIGN_OR_RETURN(const Cert ca, read_cert(ca_pem));
-  const bool is = X509_verify(cert.get(), X509_get0_pubkey(ca.get())) == 1;
-  ERR_clear_error();
-  return is;
+  return is_signed_with(cert.get(), X509_get0_pubkey(ca.get()));
 }
 
 Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem) {
@@ -498,6 +510,12 @@ Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem) {
   const bool is = X509_check_private_key(cert.get(), key.get()) == 1;
   ERR_clear_error();
   return is;
+}
+
+Result<bool> is_same_certificate(std::string_view pem, std::string_view other_pem) {
+  ASSIGN_OR_RETURN(const Cert cert, read_cert(pem));
+  ASSIGN_OR_RETURN(const Cert other, read_cert(other_pem));
+  return X509_cmp(cert.get(), other.get()) == 0;
 }
 
 Result<bool> is_same_authority(std::string_view pem, std::string_view other_pem) {

@@ -57,9 +57,11 @@ struct ReplacedText {
 };
 // The PEM text with its first certificate replaced by `first`, when that is not empty, and each other one by that among
 // `authorities` which differs from it in times, serial number and signature alone (the same name, key, issuer and
-// extensions), unless that ends earlier. The PEM blocks before the first certificate stay; other text there, which may
-// speak of the old one, goes with it; the rest behind it stays. invalid_argument when a TRUSTED CERTIFICATE would be
-// replaced by `first`: what it is trusted for would be lost. Behind the first such ones stay.
+// extensions), unless that ends earlier. Where one of both does not say whose key has signed it, that key is tried,
+// when the certificate it belongs to is among `authorities`, too; else the other one stays. The PEM blocks before the
+// first certificate stay; other text there, which may speak of the old one, goes with it; the rest behind it stays.
+// invalid_argument when a TRUSTED CERTIFICATE would be replaced by `first`: what it is trusted for would be lost.
+// Behind the first such ones stay, and a plain one is not replaced by such a one.
 Result<ReplacedText> replace_certificates(std::string_view text, std::string_view first,
                                           std::span<const std::string> authorities);
 // invalid_argument when the key is not that of the first certificate of the text, or that certificate is no
@@ -82,6 +84,8 @@ Result<CertificateInfo> certificate_info(std::string_view cert_pem);
 Result<bool> is_signed_by(std::string_view cert_pem, std::string_view ca_pem);
 // Whether the key is that of the first certificate; invalid_argument when one is none.
 Result<bool> is_key_of(std::string_view key_pem, std::string_view cert_pem);
+// Whether the first certificates of both are one and the same.
+Result<bool> is_same_certificate(std::string_view pem, std::string_view other_pem);
 // Whether the first certificates of both are of one authority: the same name and key.
 Result<bool> is_same_authority(std::string_view pem, std::string_view other_pem);
 // When the first certificate of the text expires.

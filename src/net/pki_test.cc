@@ -314,6 +314,53 @@ TEST(Pki, ReadsTrustedCertificatesAndReplacesNone) {
   EXPECT_EQ(made.left, std::vector<std::string>{"CN=signing"});
 }
 
+TEST(Pki, PutsNoTrustedCertificateInThePlaceOfAPlainOne) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto middle = make_intermediate_ca(ca, "signing", kNow).value();
+  const auto newer = renew_authority(ca, middle, kNow + 24h).value().cert_pem;
+  const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow).value().cert_pem;
+  const auto made = replace_certificates(leaf + middle.cert_pem, "", std::vector{testing::trusted(newer)}).value();
+  EXPECT_EQ(made.text, leaf + middle.cert_pem);
+  EXPECT_EQ(made.left, std::vector<std::string>{"CN=signing"});
+}
+
+TEST(Pki, TriesTheKeyOfAnIssuerThatIsNotNamed) {
+  const auto ca = make_ca("Krake CA", kNow, kCaLifetime, 2).value();
+  const auto same_name = make_ca("Krake CA", kNow, kCaLifetime, 2).value();
+  const auto middle = make_intermediate_ca(ca, "signing", kNow).value();
+  const auto nameless = [](const CertificateAndKey& by, const std::string& pem) {
+    return testing::changed(by, pem, [](X509* cert) {
+      X509_EXTENSION_free(X509_delete_ext(cert, X509_get_ext_by_NID(cert, NID_authority_key_identifier, -1)));
+    });
+  };
+  const auto old = nameless(ca, middle.cert_pem);
+  const auto newer = nameless(ca, renew_authority(ca, middle, kNow + 24h).value().cert_pem);
+  const auto cross = nameless(same_name, middle.cert_pem);
+  const auto leaf = issue(middle, "leaf", {}, {.client = true}, kNow).value().cert_pem;
+  const struct {
+    std::string old;
+    std::vector<std::string> known;
+    bool replaced;
+  } rows[] = {{old, {newer, ca.cert_pem}, true},
+              {middle.cert_pem, {newer, ca.cert_pem}, true},
+              {old, {newer}, false},
+              {cross, {newer, ca.cert_pem}, false},
+              {cross, {newer, ca.cert_pem, same_name.cert_pem}, false}};
+  for (const auto& row : rows) {
+    const auto made = replace_certificates(leaf + row.old, "", row.known).value();
+    EXPECT_EQ(made.text, leaf + (row.replaced ? newer : row.old));
+    EXPECT_EQ(made.left.empty(), row.replaced);
+  }
+}
+
+TEST(Pki, KnowsTheSameCertificate) {
+  const auto ca = make_ca("Krake CA", kNow).value();
+  const auto other = renew_authority(ca, ca, kNow).value();
+  EXPECT_TRUE(is_same_certificate(ca.cert_pem, "# of krake\n" + ca.cert_pem).value());
+  EXPECT_FALSE(is_same_certificate(ca.cert_pem, other.cert_pem).value());
+  EXPECT_FALSE(is_same_certificate(ca.cert_pem, "junk"));
+}
+
 TEST(Pki, LetsNothingOutliveItsAuthority) {
   const auto ca = make_ca("Krake CA", kNow, 48h).value();
   const auto cert = issue(ca, "x", {}, {.client = true}, kNow).value();
