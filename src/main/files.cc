@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -16,7 +18,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <optional>
 #include <vector>
 
 namespace krake {
@@ -61,23 +62,75 @@ Status take_after(int fd, const std::string& target, const struct stat& old) {
               fmt::format("cannot give a new '{}' the mode of the old one: {}", target, std::strerror(errno)));
 }
 
-// Where a file takes its place.
-struct Place {
-  std::string target;  // behind all links
-  std::optional<struct stat> old;
+// What waits beside a place is called TARGET.krake-part-XXXXXX, and the old file, when a new one has taken its place,
+// TARGET.krake-part-XXXXXX.old.
+constexpr std::string_view kPart = ".krake-part-";
+constexpr std::string_view kOld = ".old";
+constexpr std::size_t kMarkSize = 6;
+constexpr std::string_view kMarkLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopqrstuvwxyz";
+constexpr std::string_view kNoWordLetters = kMarkLetters.substr(0, 36);
+
+// A word that somebody types (`backup`) is none.
+bool is_mark(std::string_view text) {
+  return text.size() == kMarkSize && text.find_first_not_of(kMarkLetters) == std::string_view::npos &&
+         text.find_first_of(kNoWordLetters) != std::string_view::npos;
+}
+
+std::string new_mark() {
+  std::string mark;
+  while (!is_mark(mark)) {
+    std::array<unsigned char, kMarkSize> bytes{};
+    // Two of the same are refused by whoever makes the file: nothing depends on this.
+    if (::getentropy(bytes.data(), bytes.size()) != 0) return "AAAAAA";
+    mark.clear();
+    for (const auto byte : bytes) mark += kMarkLetters[byte % kMarkLetters.size()];
+  }
+  return mark;
+}
+
+// `start`: as above, up to the mark.
+bool is_part_name(std::string_view name, std::string_view start) {
+  if (!name.starts_with(start)) return false;
+  name.remove_prefix(start.size());
+  if (name.ends_with(kOld)) name.remove_suffix(kOld.size());
+  return is_mark(name);
+}
+
+// What an interruption has left beside a place.
+struct Left {
+  std::string name;  // in the folder
+  bool is_target;    // it came between the two steps: another name of what is in the place
 };
 
-// How a file that waits beside its place is called. Not `NAME.XXXXXX` alone, as somebody's NAME.backup is.
-constexpr std::string_view kPart = ".krake-XXXXXX";
+std::vector<Left> left_beside(const fs::path& target, const struct stat& old) {
+  std::vector<Left> left;
+  const auto start = target.filename().string() + std::string(kPart);
+  std::error_code ec;
+  for (fs::directory_iterator it(target.parent_path(), ec), end; !ec && it != end; it.increment(ec)) {
+    const auto name = it->path().filename().string();
+    struct stat status{};
+    if (!is_part_name(name, start) || ::lstat(it->path().c_str(), &status) != 0) continue;
+    if (!S_ISREG(status.st_mode) || (status.st_uid != old.st_uid && status.st_uid != ::geteuid())) continue;
+    left.push_back({.name = name, .is_target = status.st_dev == old.st_dev && status.st_ino == old.st_ino});
+  }
+  std::ranges::sort(left, {}, &Left::name);
+  return left;
+}
 
-// What stands beside a place: first the new file, and the old one when they have changed places.
+// Where a file takes its place.
+struct Place {
+  fs::path target;  // behind all links
+  struct stat old{};
+  std::vector<Left> left = {};
+};
+
+// What stands beside a place: first the new file, and the old one when that has been replaced.
 struct Part {
   fs::path target;
-  std::string name;  // in the folder of the target
   int folder;        // opened
-  bool is_new;       // there is no old one
-  uid_t owner;       // of the target
+  std::string name;  // in that folder
   bool keep = false;
+  std::string old_name() const { return name + std::string(kOld); }
 };
 
 // They are gone in the end.
@@ -90,10 +143,29 @@ struct Parts {
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
   ~Parts() {
-    for (const auto& part : all)
-      if (!part.keep) ::unlinkat(part.folder, part.name.c_str(), 0);
+    for (const auto& part : all) {
+      ::unlinkat(part.folder, part.name.c_str(), 0);
+      if (!part.keep) ::unlinkat(part.folder, part.old_name().c_str(), 0);
+    }
     for (const auto& [path, fd] : folders) ::close(fd);
   }
+};
+
+// Of this thread: who wants to end the process waits.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+    ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
 };
 
 std::unexpected<Error> cannot_replace(const std::string& path, std::string_view why) {
@@ -101,24 +173,19 @@ std::unexpected<Error> cannot_replace(const std::string& path, std::string_view 
 }
 
 Result<Place> place_of(const std::string& path) {
-  Place place{.target = path};
+  Place place;
   std::error_code ec;
-  if (!fs::exists(fs::symlink_status(path, ec))) {
-    // Its folder may be called by two names.
-    const auto folder = fs::canonical(fs::absolute(path, ec).parent_path(), ec);
-    if (ec) return cannot_replace(path, fmt::format("its folder cannot be found: {}", ec.message()));
-    place.target = (folder / fs::path(path).filename()).string();
-    return place;
-  }
-  place.target = fs::canonical(path, ec).string();
+  place.target = fs::canonical(path, ec);
   if (ec) return cannot_replace(path, ec.message());
-  if (::stat(place.target.c_str(), &place.old.emplace()) != 0) return cannot_replace(path, std::strerror(errno));
-  if (!S_ISREG(place.old->st_mode)) return cannot_replace(path, "it is no regular file");
-  if (place.old->st_nlink > 1) {
+  if (::stat(place.target.c_str(), &place.old) != 0) return cannot_replace(path, std::strerror(errno));
+  if (!S_ISREG(place.old.st_mode)) return cannot_replace(path, "it is no regular file");
+  place.left = left_beside(place.target, place.old);
+  const auto own = static_cast<nlink_t>(std::ranges::count(place.left, true, &Left::is_target));
+  if (place.old.st_nlink > own + 1) {
     return fail(Code::invalid_argument,
                 fmt::format("cannot replace '{}': '{}' has {} names (hard links), and the others would keep the old "
                             "file; make copies or symbolic links of them ('find DIR -samefile FILE' lists them)",
-                            path, place.target, place.old->st_nlink));
+                            path, place.target.string(), place.old.st_nlink));
   }
   return place;
 }
@@ -130,44 +197,44 @@ Result<std::vector<Place>> places_of(std::span<const NewFile> files) {
     ASSIGN_OR_RETURN(auto place, place_of(file.path));
     const auto same = std::ranges::find(places, place.target, &Place::target);
     if (same != places.end()) {
-      return fail(Code::invalid_argument,
-                  fmt::format("cannot replace '{}' and '{}': both are the file '{}'; each wants "
-                              "one of its own",
-                              files[static_cast<std::size_t>(same - places.begin())].path, file.path, place.target));
+      return fail(
+          Code::invalid_argument,
+          fmt::format("cannot replace '{}' and '{}': both are the file '{}'; each wants "
+                      "one of its own",
+                      files[static_cast<std::size_t>(same - places.begin())].path, file.path, place.target.string()));
     }
     places.push_back(std::move(place));
   }
   return places;
 }
 
+// A new file, which only its owner may read; -1: errno says why there is none.
+int open_part(Part& part) {
+  constexpr int kTries = 100;
+  int fd = -1;
+  for (int i = 0; i < kTries; ++i) {
+    part.name = part.target.filename().string() + std::string(kPart) + new_mark();
+    fd = ::openat(part.folder, part.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 || errno != EEXIST) return fd;
+  }
+  return fd;
+}
+
 Status write_part(const NewFile& file, const Place& place, Parts& parts) {
-  const auto folder = fs::path(place.target).parent_path();
+  const auto folder = place.target.parent_path();
   if (!parts.folders.contains(folder)) {
     const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return cannot_replace(file.path, fmt::format("its folder cannot be opened: {}", std::strerror(errno)));
     parts.folders.emplace(folder, fd);
   }
-  std::string name = place.target + std::string(kPart);
-  const int fd = ::mkostemp(name.data(), O_CLOEXEC);  // only its owner may read it
+  Part part{.target = place.target, .folder = parts.folders.at(folder), .name = {}};
+  const int fd = open_part(part);
   if (fd < 0) return cannot_replace(file.path, std::strerror(errno));
   const std::unique_ptr<const int, void (*)(const int*)> closer(&fd, [](const int* open) { ::close(*open); });
-  parts.all.push_back({.target = place.target,
-                       .name = fs::path(name).filename().string(),
-                       .folder = parts.folders.at(folder),
-                       .is_new = !place.old,
-                       .owner = place.old ? place.old->st_uid : ::geteuid()});
-  if (place.old) RETURN_IF_ERROR(take_after(fd, place.target, *place.old));
-  if ((!place.old && ::fchmod(fd, file.mode) != 0) || !write_all(fd, file.text) || ::fsync(fd) != 0)
-    return cannot_replace(file.path, std::strerror(errno));
+  parts.all.push_back(std::move(part));
+  RETURN_IF_ERROR(take_after(fd, place.target.string(), place.old));
+  if (!write_all(fd, file.text) || ::fsync(fd) != 0) return cannot_replace(file.path, std::strerror(errno));
   return {};
-}
-
-// 0 or errno.
-int trade_places(const Part& part, bool back) {
-  const auto target = part.target.filename();
-  const auto* from = back ? target.c_str() : part.name.c_str();
-  const auto* to = back ? part.name.c_str() : target.c_str();
-  return ::renameat2(part.folder, from, part.folder, to, part.is_new ? 0 : RENAME_EXCHANGE) == 0 ? 0 : errno;
 }
 
 // A half done change is worse than one that may not be on the disk: it goes on.
@@ -178,66 +245,53 @@ void sync_folder(const Part& part, Parts& parts) {
                                part.target.parent_path().string(), std::strerror(errno));
 }
 
+// What goes back ends before the first that cannot: what was replaced together, a key and its certificate, stays
+// together. What to say of those that stay; the old ones may be the only ones.
+std::string keep_old(Parts& parts, int error) {
+  std::vector<std::string> old;
+  for (std::size_t i = 0; i < parts.done; ++i) {
+    auto& part = parts.all[i];
+    part.keep = true;
+    old.push_back(fmt::format("'{}'", (part.target.parent_path() / part.old_name()).string()));
+  }
+  return fmt::format("; '{}' does not go back ({}): it stays replaced, and so do those before it; the old files are {}",
+                     parts.all[parts.done - 1].target.string(), std::strerror(error), fmt::join(old, ", "));
+}
+
 // All that have taken their places go back, the last one first; what to say of it.
 std::string take_back(Parts& parts) {
-  std::string stuck;
+  std::string said = "; none is replaced";
   while (parts.done > 0) {
-    auto& part = parts.all[--parts.done];
-    if (const int error = trade_places(part, true); error != 0) {
-      part.keep = !part.is_new;
-      stuck += fmt::format(
-          "; '{}' is replaced and does not go back ({}){}", part.target.string(), std::strerror(error),
-          part.keep ? fmt::format(": the old one is '{}'", (part.target.parent_path() / part.name).string()) : "");
+    const auto& part = parts.all[parts.done - 1];
+    if (::renameat(part.folder, part.old_name().c_str(), part.folder, part.target.filename().c_str()) != 0) {
+      said = keep_old(parts, errno);
+      break;
     }
+    --parts.done;
     sync_folder(part, parts);
   }
-  if (stuck.empty()) stuck = "; none is replaced";
-  return parts.unsynced.empty() ? stuck : fmt::format("{}; {}", stuck, parts.unsynced);
+  return parts.unsynced.empty() ? said : fmt::format("{}; {}", said, parts.unsynced);
 }
 
+// The second name first: there is no time at which the old file or the place is without one. An exchange of both would
+// do as well, but NFS has none.
 Status take_place(const NewFile& file, const Part& part, Parts& parts) {
-  const int error = trade_places(part, false);
-  if (error == 0) {
-    ++parts.done;
-    sync_folder(part, parts);
-    return {};
+  const auto target = part.target.filename();
+  if (::linkat(part.folder, target.c_str(), part.folder, part.old_name().c_str(), 0) != 0) {
+    const int error = errno;
+    return cannot_replace(file.path,
+                          fmt::format("it gets no second name (hard link), which keeps the old file until all are "
+                                      "replaced: {}; it must not be immutable or a mount point, and its file system "
+                                      "must have hard links{}",
+                                      std::strerror(error), take_back(parts)));
   }
-  const bool no_exchange = !part.is_new && (error == EINVAL || error == ENOSYS);
-  return cannot_replace(
-      file.path,
-      fmt::format("{}{}",
-                  no_exchange ? "its file system cannot exchange two files, without which a change that fails "
-                                "half-way could not be taken back: move the folder to one that can (ext4, XFS, "
-                                "Btrfs, tmpfs)"
-                              : std::strerror(error),
-                  take_back(parts)));
-}
-
-// A part of one of these files, of whoever makes them.
-bool is_part_of(const fs::path& path, const Parts& parts) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  constexpr auto kMark = kPart.substr(0, kPart.find('X'));
-  const auto text = path.string();
-  if (text.size() < kPart.size()) return false;
-  const auto at = text.size() - kPart.size();
-  if (std::string_view(text).substr(at, kMark.size()) != kMark ||
-      text.find_first_not_of(kLetters, at + kMark.size()) != std::string::npos) {
-    return false;
+  if (::renameat(part.folder, part.name.c_str(), part.folder, target.c_str()) != 0) {
+    const int error = errno;
+    return cannot_replace(file.path, fmt::format("{}{}", std::strerror(error), take_back(parts)));
   }
-  const auto part = std::ranges::find(parts.all, fs::path(text.substr(0, at)), &Part::target);
-  struct stat status{};
-  return part != parts.all.end() && ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-         status.st_nlink == 1 && (status.st_uid == part->owner || status.st_uid == ::geteuid());
-}
-
-void remove_stale_parts(const Parts& parts) {
-  for (const auto& [folder, fd] : parts.folders) {
-    std::error_code ec;
-    std::vector<fs::path> stale;
-    for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec))
-      if (is_part_of(it->path(), parts)) stale.push_back(it->path());
-    for (const auto& path : stale) ::unlink(path.c_str());
-  }
+  ++parts.done;
+  sync_folder(part, parts);
+  return {};
 }
 
 }  // namespace
@@ -260,21 +314,32 @@ Status write_whole_file(const std::string& path, std::string_view text, unsigned
   return fail(Code::unavailable, fmt::format("cannot write '{}': {}", path, std::strerror(error)));
 }
 
-Status replace_files(std::span<const NewFile> files) {
+Result<std::string> replace_files(std::span<const NewFile> files) {
+  const SignalsBlocked blocked;
   ASSIGN_OR_RETURN(const auto places, places_of(files));
   Parts parts;
   for (std::size_t i = 0; i < files.size(); ++i) RETURN_IF_ERROR(write_part(files[i], places[i], parts));
   for (std::size_t i = 0; i < files.size(); ++i) RETURN_IF_ERROR(take_place(files[i], parts.all[i], parts));
-  remove_stale_parts(parts);
-  if (parts.unsynced.empty()) return {};
-  return fail(Code::unavailable, fmt::format("all {} files are replaced, but {}", files.size(), parts.unsynced));
+  for (std::size_t i = 0; i < files.size(); ++i)
+    for (const auto& left : places[i].left) ::unlinkat(parts.all[i].folder, left.name.c_str(), 0);
+  return parts.unsynced;
+}
+
+std::vector<std::string> left_parts(const std::string& path) {
+  std::vector<std::string> parts;
+  std::error_code ec;
+  const auto target = fs::canonical(path, ec);
+  struct stat status{};
+  if (ec || ::stat(target.c_str(), &status) != 0) return parts;
+  for (const auto& left : left_beside(target, status)) parts.push_back((target.parent_path() / left.name).string());
+  return parts;
 }
 
 FolderLocks::~FolderLocks() {
   for (const auto& one : held_) ::close(one.fd);
 }
 
-Status FolderLocks::add(const std::string& folder) {
+Status FolderLocks::add(const std::string& folder, Kind kind) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return fail(Code::not_found, fmt::format("cannot open the folder '{}': {}", folder, std::strerror(errno)));
@@ -283,7 +348,7 @@ Status FolderLocks::add(const std::string& folder) {
   const bool have = known && std::ranges::any_of(held_, [&](const Held& one) {
                       return one.device == status.st_dev && one.number == status.st_ino;
                     });
-  if (!have && known && ::flock(fd, LOCK_EX | LOCK_NB) == 0) {
+  if (!have && known && ::flock(fd, (kind == Kind::alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0) {
     held_.push_back({.device = status.st_dev, .number = status.st_ino, .fd = fd});
     return {};
   }

@@ -4,26 +4,28 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/filter.h>
 #include <linux/fs.h>
-#include <linux/seccomp.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstddef>
+#include <csignal>
 #include <filesystem>
-#include <functional>
+
+#include "main/faults_testing.h"
 
 namespace krake {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::Fault;
+using testing::has_faults;
 using ::testing::HasSubstr;
+using testing::holds_with;
+using testing::next_fd;
 
 struct ReadFile : ::testing::Test {
   ReadFile() { fs::create_directories(dir); }
@@ -88,20 +90,18 @@ struct ReplaceFiles : ReadFile {
   }
 };
 
-TEST_F(ReplaceFiles, KeepsModesAndMakesWhatIsMissing) {
+TEST_F(ReplaceFiles, KeepsModes) {
   write("key", "old", 0440);
   write("cert", "old", 0664);
-  const std::vector<NewFile> files{
-      {path("key"), "new key", 0600}, {path("cert"), "new cert", 0644}, {path("more"), "more", 0604}};
+  const std::vector<NewFile> files{{path("key"), "new key"}, {path("cert"), "new cert"}};
   const auto done = replace_files(files);
   ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(*done, "");
   EXPECT_EQ(text("key"), "new key");
   EXPECT_EQ(mode("key"), 0440U);
   EXPECT_EQ(text("cert"), "new cert");
   EXPECT_EQ(mode("cert"), 0664U);
-  EXPECT_EQ(text("more"), "more");
-  EXPECT_EQ(mode("more"), 0604U);
-  EXPECT_EQ(entries(), 3U);
+  EXPECT_EQ(entries(), 2U);
   EXPECT_TRUE(replace_files({}));
 }
 
@@ -121,7 +121,7 @@ TEST_F(ReplaceFiles, ReplacesNoneWhenOneCannotBeWritten) {
   write("key", "old", 0600);
   fs::create_symlink("nowhere", dir / "loose");
   fs::create_directory(dir / "folder");
-  for (const auto* bad : {"loose", "folder", "no/such"}) {
+  for (const auto* bad : {"loose", "folder", "no/such", "vanished"}) {
     const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path(bad), "new"}});
     ASSERT_FALSE(done) << bad;
     EXPECT_EQ(done.error().code, Code::unavailable);
@@ -136,7 +136,7 @@ TEST_F(ReplaceFiles, RefusesTwoThatAreOneFile) {
   fs::create_symlink("a", dir / "b");
   fs::create_directory_symlink(".", dir / "same");
   const std::vector<std::pair<const char*, const char*>> rows{
-      {"a", "b"}, {"b", "a"}, {"a", "a"}, {"a", "same/a"}, {"new", "same/new"}};
+      {"a", "b"}, {"b", "a"}, {"a", "a"}, {"a", "same/a"}, {"same/b", "a"}};
   for (const auto& [first, second] : rows) {
     const auto done = replace_files(std::vector<NewFile>{{path(first), "1"}, {path(second), "2"}});
     ASSERT_FALSE(done) << first << " " << second;
@@ -203,73 +203,75 @@ TEST_F(ReplaceFiles, PutsTheOthersBackWhenOneCannotBeReplaced) {
   EXPECT_EQ(entries(), 2U);
 }
 
-// A system call of which those fail whose argument of that number is `value`.
-struct Fault {
-  unsigned call;
-  unsigned argument;
-  unsigned value;
-  int error;
-};
-// Runs `check` in a child process that has this fault; false, too, when that cannot be had.
-bool holds_with(const Fault& fault, const std::function<bool()>& check) {
-  const auto child = ::fork();
-  if (child == 0) {
-    const auto argument = static_cast<unsigned>(offsetof(seccomp_data, args) + fault.argument * sizeof(std::uint64_t));
-    sock_filter steps[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, fault.call, 0, 3),
-                           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument),
-                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, fault.value, 0, 1),
-                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(fault.error)),
-                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    const sock_fprog program{.len = static_cast<unsigned short>(std::size(steps)), .filter = steps};
-    const bool made = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, 2, &program) == 0;
-    ::_exit(made && check() ? 0 : 1);
-  }
-  int ended = 1;
-  return child > 0 && ::waitpid(child, &ended, 0) == child && ended == 0;
-}
-// What the next open() gives.
-unsigned next_fd() {
-  const int fd = ::dup(0);
-  ::close(fd);
-  return static_cast<unsigned>(fd);
-}
-bool has_faults() {
-  return holds_with({.call = SYS_getppid, .argument = 0, .value = 0, .error = 0}, [] { return true; });
-}
-
 TEST_F(ReplaceFiles, PutsTheOthersBackInReverseOrder) {
   if (!has_faults()) GTEST_SKIP() << "needs seccomp";
   fs::create_directory(dir / "far");
   write("key", "old key", 0600);
   write("cert", "old cert", 0600);
   write("far/cert", "old", 0600);
-  // The folder of the last one is opened as the second: so a mount point there behaves.
-  const Fault fault{.call = SYS_renameat2, .argument = 0, .value = next_fd() + 1, .error = EBUSY};
-  EXPECT_TRUE(holds_with(fault, [&] {
-    const auto done = replace_files(std::vector<NewFile>{
-        {path("key"), "new"}, {path("cert"), "new"}, {path("more"), "new"}, {path("far/cert"), "new"}});
-    return !done && done.error().code == Code::unavailable &&
-           done.error().message ==
-               fmt::format("cannot replace '{}': Device or resource busy; none is replaced", path("far/cert"));
-  }));
+  const std::vector<NewFile> files{{path("key"), "new"}, {path("cert"), "new"}, {path("far/cert"), "new"}};
+  // The folder of the last one is opened as the second.
+  const auto refused = [&](unsigned call, int error, std::string_view why) {
+    return holds_with({.call = call, .argument = 0, .value = next_fd() + 1, .error = error}, [&] {
+      const auto done = replace_files(files);
+      return !done && done.error().code == Code::unavailable &&
+             done.error().message.starts_with(fmt::format("cannot replace '{}': {}", path("far/cert"), why)) &&
+             done.error().message.ends_with("; none is replaced");
+    });
+  };
+  EXPECT_TRUE(refused(SYS_renameat, EBUSY, "Device or resource busy"));
+  EXPECT_TRUE(refused(SYS_linkat, EXDEV,
+                      "it gets no second name (hard link), which keeps the old file until all are "
+                      "replaced: Invalid cross-device link; it must not be immutable or a mount"));
   EXPECT_EQ(text("key"), "old key");
   EXPECT_EQ(text("cert"), "old cert");
   EXPECT_EQ(text("far/cert"), "old");
   EXPECT_EQ(entries(), 3U);
+  EXPECT_EQ(status("key").st_nlink, 1U);
+  EXPECT_TRUE(left_parts(path("far/cert")).empty());
 }
 
-TEST_F(ReplaceFiles, SaysThatFilesCannotBeExchanged) {
-  if (!has_faults()) GTEST_SKIP() << "needs seccomp";
-  write("key", "old", 0600);
-  const Fault fault{.call = SYS_renameat2, .argument = 4, .value = RENAME_EXCHANGE, .error = EINVAL};
-  EXPECT_TRUE(holds_with(fault, [&] {
-    const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}});
-    return !done && done.error().message.contains("its file system cannot exchange two files") &&
-           done.error().message.ends_with("; none is replaced");
+// Whether the kernel sends `signal` for each such change in a folder, to whoever asks for it.
+bool is_notified(const fs::path& folder, int signal, int changes) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return ::fcntl(fd, F_SETSIG, signal) == 0 && ::fcntl(fd, F_NOTIFY, changes) == 0;
+}
+
+int renamed = 0;
+unsigned renamed_in = 0;
+void after_two_nothing_is_renamed(int /*signal*/) {
+  if (++renamed == 2)
+    (void)testing::install({.call = SYS_renameat, .argument = 0, .value = renamed_in, .error = EBUSY});
+}
+
+TEST_F(ReplaceFiles, KeepsWhatDoesNotGoBackAsItIsTogether) {
+  if (!has_faults() || !testing::holds_in_child([&] { return is_notified(dir, SIGUSR1, DN_RENAME); }))
+    GTEST_SKIP() << "needs seccomp and dnotify";
+  for (const auto* name : {"key", "cert", "more"}) write(name, fmt::format("old {}", name), 0600);
+  EXPECT_TRUE(testing::holds_in_child([&] {
+    (void)std::signal(SIGUSR1, after_two_nothing_is_renamed);
+    if (!is_notified(dir, SIGUSR1, DN_RENAME | DN_MULTISHOT)) return false;
+    renamed_in = next_fd();
+    const auto done =
+        replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}, {path("more"), "new"}});
+    const auto key = left_parts(path("key"));
+    const auto cert = left_parts(path("cert"));
+    return !done && key.size() == 1 && cert.size() == 1 &&
+           done.error().message ==
+               fmt::format(
+                   "cannot replace '{}': Device or resource busy; '{}' does not go back (Device or resource "
+                   "busy): it stays replaced, and so do those before it; the old files are '{}', '{}'",
+                   path("more"), fs::canonical(path("cert")).string(), key[0], cert[0]);
   }));
-  EXPECT_EQ(text("key"), "old");
-  EXPECT_EQ(entries(), 1U);
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(text("cert"), "new") << "they stay a pair";
+  EXPECT_EQ(text("more"), "old more");
+  EXPECT_EQ(entries(), 5U);
+  for (const auto* name : {"key", "cert"}) {
+    const auto left = left_parts(path(name));
+    ASSERT_EQ(left.size(), 1U);
+    EXPECT_EQ(read_file(left[0]).value(), fmt::format("old {}", name));
+  }
 }
 
 TEST_F(ReplaceFiles, GoesOnWhenAFolderCannotBeSynced) {
@@ -279,10 +281,28 @@ TEST_F(ReplaceFiles, GoesOnWhenAFolderCannotBeSynced) {
   const Fault fault{.call = SYS_fsync, .argument = 0, .value = next_fd(), .error = EIO};
   EXPECT_TRUE(holds_with(fault, [&] {
     const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}});
-    return !done && done.error().code == Code::unavailable &&
-           done.error().message.starts_with(
-               "all 2 files are replaced, but it is unknown whether that is on the disk: ");
+    return done && done->starts_with("it is unknown whether that is on the disk: folder '");
   }));
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(text("cert"), "new");
+  EXPECT_EQ(entries(), 2U);
+}
+
+TEST_F(ReplaceFiles, EndsBeforeASignalDoes) {
+  if (!testing::holds_in_child([&] { return is_notified(dir, SIGTERM, DN_CREATE); })) GTEST_SKIP() << "needs dnotify";
+  write("key", "old", 0600);
+  write("cert", "old", 0600);
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // It comes when the first file is made beside them.
+    if (!is_notified(dir, SIGTERM, DN_CREATE)) ::_exit(1);
+    (void)replace_files(std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}});
+    ::_exit(2);
+  }
+  int ended = 0;
+  ASSERT_EQ(::waitpid(child, &ended, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGTERM);
   EXPECT_EQ(text("key"), "new");
   EXPECT_EQ(text("cert"), "new");
   EXPECT_EQ(entries(), 2U);
@@ -302,15 +322,35 @@ TEST_F(ReplaceFiles, RefusesHardLinks) {
 }
 
 TEST_F(ReplaceFiles, RemovesWhatAnInterruptionLeft) {
-  fs::create_directory(dir / "key.krake-folder");
-  for (const auto* name : {"key", "key.krake-aB3dE6", "key.krake-backup", "key.backup", "key.krake-long-er",
-                           "key.krake-short", "other.krake-aB3dE6", "cert.krake-aB3dE6"})
+  fs::create_directory(dir / "key.krake-part-fo1der");
+  for (const auto* name : {"key", "key.krake-part-aB3dE6", "key.krake-part-backu9.old", "key.krake-backup",
+                           "key.krake-part-backup", "key.krake-part-aB3dE6.new", "key.krake-part-aB3dE67",
+                           "key.krake-part-a-3dE6", "key.backup", "other.krake-part-aB3dE6", "cert.krake-part-aB3dE6"})
     write(name, "old", 0600);
-  fs::create_symlink("key", dir / "key.krake-linked");
+  fs::create_symlink("key", dir / "key.krake-part-l1nked");
+  fs::create_symlink("key", dir / "alias");
+  const auto real = fs::canonical(dir);
+  const std::vector<std::string> left{real / "key.krake-part-aB3dE6", real / "key.krake-part-backu9.old"};
+  EXPECT_EQ(left_parts(path("alias")), left);
+  EXPECT_TRUE(left_parts(path("none")).empty());
   ASSERT_TRUE(replace_files(std::vector<NewFile>{{path("key"), "new"}}));
-  for (const auto* gone : {"key.krake-aB3dE6", "key.krake-backup"}) EXPECT_FALSE(fs::exists(dir / gone)) << gone;
+  for (const auto& gone : left) EXPECT_FALSE(fs::exists(gone)) << gone;
   EXPECT_EQ(text("key"), "new");
-  EXPECT_EQ(entries(), 8U) << "what is not of this file, or only looks like it, stays";
+  EXPECT_EQ(entries(), 12U) << "what is not of this file, or only looks like it, stays";
+}
+
+TEST_F(ReplaceFiles, GoesOnAfterTheSecondName) {
+  // Interrupted between the two steps.
+  write("key", "old", 0600);
+  fs::create_hard_link(dir / "key", dir / "key.krake-part-aB3dE6.old");
+  const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(text("key"), "new");
+  EXPECT_EQ(entries(), 1U);
+  fs::create_hard_link(dir / "key", dir / "key.krake-part-aB3dE6.old");
+  fs::create_hard_link(dir / "key", dir / "other");
+  EXPECT_FALSE(replace_files(std::vector<NewFile>{{path("key"), "newer"}})) << "that one is somebody's";
+  EXPECT_EQ(entries(), 3U);
 }
 
 TEST_F(ReplaceFiles, LocksAFolderOnce) {
@@ -327,7 +367,11 @@ TEST_F(ReplaceFiles, LocksAFolderOnce) {
     EXPECT_EQ(others.add(path("none")).error().code, Code::not_found);
   }
   FolderLocks next;
-  EXPECT_TRUE(next.add(dir.string()));
+  EXPECT_TRUE(next.add(dir.string(), FolderLocks::Kind::shared));
+  FolderLocks more;
+  EXPECT_TRUE(more.add(dir.string(), FolderLocks::Kind::shared));
+  FolderLocks alone;
+  EXPECT_EQ(alone.add(dir.string()).error().code, Code::conflict);
 }
 
 TEST_F(ReplaceFiles, KeepsOwners) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -202,6 +203,24 @@ std::string real_path(const std::string& path) {
   return ec ? "" : real.string();
 }
 
+// Why no new private key may be put into this file; empty when it may. A file keeps its owner and its mode.
+std::string why_no_new_key(const std::string& key_file, const std::string& cert_file) {
+  struct stat key{};
+  struct stat cert{};
+  if (::stat(key_file.c_str(), &key) != 0) return "";
+  const bool as_cert = ::stat(cert_file.c_str(), &cert) == 0 && key.st_uid == cert.st_uid;
+  if (key.st_uid != ::geteuid() && !as_cert) {
+    return fmt::format(
+        "'{0}' is the file of user {1}, who would have the new key, and neither you (user {2}) nor the "
+        "owner of '{3}': give it to who is to have the key ('chown {2} {0}')",
+        key_file, key.st_uid, ::geteuid(), cert_file);
+  }
+  if ((key.st_mode & (S_IROTH | S_IWOTH)) == 0) return "";
+  return fmt::format(
+      "'{0}' has mode {1:04o}, with which everybody may read or write the new key: 'chmod o-rw {0}' first", key_file,
+      key.st_mode & 07777);
+}
+
 CertificateFiles read_files(std::string cert, std::string key) {
   CertificateFiles files{.cert_path = cert,
                          .key_path = key,
@@ -213,6 +232,11 @@ CertificateFiles read_files(std::string cert, std::string key) {
   // A loose link, or a key that is another's, is not nothing.
   if (!files.key_pem && files.key_pem.error().code == Code::not_found && fs::exists(fs::symlink_status(key, ec)))
     files.key_pem = fail(Code::unavailable, files.key_pem.error().message);
+  if (files.cert_pem && files.key_pem && !is_key_of(*files.key_pem, *files.cert_pem).value_or(true)) {
+    for (const auto& part : left_parts(key))
+      if (auto text = read_file(part, FileKind::regular)) files.left_keys.push_back(std::move(*text));
+  }
+  files.unfit_key_file = why_no_new_key(files.key_file, files.cert_file);
   if (fs::is_symlink(fs::symlink_status(cert, ec))) files.target = fs::weakly_canonical(cert, ec).string();
   return files;
 }
@@ -234,6 +258,12 @@ Status show_one(const CertificateFiles& files) {
   const auto info = certificate_info(*files.cert_pem);
   if (!info) return fail(with_context(info.error(), files.cert_path));
   fmt::print("{}\n{}", one_line(files.cert_path), shown(*info));
+  for (const auto& path : {files.key_path, files.cert_path}) {
+    for (const auto& part : left_parts(path)) {
+      fmt::print(stderr, "{}: a renewal that was interrupted has left it; the next one of {} removes it\n",
+                 one_line(part), one_line(path));
+    }
+  }
   // A key that is elsewhere, or whose reading is another's business, is as good.
   if (!files.key_pem || is_key_of(*files.key_pem, *files.cert_pem).value_or(true)) return {};
   return fail(Code::invalid_argument, fmt::format("{}: is not the key of {}; if a renewal was interrupted, renew again",
@@ -266,25 +296,21 @@ void drop_aliases(const Options& options, std::vector<std::string>& names) {
   });
 }
 
-// The folders behind the links of these names. Where a file cannot be replaced anyway none need be locked.
-Status lock_targets(const Options& options, const std::vector<std::string>& names, FolderLocks& locks) {
-  for (const auto& name : names) {
-    for (const auto& path : {cert_path(options, name), key_path(options, name)}) {
-      const auto real = real_path(path);
-      if (real.empty()) continue;
-      const auto locked = locks.add(fs::path(real).parent_path().string());
-      if (!locked && locked.error().code != Code::not_found) return fail(locked.error());
-    }
-  }
-  return {};
-}
-
 struct Found {
   std::vector<CertificateFiles> wanted;
-  std::vector<CertificateFiles> beside;  // the others, and the pairs the links of the wanted lead to
+  std::vector<CertificateFiles> beside;  // the others, the pair that signs, and those the links of the wanted lead to
+  friend bool operator==(const Found&, const Found&) = default;
 };
 
-Found read_all(const Options& options, const std::vector<std::string>& names, const std::vector<std::string>& there) {
+bool has(const Found& found, const auto& is_it) {
+  return std::ranges::any_of(found.wanted, is_it) || std::ranges::any_of(found.beside, is_it);
+}
+
+// `names`: all that are there when there are none.
+Result<Found> read_all(const Options& options, std::vector<std::string> names) {
+  ASSIGN_OR_RETURN(const auto there, names_in(options.dir));
+  if (names.empty()) names = there;
+  drop_aliases(options, names);
   Found found;
   for (const auto& name : names) found.wanted.push_back(files_of(options, name));
   for (const auto& name : there)
@@ -294,34 +320,62 @@ Found read_all(const Options& options, const std::vector<std::string>& names, co
       return other.cert_file == one.target && other.target.empty();
     };
     const auto key = key_beside(one.target);
-    if (key.empty() || std::ranges::any_of(found.wanted, is_it) || std::ranges::any_of(found.beside, is_it)) continue;
-    found.beside.push_back(read_files(one.target, key));
+    if (!key.empty() && !has(found, is_it)) found.beside.push_back(read_files(one.target, key));
   }
+  // Its key may be in any file.
+  auto signing = read_files(options.ca_cert, options.ca_key);
+  const auto is_it = [&](const CertificateFiles& other) {
+    return other.cert_file == signing.cert_file && other.key_file == signing.key_file;
+  };
+  if (!has(found, is_it)) found.beside.push_back(std::move(signing));
   return found;
 }
 
+// Where nothing is written another process may do what it wants.
+Status lock_folders_of(std::span<const NewFile> files, FolderLocks& locks) {
+  for (const auto& file : files) {
+    const auto real = real_path(file.path);
+    if (!real.empty()) RETURN_IF_ERROR(locks.add(fs::path(real).parent_path().string()));
+  }
+  return {};
+}
+
+// What is decided from old files must not be written over new ones: the folders behind links are known, and locked,
+// only when it is decided.
+Status write_plan(const Options& options, const std::vector<std::string>& names, const Found& found,
+                  std::span<const NewFile> files, FolderLocks& locks) {
+  RETURN_IF_ERROR(lock_folders_of(files, locks));
+  ASSIGN_OR_RETURN(const auto present, read_all(options, names));
+  if (present != found) {
+    return fail(Code::conflict,
+                fmt::format("certificates or keys in '{}', or behind links there, have changed meanwhile, and none is "
+                            "replaced: give the command again",
+                            options.dir));
+  }
+  const auto unknown = replace_files(files);
+  if (!unknown)
+    return fail(unknown.error().code, fmt::format("{}; mend that and give the command again", unknown.error().message));
+  for (const auto& file : files) fmt::print("{}\n", one_line(file.path));
+  if (unknown->empty()) return {};
+  return fail(Code::unavailable, fmt::format("all {} files are replaced, but {}; see to the disk, and 'krake pki show' "
+                                             "after the next start of the machine",
+                                             files.size(), *unknown));
+}
+
 // Reads everything, decides everything, and writes then. Interrupted, it is simply done again.
-Result<int> renew(Options options, std::vector<std::string> names) {
+Result<int> renew(Options options, const std::vector<std::string>& names) {
   if (options.ca_cert.empty() != options.ca_key.empty())
     return fail(Code::invalid_argument, "--ca-cert and --ca-key go together");
   if (options.ca_cert.empty()) options.ca_cert = cert_path(options, "ca"), options.ca_key = key_path(options, "ca");
-  // What two decide from the same old files would not go together.
   FolderLocks locks;
   RETURN_IF_ERROR(locks.add(options.dir));
-  ASSIGN_OR_RETURN(const auto there, names_in(options.dir));
-  const bool named = !names.empty();
-  if (!named) names = there;
-  RETURN_IF_ERROR(lock_targets(options, names, locks));
   SigningAuthority ca{.path = options.ca_cert};
   ASSIGN_OR_RETURN(ca.pem, read_ca(options.ca_cert, options.ca_key));
-  drop_aliases(options, names);
-  const auto found = read_all(options, names, there);
-  const auto plan = plan_renewal(ca, found.wanted, found.beside, named, now());
+  ASSIGN_OR_RETURN(const auto found, read_all(options, names));
+  const auto plan = plan_renewal(ca, found.wanted, found.beside, !names.empty(), now());
   for (const auto& note : plan.notes) fmt::print(stderr, "{}\n", one_line(note));
   if (!plan.problems.empty()) return report(plan.problems);
-  if (const auto done = replace_files(plan.files); !done)
-    return fail(done.error().code, fmt::format("{}; mend that and give the command again", done.error().message));
-  for (const auto& file : plan.files) fmt::print("{}\n", one_line(file.path));
+  RETURN_IF_ERROR(write_plan(options, names, found, plan.files, locks));
   return 0;
 }
 
@@ -390,12 +444,18 @@ int run_on_existing(const Options& options, Arguments names, bool plain_options)
   for (const auto& name : names) {
     if (auto good = check_name(name); !good && name != "ca") return usage_error(good.error().message);
   }
-  const auto done = command == "show" ? show(options, std::move(names)) : renew(options, std::move(names));
+  const auto done = command == "show" ? show(options, std::move(names)) : renew(options, names);
+  std::fflush(stdout);
   return done ? *done : report({done.error().message});
 }
 
 Status run_all(const Options& options, const std::vector<Wanted>& all) {
   RETURN_IF_ERROR(make_dir(options.dir));
+  // A renewal wants it alone. Where there are no locks there is none.
+  FolderLocks locks;
+  if (const auto locked = locks.add(options.dir, FolderLocks::Kind::shared);
+      !locked && locked.error().code == Code::conflict)
+    return locked;
   if (all.empty()) {
     ASSIGN_OR_RETURN(const bool there, is_there(options, "ca"));
     if (!there) RETURN_IF_ERROR(new_ca(options));

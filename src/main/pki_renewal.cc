@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "base/datetime.h"
 
@@ -44,12 +46,7 @@ std::string refusal(Standing standing, const CertificateFiles& one, const std::s
   }
 }
 
-Status check_no_key_in(const CertificateFiles& one) {
-  if (!one.cert_pem->contains("PRIVATE KEY-----")) return {};
-  return fail(Code::invalid_argument, fmt::format("{}: holds a private key, too: keep that in '{}' alone, or renew the "
-                                                  "others by their names",
-                                                  one.cert_path, one.key_path));
-}
+bool holds_key(const CertificateFiles& one) { return one.cert_pem->contains("PRIVATE KEY-----"); }
 
 bool is_missing(const Result<std::string>& key_pem) { return !key_pem && key_pem.error().code == Code::not_found; }
 
@@ -80,7 +77,10 @@ std::string_view why_no_single_key(std::string_view key_pem, const std::string& 
 Status check_old_key(const CertificateFiles& one) {
   const bool missing = is_missing(one.key_pem);
   const bool others = one.key_pem && !is_key_of(*one.key_pem, *one.cert_pem).value_or(true);
-  if (!one.target.empty() && !one.own_key && (missing || others)) {
+  const bool interrupted = others && std::ranges::any_of(one.left_keys, [&](const std::string& key) {
+                             return is_key_of(key, *one.cert_pem).value_or(false);
+                           });
+  if (!one.target.empty() && !one.own_key && !interrupted && (missing || others)) {
     return fail(Code::invalid_argument,
                 fmt::format("{}: leads to '{}', whose key is not in '{}': renew that by its own name", one.cert_path,
                             one.target, one.key_path));
@@ -91,37 +91,23 @@ Status check_old_key(const CertificateFiles& one) {
                             one.key_path));
   }
   RETURN_IF_ERROR(one.key_pem);
+  if (!one.unfit_key_file.empty())
+    return fail(Code::invalid_argument, fmt::format("{}: {}", one.key_path, one.unfit_key_file));
   const auto why = why_no_single_key(*one.key_pem, *one.cert_pem);
   if (why.empty()) return {};
   return fail(Code::invalid_argument, fmt::format("{}: {}, or renew the others by their names", one.key_path, why));
 }
 
-// The other certificates that read the key of this one.
-Status check_shared_key(const CertificateFiles& one, std::span<const CertificateFiles> others) {
-  for (const auto& other : others) {
-    if (other.cert_path == one.cert_path || !other.cert_pem) continue;
-    const bool same_key_file = !one.key_file.empty() && other.key_file == one.key_file;
-    if (!one.cert_file.empty() && other.cert_file == one.cert_file) {
-      if (other.key_file.empty() || same_key_file) continue;
-      return fail(Code::invalid_argument,
-                  fmt::format("{}: '{}' leads to the same certificate and has a key file of its own, '{}', which would "
-                              "keep the old key: remove that or make it a link to '{}'",
-                              one.cert_path, other.cert_path, other.key_path, one.key_path));
-    }
-    // It may be another's alone, when that of this one was never there.
-    if ((!same_key_file && !is_missing(other.key_pem)) || !is_key_of(*one.key_pem, *other.cert_pem).value_or(false))
-      continue;
-    if (same_key_file) {
-      return fail(Code::invalid_argument,
-                  fmt::format("{}: is one file with '{}', the key of '{}', which would lose it: "
-                              "let each be a file of its own",
-                              one.key_path, other.key_path, other.cert_path));
-    }
-    return fail(Code::invalid_argument,
-                fmt::format("{}: is the key of '{}', too, which would be left without: put a copy of it into '{}'",
-                            one.key_path, other.cert_path, other.key_path));
-  }
-  return {};
+// Whether it does without the key file that is to be replaced, as far as can be known.
+bool has_other_key(const CertificateFiles& other, bool same_key_file) {
+  if (holds_key(other) && is_key_of(*other.cert_pem, *other.cert_pem).value_or(true)) return true;
+  if (same_key_file) return false;
+  if (!other.key_pem) return !is_missing(other.key_pem);
+  return is_key_of(*other.key_pem, *other.cert_pem).value_or(true);
+}
+
+const std::string& file_of(const CertificateFiles& one) {
+  return one.cert_file.empty() ? one.cert_path : one.cert_file;
 }
 
 class Planner {
@@ -132,7 +118,7 @@ class Planner {
 
   // Makes the new certificate of an authority whose key is there.
   Status make_authority(const CertificateFiles& one) {
-    if (!key_of(one)) return {};
+    if (holds_key(one) || !key_of(one)) return {};
     const auto made = renew_authority(ca_.pem, {.cert_pem = *one.cert_pem, .key_pem = *one.key_pem}, now_);
     if (!made) return fail(with_context(made.error(), one.cert_path));
     authorities_.push_back(made->cert_pem);
@@ -141,14 +127,15 @@ class Planner {
   }
 
   // Puts it into its file. One that holds authorities for those who trust them, without a key, gets those of others.
-  Status replace_authority(const CertificateFiles& one) {
-    RETURN_IF_ERROR(check_no_key_in(one));
+  Status replace_authority(const CertificateFiles& one, bool named) {
+    if (holds_key(one)) return refuse_key_in(one, named);
     const auto made = made_.find(one.cert_path);
     if (made != made_.end()) return replace(one, made->second);
     const auto key = key_of(one);
     if (key) return {};  // make_authority() has said why there is none
     const auto text = replace_certificates(*one.cert_pem, "", authorities_);
     if (text && text->other_first) return replace(one, "");
+    if (!named && is_missing(one.key_pem)) return leave_keyless(one);
     return fail(Code::invalid_argument,
                 fmt::format("{}: an authority keeps its key, or all that it signed is worth nothing: {}; put its key "
                             "into '{}', or renew the others by their names",
@@ -159,17 +146,30 @@ class Planner {
   // not match, which every program and `pki show` notices, and the old certificate still says when it ends and, to the
   // next renewal, what is to be made. The other way round it would look renewed.
   Status renew_certificate(const CertificateFiles& one, bool named) {
-    RETURN_IF_ERROR(check_no_key_in(one));
-    if (!named && is_missing(one.key_pem)) {
-      leave(one, fmt::format("its key is not in '{}'", one.key_path));
+    if (holds_key(one)) return refuse_key_in(one, named);
+    if (is_missing(one.key_pem)) return {};  // renew_keyless() is for those
+    RETURN_IF_ERROR(check_old_key(one));
+    if (const Status shared = check_shared_key(one); !shared) {
+      if (named) return shared;
+      leave(one, shared.error().message);
       return {};
     }
-    RETURN_IF_ERROR(check_old_key(one));
-    for (const auto others : {all_, beside_}) RETURN_IF_ERROR(check_shared_key(one, others));
     const auto made = krake::renew_certificate(ca_.pem, *one.cert_pem, now_);
     if (!made) return fail(with_context(made.error(), one.cert_path));
-    plan_.files.push_back({.path = one.key_path, .text = made->key_pem, .mode = 0600});
-    return replace(one, made->cert_pem);
+    plan_.files.push_back({.path = one.key_path, .text = made->key_pem});
+    RETURN_IF_ERROR(replace(one, made->cert_pem));
+    renewed_.emplace_back(*one.cert_pem, made->cert_pem);
+    return {};
+  }
+
+  // After those that have keys: it may be a copy of one.
+  Status renew_keyless(const CertificateFiles& one, bool named) {
+    if (holds_key(one) || !is_missing(one.key_pem) || replace_copy(one)) return {};
+    return named ? check_old_key(one) : leave_keyless(one);
+  }
+
+  void renew_copies_beside() {
+    for (const auto& other : beside_) replace_copy(other);
   }
 
   // A certificate of others stays; in its file there may be an authority that is renewed. `why` is empty for one that
@@ -178,7 +178,7 @@ class Planner {
     const auto made = one.cert_pem ? replace_certificates(*one.cert_pem, "", authorities_) : fail(one.cert_pem.error());
     if (made) note_left(one, *made);
     if (made && made->text != *one.cert_pem) {
-      plan_.files.push_back({.path = one.cert_path, .text = made->text, .mode = 0644});
+      push(one, made->text);
       if (!made->other_first) {
         plan_.notes.push_back(fmt::format("{}: stays, with the renewed authority behind it: {}", one.cert_path,
                                           why.empty() ? "it is the authority that signs" : why));
@@ -196,6 +196,85 @@ class Planner {
   }
 
  private:
+  // One odd file stops no renewal of all.
+  Status refuse_key_in(const CertificateFiles& one, bool named) {
+    const auto why = fmt::format("holds a private key, too: keep that in '{}' alone", one.key_path);
+    if (named) return fail(Code::invalid_argument, fmt::format("{}: {}", one.cert_path, why));
+    leave(one, "it " + why);
+    return {};
+  }
+
+  Status leave_keyless(const CertificateFiles& one) {
+    leave(one, fmt::format("its key is not in '{}'", one.key_path));
+    return {};
+  }
+
+  bool any_of_both(const auto& is_it) const {
+    return std::ranges::any_of(all_, is_it) || std::ranges::any_of(beside_, is_it);
+  }
+
+  // The same certificate in another file that has no key, as a chain for a server that reads both; by another name, or
+  // behind a link, it may have one.
+  bool is_copy(const CertificateFiles& other, const std::string& cert_pem) const {
+    if (!other.cert_pem || !other.target.empty() || holds_key(other)) return false;
+    const auto has_key = [&](const CertificateFiles& one) {
+      return file_of(one) == file_of(other) && !is_missing(one.key_pem);
+    };
+    return !any_of_both(has_key) && is_same_certificate(*other.cert_pem, cert_pem).value_or(false) &&
+           replace_certificates(*other.cert_pem, cert_pem, {});
+  }
+
+  // The other certificates that read the key of this one.
+  Status check_shared_key(const CertificateFiles& one) const {
+    for (const auto others : {all_, beside_})
+      for (const auto& other : others) RETURN_IF_ERROR(check_shared_key(one, other));
+    return {};
+  }
+
+  Status check_shared_key(const CertificateFiles& one, const CertificateFiles& other) const {
+    if (other.cert_path == one.cert_path || !other.cert_pem) return {};
+    const bool same_key_file = !one.key_file.empty() && other.key_file == one.key_file;
+    if (!one.cert_file.empty() && other.cert_file == one.cert_file) {
+      if (other.key_file.empty() || same_key_file) return {};
+      return fail(Code::invalid_argument,
+                  fmt::format("{}: '{}' leads to the same certificate and has a key file of its own, '{}', which would "
+                              "keep the old key: remove that or make it a link to '{}'",
+                              one.cert_path, other.cert_path, other.key_path, one.key_path));
+    }
+    // It may be another's alone: when the two key files were swapped, for example. A copy is renewed, too.
+    if (has_other_key(other, same_key_file) || !is_key_of(*one.key_pem, *other.cert_pem).value_or(false) ||
+        is_copy(other, *one.cert_pem)) {
+      return {};
+    }
+    if (same_key_file) {
+      return fail(Code::invalid_argument,
+                  fmt::format("{}: is one file with '{}', the key of '{}', which would lose it: "
+                              "let each be a file of its own",
+                              one.key_path, other.key_path, other.cert_path));
+    }
+    return fail(Code::invalid_argument,
+                fmt::format("{}: is the key of '{}', too, which would be left without: put a copy of it into '{}'",
+                            one.key_path, other.cert_path, other.key_path));
+  }
+
+  // Whether it is a copy of what is renewed.
+  bool replace_copy(const CertificateFiles& other) {
+    const auto copy = [&](const auto& pair) { return is_copy(other, pair.first); };
+    const auto renewed = std::ranges::find_if(renewed_, copy);
+    if (renewed == renewed_.end() || written_.contains(file_of(other)) || !replace(other, renewed->second))
+      return false;
+    plan_.notes.push_back(
+        fmt::format("{}: has no key of its own and began with a certificate that is renewed: it "
+                    "begins with the new one",
+                    other.cert_path));
+    return true;
+  }
+
+  void push(const CertificateFiles& one, std::string text) {
+    written_.insert(file_of(one));
+    plan_.files.push_back({.path = one.cert_path, .text = std::move(text)});
+  }
+
   static Status key_of(const CertificateFiles& one) {
     RETURN_IF_ERROR(one.key_pem);
     return check_ca({.cert_pem = *one.cert_pem, .key_pem = *one.key_pem});
@@ -217,7 +296,7 @@ class Planner {
     note_left(one, *made);
     ASSIGN_OR_RETURN(const auto before, certificate_expiry(*one.cert_pem));
     ASSIGN_OR_RETURN(const auto until, certificate_expiry(made->text));
-    plan_.files.push_back({.path = one.cert_path, .text = std::move(made->text), .mode = 0644});
+    push(one, std::move(made->text));
     // Of what was wanted only the authority's end takes something away.
     const auto lifetime = std::chrono::duration_cast<Wall::duration>(kCertificateLifetime);
     if (until < std::chrono::floor<std::chrono::seconds>(std::max(now_ + lifetime, before))) {
@@ -231,8 +310,10 @@ class Planner {
   const std::span<const CertificateFiles> all_;
   const std::span<const CertificateFiles> beside_;
   const Wall now_;
-  std::vector<std::string> authorities_;     // as they are after it
-  std::map<std::string, std::string> made_;  // of them, by the path of the old one
+  std::vector<std::string> authorities_;                      // as they are after it
+  std::map<std::string, std::string> made_;                   // of them, by the path of the old one
+  std::vector<std::pair<std::string, std::string>> renewed_;  // certificates, the old one and the new one
+  std::set<std::string> written_;                             // files of certificates
   RenewalPlan plan_;
 };
 
@@ -252,8 +333,10 @@ RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const Certificate
   };
   // The authorities first: they stand behind others.
   each({Standing::authority}, [&](const auto& one, Standing) { return planner.make_authority(one); });
-  each({Standing::authority}, [&](const auto& one, Standing) { return planner.replace_authority(one); });
+  each({Standing::authority}, [&](const auto& one, Standing) { return planner.replace_authority(one, named); });
   each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_certificate(one, named); });
+  each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_keyless(one, named); });
+  planner.renew_copies_beside();
   each({Standing::none, Standing::root, Standing::itself, Standing::foreign},
        [&](const CertificateFiles& one, Standing standing) -> Status {
          // A folder or a pipe is no certificate; of what may not be read nobody knows.

@@ -57,8 +57,6 @@ TEST_F(Renewal, ReplacesAuthoritiesFirstAndKeysBeforeCertificates) {
   EXPECT_THAT(paths(made), ElementsAre("middle.pem", "leaf-key.pem", "leaf.pem"));
   EXPECT_THAT(made.notes, IsEmpty());
   EXPECT_THAT(made.problems, IsEmpty());
-  EXPECT_EQ(made.files[1].mode, 0600U);
-  EXPECT_EQ(made.files[2].mode, 0644U);
   EXPECT_TRUE(is_key_of(middle.key_pem, made.files[0].text).value());
   EXPECT_TRUE(is_key_of(made.files[1].text, made.files[2].text).value());
 }
@@ -91,9 +89,11 @@ TEST_F(Renewal, DecidesNothingWithAProblem) {
       {files("x", below), "x.pem: is not signed by root.pem", ""},
       {files("x", other), "x.pem: is a root, which is not renewed: keep a copy", ""},
       {files("x", root), "x.pem: is a root, which is not renewed: keep a copy", ""},
-      {files("x", middle.cert_pem), "put its key into 'x-key.pem'", "put its key into 'x-key.pem'"},
+      {files("x", middle.cert_pem), "put its key into 'x-key.pem'", ""},
       {files("x", {middle.cert_pem, leaf.key_pem}), "an authority keeps its key", "an authority keeps its key"},
-      {files("x", more.cert_pem + more.key_pem), "holds a private key, too", "holds a private key, too"},
+      {files("x", more.cert_pem + more.key_pem), "x.pem: holds a private key, too: keep that in 'x-key.pem' alone", ""},
+      {files("x", {more.cert_pem + more.key_pem, more.key_pem}), "x.pem: holds a private key, too", ""},
+      {files("x", {middle.cert_pem + middle.key_pem, middle.key_pem}), "x.pem: holds a private key, too", ""},
       {files("x", {testing::trusted(more.cert_pem), more.key_pem}), "x.pem: the first certificate is a TRUSTED",
        "x.pem: the first certificate is a TRUSTED"},
   };
@@ -187,6 +187,31 @@ TEST_F(Renewal, RenewsBehindALinkWithItsKeyAlone) {
   EXPECT_THAT(plan({one}, false).notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
 }
 
+TEST_F(Renewal, RenewsBehindALinkWhatAnInterruptionLeft) {
+  auto one = files("x", leaf);
+  one.target = "/far/certs/a.pem";
+  one.key_pem = below.key_pem;
+  one.left_keys = {"junk", middle.key_pem};
+  EXPECT_THAT(plan({one}, true).problems, ElementsAre(HasSubstr("renew that by its own name"))) << "others' keys";
+  one.left_keys.push_back(leaf.key_pem);
+  EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x-key.pem", "x.pem"));
+  one.key_pem = fail(missing);
+  EXPECT_THAT(plan({one}, true).problems, ElementsAre(HasSubstr("renew that by its own name")));
+}
+
+TEST_F(Renewal, PutsNoKeyIntoAnUnfitFile) {
+  auto one = files("x", leaf);
+  one.unfit_key_file = "'x-key.pem' has mode 0644";
+  for (const bool named : {true, false}) {
+    const auto made = plan({one}, named);
+    EXPECT_THAT(made.problems, ElementsAre("x-key.pem: 'x-key.pem' has mode 0644"));
+    EXPECT_THAT(made.files, IsEmpty());
+  }
+  one = files("x", middle);
+  one.unfit_key_file = "'x-key.pem' has mode 0644";
+  EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x.pem")) << "no key is put there";
+}
+
 TEST_F(Renewal, RenewsBehindALinkWithAnyKeyOfItsTarget) {
   auto one = files("x", leaf);
   one.target = "/far/a.pem";
@@ -197,35 +222,93 @@ TEST_F(Renewal, RenewsBehindALinkWithAnyKeyOfItsTarget) {
 
 TEST_F(Renewal, RefusesASecondKeyFileOfACertificate) {
   const auto one = at(files("a", leaf), "/d/a.pem", "/d/a-key.pem");
-  const auto* problem =
+  const std::string problem =
       "a.pem: 'b.pem' leads to the same certificate and has a key file of its own, 'b-key.pem', which would keep the "
-      "old "
-      "key: remove that or make it a link to 'a-key.pem'";
+      "old key: remove that or make it a link to 'a-key.pem'";
+  const auto copied = at(files("b", leaf), "/d/a.pem", "/d/b-key.pem");
+  EXPECT_THAT(plan({one}, true, kNow + 24h, {one, copied}).problems, ElementsAre(problem));
+  const auto all = plan({one}, false, kNow + 24h, {one, copied});
+  EXPECT_THAT(all.notes, ElementsAre("a.pem: left as it is: " + problem));
+  EXPECT_THAT(all.files, IsEmpty());
   for (const bool named : {true, false}) {
     const auto with = [&](const CertificateFiles& other) { return plan({one}, named, kNow + 24h, {one, other}); };
-    const auto copied = with(at(files("b", leaf), "/d/a.pem", "/d/b-key.pem"));
-    EXPECT_THAT(copied.problems, ElementsAre(problem));
-    EXPECT_THAT(copied.files, IsEmpty());
-    EXPECT_THAT(with(at(files("b", leaf), "/d/a.pem", "/d/a-key.pem")).problems, IsEmpty());
-    EXPECT_THAT(with(at(files("b", Result<std::string>(leaf.cert_pem)), "/d/a.pem")).problems, IsEmpty());
+    for (const auto& other : {at(files("b", leaf), "/d/a.pem", "/d/a-key.pem"),
+                              at(files("b", Result<std::string>(leaf.cert_pem)), "/d/a.pem")}) {
+      EXPECT_THAT(paths(with(other)), ElementsAre("a-key.pem", "a.pem"));
+    }
   }
 }
 
 TEST_F(Renewal, RefusesAKeyThatOthersHave) {
   const auto one = at(files("a", leaf), "/d/a.pem", "/d/a-key.pem");
-  const auto* problem =
+  const auto same_key = testing::changed(
+      root, leaf.cert_pem, [](X509* cert) { testing::set_extension(cert, NID_netscape_comment, "other"); });
+  const std::string problem =
       "a-key.pem: is the key of 'b.pem', too, which would be left without: put a copy of it into 'b-key.pem'";
   const auto with = [&](const CertificateFiles& other) { return plan({one}, true, kNow + 24h, {other}).problems; };
   EXPECT_THAT(
       with(at(files("b", leaf), "/d/b.pem", "/d/a-key.pem")),
       ElementsAre("a-key.pem: is one file with 'b-key.pem', the key of 'b.pem', which would lose it: let each be "
                   "a file of its own"));
-  const auto keyless = at(files("b", Result<std::string>(leaf.cert_pem + root.cert_pem)), "/d/b.pem");
+  const auto keyless = at(files("b", Result<std::string>(same_key + root.cert_pem)), "/d/b.pem");
   EXPECT_THAT(with(keyless), ElementsAre(problem));
-  EXPECT_THAT(plan({one, keyless}).problems, ElementsAre(problem)) << "it stays as it is";
+  EXPECT_THAT(with(at(files("b", {same_key, below.key_pem}), "/d/b.pem", "/d/b-key.pem")), ElementsAre(problem))
+      << "that is not its key";
   EXPECT_THAT(with(at(files("b", leaf), "/d/b.pem", "/d/b-key.pem")), IsEmpty()) << "it has a copy";
+  EXPECT_THAT(with(files("b", Result<std::string>(leaf.cert_pem + leaf.key_pem))), IsEmpty()) << "it holds a copy";
+  EXPECT_THAT(with(files("b", Result<std::string>(same_key + below.key_pem))), ElementsAre(problem));
   EXPECT_THAT(with(at(files("b", below), "/d/b.pem", "/d/a-key.pem")), IsEmpty()) << "it has lost its own already";
   EXPECT_THAT(with(files("b", fail(missing))), IsEmpty());
+
+  const auto more = issue(root, "more", {}, {.client = true}, kNow).value();
+  const auto all = plan({one, keyless, files("more", more)});
+  EXPECT_THAT(paths(all), ElementsAre("more-key.pem", "more.pem")) << "one odd file stops no others";
+  EXPECT_THAT(all.problems, IsEmpty());
+  EXPECT_THAT(all.notes,
+              ElementsAre("a.pem: left as it is: " + problem, "b.pem: left as it is: its key is not in 'b-key.pem'"));
+}
+
+TEST_F(Renewal, LosesNoKeyWhenTwoAreSwapped) {
+  const auto more = issue(root, "more", {}, {.client = true}, kNow).value();
+  const auto a = at(files("a", {leaf.cert_pem, more.key_pem}), "/d/a.pem", "/d/a-key.pem");
+  const auto b = at(files("b", {more.cert_pem, leaf.key_pem}), "/d/b.pem", "/d/b-key.pem");
+  const std::string problem = "a-key.pem: is the key of 'b.pem', too, which would be left without";
+  EXPECT_THAT(plan({a}, true, kNow + 24h, {b}).problems, ElementsAre(HasSubstr(problem)));
+  const auto all = plan({a, b});
+  EXPECT_THAT(all.files, IsEmpty());
+  EXPECT_EQ(all.notes.size(), 2U);
+}
+
+TEST_F(Renewal, RenewsCopiesWithoutAKeyToo) {
+  const auto one = at(files("a", leaf), "/d/a.pem", "/d/a-key.pem");
+  const auto chain = at(files("chain", Result<std::string>(leaf.cert_pem + root.cert_pem)), "/d/chain.pem");
+  const auto* note =
+      "chain.pem: has no key of its own and began with a certificate that is renewed: it begins with the new one";
+  for (const auto& made : {plan({chain, one}), plan({chain, one}, true), plan({one}, true, kNow + 24h, {chain})}) {
+    EXPECT_THAT(made.problems, IsEmpty());
+    ASSERT_THAT(paths(made), ElementsAre("a-key.pem", "a.pem", "chain.pem"));
+    EXPECT_EQ(made.files[2].text, made.files[1].text + root.cert_pem);
+    EXPECT_THAT(made.notes, ElementsAre(note));
+  }
+  EXPECT_THAT(plan({chain}, true, kNow + 24h, {one}).problems, ElementsAre(HasSubstr("its key is not in")));
+
+  // Behind a link, by another name, or with what it is trusted for, it is none.
+  auto link = chain;
+  link.target = "/far/chain.pem";
+  const auto named = at(files("name", leaf), "/d/chain.pem", "/d/name-key.pem");
+  const auto trusted = at(files("t", Result<std::string>(testing::trusted(leaf.cert_pem))), "/d/t.pem");
+  for (const auto& beside : {std::vector{link}, std::vector{chain, named}, std::vector{trusted}}) {
+    const auto made = plan({one}, true, kNow + 24h, beside);
+    EXPECT_THAT(made.problems, ElementsAre(HasSubstr("which would be left without")));
+  }
+  const auto broken = at(files("chain", {leaf.cert_pem, below.key_pem}), "/d/chain.pem", "/d/chain-key.pem");
+  EXPECT_THAT(plan({one}, true, kNow + 24h, {broken}).problems, ElementsAre(HasSubstr("which would be left without")));
+}
+
+TEST_F(Renewal, LeavesAnAuthorityWhoseKeyIsElsewhere) {
+  const auto made = plan({files("x", Result<std::string>(middle.cert_pem)), files("leaf", leaf)});
+  EXPECT_THAT(made.notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
+  EXPECT_THAT(paths(made), ElementsAre("leaf-key.pem", "leaf.pem"));
 }
 
 TEST_F(Renewal, RenewsEachAuthorityFromItself) {
