@@ -10,7 +10,8 @@ SLACK = 5  # a tick of the server, and a busy machine
 TICK = 0.5
 
 POST = b"POST /core/roles HTTP/1.1\r\nHost: x\r\n"
-ROLE = b'{"metadata":{"name":"from-a-slow-peer"},"rules":[]}'
+# Read to its end and judged, and nothing is written: other rows look at the revision.
+ROLE = b'{"metadata":{"name":"from a slow peer"},"rules":[]}'
 
 
 class Peer:
@@ -47,7 +48,7 @@ class SlowPeers(threading.Thread):
                  status=413),
             Peer("keeps the connection", IDLE, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", status=200, earliest=30),
             Peer("asks and never reads", WRITE + IDLE, b"GET /core/roles HTTP/1.1\r\nHost: x\r\n\r\n" * 20000, status="any", reads=False),
-            Peer("slow but honest", BODY, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(ROLE), every(ROLE), status=200),
+            Peer("slow but honest", BODY, POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(ROLE), every(ROLE), status=422),
         ] + [Peer(f"one of 200 with half a header, {i}", HEADER, b"GET / HTTP/1.1\r\nX: ") for i in range(200)]
         # An idle watch is no slow peer: nothing may cut it.
         self.watch = socket.create_connection(("127.0.0.1", port), timeout=30)
