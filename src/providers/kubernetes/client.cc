@@ -257,10 +257,23 @@ Awaitable<Result<json::Value>> KubeClient::call_json(HttpRequest request, std::s
 
 // ---- discovery
 
+namespace {
+
+// Nothing is sent with it that could be wrong: such an answer tells nothing of the kind that is looked for.
+Error of_discovery(Error error) {
+  const bool of_the_request = error.code == Code::invalid_argument || error.code == Code::invalid_object ||
+                              error.code == Code::conflict || error.code == Code::too_large ||
+                              error.code == Code::unsupported_media;
+  if (of_the_request) error.code = Code::unavailable;
+  return error;
+}
+
+}  // namespace
+
 Awaitable<Result<KubeClient::Kinds>> KubeClient::discover(std::string api_version) {
   const std::string path = api_version.find('/') == std::string::npos ? "/api/" + api_version : "/apis/" + api_version;
   auto answer = co_await call_json(request("GET", path), fmt::format("discover {} on {}", api_version, server()));
-  if (!answer) co_return fail(answer.error());
+  if (!answer) co_return fail(of_discovery(std::move(answer).error()));
   const auto slash = api_version.find('/');
   Kinds kinds;
   const auto* resources = answer->at_path({"resources"});
@@ -311,7 +324,7 @@ Awaitable<Result<ResourceType>> KubeClient::resolve(std::string api_version, std
 Awaitable<Result<std::vector<std::string>>> KubeClient::versions_of(std::string group) {
   auto answer = co_await call_json(request("GET", "/apis/" + group), fmt::format("discover {} on {}", group, server()));
   if (!answer && answer.error().code == Code::not_found) co_return std::vector<std::string>();
-  if (!answer) co_return fail(std::move(answer).error());
+  if (!answer) co_return fail(of_discovery(std::move(answer).error()));
   std::vector<std::string> versions{std::string(answer->string_at({"preferredVersion", "groupVersion"}))};
   const auto* listed = answer->at_path({"versions"});
   if (!listed || !listed->is_array()) {

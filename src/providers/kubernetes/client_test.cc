@@ -191,6 +191,16 @@ TEST(KubeClient, LooksUnknownKindsUpEachTimeAndKnownOnesOnce) {
   EXPECT_EQ(bench.script.seen.size(), 3U);
 }
 
+// Discovery sends nothing that could be wrong: a refusal of it must not pass for a fault of the object.
+TEST(KubeClient, ARefusedDiscoveryTellsNothingOfTheKind) {
+  for (const int status : {400, 409, 413, 415, 422, 500}) {
+    Bench bench;
+    bench.script.status = status;
+    bench.script.body = R"({"kind":"Status","reason":"Invalid","message":"failed to create typed patch object"})";
+    EXPECT_EQ(bench.world.run(bench.client.resolve("apps/v1", "Deployment")).error().code, Code::unavailable) << status;
+  }
+}
+
 TEST(ObjectWatch, ReadsEventsWhereverTheyAreCut) {
   Bench bench;
   bench.script.body =
