@@ -7,19 +7,19 @@ namespace krake {
 namespace asio = boost::asio;
 
 void Notifier::notify_all() {
-  for (auto& waiter : waiters_) waiter.wake();
+  for (auto& listener : listeners_) listener.notified();
 }
 
 Awaitable<void> Notifier::wait() {
   Waiter waiter(lot_);
-  waiters_.push_back(waiter);
+  listeners_.push_back(waiter);
   co_await waiter.wait();
 }
 
 Awaitable<bool> Notifier::wait_until(Clock& clock, Mono deadline) {
   if (clock.now() >= deadline) co_return false;
   Waiter waiter(lot_);
-  waiters_.push_back(waiter);
+  listeners_.push_back(waiter);
   bool expired = false;
   const auto timer = clock.at(deadline, [&expired, &waiter] {
     expired = true;

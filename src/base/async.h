@@ -12,6 +12,7 @@
 #include <string>
 #include <variant>
 
+#include "base/cancel_scope.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/wait_point.h"
@@ -21,32 +22,42 @@ namespace krake {
 // A condition variable for coroutines: wait() suspends until the next notify. Wake-ups may be spurious: wait in a loop
 // on the condition itself. The notifier must outlive its waiters.
 class Notifier {
+  using Hook = boost::intrusive::list_base_hook<boost::intrusive::tag<Notifier>,
+                                                boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
  public:
+  // Is told of each notify, within it, as long as it lives. Must only note it or put it off.
+  class Listener : public Hook {
+   public:
+    virtual void notified() = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+
   explicit Notifier(const boost::asio::any_io_executor& executor) : lot_(WaitPoint::lot_of(executor)) {}
 
+  void add(Listener& listener) { listeners_.push_back(listener); }
   void notify_all();
   Awaitable<void> wait();
   // False when `deadline` came first.
   Awaitable<bool> wait_until(Clock& clock, Mono deadline);
 
  private:
-  using Hook = boost::intrusive::list_base_hook<boost::intrusive::tag<Notifier>,
-                                                boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-  struct Waiter : WaitPoint, Hook {
+  struct Waiter final : WaitPoint, Listener {
     using WaitPoint::WaitPoint;
+    void notified() override { wake(); }
   };
   WaitPoint::Lot& lot_;
-  // Woken ones stay until they have run.
-  boost::intrusive::list<Waiter, boost::intrusive::base_hook<Hook>, boost::intrusive::constant_time_size<false>>
-      waiters_;
+  // Woken waiters stay until they have run.
+  boost::intrusive::list<Listener, boost::intrusive::base_hook<Hook>, boost::intrusive::constant_time_size<false>>
+      listeners_;
 };
 
 Awaitable<void> sleep_until(Clock& clock, Mono when);
 inline Awaitable<void> sleep_for(Clock& clock, Duration time) { return sleep_until(clock, clock.now() + time); }
 // Lets everything that is ready run first.
 Awaitable<void> yield();
-
-inline Error unexpected_exception(const std::string& what) { return {Code::internal, "unexpected exception: " + what}; }
 
 // The result of `operation`; an exception becomes Code::internal. Cancellation passes.
 template <class T>
@@ -69,20 +80,43 @@ inline Error late_error(const std::string& what, Duration limit) {
                              " ms"};
 }
 
-// The result of `operation`, or Code::timeout after `limit`; then the operation is cancelled (terminal) and waited for.
-// `what` completes the sentence "... did not finish within 5s". For calls that are many: Deadlines.
+// The result of `operation`; an exception becomes Code::internal. After `limit` it is cancelled (terminal) and waited
+// for, and is Code::timeout unless it has a value all the same; what ends at the limit is late. The caller's
+// cancellation passes through it. `what` completes the sentence "... did not finish within 5s". For calls that are
+// many: Deadlines.
 template <class T>
 Awaitable<Result<T>> with_timeout(Clock& clock, Duration limit, std::string what, Awaitable<Result<T>> operation) {
-  using namespace boost::asio::experimental::awaitable_operators;
-  std::optional<std::variant<Result<T>, std::monostate>> outcome;
-  try {
-    outcome = co_await (caught(std::move(operation)) || sleep_for(clock, limit));
-  } catch (const boost::asio::multiple_exceptions& both) {
-    // Both branches were cancelled with us: go on as the one exception everybody expects.
-    std::rethrow_exception(both.first_exception());
+  CancelScope scope(co_await boost::asio::this_coro::executor);
+  const auto timer = clock.at(clock.now() + limit, [&scope] { scope.cancel(); });
+  auto result = co_await scope.run(std::move(operation));
+  if (scope.cancelled() && !(result && *result)) co_return fail(late_error(what, limit));
+  co_return std::move(*result);
+}
+
+// Cancels a scope when it is notified of something that is a reason to: `due()`. Asked at once, too.
+template <class Due>
+class CancelWhen final : public Notifier::Listener {
+ public:
+  CancelWhen(CancelScope& scope, Notifier& notifier, Due due) : scope_(scope), due_(std::move(due)) {
+    notifier.add(*this);
+    notified();
   }
-  if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
-  co_return fail(late_error(what, limit));
+  void notified() override {
+    if (due_()) scope_.cancel();
+  }
+
+ private:
+  CancelScope& scope_;
+  Due due_;
+};
+
+// The result of `operation`; an exception becomes Code::internal. Once `notifier` is notified and `due()` is true, it
+// is cancelled (terminal) and waited for: what it returns all the same, or nothing. The notifier must outlive it.
+template <class T, class Due>
+Awaitable<std::optional<Result<T>>> unless(Notifier& notifier, Due due, Awaitable<Result<T>> operation) {
+  CancelScope scope(co_await boost::asio::this_coro::executor);
+  const CancelWhen when(scope, notifier, std::move(due));
+  co_return co_await scope.run(std::move(operation));
 }
 
 // Mutual exclusion between coroutines of one loop, first come first served.

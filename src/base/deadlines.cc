@@ -19,21 +19,6 @@ void Deadlines::Call::leave() {
   place_ = calls_->by_deadline.end();
 }
 
-std::optional<Error> Deadlines::unexpected(const std::exception_ptr& thrown, bool cancelled) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const asio::multiple_exceptions& several) {
-    // Branches of the operation that were cancelled together: the first stands for all.
-    return unexpected(several.first_exception(), cancelled);
-  } catch (const boost::system::system_error& why) {
-    if (why.code() != asio::error::operation_aborted) return unexpected_exception(why.what());
-    if (!cancelled) throw;
-    return std::nullopt;
-  } catch (const std::exception& why) {
-    return unexpected_exception(why.what());
-  }
-}
-
 // Deadlines are mostly about the same time away, so that the timer is set for the first of many and rarely fires.
 void Deadlines::Calls::arm(Mono deadline, const asio::any_io_executor& executor) {
   if (armed && *armed <= deadline) return;

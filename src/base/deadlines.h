@@ -30,7 +30,8 @@ class Deadlines {
 
   // `first` alone at first, and from `when` on also the coroutine that `make_second` makes, an Awaitable<U>: what the
   // first of them to end returned. The other is cancelled (terminal) and waited for. An exception of `first` becomes
-  // Code::internal, one of the second leaves it to `first`. The caller's cancellation passes through both.
+  // Code::internal, one of the second leaves it to `first`. The caller's cancellation passes through both, and what the
+  // second returns then does not count.
   template <class T, class Make, class U = typename std::invoke_result_t<Make>::value_type>
   Awaitable<std::variant<Result<T>, U>> joined_at(Mono when, Awaitable<Result<T>> first, Make make_second) {
     return race<T, U>(calls_, when, std::move(first), std::move(make_second));
@@ -60,7 +61,6 @@ class Deadlines {
     virtual void expire() = 0;
 
    protected:
-    bool is_late() const { return place_ == calls_->by_deadline.end(); }
     void leave();  // it has no deadline any more
 
    private:
@@ -72,12 +72,10 @@ class Deadlines {
   // One that ends at its deadline.
   class Limited final : public Call {
    public:
-    using Call::Call;
-    void expire() override { signal.emit(boost::asio::cancellation_type::terminal); }
-    std::optional<Error> unexpected(const std::exception_ptr& thrown) const {
-      return Deadlines::unexpected(thrown, is_late());
-    }
-    boost::asio::cancellation_signal signal;
+    Limited(std::shared_ptr<Calls> calls, Mono deadline, const boost::asio::any_io_executor& executor)
+        : Call(std::move(calls), deadline, executor), scope(executor) {}
+    void expire() override { scope.cancel_now(); }
+    CancelScope scope;
   };
 
   // One that a second coroutine joins at its deadline.
@@ -90,43 +88,20 @@ class Deadlines {
   template <class T, class U, class Make>
   static Awaitable<std::variant<Result<T>, U>> race(std::shared_ptr<Calls> calls, Mono when, Awaitable<Result<T>> first,
                                                     Make make_second);
-  // Of an operation that ended by an exception; nothing when that was a cancellation by us. Throws on when it was one
-  // by the caller.
-  static std::optional<Error> unexpected(const std::exception_ptr& thrown, bool cancelled);
 
   std::shared_ptr<Calls> calls_;
 };
 
-// The operation is a coroutine of its own, as that is what can be cancelled alone.
 template <class T>
 Awaitable<Result<T>> Deadlines::run(std::shared_ptr<Calls> calls, Duration limit, const char* what, Told told,
                                     Awaitable<Result<T>> operation) {
-  namespace asio = boost::asio;
-  const auto executor = co_await asio::this_coro::executor;
+  const auto executor = co_await boost::asio::this_coro::executor;
   const Mono deadline = calls->clock.now() + limit;
   Limited call(std::move(calls), deadline, executor);
-  std::exception_ptr thrown;
-  Result<T> result;
-  co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(
-      [&](auto resume) {
-        if (auto caller = asio::get_associated_cancellation_slot(resume); caller.is_connected())
-          caller.assign([&call](asio::cancellation_type type) { call.signal.emit(type); });
-        asio::co_spawn(
-            executor, std::move(operation),
-            asio::bind_cancellation_slot(call.signal.slot(), [&thrown, &result, resume = std::move(resume)](
-                                                                 std::exception_ptr error, Result<T> answer) mutable {
-              thrown = std::move(error);
-              result = std::move(answer);
-              std::move(resume)();
-            }));
-      },
-      asio::use_awaitable);
-  if (thrown) {
-    auto unexpected = call.unexpected(thrown);
-    result = fail(unexpected ? std::move(*unexpected) : late_error(what, limit));
-  }
-  if (!result && result.error().code == Code::timeout) co_return fail(told(std::move(result).error()));
-  co_return result;
+  auto answer = co_await call.scope.run(std::move(operation));
+  if (!answer) answer = fail(late_error(what, limit));
+  if (!*answer && answer->error().code == Code::timeout) co_return fail(told(std::move(*answer).error()));
+  co_return std::move(*answer);
 }
 
 template <class T, class U, class Make>
@@ -161,13 +136,14 @@ class Deadlines::Race final : public Call {
                               [this, after = std::move(after)](const std::exception_ptr& thrown, U answer) mutable {
                                 if (*after) return std::exchange(*after, nullptr)();
                                 after.reset();
-                                if (thrown) return;
+                                if (thrown || cancelled_) return;
                                 second_ = std::move(answer);
                                 first_signal_.emit(boost::asio::cancellation_type::terminal);
                               }));
   }
   void cancel(boost::asio::cancellation_type type) {
     leave();
+    cancelled_ = true;
     first_signal_.emit(type);
     if (!after_second_.expired()) second_signal_.emit(type);
   }
@@ -175,7 +151,7 @@ class Deadlines::Race final : public Call {
     using Outcome = std::variant<Result<T>, U>;
     if (second_) return Outcome(std::in_place_index<1>, std::move(*second_));
     if (!thrown_) return Outcome(std::in_place_index<0>, std::move(first_));
-    return Outcome(std::in_place_index<0>, fail(unexpected(thrown_, false).value_or(Error())));
+    return Outcome(std::in_place_index<0>, fail(unexpected(thrown_, false, cancelled_).value_or(Error())));
   }
 
  private:
@@ -186,6 +162,7 @@ class Deadlines::Race final : public Call {
   boost::asio::cancellation_signal first_signal_;
   boost::asio::cancellation_signal second_signal_;
   std::weak_ptr<After> after_second_;  // there while the second is under way; filled when the first is over
+  bool cancelled_ = false;             // by the caller
   std::exception_ptr thrown_;          // by the first
   Result<T> first_;
   std::optional<U> second_;  // what it returned while the first was under way

@@ -249,6 +249,36 @@ TEST_F(JoinedTest, TheCallersCancellationEndsBoth) {
   }
 }
 
+// One that does not throw: what it has seen is that the caller goes, and not what it was to watch for.
+TEST_F(JoinedTest, ASecondThatReturnsAsTheCallerIsCancelledDoesNotCount) {
+  const auto quiet = [](Clock& clock) -> Awaitable<int> {
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    co_await sleep_for(clock, hours(1));
+    co_return 7;
+  };
+  const auto slow_to_end = [](Clock& clock) -> Awaitable<Result<int>> {
+    auto answer = co_await answer_when_cancelled(clock);
+    co_await boost::asio::this_coro::reset_cancellation_state();
+    co_await sleep_for(clock, seconds(1));
+    co_return answer;
+  };
+  const auto both = [&](Clock& clock) -> Awaitable<Raced> {
+    co_return co_await deadlines.joined_at(clock.now() + kLimit, slow_to_end(clock), [&] { return quiet(clock); });
+  };
+  TaskGroup calls(world.env.executor);
+  calls.spawn("call", keep(both(world.clock)));
+  world.settle();
+  world.clock.advance(kLimit);
+  world.settle();
+  calls.cancel();
+  world.settle();
+  EXPECT_EQ(calls.size(), 1u) << "the second is over, the first is not";
+  world.clock.advance(seconds(1));
+  world.settle();
+  EXPECT_EQ(calls.size(), 0u);
+  EXPECT_EQ(outcome, Raced(Result<int>(42)));
+}
+
 TEST_F(JoinedTest, BothAtTheSameMomentGiveOneOutcome) {
   for (const Duration first : {seconds(5), seconds(6)}) {
     outcome.reset();

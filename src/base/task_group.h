@@ -1,5 +1,5 @@
 // Owns coroutines: starts them, cancels them, waits for them. The only place that calls co_spawn,
-// but for Deadlines, whose caller waits for what it starts.
+// but for CancelScope and Deadlines, whose caller waits for what they start.
 // An exception other than cancellation that leaves a task is a bug and aborts the process, naming the task.
 // Thread: the loop. The group must be joined (or never have been used) before it is destroyed, except when the whole
 // io_context dies with it (a simulated crash).

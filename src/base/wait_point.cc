@@ -52,7 +52,7 @@ asio::awaitable<void> WaitPoint::wait() {
       },
       asio::use_awaitable);
   const auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none)
+  if (state.cancelled() != asio::cancellation_type::none && co_await asio::this_coro::throw_if_cancelled())
     throw boost::system::system_error(asio::error::operation_aborted);
 }
 

@@ -23,7 +23,8 @@ class WaitPoint : public boost::intrusive::list_base_hook<boost::intrusive::link
   WaitPoint& operator=(const WaitPoint&) = delete;
 
   // Until wake(), by nobody else at the same time. Throws operation_aborted when the coroutine is cancelled, also when
-  // it was woken before it could run. As with all that is pending there, the coroutine dies with its loop.
+  // it was woken before it could run; where this_coro::throw_if_cancelled is off, it returns. As with all that is
+  // pending there, the coroutine dies with its loop.
   boost::asio::awaitable<void> wait();
   // Who waits runs soon, not within. Nothing when nobody does, and not remembered.
   void wake();

@@ -50,6 +50,22 @@ TEST_F(WaitPointTest, EachWakeEndsTheWaitThatIsUnderWay) {
   world.settle();
 }
 
+TEST_F(WaitPointTest, WhoLooksForHimselfIsOnlyWoken) {
+  tasks.spawn("wait", [](WaitPoint& where, Waits& seen) -> Awaitable<void> {
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    co_await where.wait();
+    ++seen.woken;
+    if ((co_await boost::asio::this_coro::cancellation_state).cancelled() != boost::asio::cancellation_type::none)
+      ++seen.cancelled;
+  }(point, waits));
+  world.settle();
+  tasks.cancel();
+  world.settle();
+  EXPECT_EQ(tasks.size(), 0u);
+  EXPECT_EQ(waits.woken, 1);
+  EXPECT_EQ(waits.cancelled, 1);
+}
+
 TEST_F(WaitPointTest, WhoIsCancelledUnwinds) {
   for (const bool woken_too : {false, true}) {
     waits = {};

@@ -189,9 +189,10 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   // Without revisions what happened between list and watch is only found by listing once more.
   if (!resumable_) CO_RETURN_IF_ERROR(co_await list());
   std::string buffer;
-  while (env_.clock.now() < until && reopens == reopens_ && granted_ == wishes_) {
-    auto piece = co_await next_piece(*stream->body);
-    if (reopens != reopens_ || granted_ < wishes_) break;
+  const auto wished = [this, reopens] { return reopens != reopens_ || granted_ < wishes_; };
+  while (env_.clock.now() < until && !wished()) {
+    auto piece = co_await next_piece(*stream->body, wished);
+    if (wished()) break;
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) co_return fail(Code::unavailable, "the server ended the watch");
     buffer += *piece;
@@ -211,18 +212,15 @@ Awaitable<Status> InformerBase::follow(Mono until) {
   co_return Status{};
 }
 
-// Or something, when another stream or a list is wished for.
-Awaitable<Result<std::string>> InformerBase::next_piece(ByteStream& body) {
-  using namespace boost::asio::experimental::awaitable_operators;
-  std::optional<std::variant<Result<std::string>, std::monostate>> outcome;
-  try {
-    outcome = co_await (with_timeout(env_.clock, options_.silence, "the next line of the watch", body.read()) ||
-                        wished_.wait());
-  } catch (const boost::asio::multiple_exceptions& both) {
-    std::rethrow_exception(both.first_exception());
-  }
-  if (outcome->index() == 0) co_return std::move(std::get<0>(*outcome));
-  co_return std::string();
+// Or something, when another stream or a list is `wished` for.
+Awaitable<Result<std::string>> InformerBase::next_piece(ByteStream& body, std::function<bool()> wished) {
+  CancelScope scope(co_await boost::asio::this_coro::executor);
+  const CancelWhen when(scope, wished_, wished);
+  const auto timer = env_.clock.at(env_.clock.now() + options_.silence, [&scope] { scope.cancel(); });
+  auto piece = co_await scope.run(body.read());
+  if (piece && (*piece || !scope.cancelled())) co_return std::move(*piece);
+  if (wished()) co_return std::string();
+  co_return fail(late_error("the next line of the watch", options_.silence));
 }
 
 Status InformerBase::handle_line(std::string_view line) {

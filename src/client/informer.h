@@ -83,7 +83,7 @@ class InformerBase {
   Awaitable<void> run();
   Awaitable<Status> list();
   Awaitable<Status> follow(Mono until);
-  Awaitable<Result<std::string>> next_piece(ByteStream& body);
+  Awaitable<Result<std::string>> next_piece(ByteStream& body, std::function<bool()> wished);
   Status handle_line(std::string_view line);
   void handle_event(std::string_view type, const json::Value& object, std::int64_t revision);
   bool has_heard(const ObjectKey& key, std::int64_t revision) const;

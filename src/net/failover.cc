@@ -124,22 +124,28 @@ Awaitable<void> probe(ServersPtr servers, std::size_t server) {
   }
 }
 
-// Returns when the server has left a probe unanswered that was sent since `begin`. All who wait share one.
+// Returns when the server has left a probe unanswered that was sent since `begin`. All who wait share one. Cancelled,
+// which nearly all are in the end, it returns as well: an exception would cost more than all else it does.
 Awaitable<std::monostate> until_silent(ServersPtr servers, std::size_t server, Mono begin, Mono quiet_since,
                                        Duration patience) {
   const auto& it = servers->all[server];
-  if (!servers->changed) servers->changed.emplace(co_await boost::asio::this_coro::executor);
-  for (;;) {
-    if (it.failed_probe > begin && it.failed_probe > it.heard) co_return std::monostate();
+  namespace this_coro = boost::asio::this_coro;
+  if (!servers->changed) servers->changed.emplace(co_await this_coro::executor);
+  co_await this_coro::throw_if_cancelled(false);
+  while ((co_await this_coro::cancellation_state).cancelled() == boost::asio::cancellation_type::none) {
+    if (it.failed_probe > begin && it.failed_probe > it.heard) break;
     const Mono due = servers->doubted(server) ? begin : std::max(quiet_since, it.heard) + patience;
     if (it.probing) {
       co_await servers->changed->wait();
     } else if (servers->clock.now() < due) {
       co_await servers->changed->wait_until(servers->clock, due);
     } else {
+      co_await this_coro::throw_if_cancelled(true);
       co_await probe(servers, server);
+      co_await this_coro::throw_if_cancelled(false);
     }
   }
+  co_return std::monostate();
 }
 
 // Nothing: the server turned out silent.

@@ -110,16 +110,13 @@ class StoreDouble final : public store::Store {
     Awaitable<Result<std::vector<store::CommitEvent>>> next() override { return next_of(changes_, inner_, replaced_); }
 
    private:
-    static Awaitable<void> until_replaced(std::shared_ptr<Changes> changes, int seen) {
-      while (changes->replaced == seen) co_await changes->notifier.wait();
-    }
     static Awaitable<Result<std::vector<store::CommitEvent>>> next_of(std::shared_ptr<Changes> changes,
                                                                       std::shared_ptr<store::Watch> inner, int seen) {
-      using namespace boost::asio::experimental::awaitable_operators;
-      auto outcome = co_await (inner->next() || until_replaced(changes, seen));
+      const auto replaced = [&] { return changes->replaced != seen; };
+      auto outcome = co_await unless(changes->notifier, replaced, inner->next());
       co_await changes->spoken();
-      if (outcome.index() == 1) co_return fail(Code::compacted, "the history was replaced");
-      co_return std::move(std::get<0>(outcome));
+      if (replaced()) co_return fail(Code::compacted, "the history was replaced");
+      co_return std::move(*outcome);
     }
     std::shared_ptr<Changes> changes_;
     std::shared_ptr<store::Watch> inner_;

@@ -322,8 +322,9 @@ class SimTransport final : public Transport {
     Mono arrived{};
     bool whole = true;  // lines so far
     while (!pipe->reader_gone) {
-      auto piece = co_await next_piece(*stream->body, pipe, changed);
-      if (pipe->reader_gone) co_return;
+      auto read = co_await unless(*changed, [&] { return pipe->reader_gone; }, stream->body->read());
+      if (pipe->reader_gone || !read) co_return;
+      auto piece = std::move(*read);
       if (!piece) co_return;  // cut
       if (piece->empty()) {
         pipe->ended = true;
@@ -370,17 +371,6 @@ class SimTransport final : public Transport {
       const auto piece = co_await with_timeout(clock, end - clock.now(), "the next piece", body.read());
       if (!piece || piece->empty()) co_return;
     }
-  }
-
-  static Awaitable<Result<std::string>> gone(std::shared_ptr<Pipe> pipe, std::shared_ptr<Notifier> changed) {
-    while (!pipe->reader_gone) co_await changed->wait();
-    co_return fail(Code::cancelled, "the reader went away");
-  }
-  static Awaitable<Result<std::string>> next_piece(ByteStream& body, std::shared_ptr<Pipe> pipe,
-                                                   std::shared_ptr<Notifier> changed) {
-    using namespace boost::asio::experimental::awaitable_operators;
-    auto first = co_await (body.read() || gone(std::move(pipe), std::move(changed)));
-    co_return first.index() == 0 ? std::move(std::get<0>(first)) : std::move(std::get<1>(first));
   }
 
   Network& network_;

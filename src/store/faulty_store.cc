@@ -74,21 +74,17 @@ struct Stream {
   bool dead = false;
 };
 
-Awaitable<void> wait_for_cut(std::shared_ptr<Stream> stream) {
-  while (stream->faults->cuts == stream->cuts) co_await stream->faults->cut.wait();
-}
-
 Awaitable<Result<std::vector<CommitEvent>>> next_or_cut(std::shared_ptr<Stream> stream) {
-  using namespace boost::asio::experimental::awaitable_operators;
   auto& faults = *stream->faults;
   if (stream->dead || stream->cuts != faults.cuts) co_return faults.away_error();
-  auto outcome = co_await (stream->inner->next() || wait_for_cut(stream));
-  if (outcome.index() == 1) {
+  const auto cut = [&] { return stream->cuts != faults.cuts; };
+  auto outcome = co_await unless(faults.cut, cut, stream->inner->next());
+  if (cut()) {
     stream->dead = true;
     co_return faults.away_error();
   }
-  auto events = std::move(std::get<0>(outcome));
-  if (!events) co_return events;
+  auto& events = *outcome;
+  if (!events) co_return std::move(events);
   switch (faults.watch_fault()) {
     case WatchFault::none:
       break;
@@ -103,7 +99,7 @@ Awaitable<Result<std::vector<CommitEvent>>> next_or_cut(std::shared_ptr<Stream> 
       co_await sleep_for(faults.clock, faults.some(faults.rates.max_lag));
       break;
   }
-  co_return events;
+  co_return std::move(events);
 }
 
 class FaultyWatch final : public Watch {
