@@ -127,6 +127,29 @@ Same same_place(const Observed& observed, const Place& at, const Place& home) {
   return hidden ? Same::unknown : Same::no;
 }
 
+bool must_not_run_twice(const json::Value& object) {
+  const auto kind = object.string_at({"kind"});
+  return kind == "StatefulSet" || kind == "Job" || kind == "PersistentVolumeClaim";
+}
+
+bool lost(const Observed& observed, const Place& at, Mono now) {
+  return at.error && !at.online && at.error_since && now - *at.error_since >= observed.options.migration_health_wait;
+}
+
+const Place* place_of_twin(const Observed& observed, const Place& at, const Place* source, Mono now) {
+  const auto& app = *observed.application;
+  for (const Place& other : observed.places) {
+    if (!other.exists || &other == source || same_place(observed, other, at) == Same::yes) continue;
+    // Nothing is created where no entry says that it may be.
+    const bool expected = other.cluster == app.status.running_on || cleanup_at(app, other.cluster) != nullptr;
+    if (other.error ? expected && !lost(observed, other, now) : expected && unseen(other)) return &other;
+    if (std::ranges::any_of(inventory(observed, other),
+                            [](const auto& one) { return must_not_run_twice(*one.second); }))
+      return &other;
+  }
+  return nullptr;
+}
+
 json::Object name_of(const std::vector<Item>& items, std::size_t i, const json::Value& object) {
   const bool located = i < items.size() && !items[i].problem;
   return located ? identity_fields(items[i].ref) : identity_fields(*object.if_object());

@@ -28,6 +28,15 @@ std::optional<Reason> unseen(const Place& at);
 enum class Same { no, yes, unknown };
 Same same_place(const Observed& observed, const Place& at, const Place& home);
 
+// StatefulSet, Job, PersistentVolumeClaim: two of them at a time, on two clusters, may destroy what they keep.
+bool must_not_run_twice(const json::Value& object);
+// A place that cannot be asked is given up when that has lasted and Krake's own look at the cluster agrees. One failed
+// look is no reason to leave what may be running there.
+bool lost(const Observed& observed, const Place& at, Mono now);
+// Where else than at `at`, and at `source` if there is one, something that must not run twice is, or may be and cannot
+// be seen. What is lost does not count.
+const Place* place_of_twin(const Observed& observed, const Place& at, const Place* source, Mono now);
+
 // The name of object `i` of a manifest: where it was located, since what its text means changes with the kubeconfig.
 json::Object name_of(const std::vector<Item>& items, std::size_t i, const json::Value& object);
 

@@ -29,11 +29,6 @@ bool defines(const json::Value& crd, const json::Value& object) {
          crd.string_at({"spec", "group"}) == api_version.substr(0, api_version.find('/'));
 }
 
-bool delete_first_kind(const json::Value& object) {
-  const auto kind = object.string_at({"kind"});
-  return kind == "StatefulSet" || kind == "Job" || kind == "PersistentVolumeClaim";
-}
-
 // What has to be done about the objects of one manifest at one place.
 struct Settlement {
   std::vector<Apply> applies;
@@ -384,9 +379,12 @@ class Planner {
     return again;
   }
 
+  // `source`: from where it moves there, and is taken away for that.
   Settlement settle(const Place& at, const std::vector<Item>& items, const json::Array& objects,
-                    const json::Array& schema, bool trust) const {
+                    const json::Array& schema, bool trust, const Place* source = nullptr) const {
     Settlement result;
+    const bool once = std::ranges::any_of(objects, must_not_run_twice);
+    const Place* twin = once ? place_of_twin(observed_, at, source, now_) : nullptr;
     const auto entries = manifest::entries_for(objects, schema);
     std::vector<std::size_t> order;
     for (int rank = 0; rank < kRanks; ++rank) {
@@ -412,6 +410,16 @@ class Planner {
         } else {
           result.problems.push_back(*problem);
         }
+        continue;
+      }
+      if (twin && !items[i].live && must_not_run_twice(objects[i])) {
+        result.blocked = true;
+        result.problems.push_back(
+            {ReasonCode::KUBERNETES_ERROR,
+             fmt::format("{} must not run twice: it is created on {} once it is known to be gone from {}",
+                         kube::to_string(items[i].ref), krake::to_string(at.cluster),
+                         krake::to_string(twin->cluster))});
+        result.waits.push_back(seconds(5));
         continue;
       }
       if (const auto number = manifest::check_numbers(objects[i])) {  // the cluster would say: no JSON
@@ -513,8 +521,8 @@ class Planner {
     if (home->error) return add(Retry{home->error->message});
     // The source of such a migration is empty on purpose.
     const bool moving = status_.scheduled_to != status_.running_on;
-    if (moving && (std::ranges::any_of(applied_, delete_first_kind) ||
-                   std::ranges::any_of(observed_.desired.objects, delete_first_kind))) {
+    if (moving && (std::ranges::any_of(applied_, must_not_run_twice) ||
+                   std::ranges::any_of(observed_.desired.objects, must_not_run_twice))) {
       return;
     }
     auto settlement = settle(*home, home->applied, applied_, stored_schema(), true);
@@ -696,24 +704,17 @@ class Planner {
     const auto& memory = observed_.memory.migration;
     if (memory && memory->target == target.cluster) move.running = &*memory;
     if (target.exists && !target.error)
-      move.there = settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false);
-    move.delete_first = std::ranges::any_of(observed_.desired.objects, delete_first_kind) ||
-                        std::ranges::any_of(applied_, delete_first_kind);
+      move.there = settle(target, target.desired, observed_.desired.objects, observed_.desired.schema, false, &source);
+    move.delete_first = std::ranges::any_of(observed_.desired.objects, must_not_run_twice) ||
+                        std::ranges::any_of(applied_, must_not_run_twice);
     if (const auto obstacle = migration_obstacle(target, move.there)) return wait_for_target(move, *obstacle);
     if (move.running && move.running->retry_at && now_ < *move.running->retry_at) return stay(move);
-    if (move.delete_first && !move.begun()) {
-      const auto hidden = source.error && !lost(source) ? source.error : unseen(source);
-      if (hidden) return wait_for_source(move, *hidden);
+    if (move.delete_first) {
+      const auto hidden = source.error && !lost(observed_, source, now_) ? source.error : unseen(source);
+      if (hidden && !move.begun()) return wait_for_source(move, *hidden);
       if (const auto left = inventory(observed_, source); !left.empty()) return empty_source(move, left);
     }
     go_on(move);
-  }
-
-  // A source that cannot be asked is given up when that has lasted and Krake's own look at the cluster agrees. One
-  // failed look is no reason to leave what may be running there.
-  bool lost(const Place& source) const {
-    return source.error && !source.online && source.error_since &&
-           now_ - *source.error_since >= observed_.options.migration_health_wait;
   }
 
   Reason waiting(const Move& move, const std::string& why) const {
@@ -775,7 +776,7 @@ class Planner {
   void go_on(Move& move) {
     auto& there = move.there;
     // While there is a source to fall back on, or to go back to, the attempt has an end.
-    const bool bounded = move.begun() || !lost(move.source);
+    const bool bounded = move.begun() || !lost(observed_, move.source, now_);
     const Mono end = (move.begun() ? *move.running->waiting_since : now_) + observed_.options.migration_health_wait;
     const bool ready = there.done() && (move.delete_first || healthy(move.target.desired));
     if (bounded && !ready && now_ >= end) return give_up(move);

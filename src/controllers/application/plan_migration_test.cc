@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/random.h"
 #include "controllers/application/inventory.h"
 #include "controllers/application/plan_model.h"
 
@@ -142,6 +143,147 @@ TEST(ApplicationPlan, WhatCannotBeCreatedAfterAllComesBackAtTheSource) {
   EXPECT_GE(model.settle(), 0);
   EXPECT_EQ(model.app.status.running_on, cluster("one"));
   EXPECT_EQ(model.app.status.reason->code, ReasonCode::CREATE_FAILED);
+}
+
+// Where an application has what must not run twice.
+std::vector<std::string> places_of_set(const Model& model) {
+  std::vector<std::string> places;
+  for (const auto& [name, site] : model.sites) {
+    if (model.has(name, stateful_set("s"))) places.push_back(name);
+  }
+  return places;
+}
+// It is at `to`, and says that it runs on `from` still.
+Model half_moved(const std::string& from, const std::string& to) {
+  Model model;
+  for (const auto* name : {"one", "two", "three"}) model.sites[name].identity = std::string("id-") + name;
+  model.app.spec.manifest = {stateful_set("s"), config_map("a")};
+  model.bind(from);
+  EXPECT_GE(model.settle(), 0);
+  model.bind(to);
+  for (int i = 0; i < 10 && !model.has(to, stateful_set("s")); ++i) model.carry_out(model.plan());
+  EXPECT_TRUE(model.has(to, stateful_set("s")));
+  EXPECT_EQ(model.app.status.running_on, cluster(from));
+  return model;
+}
+
+TEST(ApplicationPlan, WhatMustNotRunTwiceIsTakenAwayWhereverItIsFirst) {
+  for (const std::string to : {"one", "two", "three"}) {
+    for (const bool undecided : {false, true}) {
+      SCOPED_TRACE(to);
+      Model model = half_moved("one", "two");
+      if (undecided) {
+        model.app.metadata.modified = DateTime::from_wall(Wall(seconds(200)));
+        ++model.revision;
+        for (int i = 0; i < 5; ++i) {
+          model.carry_out(model.plan());
+          EXPECT_EQ(places_of_set(model), std::vector<std::string>{"two"}) << "somebody is still finding out";
+        }
+      }
+      model.bind(to);
+      for (int i = 0; i < 20; ++i) {
+        model.carry_out(model.plan());
+        EXPECT_LE(places_of_set(model).size(), 1u) << to_string(model.plan());
+      }
+      EXPECT_EQ(places_of_set(model), std::vector<std::string>{to});
+      EXPECT_EQ(model.app.status.running_on, cluster(to));
+      EXPECT_THAT(model.cleanup(), ::testing::IsEmpty());
+    }
+  }
+}
+
+TEST(ApplicationPlan, SomebodyElsesDecisionDoesNotBringItToTwoPlacesAtFirst) {
+  Model model;
+  model.app.spec.manifest = {stateful_set("s")};
+  model.bind("one");
+  for (int i = 0; i < 5 && !model.has("one", stateful_set("s")); ++i) model.carry_out(model.plan());
+  model.app.status.running_on.reset();
+  model.bind("two");
+  for (int i = 0; i < 20; ++i) {
+    model.carry_out(model.plan());
+    EXPECT_LE(places_of_set(model).size(), 1u);
+  }
+  EXPECT_EQ(places_of_set(model), std::vector<std::string>{"two"});
+}
+
+TEST(ApplicationPlan, WhatCannotBeAskedMayRunIt) {
+  Model model = half_moved("one", "two");
+  auto& two = model.sites["two"];
+  two.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+  two.error_since = model.now - std::chrono::hours(1);
+  two.online = true;
+  model.bind("one");
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_FALSE(model.has("one", stateful_set("s")));
+  EXPECT_TRUE(model.has("one", config_map("a")));
+  ASSERT_TRUE(model.app.status.reason);
+  EXPECT_THAT(model.app.status.reason->message, ::testing::HasSubstr("must not run twice"));
+  two.online = false;
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.has("one", stateful_set("s"))) << "given up for lost";
+}
+
+// Whatever is decided, changed, refused or out of reach, and wherever the controller dies.
+TEST(ApplicationPlan, WhatMustNotRunTwiceNeverDoes) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    const std::vector<std::string> names = {"one", "two", "three"};
+    Model model;
+    for (const auto& name : names) {
+      model.sites[name].identity = "id-" + name;
+      model.sites[name].online = true;
+    }
+    model.app.spec.manifest = {stateful_set("s"), config_map("a")};
+    for (int step = 0; step < 60; ++step) {
+      auto& site = model.sites[names[random.below(3)]];
+      switch (random.below(12)) {
+        case 0:
+        case 1:
+          model.bind(names[random.below(3)]);
+          break;
+        case 2:
+          model.app.metadata.modified = DateTime::from_wall(Wall(seconds(200 + step)));
+          ++model.revision;
+          break;
+        case 3:
+          if (site.error) {
+            site.error.reset();
+          } else {
+            site.error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+            site.error_since = model.now;
+          }
+          break;
+        case 4:
+          site.refused = site.refused.empty() ? std::vector<std::string>{"StatefulSet"} : std::vector<std::string>();
+          break;
+        case 5:
+          model.memory = {};
+          break;
+        case 6:
+          model.now += seconds(random.below(100));
+          break;
+        default: {
+          Plan plan = model.plan();
+          if (random.chance(0.3) && !plan.empty()) plan.resize(random.below(plan.size()));
+          model.carry_out(plan);
+        }
+      }
+      ASSERT_LE(places_of_set(model).size(), 1u) << "after step " << step;
+    }
+    for (auto& [name, site] : model.sites) {
+      site.error.reset();
+      site.refused.clear();
+    }
+    model.bind("one");
+    model.now += std::chrono::hours(1);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_GE(model.settle(), 0);
+      model.now += std::chrono::minutes(10);
+    }
+    EXPECT_EQ(places_of_set(model), std::vector<std::string>{"one"});
+    EXPECT_EQ(model.app.status.running_on, cluster("one"));
+  }
 }
 
 // One failed look at the source is not its end.
