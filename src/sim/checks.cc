@@ -7,11 +7,16 @@ namespace krake::sim {
 
 namespace {
 
-constexpr std::string_view kPlurals[] = {"deployments", "configmaps"};
+constexpr std::string_view kOnce = "statefulsets";  // must not run twice
+constexpr std::string_view kPlurals[] = {"deployments", kOnce, "configmaps"};
 
 std::string_view plural_of(const json::Object& object) {
   const auto* kind = object.find("kind");
-  return kind && kind->if_string() && *kind->if_string() == "ConfigMap" ? "configmaps" : "deployments";
+  const auto name = kind && kind->if_string() ? std::string_view(*kind->if_string()) : std::string_view();
+  return name == "ConfigMap" ? "configmaps" : name == "StatefulSet" ? kOnce : "deployments";
+}
+bool runs_once(const Application& app) {
+  return std::ranges::any_of(app.spec.manifest, [](const auto& object) { return plural_of(object) == kOnce; });
 }
 std::string name_of(const json::Object& object) {
   const auto* metadata = object.find("metadata");
@@ -46,6 +51,13 @@ bool mentions(const Application& app, const std::string& cluster) {
   return is_named(app.status.scheduled_to, cluster) || is_named(app.status.running_on, cluster) ||
          std::ranges::any_of(app.metadata.owners, [&](const ResourceRef& owner) { return owner.name == cluster; }) ||
          (cleanup && std::ranges::any_of(*cleanup, [&](const CleanUp& left) { return left.cluster.name == cluster; }));
+}
+
+// Krake's own look at it has failed.
+bool may_be_lost(const Cluster& cluster) {
+  constexpr ClusterState kReached[] = {ClusterState::ONLINE, ClusterState::UNHEALTHY, ClusterState::NOTREADY,
+                                       ClusterState::FAILING_METRICS};
+  return std::ranges::find(kReached, cluster.status.state) == std::end(kReached);
 }
 
 // "scheduler0" of "scheduler0-3", which is its third life.
@@ -178,8 +190,10 @@ void Checks::check_binding(const std::string& name, const Application& app, cons
 
 void Checks::note_situations(const std::string& name, const Application& app, const Application* before) {
   const auto& status = app.status;
-  if (before && before->status.running_on && status.running_on && before->status.running_on != status.running_on)
+  if (before && before->status.running_on && status.running_on && before->status.running_on != status.running_on) {
     reached_.mark("an application moved");
+    if (runs_once(app)) reached_.mark("an application moved that must not run twice");
+  }
   if (before && app.metadata.deleted && !before->metadata.deleted && model_.taken_along(name))
     reached_.mark("the deletion of a cluster took its applications along");
   const auto message = status.reason ? std::string_view(status.reason->message) : std::string_view();
@@ -215,6 +229,7 @@ void Checks::cluster_stored(const std::string& name, Cluster cluster) {
   if (cluster.status.state == ClusterState::OFFLINE) reached_.mark("a cluster was OFFLINE");
   if (cluster.status.state == ClusterState::UNHEALTHY) reached_.mark("a cluster was UNHEALTHY");
   if (cluster.status.state == ClusterState::FAILING_METRICS) reached_.mark("a cluster was FAILING_METRICS");
+  if (may_be_lost(cluster)) doubt(name);
   auto& had = labels_[name];
   if (had.empty() || !(had.back() == cluster.metadata.labels)) had.push_back(cluster.metadata.labels);
   known_.insert_or_assign(name, std::move(cluster));
@@ -290,6 +305,28 @@ bool Checks::excused(const std::string& cluster, const std::string& app) const {
 
 // ---- where objects are
 
+// What is there now may be given up for lost.
+void Checks::doubt(const std::string& cluster) {
+  const auto there = clusters_.find(cluster);
+  if (there == clusters_.end()) return;
+  for (const auto& object : there->second->list(kOnce))
+    doubted_.insert({cluster, std::string(object->string_at({"metadata", "name"}))});
+}
+
+// What must not run twice is at one place, but for those that may be given up for lost.
+void Checks::look_for_twins(const std::string& app) {
+  std::vector<std::string> places;
+  for (const auto& [name, looked] : looked_) {
+    const bool there = looked.apps.contains(app) && clusters_.at(name)->find(kOnce, "default", app) != nullptr;
+    if (!there) doubted_.erase({name, app});
+    if (!there || !exists(name) || excused(name, app)) continue;
+    if (may_be_lost(known_.at(name))) doubted_.insert({name, app});
+    if (!doubted_.contains({name, app})) places.push_back(name);
+  }
+  if (places.size() > 1 && twins_.insert(app).second)
+    broken_.push_back(fmt::format("application {} must not run twice and is on {}", app, fmt::join(places, " and ")));
+}
+
 void Checks::look_at_clusters(Mono now) {
   for (const auto& [name, cluster] : clusters_) {
     auto& looked = looked_[name];
@@ -328,6 +365,7 @@ void Checks::look_for(const std::string& app, Mono now) {
     }
   }
   if (places > 1) reached_.mark("an application was on two clusters for a while");
+  look_for_twins(app);
 }
 
 bool Checks::stray(const std::string& cluster, const std::string& app) const {

@@ -88,6 +88,8 @@ class Checks {
   // What is on that cluster of that application is lost: no record leads there.
   bool stray(const std::string& cluster, const std::string& app) const;
   void look_for(const std::string& app, Mono now);
+  void doubt(const std::string& cluster);
+  void look_for_twins(const std::string& app);
 
   std::string difference_in_store() const;
   std::string difference_of(const std::string& name, const Application& app) const;
@@ -127,6 +129,8 @@ class Checks {
   std::map<std::string, Looked> looked_;
   std::set<std::string> touched_;  // applications to look for
   std::map<Pair, Mono> strays_;
+  std::set<Pair> doubted_;       // where what must not run twice was while its cluster could not be reached
+  std::set<std::string> twins_;  // that were found
   std::set<std::string> without_place_;
   std::vector<std::string> broken_;
 };

@@ -90,6 +90,20 @@ struct CheckedWorld : ::testing::Test {
     put(going);
     take_away(going);
   }
+  // What must not run twice.
+  void bring_set(const std::string& to) {
+    auto& api = clusters.at(to)->api();
+    const json::Object labels{{"app", "web"}};
+    const json::Object container{{"name", "main"}, {"image", "image"}};
+    const json::Object pod{{"metadata", json::Object{{"labels", labels}}},
+                           {"spec", json::Object{{"containers", json::Array{container}}}}};
+    const json::Object spec{
+        {"serviceName", "web"}, {"selector", json::Object{{"matchLabels", labels}}}, {"template", pod}};
+    const json::Object object{{"metadata", json::Object{{"name", "web"}}}, {"spec", spec}};
+    const auto made = api.create(*api.kinds().find_resource("statefulsets"), "default", object,
+                                 {.manager = "test", .by_client = true});
+    CHECK(made.has_value());
+  }
   void bring_objects(std::string_view version, bool by_client = false, const std::string& to = "c0") {
     auto& api = clusters.at(to)->api();
     const json::Object object{{"metadata", json::Object{{"name", "web"}}},
@@ -335,6 +349,39 @@ TEST_F(CheckedWorld, AnObjectThatWasTakenAwayIsNoStray) {
   clusters.at("c0")->erase("configmaps", "default", "web");
   look(kStrayTime);
   EXPECT_THAT(checks.broken(), IsEmpty());
+}
+
+TEST_F(CheckedWorld, WhatMustNotRunTwiceIsAtOnePlace) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_set("c0");
+  look(Duration::zero());
+  leave_c0();
+  bring_set("c1");
+  look(Duration::zero());
+  look(std::chrono::seconds(1));
+  EXPECT_THAT(checks.broken(), ElementsAre("application web must not run twice and is on c0 and c1"));
+}
+
+TEST_F(CheckedWorld, WhatMayBeGivenUpForLostMayBeThereTwice) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  bring_set("c0");
+  auto away = cluster;
+  away.status.state = ClusterState::OFFLINE;
+  put(away);
+  put(cluster);
+  leave_c0();
+  bring_set("c1");
+  look(Duration::zero());
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  clusters.at("c0")->erase("statefulsets", "default", "web");
+  look(Duration::zero());
+  bring_set("c0");
+  look(Duration::zero());
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("must not run twice"))) << "another one";
 }
 
 TEST_F(CheckedWorld, AForceThatWasRefusedExcusesNothing) {

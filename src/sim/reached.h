@@ -71,6 +71,7 @@ inline constexpr Situation kSituations[] = {
     {"krakectl saw what it waited for"},
     // applications
     {"an application moved"},
+    {"an application moved that must not run twice"},
     {"an application was on two clusters for a while"},
     {"a migration was given up", false},
     {"no place for an application"},

@@ -10,20 +10,25 @@ namespace {
 
 constexpr std::string_view kLocations[] = {"DE", "SK", "PL"};
 constexpr std::string_view kProvider = "loads";
+constexpr std::string_view kPrefix = "app";  // of the names of applications, a number follows
 
 ObjectKey application_key(const std::string& name) { return {std::string(kNamespace), name}; }
 ObjectKey cluster_key(const std::string& name) { return {std::string(kNamespace), name}; }
 std::string load_of(const std::string& cluster) { return "load-" + cluster; }
 
-json::Object deployment(const std::string& name, int version) {
+// Every fourth application has one that must not run twice.
+bool runs_once(const std::string& name) { return std::stoi(name.substr(kPrefix.size())) % 4 == 0; }
+json::Object workload(const std::string& name, int version) {
   const json::Object labels{{"app", name}};
   const json::Object container{{"name", "main"}, {"image", fmt::format("image:{}", version)}};
   const json::Object pod{{"metadata", json::Object{{"labels", labels}}},
                          {"spec", json::Object{{"containers", json::Array{container}}}}};
+  json::Object spec{{"selector", json::Object{{"matchLabels", labels}}}, {"template", pod}};
+  if (runs_once(name)) spec.set("serviceName", name);
   return json::Object{{"apiVersion", "apps/v1"},
-                      {"kind", "Deployment"},
+                      {"kind", runs_once(name) ? "StatefulSet" : "Deployment"},
                       {"metadata", json::Object{{"name", name}}},
-                      {"spec", json::Object{{"selector", json::Object{{"matchLabels", labels}}}, {"template", pod}}}};
+                      {"spec", std::move(spec)}};
 }
 json::Object config(const std::string& name, int version) {
   return json::Object{{"apiVersion", "v1"},
@@ -210,8 +215,8 @@ void User::create_application() {
   if (model_.living().size() >= static_cast<std::size_t>(scenario_.applications)) return;
   const int version = next_++;
   Application app;
-  app.metadata.name = fmt::format("app{}", version);
-  app.spec.manifest = {deployment(app.metadata.name, version)};
+  app.metadata.name = fmt::format("{}{}", kPrefix, version);
+  app.spec.manifest = {workload(app.metadata.name, version)};
   if (random_.chance(0.5)) app.spec.manifest.push_back(config(app.metadata.name, version));
   place(app.spec);
   const std::string name = app.metadata.name;
@@ -241,7 +246,7 @@ void User::update_content() {
   const bool with_config = random_.chance(0.5);
   if (by_krakectl()) return update_all(version, with_config);
   update("updates", [&](ApplicationSpec& spec, const std::string& name) {
-    spec.manifest = {deployment(name, version)};
+    spec.manifest = {workload(name, version)};
     if (with_config) spec.manifest.push_back(config(name, version));
   });
 }
@@ -250,7 +255,7 @@ void User::update_all(int version, bool with_config) {
   const auto name = some_application();
   if (!name) return;
   ApplicationSpec spec;
-  spec.manifest = {deployment(*name, version)};
+  spec.manifest = {workload(*name, version)};
   if (with_config) spec.manifest.push_back(config(*name, version));
   place(spec);
   krakectl_.update(*name, std::move(spec));
@@ -281,7 +286,8 @@ void User::force_delete_application() {
 
 void User::vandalise() {
   auto& cluster = *clusters_.at(some_cluster());
-  const std::string plural = random_.chance(0.7) ? "deployments" : "configmaps";
+  constexpr std::string_view kVictims[] = {"deployments", "deployments", "statefulsets", "configmaps"};
+  const std::string plural(kVictims[random_.below(std::size(kVictims))]);
   const auto all = cluster.list(plural);
   if (all.empty()) return;
   const std::string name(all[random_.below(all.size())]->string_at({"metadata", "name"}));
@@ -294,8 +300,8 @@ void User::vandalise() {
   trace_.add(fmt::format("vandal changes {} {} on {}", plural, name, cluster.options().name));
   const json::Object container{{"name", "main"}, {"image", "evil"}};
   const json::Object pod{{"spec", json::Object{{"containers", json::Array{container}}}}};
-  const json::Object patch = plural == "deployments" ? json::Object{{"spec", json::Object{{"template", pod}}}}
-                                                     : json::Object{{"data", json::Object{{"version", "evil"}}}};
+  const json::Object patch = plural == "configmaps" ? json::Object{{"data", json::Object{{"version", "evil"}}}}
+                                                    : json::Object{{"spec", json::Object{{"template", pod}}}};
   if (cluster.merge(plural, "default", name, patch)) reached_.mark("somebody changed a managed object");
 }
 
