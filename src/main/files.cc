@@ -151,23 +151,6 @@ struct Parts {
   }
 };
 
-// Of this thread: who wants to end the process waits.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t signals;
-    sigemptyset(&signals);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
-    ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_{};
-};
-
 std::unexpected<Error> cannot_replace(const std::string& path, std::string_view why) {
   return fail(Code::unavailable, fmt::format("cannot replace '{}': {}", path, why));
 }
@@ -190,22 +173,30 @@ Result<Place> place_of(const std::string& path) {
   return place;
 }
 
-// The last of two would take the place of the first.
+// All that cannot be replaced are told. The last of two that are one file would take the place of the first.
 Result<std::vector<Place>> places_of(std::span<const NewFile> files) {
   std::vector<Place> places;
+  std::vector<Error> refused;
   for (const auto& file : files) {
-    ASSIGN_OR_RETURN(auto place, place_of(file.path));
-    const auto same = std::ranges::find(places, place.target, &Place::target);
-    if (same != places.end()) {
-      return fail(
-          Code::invalid_argument,
-          fmt::format("cannot replace '{}' and '{}': both are the file '{}'; each wants "
-                      "one of its own",
-                      files[static_cast<std::size_t>(same - places.begin())].path, file.path, place.target.string()));
+    auto place = place_of(file.path);
+    if (!place) {
+      refused.push_back(std::move(place).error());
+      places.emplace_back();
+      continue;
     }
-    places.push_back(std::move(place));
+    const auto same = std::ranges::find(places, place->target, &Place::target);
+    if (same != places.end()) {
+      refused.push_back({Code::invalid_argument,
+                         fmt::format("cannot replace '{}' and '{}': both are the file '{}'; each wants one of its own",
+                                     files[static_cast<std::size_t>(same - places.begin())].path, file.path,
+                                     place->target.string())});
+    }
+    places.push_back(std::move(*place));
   }
-  return places;
+  if (refused.empty()) return places;
+  std::vector<std::string> why;
+  for (auto& error : refused) why.push_back(std::move(error.message));
+  return fail(refused.front().code, fmt::format("{}", fmt::join(why, "; ")));
 }
 
 // A new file, which only its owner may read; -1: errno says why there is none.
@@ -296,6 +287,15 @@ Status take_place(const NewFile& file, const Part& part, Parts& parts) {
 
 }  // namespace
 
+SignalsBlocked::SignalsBlocked() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+  ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 Status write_whole_file(const std::string& path, std::string_view text, unsigned mode, bool replace) {
   std::string part = path + ".XXXXXX";
   const int fd = ::mkostemp(part.data(), O_CLOEXEC);  // only its owner may read it
@@ -323,6 +323,13 @@ Result<std::string> replace_files(std::span<const NewFile> files) {
   for (std::size_t i = 0; i < files.size(); ++i)
     for (const auto& left : places[i].left) ::unlinkat(parts.all[i].folder, left.name.c_str(), 0);
   return parts.unsynced;
+}
+
+std::string why_not_replaced(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink < 2) return "";
+  const auto place = place_of(path);
+  return place ? "" : place.error().message;
 }
 
 std::vector<std::string> left_parts(const std::string& path) {
@@ -371,7 +378,10 @@ Result<std::string> read_file(const std::string& path, FileKind kind) {
   };
   // A pipe is not waited for before it is known to be one.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | (kind == FileKind::regular ? O_NONBLOCK : 0));
-  if (fd < 0) return refused(Code::not_found, std::strerror(errno));
+  if (fd < 0) {
+    const bool none = errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+    return refused(none ? Code::not_found : Code::unavailable, std::strerror(errno));
+  }
   const std::unique_ptr<const int, void (*)(const int*)> closer(&fd, [](const int* open) { ::close(*open); });
   struct stat status{};
   if (::fstat(fd, &status) != 0) return refused(Code::unavailable, std::strerror(errno));

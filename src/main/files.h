@@ -1,6 +1,7 @@
 // Files as a whole: written whole or not at all, and read up to a limit.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -17,6 +18,18 @@ namespace krake {
 // unavailable when it cannot be written.
 Status write_whole_file(const std::string& path, std::string_view text, unsigned mode, bool replace);
 
+// SIGINT, SIGTERM and SIGHUP of this thread: who wants to end the process waits as long as this is there.
+class SignalsBlocked {
+ public:
+  SignalsBlocked();
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked();
+
+ private:
+  sigset_t before_{};
+};
+
 struct NewFile {
   std::string path;
   std::string text;
@@ -31,8 +44,10 @@ struct NewFile {
 // the same time (FolderLocks). SIGINT, SIGTERM and SIGHUP wait until it is done.
 // The value is empty, or why it is unknown whether all that, which is done, is on the disk.
 // Errors: invalid_argument when two are one file behind their links, or one has another hard link, which would keep the
-// old text: nothing is written then; unavailable when one is not there or cannot be replaced.
+// old text: nothing is written then, and all of them are told; unavailable when one is not there or cannot be replaced.
 Result<std::string> replace_files(std::span<const NewFile> files);
+// Why replace_files() refuses the file that `path` leads to for its hard links; empty when it does not.
+std::string why_not_replaced(const std::string& path);
 // The files that an interrupted call has left beside the one that `path` leads to, in order: with new text, or, called
 // *.old, the old file.
 std::vector<std::string> left_parts(const std::string& path);
@@ -62,8 +77,8 @@ class FolderLocks {
 inline constexpr std::size_t kMaxFile = std::size_t{64} << 20;
 // `any` waits for whoever is at the other end of a pipe: not for a server that runs.
 enum class FileKind : std::uint8_t { any, regular };
-// Errors: not_found when it cannot be opened; invalid_argument when it is a folder, not of that kind, or larger than
-// kMaxFile; unavailable when reading fails.
+// Errors: not_found when there is none, also behind a link; invalid_argument when it is a folder, not of that kind, or
+// larger than kMaxFile; unavailable when it cannot be opened or reading fails.
 Result<std::string> read_file(const std::string& path, FileKind kind = FileKind::any);
 
 }  // namespace krake

@@ -59,6 +59,13 @@ TEST_F(ReadFile, SaysWhatCannotBeRead) {
     fs::resize_file(path("large"), kMaxFile + 1);
     refused(path("large"), kind, Code::invalid_argument, "it has more than 64 MiB");
   }
+  fs::create_symlink("nowhere", dir / "loose");
+  fs::create_symlink("circle", dir / "circle");
+  for (const auto* none : {"loose", "circle", "large/file"})
+    EXPECT_EQ(read_file(path(none)).error().code, Code::not_found) << none;
+  // There may be one, and nobody knows.
+  const std::string long_name(300, 'x');
+  refused(path(long_name.c_str()), FileKind::any, Code::unavailable, "File name too long");
   refused("/dev/zero", FileKind::any, Code::invalid_argument, "it has more than 64 MiB");
   refused("/dev/zero", FileKind::regular, Code::invalid_argument, "it is no regular file");
 }
@@ -319,6 +326,26 @@ TEST_F(ReplaceFiles, RefusesHardLinks) {
   EXPECT_THAT(done.error().message, HasSubstr("has 2 names (hard links)"));
   EXPECT_EQ(text("key"), "old");
   EXPECT_EQ(entries(), 3U);
+  EXPECT_THAT(why_not_replaced(path("cert")), HasSubstr("has 2 names (hard links)"));
+  for (const auto* other : {"key", "none", ""}) EXPECT_EQ(why_not_replaced(path(other)), "") << other;
+}
+
+TEST_F(ReplaceFiles, TellsAllThatCannotBeReplaced) {
+  write("key", "old", 0600);
+  write("cert", "old", 0600);
+  fs::create_hard_link(dir / "key", dir / "other");
+  fs::create_symlink("cert", dir / "alias");
+  const auto done = replace_files(
+      std::vector<NewFile>{{path("key"), "new"}, {path("cert"), "new"}, {path("none"), "new"}, {path("alias"), "new"}});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Code::invalid_argument) << "that of the first";
+  EXPECT_THAT(done.error().message, HasSubstr(fmt::format("cannot replace '{}': '", path("key"))));
+  EXPECT_THAT(done.error().message, HasSubstr(fmt::format("; cannot replace '{}': ", path("none"))));
+  EXPECT_THAT(done.error().message,
+              HasSubstr(fmt::format("; cannot replace '{}' and '{}': both are", path("cert"), path("alias"))));
+  EXPECT_EQ(text("key"), "old");
+  EXPECT_EQ(text("cert"), "old");
+  EXPECT_EQ(entries(), 4U);
 }
 
 TEST_F(ReplaceFiles, RemovesWhatAnInterruptionLeft) {
@@ -343,6 +370,7 @@ TEST_F(ReplaceFiles, GoesOnAfterTheSecondName) {
   // Interrupted between the two steps.
   write("key", "old", 0600);
   fs::create_hard_link(dir / "key", dir / "key.krake-part-aB3dE6.old");
+  EXPECT_EQ(why_not_replaced(path("key")), "");
   const auto done = replace_files(std::vector<NewFile>{{path("key"), "new"}});
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(text("key"), "new");
