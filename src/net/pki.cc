@@ -39,6 +39,8 @@ using Extension = std::unique_ptr<X509_EXTENSION, Free<X509_EXTENSION_free>>;
 constexpr auto kBackdate = std::chrono::minutes(5);
 // A larger key takes minutes to make.
 constexpr int kMaxRsaBits = 8192;
+// Stronger digests than SHA-256, which is the usual one.
+constexpr int kStrongDigests[] = {NID_sha384, NID_sha512, NID_sha3_256, NID_sha3_384, NID_sha3_512};
 
 std::unexpected<Error> openssl_failed(std::string_view what) {
   const auto code = ERR_get_error();
@@ -63,10 +65,13 @@ Result<CertificateAndKey> to_pem(X509* cert, EVP_PKEY* key) {
   return CertificateAndKey{text_of(cert_bio.get()), text_of(key_bio.get())};
 }
 
+// What is encrypted must fail, not ask at the terminal. A certificate may be marked so, too.
+int no_password(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*context*/) { return -1; }
+
 Result<Cert> read_cert(std::string_view pem) {
   const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   // As the one that a TLS server reads its own with: also a TRUSTED CERTIFICATE.
-  Cert cert(PEM_read_bio_X509_AUX(bio.get(), nullptr, nullptr, nullptr));
+  Cert cert(PEM_read_bio_X509_AUX(bio.get(), nullptr, no_password, nullptr));
   ERR_clear_error();
   if (!cert) return fail(Code::invalid_argument, "the text holds no PEM certificate");
   return cert;
@@ -74,8 +79,7 @@ Result<Cert> read_cert(std::string_view pem) {
 
 Result<Key> read_key(std::string_view pem) {
   const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  // An encrypted key must fail, not ask at the terminal.
-  Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
   ERR_clear_error();
   if (!key) return fail(Code::invalid_argument, "the text holds no unencrypted PEM private key");
   return key;
@@ -110,11 +114,20 @@ Result<Key> key_like(EVP_PKEY* old) {
   return Key(made);
 }
 
-bool sign_with(EVP_PKEY* key, X509* cert) {
+bool sign_with(EVP_PKEY* key, X509* cert, const EVP_MD* digest = EVP_sha256()) {
   // Those have a digest of their own and refuse another.
   const int type = EVP_PKEY_get_base_id(key);
   const bool own = type == EVP_PKEY_ED25519 || type == EVP_PKEY_ED448;
-  return X509_sign(cert, key, own ? nullptr : EVP_sha256()) != 0;
+  return X509_sign(cert, key, own ? nullptr : digest) != 0;
+}
+
+// That of its signature when it is a strong one, or else SHA-256.
+const EVP_MD* digest_of(X509* cert) {
+  int digest = NID_undef;
+  X509_get_signature_info(cert, &digest, nullptr, nullptr, nullptr);
+  ERR_clear_error();
+  const bool strong = std::ranges::find(kStrongDigests, digest) != std::end(kStrongDigests);
+  return strong ? EVP_get_digestbynid(digest) : EVP_sha256();
 }
 
 std::int64_t seconds(Wall time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
@@ -255,7 +268,7 @@ bool remove_extension(X509* cert, int nid) {
 }
 
 // `old` once more, signed by `issuer`. `fresh`: a new key for it; else it is for the one it has.
-Result<Cert> sign_again(const X509* old, EVP_PKEY* fresh, const Authority& issuer, Wall now, Duration lifetime) {
+Result<Cert> sign_again(X509* old, EVP_PKEY* fresh, const Authority& issuer, Wall now, Duration lifetime) {
   X509* by = issuer.cert.get();
   const auto wanted = std::max(add(now, lifetime), wall_of(X509_get0_notAfter(old)));
   const auto until = std::min(wanted, wall_of(X509_get0_notAfter(by)));
@@ -275,7 +288,7 @@ Result<Cert> sign_again(const X509* old, EVP_PKEY* fresh, const Authority& issue
   const bool issuer_has_id = X509_get_ext_by_NID(by, NID_subject_key_identifier, -1) >= 0;
   if ((has_id && !add_extension(cert.get(), by, NID_subject_key_identifier, "hash")) ||
       (issuer_has_id && !add_extension(cert.get(), by, NID_authority_key_identifier, "keyid")) ||
-      !sign_with(issuer.key.get(), cert.get())) {
+      !sign_with(issuer.key.get(), cert.get(), digest_of(old))) {
     return openssl_failed("renewing a certificate");
   }
   return cert;

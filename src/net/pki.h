@@ -1,5 +1,6 @@
 // A small certificate authority on OpenSSL: ECDSA P-256 keys (a renewed certificate's is as its old one), SHA-256
-// signatures where the signing key leaves that open, PEM text. OpenSSL's TRUSTED CERTIFICATE is read like any other.
+// signatures where the signing key leaves that open (a renewed certificate keeps SHA-384, SHA-512 and SHA-3), PEM text.
+// OpenSSL's TRUSTED CERTIFICATE is read like any other.
 // For development set-ups, the simulated clusters and tests; a file of one's own PKI works as well everywhere.
 // Errors: invalid_argument (a PEM text that cannot be used, a name that does not fit), internal (OpenSSL failed).
 // Thread: any.

@@ -222,6 +222,28 @@ TEST(Pki, RenewsForAKeyOfTheSameKind) {
   }
 }
 
+TEST(Pki, RenewsWithADigestThatIsNotWeaker) {
+  const auto ca = make_ca("Krake CA", kNow, kCaLifetime, 2).value();
+  const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow).value();
+  const auto middle = make_intermediate_ca(ca, "signing", kNow).value();
+  const struct {
+    const EVP_MD* old;
+    const char* now;
+  } rows[] = {{EVP_sha224(), "ecdsa-with-SHA256"},
+              {EVP_sha256(), "ecdsa-with-SHA256"},
+              {EVP_sha384(), "ecdsa-with-SHA384"},
+              {EVP_sha512(), "ecdsa-with-SHA512"}};
+  for (const auto& row : rows) {
+    const auto signed_so = [&](const std::string& pem) { return changed(ca, pem, [](X509*) {}, row.old); };
+    const auto made = renew_certificate(ca, signed_so(leaf.cert_pem), kNow + 24h).value().cert_pem;
+    const CertificateAndKey authority{signed_so(middle.cert_pem), middle.key_pem};
+    for (const auto& pem : {made, renew_authority(ca, authority, kNow + 24h).value().cert_pem}) {
+      expect_all(describe(pem), {row.now});
+      EXPECT_TRUE(is_signed_by(pem, ca.cert_pem).value());
+    }
+  }
+}
+
 TEST(Pki, SaysOfWhichKindItMakesNoKey) {
   const auto ca = make_ca("Krake CA", kNow).value();
   const auto leaf = issue(ca, "leaf", {}, {.client = true}, kNow).value();

@@ -28,14 +28,14 @@ inline X509* parsed(const std::string& pem) {
   return cert;
 }
 
-// A certificate as `change` leaves it, signed by `ca`, whose key takes SHA-256.
+// A certificate as `change` leaves it, signed by `ca`, whose key takes `digest`.
 inline std::string changed(const CertificateAndKey& ca, const std::string& pem,
-                           const std::function<void(X509*)>& change) {
+                           const std::function<void(X509*)>& change, const EVP_MD* digest = EVP_sha256()) {
   X509* cert = parsed(pem);
   BIO* in = BIO_new_mem_buf(ca.key_pem.data(), static_cast<int>(ca.key_pem.size()));
   EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
   change(cert);
-  X509_sign(cert, key, EVP_sha256());
+  X509_sign(cert, key, digest);
   BIO* out = BIO_new(BIO_s_mem());
   PEM_write_bio_X509(out, cert);
   BIO_free(in);
