@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <set>
 #include <tuple>
@@ -35,13 +38,32 @@ constexpr std::string_view kUsage =
 
 NAME.pem and NAME-key.pem go to --dest-dir DIR (tmp/pki), signed by --ca-cert FILE and --ca-key FILE (ca.pem and ca-key.pem
 in DIR, made when they are missing). What is there is never overwritten, but with --force; with --ignore it is left and
-all is well. 127.0.0.1 and localhost are always among the names of a server.
+all is well. 127.0.0.1 and localhost are always among the names of a server. A NAME does not end in -key.
 )";
 
+// Other than fmt::print() it does not throw when nothing can be written: flush() tells that of the standard output, and
+// of the other nobody can be told.
+template <class... Args>
+void say(std::FILE* file, fmt::format_string<Args...> format, Args&&... args) {
+  const auto text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), file);
+}
+
+// What has been said is not written before this.
+Status flush(std::string_view what) {
+  const int error = std::fflush(stdout) == 0 ? 0 : errno;
+  if (error == 0 && std::ferror(stdout) == 0) return {};
+  return fail(Code::unavailable, fmt::format("{} cannot be written to the standard output: {}", what,
+                                             error != 0 ? std::strerror(error) : "a part of it is lost"));
+}
+
 int usage_error(std::string_view message) {
-  fmt::print(stderr, "krake pki: {}\n\n{}", message, kUsage);
+  say(stderr, "krake pki: {}\n\n{}", message, kUsage);
   return 2;
 }
+
+// So much may the clock of whoever made the authority be ahead.
+constexpr auto kClocksDiffer = std::chrono::minutes(5);
 
 struct Options {
   std::string dir = "tmp/pki";
@@ -86,7 +108,7 @@ Result<bool> is_there(const Options& options, const std::string& name) {
 Status save(const Options& options, const std::string& name, const CertificateAndKey& made) {
   RETURN_IF_ERROR(write_whole_file(key_path(options, name), made.key_pem, 0600, options.force));
   RETURN_IF_ERROR(write_whole_file(cert_path(options, name), made.cert_pem, 0644, options.force));
-  fmt::print("{}\n{}\n", cert_path(options, name), key_path(options, name));
+  say(stdout, "{}\n{}\n", cert_path(options, name), key_path(options, name));
   return {};
 }
 
@@ -110,9 +132,15 @@ Result<CertificateAndKey> read_ca(const std::string& cert, const std::string& ke
   ASSIGN_OR_RETURN(ca.cert_pem, read_file(cert));
   ASSIGN_OR_RETURN(ca.key_pem, read_file(key));
   if (auto good = check_ca(ca); !good) return fail(with_context(good.error(), fmt::format("{}, {}", cert, key)));
-  ASSIGN_OR_RETURN(const auto until, certificate_expiry(ca.cert_pem));
-  if (until <= now())
+  ASSIGN_OR_RETURN(const auto info, certificate_info(ca.cert_pem));
+  if (info.not_after <= now())
     return fail(Code::invalid_argument, fmt::format("{}: has expired; what it signs would be worth nothing", cert));
+  if (info.not_before > now() + kClocksDiffer) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: is not valid before {}, and what it signs would be worth nothing until then: wait, or "
+                            "see to the clock",
+                            cert, to_string(DateTime::from_wall(info.not_before))));
+  }
   return ca;
 }
 
@@ -150,14 +178,20 @@ Status make(const Options& options, Wanted wanted) {
   return sign(options, ca, wanted);
 }
 
+// X-key.pem is the key of X, unless it holds a certificate: then that is called so.
+bool is_key_file(const fs::path& path) {
+  if (!path.stem().string().ends_with("-key")) return false;
+  const auto text = read_file(path.string(), FileKind::regular);
+  return !text || !certificate_info(*text);
+}
+
 // NAME of each NAME.pem in the folder that is no key, in order.
 Result<std::vector<std::string>> names_in(const std::string& dir) {
   std::vector<std::string> names;
   std::error_code ec;
   fs::directory_iterator it(dir, ec);
   for (; !ec && it != fs::directory_iterator(); it.increment(ec)) {
-    const auto name = it->path().stem().string();
-    if (it->path().extension() == ".pem" && !name.ends_with("-key")) names.push_back(name);
+    if (it->path().extension() == ".pem" && !is_key_file(it->path())) names.push_back(it->path().stem().string());
   }
   if (ec) return fail(Code::unavailable, fmt::format("cannot read the folder '{}': {}", dir, ec.message()));
   std::ranges::sort(names);
@@ -178,7 +212,7 @@ std::string one_line(std::string_view text) {
 }
 
 int report(const std::vector<std::string>& problems) {
-  for (const auto& problem : problems) fmt::print(stderr, "krake pki: {}\n", one_line(problem));
+  for (const auto& problem : problems) say(stderr, "krake pki: {}\n", one_line(problem));
   return problems.empty() ? 0 : 1;
 }
 
@@ -257,11 +291,11 @@ Status show_one(const CertificateFiles& files) {
   RETURN_IF_ERROR(files.cert_pem);
   const auto info = certificate_info(*files.cert_pem);
   if (!info) return fail(with_context(info.error(), files.cert_path));
-  fmt::print("{}\n{}", one_line(files.cert_path), shown(*info));
+  say(stdout, "{}\n{}", one_line(files.cert_path), shown(*info));
   for (const auto& path : {files.key_path, files.cert_path}) {
     for (const auto& part : left_parts(path)) {
-      fmt::print(stderr, "{}: a renewal that was interrupted has left it; the next one of {} removes it\n",
-                 one_line(part), one_line(path));
+      say(stderr, "{}: a renewal that was interrupted has left it; the next one of {} removes it\n", one_line(part),
+          one_line(path));
     }
   }
   // A key that is elsewhere, or whose reading is another's business, is as good.
@@ -278,7 +312,7 @@ Result<int> show(const Options& options, std::vector<std::string> names) {
   for (const auto& name : names) {
     if (const auto done = show_one(files_of(options, name)); !done) problems.push_back(done.error().message);
   }
-  std::fflush(stdout);
+  if (const auto told = flush("what the certificates say"); !told) problems.push_back(told.error().message);
   return report(problems);
 }
 
@@ -352,11 +386,13 @@ Status write_plan(const Options& options, const std::vector<std::string>& names,
                             "replaced: give the command again",
                             options.dir));
   }
+  const SignalsBlocked until_they_are_named;
   const auto unknown = replace_files(files);
   if (!unknown)
     return fail(unknown.error().code, fmt::format("{}; mend that and give the command again", unknown.error().message));
-  for (const auto& file : files) fmt::print("{}\n", one_line(file.path));
-  if (unknown->empty()) return {};
+  for (const auto& file : files) say(stdout, "{}\n", one_line(file.path));
+  const auto told = flush(fmt::format("all {} files are replaced, but their list", files.size()));
+  if (unknown->empty()) return told;
   return fail(Code::unavailable, fmt::format("all {} files are replaced, but {}; see to the disk, and 'krake pki show' "
                                              "after the next start of the machine",
                                              files.size(), *unknown));
@@ -373,7 +409,7 @@ Result<int> renew(Options options, const std::vector<std::string>& names) {
   ASSIGN_OR_RETURN(ca.pem, read_ca(options.ca_cert, options.ca_key));
   ASSIGN_OR_RETURN(const auto found, read_all(options, names));
   const auto plan = plan_renewal(ca, found.wanted, found.beside, !names.empty(), now());
-  for (const auto& note : plan.notes) fmt::print(stderr, "{}\n", one_line(note));
+  for (const auto& note : plan.notes) say(stderr, "{}\n", one_line(note));
   if (!plan.problems.empty()) return report(plan.problems);
   RETURN_IF_ERROR(write_plan(options, names, found, plan.files, locks));
   return 0;
@@ -395,14 +431,19 @@ std::vector<Wanted> everybody() {
   };
 }
 
-// What a name becomes part of: a path and a certificate.
-Status check_name(const std::string& name) {
-  const bool good = !name.empty() && name.size() <= 64 && !name.starts_with('.') && !name.starts_with('-') &&
-                    std::ranges::none_of(name, [](unsigned char c) { return c == '/' || c < 0x20 || c == 0x7f; });
-  if (good && name != "ca") return {};
-  return fail(
-      Code::invalid_argument,
-      fmt::format("'{}' is no name for a certificate: want 1 to 64 characters without '/', and not 'ca'", name));
+// What a name becomes part of: a path.
+bool is_name(const std::string& name) {
+  return !name.empty() && !name.starts_with('.') && !name.starts_with('-') &&
+         std::ranges::none_of(name, [](unsigned char c) { return c == '/' || c < 0x20 || c == 0x7f; });
+}
+
+// And a new certificate.
+Status check_new_name(const std::string& name) {
+  if (is_name(name) && name.size() <= 64 && name != "ca" && !name.ends_with("-key")) return {};
+  return fail(Code::invalid_argument,
+              fmt::format("'{}' is no name for a certificate: want 1 to 64 characters without '/', not 'ca', and no "
+                          "'-key' at the end, as its file would be called like the key of another one",
+                          name));
 }
 
 // Words somebody may take for a verb: a certificate of that name is not what was meant.
@@ -430,7 +471,7 @@ Result<std::vector<Wanted>> what(Arguments args, bool intermediate) {
   } else if (args.size() != 1) {
     return fail(Code::invalid_argument, fmt::format("'{}' is one argument too many", args[1]));
   }
-  RETURN_IF_ERROR(check_name(wanted.name));
+  RETURN_IF_ERROR(check_new_name(wanted.name));
   return std::vector{wanted};
 }
 
@@ -442,18 +483,18 @@ int run_on_existing(const Options& options, Arguments names, bool plain_options)
     return usage_error(
         fmt::format("{}: only --dest-dir{} and names", command, command == "show" ? "" : ", --ca-cert, --ca-key"));
   for (const auto& name : names) {
-    if (auto good = check_name(name); !good && name != "ca") return usage_error(good.error().message);
+    if (!is_name(name)) return usage_error(fmt::format("'{}' is no name of a certificate in a folder", name));
   }
   const auto done = command == "show" ? show(options, std::move(names)) : renew(options, names);
-  std::fflush(stdout);
   return done ? *done : report({done.error().message});
 }
 
 Status run_all(const Options& options, const std::vector<Wanted>& all) {
   RETURN_IF_ERROR(make_dir(options.dir));
-  // A renewal wants it alone. Where there are no locks there is none.
+  // A renewal wants it alone, and so does who replaces: of two, one's key would stand beside the other's certificate.
+  // Where there are no locks there is no renewal.
   FolderLocks locks;
-  if (const auto locked = locks.add(options.dir, FolderLocks::Kind::shared);
+  if (const auto locked = locks.add(options.dir, options.force ? FolderLocks::Kind::alone : FolderLocks::Kind::shared);
       !locked && locked.error().code == Code::conflict)
     return locked;
   if (all.empty()) {
@@ -468,7 +509,10 @@ Status run_all(const Options& options, const std::vector<Wanted>& all) {
 }  // namespace
 
 int run_pki(Arguments args) {
-  if (take_switch(args, {"-h", "--help"})) return fmt::print("{}", kUsage), 0;
+  if (take_switch(args, {"-h", "--help"})) {
+    say(stdout, "{}", kUsage);
+    return flush("help") ? 0 : 1;
+  }
   Options options;
   options.dir = take_option(args, {"--dest-dir"}).value_or(options.dir);
   options.ca_cert = take_option(args, {"--ca-cert"}).value_or("");
@@ -492,11 +536,10 @@ int run_pki(Arguments args) {
   }
   const bool named = std::ranges::any_of(all, [](const auto& w) { return w.use.server; });
   if (!options.hosts.empty() && !named) return usage_error("--host: only what is used by a server is called by a name");
-  if (auto done = run_all(options, all); !done) {
-    fmt::print(stderr, "krake pki: {}\n", done.error().message);
-    return 1;
-  }
-  return 0;
+  const Status made = run_all(options, all);
+  const Status told = flush("all is made, but the list of the files");
+  if (made && told) return 0;
+  return report({(made ? told : made).error().message});
 }
 
 }  // namespace krake

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
 
 #include "main/config.h"
@@ -86,6 +88,26 @@ TEST_F(PkiCommand, RefusesAnAuthorityThatIsNone) {
   EXPECT_EQ(pki({"client", "b", "--ca-cert", at("ca.pem")}), 1) << "no key";
   EXPECT_FALSE(fs::exists(dir / "b.pem"));
   EXPECT_FALSE(fs::exists(dir / "b-key.pem"));
+}
+
+TEST_F(PkiCommand, SignsNothingBeforeTheAuthorityIsValid) {
+  const Wall now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+  fs::create_directories(dir);
+  const auto starts = [&](std::chrono::minutes later) {
+    // What it makes is valid five minutes before.
+    const auto ca = make_ca("krake-ca", now + later + std::chrono::minutes(5)).value();
+    write("ca.pem", ca.cert_pem);
+    write("ca-key.pem", ca.key_pem);
+  };
+  starts(std::chrono::minutes(3));
+  EXPECT_EQ(pki({"client", "a"}), 0) << "clocks differ";
+  starts(std::chrono::minutes(60));
+  for (const Arguments& signing : {Arguments{"client", "b"}, {"renew"}}) {
+    const auto [status, said] = err(signing);
+    EXPECT_EQ(status, 1);
+    EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: is not valid before 2", path("ca.pem"))));
+  }
+  EXPECT_FALSE(fs::exists(dir / "b.pem"));
 }
 
 TEST_F(PkiCommand, MakesTheWholeSet) {
@@ -269,6 +291,132 @@ TEST_F(PkiCommand, RepairsAnInterruptedRenewal) {
   EXPECT_EQ(pki({"show"}), 0);
 }
 
+TEST_F(PkiCommand, RenewsNamesThatLookLikeThoseOfKeys) {
+  for (const Arguments& making : {Arguments{"client", "api-key"}, {"api-key"}, {"intermediate", "i-key"}})
+    EXPECT_EQ(pki(making), 2);
+  ASSERT_EQ(pki({"client", "api"}), 0);
+  // As older versions have made them.
+  fs::rename(dir / "api.pem", dir / "api-key.pem.new");
+  fs::rename(dir / "api-key.pem", dir / "api-key-key.pem");
+  fs::rename(dir / "api-key.pem.new", dir / "api-key.pem");
+  EXPECT_THAT(out({"show"}).second, ::testing::HasSubstr(path("api-key.pem")));
+  for (const Arguments& renewal : {Arguments{"renew"}, {"renew", "api-key"}}) {
+    const auto before = text("api-key.pem");
+    EXPECT_EQ(err(renewal), std::pair(0, std::string()));
+    EXPECT_NE(text("api-key.pem"), before);
+    EXPECT_TRUE(is_pair("api-key"));
+  }
+}
+
+TEST_F(PkiCommand, TakesTheNamesThatThereAre) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  const std::string name(70, 'n');
+  EXPECT_EQ(pki({"client", name}), 2) << "no certificate can say it";
+  fs::rename(dir / "a.pem", dir / (name + ".pem"));
+  fs::rename(dir / "a-key.pem", dir / (name + "-key.pem"));
+  const auto old = text((name + ".pem").c_str());
+  EXPECT_EQ(pki({"renew", name}), 0);
+  EXPECT_NE(text((name + ".pem").c_str()), old);
+  EXPECT_EQ(out({"show", name}).first, 0);
+}
+
+// Whether a child whose standard output and standard error are these files ends so.
+bool ends_with(int status, const std::function<int()>& run, const char* out, const char* err) {
+  // What throws ends the child, not the test in it.
+  return testing::holds_in_child([&]() noexcept {
+    std::fflush(nullptr);
+    for (const auto& [path, fd] : {std::pair(out, STDOUT_FILENO), std::pair(err, STDERR_FILENO)}) {
+      const int opened = ::open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      ::dup2(opened, fd);
+      ::close(opened);
+    }
+    return run() == status;
+  });
+}
+
+TEST_F(PkiCommand, TellsWhatItHasDoneThoughItsListIsLost) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  write("junk.pem", "junk");
+  const auto said = path("said");
+  const auto with_full_output = [&](const Arguments& args, int status) {
+    EXPECT_TRUE(ends_with(status, [&] { return pki(args); }, "/dev/full", said.c_str())) << args.front();
+    return text("said");
+  };
+  const auto old = text("a.pem");
+  const auto* lost = " cannot be written to the standard output: No space left on device";
+  EXPECT_THAT(with_full_output({"renew"}, 1),
+              ::testing::HasSubstr(fmt::format("krake pki: all 2 files are replaced, but their list{}", lost)));
+  EXPECT_NE(text("a.pem"), old);
+  EXPECT_TRUE(is_pair("a"));
+  EXPECT_THAT(with_full_output({"client", "b"}, 1),
+              ::testing::HasSubstr(fmt::format("all is made, but the list of the files{}", lost)));
+  EXPECT_TRUE(is_pair("b"));
+  EXPECT_THAT(with_full_output({"show", "a"}, 1), ::testing::HasSubstr(lost));
+  EXPECT_EQ(with_full_output({"--help"}, 1), "");
+
+  // More than the standard output keeps until it is flushed.
+  const std::string name(60, 'n');
+  for (int i = 100; i < 130; ++i) ASSERT_EQ(pki({"client", fmt::format("{}{}", name, i)}), 0);
+  EXPECT_THAT(with_full_output({"renew"}, 1), ::testing::HasSubstr("all 64 files are replaced, but their list cannot"));
+}
+
+TEST_F(PkiCommand, GoesOnWhenNothingCanBeToldOfProblems) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  write("junk.pem", "junk");
+  const auto ends_so = [&](int status, const Arguments& args) {
+    return ends_with(status, [&] { return pki(args); }, path("list").c_str(), "/dev/full");
+  };
+  const auto old = text("a.pem");
+  EXPECT_TRUE(ends_so(0, {"renew"})) << "a note is lost";
+  EXPECT_NE(text("a.pem"), old);
+  EXPECT_EQ(text("list"), fmt::format("{}\n{}\n", path("a-key.pem"), path("a.pem")));
+  EXPECT_TRUE(ends_so(1, {"renew", "junk"}));
+  EXPECT_TRUE(ends_so(1, {"show", "junk"}));
+  EXPECT_TRUE(ends_so(1, {"client", "a"}));
+  EXPECT_TRUE(ends_so(2, {"client"}));
+}
+
+TEST_F(PkiCommand, NamesWhatIsReplacedBeforeASignalEndsIt) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  const auto is_notified = [&] {
+    const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return ::fcntl(fd, F_SETSIG, SIGTERM) == 0 && ::fcntl(fd, F_NOTIFY, DN_CREATE) == 0;
+  };
+  if (!testing::holds_in_child(is_notified)) GTEST_SKIP() << "needs dnotify";
+  const auto list = fs::path(dir.string() + "-list");
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    std::fflush(nullptr);
+    ::dup2(::open(list.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
+    // It comes when the first file is made beside them.
+    if (!is_notified()) ::_exit(1);
+    (void)pki({"renew", "a"});
+    ::_exit(2);
+  }
+  int ended = 0;
+  ASSERT_EQ(::waitpid(child, &ended, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGTERM);
+  EXPECT_EQ(read_file(list.string()).value_or(""), fmt::format("{}\n{}\n", path("a-key.pem"), path("a.pem")));
+  EXPECT_TRUE(is_pair("a"));
+  fs::remove(list);
+}
+
+TEST_F(PkiCommand, AsksForNoPassword) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  write("locked.pem",
+        "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\n"
+        "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n"
+        "-----END CERTIFICATE-----\n");
+  // Where there is no terminal, the question goes to the standard error.
+  EXPECT_TRUE(testing::holds_in_child([&] {
+    ::setsid();
+    ::dup2(::open("/dev/null", O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+    const auto [status, said] = err({"show", "locked"});
+    return status == 1 && said.contains("holds no PEM certificate") && !said.contains("pass phrase");
+  }));
+}
+
 TEST_F(PkiCommand, RepairsAnInterruptedRenewalBehindLinks) {
   ASSERT_EQ(pki({"client", "a"}), 0);
   ASSERT_EQ(pki({"client", "b"}), 0);
@@ -409,26 +557,26 @@ TEST_F(PkiCommand, ReplacesNothingThatHasChangedMeanwhile) {
   ASSERT_EQ(pki({"client", "a"}), 0);
   ASSERT_EQ(pki({"client", "b"}), 0);
   fs::create_directory(dir / "far");
-  fs::rename(dir / "a-key.pem", dir / "far/key");
-  fs::create_symlink("far/key", dir / "a-key.pem");
-  const auto other = key_of("b");
+  fs::rename(dir / "a.pem", dir / "far/cert");
+  fs::create_symlink("far/cert", dir / "a.pem");
+  const auto other = text("b.pem");
   write("far/next", other);
-  const auto old = text("a.pem");
+  const auto key = key_of("a");
   const auto is_notified = [&] {
     const int fd = ::open(path("far").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return ::fcntl(fd, F_SETSIG, SIGUSR1) == 0 && ::fcntl(fd, F_NOTIFY, DN_ACCESS) == 0;
   };
   if (!testing::holds_in_child(is_notified)) GTEST_SKIP() << "needs dnotify";
-  // It takes the place of the key as soon as that is read.
-  moved = {path("far/next"), path("far/key")};
+  // It takes the place of the certificate as soon as that is read.
+  moved = {path("far/next"), path("far/cert")};
   EXPECT_TRUE(testing::holds_in_child([&] {
     (void)std::signal(SIGUSR1, move_it);
     if (!is_notified()) return false;
     const auto [status, said] = err({"renew", "a"});
     return status == 1 && said.contains("have changed meanwhile, and none is replaced: give the command again");
   }));
-  EXPECT_EQ(text("a.pem"), old);
-  EXPECT_EQ(key_of("a"), other);
+  EXPECT_EQ(text("a.pem"), other);
+  EXPECT_EQ(key_of("a"), key);
 }
 
 TEST_F(PkiCommand, MakesNothingBesideARenewal) {
@@ -448,6 +596,8 @@ TEST_F(PkiCommand, MakesNothingBesideARenewal) {
   FolderLocks another;
   ASSERT_TRUE(another.add(dir.string(), FolderLocks::Kind::shared));
   EXPECT_EQ(pki({"client", "b"}), 0) << "others that make may";
+  EXPECT_EQ(pki({"client", "a", "--force"}), 1) << "but not replace";
+  EXPECT_EQ(text("a.pem"), old);
   EXPECT_EQ(pki({"renew"}), 1);
 }
 
