@@ -263,14 +263,16 @@ CertificateFiles read_files(std::string cert, std::string key) {
                          .cert_file = real_path(cert),
                          .key_file = real_path(key)};
   std::error_code ec;
-  // A loose link, or a key that is another's, is not nothing.
+  // A loose link is not nothing.
   if (!files.key_pem && files.key_pem.error().code == Code::not_found && fs::exists(fs::symlink_status(key, ec)))
-    files.key_pem = fail(Code::unavailable, files.key_pem.error().message);
+    files.key_pem = fail(Code::invalid_argument, files.key_pem.error().message);
   if (files.cert_pem && files.key_pem && !is_key_of(*files.key_pem, *files.cert_pem).value_or(true)) {
     for (const auto& part : left_parts(key))
       if (auto text = read_file(part, FileKind::regular)) files.left_keys.push_back(std::move(*text));
   }
   files.unfit_key_file = why_no_new_key(files.key_file, files.cert_file);
+  files.fixed_cert_file = why_not_replaced(cert);
+  files.fixed_key_file = why_not_replaced(key);
   if (fs::is_symlink(fs::symlink_status(cert, ec))) files.target = fs::weakly_canonical(cert, ec).string();
   return files;
 }
@@ -282,9 +284,7 @@ std::string key_beside(const fs::path& cert) {
 }
 
 CertificateFiles files_of(const Options& options, const std::string& name) {
-  auto files = read_files(cert_path(options, name), key_path(options, name));
-  files.own_key = !files.key_file.empty() && files.key_file == real_path(key_beside(files.target));
-  return files;
+  return read_files(cert_path(options, name), key_path(options, name));
 }
 
 Status show_one(const CertificateFiles& files) {
@@ -300,8 +300,10 @@ Status show_one(const CertificateFiles& files) {
   }
   // A key that is elsewhere, or whose reading is another's business, is as good.
   if (!files.key_pem || is_key_of(*files.key_pem, *files.cert_pem).value_or(true)) return {};
-  return fail(Code::invalid_argument, fmt::format("{}: is not the key of {}; if a renewal was interrupted, renew again",
-                                                  files.key_path, files.cert_path));
+  const auto* what_to_do = files.left_keys.empty() ? "put that there, or make a new certificate (--force)"
+                                                   : "a renewal was interrupted, renew it again";
+  return fail(Code::invalid_argument,
+              fmt::format("{}: is not the key of {}: {}", files.key_path, files.cert_path, what_to_do));
 }
 
 Result<int> show(const Options& options, std::vector<std::string> names) {

@@ -260,16 +260,15 @@ TEST_F(PkiCommand, RenewsNothingWhoseKeyIsElsewhere) {
   refused({"renew", "b"}, fmt::format("its key is not in '{}'", path("b-key.pem")));
   EXPECT_FALSE(fs::exists(dir / "b-key.pem"));
   fs::create_symlink("nowhere", dir / "b-key.pem");
-  refused({"renew"}, path("b-key.pem"));
+  refused({"renew", "b"}, path("b-key.pem"));
 
   fs::remove(dir / "b-key.pem");
   fs::create_symlink("a-key.pem", dir / "b-key.pem");
-  const auto one_file =
-      fmt::format("{}: is one file with '{}', the key of '{}'", path("b-key.pem"), path("a-key.pem"), path("a.pem"));
-  refused({"renew", "b"}, one_file);
+  const auto others = fmt::format("'{}' holds the key of something else", path("b-key.pem"));
+  refused({"renew", "b"}, others);
   const auto [status, said] = err({"renew"});
   EXPECT_EQ(status, 0);
-  EXPECT_THAT(said, ::testing::HasSubstr(one_file)) << "b is left, and a is not";
+  EXPECT_THAT(said, ::testing::HasSubstr(others)) << "b is left, and a is not";
   EXPECT_TRUE(is_pair("a"));
 
   fs::remove(dir / "b-key.pem");
@@ -282,13 +281,63 @@ TEST_F(PkiCommand, RenewsNothingWhoseKeyIsElsewhere) {
 TEST_F(PkiCommand, RepairsAnInterruptedRenewal) {
   ASSERT_EQ(pki({"client", "a"}), 0);
   ASSERT_EQ(pki({"client", "b"}), 0);
+  write("a-key.pem.krake-part-aB3dE6.old", key_of("a"));
   write("a-key.pem", key_of("b"));
   const auto [status, said] = err({"show"});
   EXPECT_EQ(status, 1);
-  EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: is not the key of {}", path("a-key.pem"), path("a.pem"))));
+  EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: is not the key of {}: a renewal was interrupted",
+                                                     path("a-key.pem"), path("a.pem"))));
   EXPECT_EQ(pki({"renew"}), 0);
   EXPECT_TRUE(is_pair("a"));
   EXPECT_EQ(pki({"show"}), 0);
+}
+
+TEST_F(PkiCommand, OverwritesNoKeyOfSomethingElse) {
+  ASSERT_EQ(pki({"client", "a"}), 0);
+  ASSERT_EQ(pki({"client", "b"}), 0);
+  ASSERT_EQ(pki({"client", "other"}), 0);
+  fs::create_directory(dir / "far");
+  fs::rename(dir / "other-key.pem", dir / "far/key");
+  fs::remove(dir / "other.pem");
+  fs::remove(dir / "a-key.pem");
+  fs::create_symlink("far/key", dir / "a-key.pem");
+  const auto key = text("far/key");
+  const auto a = text("a.pem");
+  for (const Arguments& renewal : {Arguments{"renew", "a"}, {"renew"}}) {
+    const auto b = text("b.pem");
+    const auto [status, said] = err(renewal);
+    EXPECT_EQ(status, renewal.size() == 1 ? 0 : 1);
+    EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("'{}' holds the key of something else", path("a-key.pem"))));
+    EXPECT_EQ(text("far/key"), key);
+    EXPECT_EQ(text("a.pem"), a);
+    EXPECT_EQ(text("b.pem") != b, renewal.size() == 1) << "one odd file stops no others";
+  }
+}
+
+TEST_F(PkiCommand, LeavesOddFilesAndRenewsTheOthers) {
+  for (const auto* name : {"a", "folder", "linked", "loose", "twice"}) ASSERT_EQ(pki({"client", name}), 0);
+  fs::remove(dir / "folder-key.pem");
+  fs::create_directory(dir / "folder-key.pem");
+  fs::create_hard_link(dir / "linked.pem", dir / "elsewhere");
+  fs::remove(dir / "loose-key.pem");
+  fs::create_symlink("nowhere", dir / "loose-key.pem");
+  write("twice-key.pem", key_of("twice") + key_of("a"));
+  fs::create_symlink("nowhere", dir / "zz.pem");
+  const auto a = text("a.pem");
+  const auto linked = text("linked.pem");
+  const auto [status, said] = err({"renew"});
+  EXPECT_EQ(status, 0) << said;
+  EXPECT_NE(text("a.pem"), a);
+  EXPECT_TRUE(is_pair("a"));
+  EXPECT_EQ(text("linked.pem"), linked);
+  const std::pair<const char*, std::string> notes[] = {
+      {"folder.pem", fmt::format("cannot read '{}': it is a folder", path("folder-key.pem"))},
+      {"linked.pem", fmt::format("cannot replace '{}'", path("linked.pem"))},
+      {"loose.pem", fmt::format("cannot read '{}': No such file", path("loose-key.pem"))},
+      {"twice.pem", fmt::format("{}: holds more than a private key", path("twice-key.pem"))},
+      {"zz.pem", fmt::format("cannot read '{}': No such file", path("zz.pem"))}};
+  for (const auto& [name, why] : notes)
+    EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: left as it is: {}", path(name), why)));
 }
 
 TEST_F(PkiCommand, RenewsNamesThatLookLikeThoseOfKeys) {
@@ -422,8 +471,8 @@ TEST_F(PkiCommand, RepairsAnInterruptedRenewalBehindLinks) {
   ASSERT_EQ(pki({"client", "b"}), 0);
   fs::create_symlink("a.pem", dir / "alias.pem");
   fs::create_symlink("a-key.pem", dir / "alias-key.pem");
+  write("a-key.pem.krake-part-aB3dE6.old", key_of("a"));
   write("a-key.pem", key_of("b"));
-  write("a-key.pem.krake-part-aB3dE6.old", "the old key");
   const auto left = fs::canonical(dir) / "a-key.pem.krake-part-aB3dE6.old";
   EXPECT_THAT(err({"show", "alias"}).second,
               ::testing::HasSubstr(fmt::format("{}: a renewal that was", left.string())));
@@ -470,6 +519,7 @@ TEST_F(PkiCommand, LosesNoKeyThatIsInAWrongFile) {
   fs::rename(dir / "ca-key.pem", dir / "far/key");
   fs::remove(dir / "b-key.pem");
   fs::create_symlink("far/key", dir / "b-key.pem");
+  write("far/key.krake-part-aB3dE6.old", b);  // as if it were that of an interruption
   const auto key = text("far/key");
   const auto [status, said] = err({"renew", "b", "--ca-cert", path("far/root.pem"), "--ca-key", path("far/key")});
   EXPECT_EQ(status, 1);
@@ -643,7 +693,9 @@ TEST_F(PkiCommand, RefusesAKeyThatAnotherCertificateNeeds) {
   const auto key = key_of("a");
   ASSERT_EQ(pki({"renew", "a"}), 0);
   write("a-old.pem", first);
-  write("a-key.pem", key);  // as an interruption leaves it: it is the key of the other one alone
+  // As an interruption leaves it; but it is the key of the other one alone.
+  write("a-key.pem.krake-part-aB3dE6.old", key_of("a"));
+  write("a-key.pem", key);
   const auto old = text("a.pem");
   const auto why = fmt::format("{}: is the key of '{}', too", path("a-key.pem"), path("a-old.pem"));
   for (const Arguments& renewal : {Arguments{"renew", "a"}, {"renew"}}) {
@@ -681,13 +733,34 @@ TEST_F(PkiCommand, RenewsACopyInTheFolderToo) {
 
 TEST_F(PkiCommand, RefusesHardLinks) {
   ASSERT_EQ(pki({"client", "a"}), 0);
+  ASSERT_EQ(pki({"client", "b"}), 0);
   fs::create_hard_link(dir / "a-key.pem", dir / "elsewhere");
+  fs::create_hard_link(dir / "b.pem", dir / "there");
   const auto key = key_of("a");
-  const auto [status, said] = err({"renew"});
+  const auto b = text("b.pem");
+  const auto [status, said] = err({"renew", "a", "b"});
   EXPECT_EQ(status, 1);
-  EXPECT_THAT(said, ::testing::HasSubstr("has 2 names (hard links)"));
+  for (const auto* name : {"a-key.pem", "b.pem"}) {
+    EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("cannot replace '{}': '{}' has 2 names (hard links)", path(name),
+                                                       fs::canonical(path(name)).string())));
+  }
   EXPECT_EQ(key_of("a"), key);
+  EXPECT_EQ(text("b.pem"), b);
   EXPECT_TRUE(is_pair("a"));
+}
+
+TEST_F(PkiCommand, PutsANamedAuthorityIntoTheOtherFilesToo) {
+  ASSERT_EQ(pki({"intermediate", "i"}), 0);
+  ASSERT_EQ(pki({"server", "web", "--ca-cert", path("i.pem"), "--ca-key", path("i-key.pem")}), 0);
+  const auto web = text("web.pem");
+  write("web.pem", web + text("i.pem"));
+  write("bundle.pem", text("i.pem") + text("ca.pem"));
+  const auto [status, said] = err({"renew", "i"});
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(text("web.pem"), web + text("i.pem"));
+  EXPECT_EQ(text("bundle.pem"), text("i.pem") + text("ca.pem"));
+  EXPECT_THAT(said, ::testing::HasSubstr(fmt::format("{}: stays, with the renewed authority", path("web.pem"))));
+  EXPECT_TRUE(is_pair("web"));
 }
 
 TEST_F(PkiCommand, LeavesWhatIsNoCertificate) {

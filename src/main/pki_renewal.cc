@@ -73,14 +73,19 @@ std::string_view why_no_single_key(std::string_view key_pem, const std::string& 
   return is_key_of(key_pem, cert_pem) ? "" : "holds no PEM private key that can be read: put the key into it";
 }
 
-// It may be the key of another certificate: so an interrupted renewal leaves it.
+// Whether the key file holds the key of something else. An interrupted renewal, too, has put another key there, but has
+// left the old one beside it: without that nobody knows whose key a new one would replace.
+bool is_others_key(const CertificateFiles& one) {
+  return one.key_pem && !is_key_of(*one.key_pem, *one.cert_pem).value_or(true) &&
+         std::ranges::none_of(one.left_keys,
+                              [&](const std::string& key) { return is_key_of(key, *one.cert_pem).value_or(false); });
+}
+
+// Whether a new key may take the place of the old one.
 Status check_old_key(const CertificateFiles& one) {
   const bool missing = is_missing(one.key_pem);
-  const bool others = one.key_pem && !is_key_of(*one.key_pem, *one.cert_pem).value_or(true);
-  const bool interrupted = others && std::ranges::any_of(one.left_keys, [&](const std::string& key) {
-                             return is_key_of(key, *one.cert_pem).value_or(false);
-                           });
-  if (!one.target.empty() && !one.own_key && !interrupted && (missing || others)) {
+  const bool others = is_others_key(one);
+  if (!one.target.empty() && (missing || others)) {
     return fail(Code::invalid_argument,
                 fmt::format("{}: leads to '{}', whose key is not in '{}': renew that by its own name", one.cert_path,
                             one.target, one.key_path));
@@ -90,12 +95,27 @@ Status check_old_key(const CertificateFiles& one) {
                 fmt::format("{}: its key is not in '{}': put the old key, or a link to it, there", one.cert_path,
                             one.key_path));
   }
+  if (others) {
+    return fail(Code::invalid_argument,
+                fmt::format("{}: '{}' holds the key of something else, and no interrupted renewal has left the old key "
+                            "beside it: put the old key there, or make a new certificate (--force)",
+                            one.cert_path, one.key_path));
+  }
   RETURN_IF_ERROR(one.key_pem);
   if (!one.unfit_key_file.empty())
     return fail(Code::invalid_argument, fmt::format("{}: {}", one.key_path, one.unfit_key_file));
   const auto why = why_no_single_key(*one.key_pem, *one.cert_pem);
   if (why.empty()) return {};
-  return fail(Code::invalid_argument, fmt::format("{}: {}, or renew the others by their names", one.key_path, why));
+  return fail(Code::invalid_argument, fmt::format("{}: {}", one.key_path, why));
+}
+
+// Whether both files can be replaced.
+Status check_files(const CertificateFiles& one) {
+  const auto why = one.fixed_key_file.empty()    ? one.fixed_cert_file
+                   : one.fixed_cert_file.empty() ? one.fixed_key_file
+                                                 : fmt::format("{}; {}", one.fixed_key_file, one.fixed_cert_file);
+  if (why.empty()) return {};
+  return fail(Code::invalid_argument, fmt::format("{}: {}", one.cert_path, why));
 }
 
 // Whether it does without the key file that is to be replaced, as far as can be known.
@@ -118,7 +138,7 @@ class Planner {
 
   // Makes the new certificate of an authority whose key is there.
   Status make_authority(const CertificateFiles& one) {
-    if (holds_key(one) || !key_of(one)) return {};
+    if (holds_key(one) || !one.fixed_cert_file.empty() || !key_of(one)) return {};
     const auto made = renew_authority(ca_.pem, {.cert_pem = *one.cert_pem, .key_pem = *one.key_pem}, now_);
     if (!made) return fail(with_context(made.error(), one.cert_path));
     authorities_.push_back(made->cert_pem);
@@ -129,6 +149,8 @@ class Planner {
   // Puts it into its file. One that holds authorities for those who trust them, without a key, gets those of others.
   Status replace_authority(const CertificateFiles& one, bool named) {
     if (holds_key(one)) return refuse_key_in(one, named);
+    if (!one.fixed_cert_file.empty())
+      return leave_odd(one, {Code::invalid_argument, fmt::format("{}: {}", one.cert_path, one.fixed_cert_file)}, named);
     const auto made = made_.find(one.cert_path);
     if (made != made_.end()) return replace(one, made->second);
     const auto key = key_of(one);
@@ -142,24 +164,11 @@ class Planner {
                             one.cert_path, key.error().message, one.key_path));
   }
 
-  // The key first: the certificate is the mark that both are in place. After an interruption in between the pair does
-  // not match, which every program and `pki show` notices, and the old certificate still says when it ends and, to the
-  // next renewal, what is to be made. The other way round it would look renewed.
   Status renew_certificate(const CertificateFiles& one, bool named) {
     if (holds_key(one)) return refuse_key_in(one, named);
     if (is_missing(one.key_pem)) return {};  // renew_keyless() is for those
-    RETURN_IF_ERROR(check_old_key(one));
-    if (const Status shared = check_shared_key(one); !shared) {
-      if (named) return shared;
-      leave(one, shared.error().message);
-      return {};
-    }
-    const auto made = krake::renew_certificate(ca_.pem, *one.cert_pem, now_);
-    if (!made) return fail(with_context(made.error(), one.cert_path));
-    plan_.files.push_back({.path = one.key_path, .text = made->key_pem});
-    RETURN_IF_ERROR(replace(one, made->cert_pem));
-    renewed_.emplace_back(*one.cert_pem, made->cert_pem);
-    return {};
+    const Status done = renew_pair(one);
+    return done ? done : leave_odd(one, done.error(), named);
   }
 
   // After those that have keys: it may be a copy of one.
@@ -172,20 +181,20 @@ class Planner {
     for (const auto& other : beside_) replace_copy(other);
   }
 
+  // What was not named holds them, too: those who read it would go on with the old ones.
+  void replace_authorities_beside() {
+    if (made_.empty()) return;
+    for (const auto& other : beside_)
+      if (!written_.contains(file_of(other))) replace_authorities_in(other, "it was not named");
+  }
+
   // A certificate of others stays; in its file there may be an authority that is renewed. `why` is empty for one that
   // everybody knows to stay.
   void leave(const CertificateFiles& one, std::string_view why) {
-    const auto made = one.cert_pem ? replace_certificates(*one.cert_pem, "", authorities_) : fail(one.cert_pem.error());
-    if (made) note_left(one, *made);
-    if (made && made->text != *one.cert_pem) {
-      push(one, made->text);
-      if (!made->other_first) {
-        plan_.notes.push_back(fmt::format("{}: stays, with the renewed authority behind it: {}", one.cert_path,
-                                          why.empty() ? "it is the authority that signs" : why));
-      }
-    } else if (!why.empty()) {
+    // The key file of another one, by a name of its own.
+    if (written_.contains(file_of(one))) return;
+    if (!replace_authorities_in(one, why.empty() ? "it is the authority that signs" : why) && !why.empty())
       plan_.notes.push_back(fmt::format("{}: left as it is: {}", one.cert_path, why));
-    }
   }
 
   void note_problem(std::string problem) { plan_.problems.push_back(std::move(problem)); }
@@ -196,11 +205,35 @@ class Planner {
   }
 
  private:
-  // One odd file stops no renewal of all.
+  // One odd pair stops no renewal of all, unless it is unknown what it is. Problems begin with the path, notes have it
+  // already.
+  Status leave_odd(const CertificateFiles& one, const Error& why, bool named) {
+    if (named || why.code != Code::invalid_argument) return fail(why);
+    const auto path = one.cert_path + ": ";
+    leave(one, std::string_view(why.message).substr(why.message.starts_with(path) ? path.size() : 0));
+    return {};
+  }
+
   Status refuse_key_in(const CertificateFiles& one, bool named) {
     const auto why = fmt::format("holds a private key, too: keep that in '{}' alone", one.key_path);
     if (named) return fail(Code::invalid_argument, fmt::format("{}: {}", one.cert_path, why));
     leave(one, "it " + why);
+    return {};
+  }
+
+  // The key first: the certificate is the mark that both are in place. After an interruption in between the pair does
+  // not match, which every program and `pki show` notices, and the old certificate still says when it ends and, to the
+  // next renewal, what is to be made. The other way round it would look renewed.
+  Status renew_pair(const CertificateFiles& one) {
+    RETURN_IF_ERROR(check_old_key(one));
+    RETURN_IF_ERROR(check_files(one));
+    RETURN_IF_ERROR(check_shared_key(one));
+    const auto made = krake::renew_certificate(ca_.pem, *one.cert_pem, now_);
+    if (!made) return fail(with_context(made.error(), one.cert_path));
+    RETURN_IF_ERROR(replace(one, made->cert_pem));
+    plan_.files.insert(plan_.files.end() - 1, {.path = one.key_path, .text = made->key_pem});
+    written_.insert(one.key_file);
+    renewed_.emplace_back(*one.cert_pem, made->cert_pem);
     return {};
   }
 
@@ -216,7 +249,7 @@ class Planner {
   // The same certificate in another file that has no key, as a chain for a server that reads both; by another name, or
   // behind a link, it may have one.
   bool is_copy(const CertificateFiles& other, const std::string& cert_pem) const {
-    if (!other.cert_pem || !other.target.empty() || holds_key(other)) return false;
+    if (!other.cert_pem || !other.target.empty() || holds_key(other) || !other.fixed_cert_file.empty()) return false;
     const auto has_key = [&](const CertificateFiles& one) {
       return file_of(one) == file_of(other) && !is_missing(one.key_pem);
     };
@@ -255,6 +288,22 @@ class Planner {
     return fail(Code::invalid_argument,
                 fmt::format("{}: is the key of '{}', too, which would be left without: put a copy of it into '{}'",
                             one.key_path, other.cert_path, other.key_path));
+  }
+
+  // `why` its own certificate stays. False when nothing is replaced in it, and nothing said of that.
+  bool replace_authorities_in(const CertificateFiles& one, std::string_view why) {
+    const auto made = one.cert_pem ? replace_certificates(*one.cert_pem, "", authorities_) : fail(one.cert_pem.error());
+    if (!made) return false;
+    note_left(one, *made);
+    if (made->text == *one.cert_pem) return false;
+    if (!one.fixed_cert_file.empty()) {
+      plan_.notes.push_back(fmt::format("{}: keeps the old authority: {}", one.cert_path, one.fixed_cert_file));
+      return true;
+    }
+    push(one, made->text);
+    if (!made->other_first)
+      plan_.notes.push_back(fmt::format("{}: stays, with the renewed authority behind it: {}", one.cert_path, why));
+    return true;
   }
 
   // Whether it is a copy of what is renewed.
@@ -313,7 +362,7 @@ class Planner {
   std::vector<std::string> authorities_;                      // as they are after it
   std::map<std::string, std::string> made_;                   // of them, by the path of the old one
   std::vector<std::pair<std::string, std::string>> renewed_;  // certificates, the old one and the new one
-  std::set<std::string> written_;                             // files of certificates
+  std::set<std::string> written_;                             // files
   RenewalPlan plan_;
 };
 
@@ -337,14 +386,15 @@ RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const Certificate
   each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_certificate(one, named); });
   each({Standing::certificate}, [&](const auto& one, Standing) { return planner.renew_keyless(one, named); });
   planner.renew_copies_beside();
+  if (named) planner.replace_authorities_beside();
   each({Standing::none, Standing::root, Standing::itself, Standing::foreign},
        [&](const CertificateFiles& one, Standing standing) -> Status {
-         // A folder or a pipe is no certificate; of what may not be read nobody knows.
-         const bool unknown = !one.cert_pem && one.cert_pem.error().code != Code::invalid_argument;
+         // A folder, a pipe or a loose link is no certificate; of what may not be read nobody knows.
+         const bool unknown = !one.cert_pem && one.cert_pem.error().code == Code::unavailable;
          if (unknown || (named && !one.cert_pem)) return fail(one.cert_pem.error());
          if (named) return fail(Code::invalid_argument, refusal(standing, one, ca.path));
          if (standing == Standing::none) {
-           planner.leave(one, "it holds no certificate");
+           planner.leave(one, one.cert_pem ? "it holds no certificate" : one.cert_pem.error().message);
          } else {
            const bool is_ca = is_same_authority(*one.cert_pem, ca.pem.cert_pem).value_or(false);
            planner.leave(one, is_ca ? "" : fmt::format("{} is not above it", ca.path));

@@ -21,9 +21,10 @@ struct CertificateFiles {
   std::string target = {};      // the file that cert_path leads to when it is a symbolic link; else empty
   std::string cert_file = {};   // the files behind all links; empty when there is none
   std::string key_file = {};
-  bool own_key = false;                     // key_path leads to the key file that stands beside `target` under its name
   std::vector<std::string> left_keys = {};  // what left_parts() of a wrong key file hold: the old key may be among them
   std::string unfit_key_file = {};          // why no new key may be put into the key file; empty when it may
+  std::string fixed_cert_file = {};         // why_not_replaced() of cert_file and of key_file
+  std::string fixed_key_file = {};
   friend bool operator==(const CertificateFiles&, const CertificateFiles&) = default;
 };
 
@@ -39,12 +40,12 @@ struct RenewalPlan {
 };
 
 // `named`: each of `all` is to be renewed or has a problem. Else, of all that is there, what `ca` signed is to be, and
-// of the others the renewed authorities in them; one that needs its key for another certificate, holds it itself, or is
-// an authority without one is left then. `beside`: what else there is, with the pair that signs; no key of it may be
-// lost, and it stays as it is, but for copies of renewed certificates: those, without a key of their own, are renewed
-// with them. The file of a key that is replaced holds one key and nothing else; behind a symbolic link there is another
-// name with another key file, so the one beside the link must be the right one, or the same file, or an interruption
-// has left the right one beside it.
+// of the others the renewed authorities in them; what cannot be renewed alone is left then: a pair with a problem of
+// its own, unless that is a file that cannot be read, and an authority without a key. `beside`: what else there is,
+// with the pair that signs; no key of it may be lost, and it stays as it is, but for copies of renewed certificates,
+// which have no key of their own and are renewed with them, and, when they are named, for renewed authorities. The file
+// of a key that is replaced holds one key, that of its certificate, and nothing else; or an interruption has left that
+// key beside it.
 RenewalPlan plan_renewal(const SigningAuthority& ca, std::span<const CertificateFiles> all,
                          std::span<const CertificateFiles> beside, bool named, Wall now);
 

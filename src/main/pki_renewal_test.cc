@@ -84,7 +84,8 @@ TEST_F(Renewal, DecidesNothingWithAProblem) {
     const char* of_all;  // empty: it is left
   } rows[] = {
       {files("x", Result<std::string>("junk")), "x.pem: the text holds no PEM certificate", ""},
-      {files("x", fail(missing)), "cannot read it", "cannot read it"},
+      {files("x", fail(missing)), "cannot read it", ""},
+      {files("x", fail(Code::unavailable, "Permission denied")), "Permission denied", "Permission denied"},
       {files("x", fail(Code::invalid_argument, "it is a folder")), "it is a folder", ""},
       {files("x", below), "x.pem: is not signed by root.pem", ""},
       {files("x", other), "x.pem: is a root, which is not renewed: keep a copy", ""},
@@ -94,8 +95,7 @@ TEST_F(Renewal, DecidesNothingWithAProblem) {
       {files("x", more.cert_pem + more.key_pem), "x.pem: holds a private key, too: keep that in 'x-key.pem' alone", ""},
       {files("x", {more.cert_pem + more.key_pem, more.key_pem}), "x.pem: holds a private key, too", ""},
       {files("x", {middle.cert_pem + middle.key_pem, middle.key_pem}), "x.pem: holds a private key, too", ""},
-      {files("x", {testing::trusted(more.cert_pem), more.key_pem}), "x.pem: the first certificate is a TRUSTED",
-       "x.pem: the first certificate is a TRUSTED"},
+      {files("x", {testing::trusted(more.cert_pem), more.key_pem}), "x.pem: the first certificate is a TRUSTED", ""},
   };
   for (const auto& row : rows) {
     for (const bool named : {true, false}) {
@@ -127,7 +127,7 @@ TEST_F(Renewal, WantsOneKeyWhereTheNewOneGoes) {
   } rows[] = {
       {leaf.key_pem, ""},
       {"\n" + leaf.key_pem + " \r\n", ""},
-      {below.key_pem, ""},  // as an interruption leaves it
+      {below.key_pem, "x.pem: 'x-key.pem' holds the key of something else, and no interrupted renewal has left"},
       {encrypted, "x-key.pem: is encrypted, which a new key would not be: decrypt it"},
       {old_encrypted, "x-key.pem: is encrypted"},
       {leaf.key_pem + leaf.cert_pem, "x-key.pem: holds a certificate, too"},
@@ -145,6 +145,7 @@ TEST_F(Renewal, WantsOneKeyWhereTheNewOneGoes) {
       {"-----BEGIN PRIVATE KEY-----\nMAMCAQI=\n-----END PRIVATE KEY-----\n",
        "holds no PEM private key that can be read"},
       {fail(Code::unavailable, "cannot read it: Permission denied"), "Permission denied"},
+      {fail(Code::invalid_argument, "it is a folder"), "it is a folder"},
   };
   for (const auto& row : rows) {
     auto one = files("x", leaf);
@@ -155,8 +156,16 @@ TEST_F(Renewal, WantsOneKeyWhereTheNewOneGoes) {
         EXPECT_THAT(made.problems, IsEmpty());
         EXPECT_THAT(paths(made), ElementsAre("x-key.pem", "x.pem"));
       } else {
-        EXPECT_THAT(made.problems, ElementsAre(HasSubstr(row.problem)));
-        EXPECT_THAT(made.files, IsEmpty()) << row.problem;
+        const bool unknown = !row.key && row.key.error().code == Code::unavailable;
+        const std::string_view problem = row.problem;
+        if (named || unknown) {
+          EXPECT_THAT(made.problems, ElementsAre(HasSubstr(problem)));
+        } else {
+          EXPECT_THAT(made.problems, IsEmpty()) << problem;
+          EXPECT_THAT(made.notes, ElementsAre(HasSubstr("x.pem: left as it is: ")));
+          EXPECT_THAT(made.notes, ElementsAre(HasSubstr(problem.substr(problem.starts_with("x.pem: ") ? 7 : 0))));
+        }
+        EXPECT_THAT(made.files, IsEmpty()) << problem;
       }
     }
   }
@@ -179,12 +188,26 @@ TEST_F(Renewal, RenewsBehindALinkWithItsKeyAlone) {
   EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x-key.pem", "x.pem"));
   const auto* problem = "x.pem: leads to '/far/a.pem', whose key is not in 'x-key.pem': renew that by its own name";
   one.key_pem = below.key_pem;
-  for (const bool named : {true, false}) EXPECT_THAT(plan({one}, named).problems, ElementsAre(problem));
+  EXPECT_THAT(plan({one}, true).problems, ElementsAre(problem));
+  EXPECT_THAT(plan({one}, false).notes, ElementsAre(HasSubstr("x.pem: left as it is: leads to '/far/a.pem', whose")));
   one.key_pem = leaf.key_pem + leaf.cert_pem;
   EXPECT_THAT(plan({one}, true).problems, ElementsAre(HasSubstr("holds a certificate, too")));
   one.key_pem = fail(missing);
   EXPECT_THAT(plan({one}, true).problems, ElementsAre(problem));
   EXPECT_THAT(plan({one}, false).notes, ElementsAre("x.pem: left as it is: its key is not in 'x-key.pem'"));
+}
+
+TEST_F(Renewal, RenewsWhatAnInterruptionLeft) {
+  auto one = files("x", leaf);
+  one.key_pem = below.key_pem;
+  one.left_keys = {"junk", middle.key_pem};
+  EXPECT_THAT(plan({one}, true).files, IsEmpty()) << "others' keys";
+  one.left_keys.push_back(leaf.key_pem);
+  for (const bool named : {true, false}) {
+    const auto made = plan({one}, named);
+    EXPECT_THAT(made.notes, IsEmpty());
+    EXPECT_THAT(paths(made), ElementsAre("x-key.pem", "x.pem"));
+  }
 }
 
 TEST_F(Renewal, RenewsBehindALinkWhatAnInterruptionLeft) {
@@ -202,22 +225,82 @@ TEST_F(Renewal, RenewsBehindALinkWhatAnInterruptionLeft) {
 TEST_F(Renewal, PutsNoKeyIntoAnUnfitFile) {
   auto one = files("x", leaf);
   one.unfit_key_file = "'x-key.pem' has mode 0644";
-  for (const bool named : {true, false}) {
-    const auto made = plan({one}, named);
-    EXPECT_THAT(made.problems, ElementsAre("x-key.pem: 'x-key.pem' has mode 0644"));
-    EXPECT_THAT(made.files, IsEmpty());
-  }
+  const std::string problem = "x-key.pem: 'x-key.pem' has mode 0644";
+  EXPECT_THAT(plan({one}, true).problems, ElementsAre(problem));
+  EXPECT_THAT(plan({one}, false).notes, ElementsAre("x.pem: left as it is: " + problem));
+  for (const bool named : {true, false}) EXPECT_THAT(plan({one}, named).files, IsEmpty());
   one = files("x", middle);
   one.unfit_key_file = "'x-key.pem' has mode 0644";
   EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x.pem")) << "no key is put there";
 }
 
-TEST_F(Renewal, RenewsBehindALinkWithAnyKeyOfItsTarget) {
-  auto one = files("x", leaf);
-  one.target = "/far/a.pem";
-  one.key_pem = below.key_pem;
-  one.own_key = true;
-  EXPECT_THAT(paths(plan({one}, true)), ElementsAre("x-key.pem", "x.pem")) << "as an interruption leaves it";
+TEST_F(Renewal, LeavesWhatHasHardLinks) {
+  auto a = files("a", leaf);
+  a.fixed_key_file = "cannot replace 'a-key.pem'";
+  a.fixed_cert_file = "cannot replace 'a.pem'";
+  auto b = files("b", issue(root, "b", {}, {.client = true}, kNow).value());
+  b.fixed_cert_file = "cannot replace 'b.pem'";
+  auto authority = files("middle", middle);
+  authority.fixed_cert_file = "cannot replace 'middle.pem'";
+  const auto bundle = files("bundle", Result<std::string>(middle.cert_pem));
+  const auto more = files("more", issue(root, "more", {}, {.client = true}, kNow).value());
+  const auto named = plan({a, b, authority, more}, true);
+  EXPECT_THAT(named.files, IsEmpty());
+  EXPECT_THAT(named.problems, ElementsAre("middle.pem: cannot replace 'middle.pem'",
+                                          "a.pem: cannot replace 'a-key.pem'; cannot replace 'a.pem'",
+                                          "b.pem: cannot replace 'b.pem'"));
+  const auto all = plan({a, b, authority, bundle, more});
+  EXPECT_THAT(all.problems, IsEmpty());
+  EXPECT_THAT(paths(all), ElementsAre("more-key.pem", "more.pem")) << "others go on with the old authority, too";
+  EXPECT_THAT(all.notes, ElementsAre("middle.pem: left as it is: cannot replace 'middle.pem'",
+                                     "bundle.pem: left as it is: its key is not in 'bundle-key.pem'",
+                                     "a.pem: left as it is: cannot replace 'a-key.pem'; cannot replace 'a.pem'",
+                                     "b.pem: left as it is: cannot replace 'b.pem'"));
+  auto copy = files("copy", Result<std::string>(leaf.cert_pem));
+  copy.fixed_cert_file = "cannot replace 'copy.pem'";
+  EXPECT_THAT(plan({files("a", leaf)}, true, kNow + 24h, {copy}).problems,
+              ElementsAre(HasSubstr("is the key of 'copy.pem', too, which would be left without")));
+}
+
+TEST_F(Renewal, LeavesAPairForWhichNoKeyIsMade) {
+  const auto odd = files("x", testing::with_key(root, leaf.cert_pem, EVP_PKEY_Q_keygen(nullptr, nullptr, "X25519")));
+  const auto more = files("more", issue(root, "more", {}, {.client = true}, kNow).value());
+  const auto all = plan({odd, more});
+  EXPECT_THAT(all.problems, IsEmpty());
+  EXPECT_THAT(all.notes, ElementsAre(HasSubstr("x.pem: left as it is: a new key can be RSA, EC,")));
+  EXPECT_THAT(paths(all), ElementsAre("more-key.pem", "more.pem"));
+  EXPECT_THAT(plan({odd, more}, true).problems, ElementsAre(HasSubstr("x.pem: a new key can be RSA, EC,")));
+}
+
+TEST_F(Renewal, SaysNothingOfAReplacedKeyByItsOwnName) {
+  const auto one = at(files("a", leaf), "/d/a.pem", "/d/private.pem");
+  const auto key = at(files("private", Result<std::string>(leaf.key_pem)), "/d/private.pem");
+  const auto made = plan({one, key});
+  EXPECT_THAT(paths(made), ElementsAre("a-key.pem", "a.pem"));
+  EXPECT_THAT(made.notes, IsEmpty());
+  auto broken = one;
+  broken.key_pem = below.key_pem;
+  EXPECT_THAT(plan({broken, key}).notes,
+              ElementsAre(HasSubstr("a.pem: left as it is"), "private.pem: left as it is: it holds no certificate"));
+}
+
+TEST_F(Renewal, PutsANamedAuthorityIntoTheOtherFilesToo) {
+  const std::vector<CertificateFiles> beside{files("bundle", middle.cert_pem + root.cert_pem),
+                                             files("chain", {below.cert_pem + middle.cert_pem, below.key_pem}),
+                                             files("leaf", leaf)};
+  const auto made = plan({files("middle", middle)}, true, kNow + 24h, beside);
+  EXPECT_THAT(made.problems, IsEmpty());
+  ASSERT_THAT(paths(made), ElementsAre("middle.pem", "bundle.pem", "chain.pem"));
+  EXPECT_EQ(made.files[1].text, made.files[0].text + root.cert_pem);
+  EXPECT_EQ(made.files[2].text, below.cert_pem + made.files[0].text);
+  EXPECT_THAT(made.notes, ElementsAre("chain.pem: stays, with the renewed authority behind it: it was not named"));
+  EXPECT_THAT(paths(plan({files("leaf", leaf)}, true, kNow + 24h, beside)), ElementsAre("leaf-key.pem", "leaf.pem"));
+
+  auto linked = beside[0];
+  linked.fixed_cert_file = "cannot replace 'bundle.pem'";
+  const auto kept = plan({files("middle", middle)}, true, kNow + 24h, {linked});
+  EXPECT_THAT(paths(kept), ElementsAre("middle.pem"));
+  EXPECT_THAT(kept.notes, ElementsAre("bundle.pem: keeps the old authority: cannot replace 'bundle.pem'"));
 }
 
 TEST_F(Renewal, RefusesASecondKeyFileOfACertificate) {
@@ -228,7 +311,7 @@ TEST_F(Renewal, RefusesASecondKeyFileOfACertificate) {
   const auto copied = at(files("b", leaf), "/d/a.pem", "/d/b-key.pem");
   EXPECT_THAT(plan({one}, true, kNow + 24h, {one, copied}).problems, ElementsAre(problem));
   const auto all = plan({one}, false, kNow + 24h, {one, copied});
-  EXPECT_THAT(all.notes, ElementsAre("a.pem: left as it is: " + problem));
+  EXPECT_THAT(all.notes, ElementsAre(HasSubstr("a.pem: left as it is: 'b.pem' leads to the same certificate and")));
   EXPECT_THAT(all.files, IsEmpty());
   for (const bool named : {true, false}) {
     const auto with = [&](const CertificateFiles& other) { return plan({one}, named, kNow + 24h, {one, other}); };
@@ -270,13 +353,18 @@ TEST_F(Renewal, RefusesAKeyThatOthersHave) {
 
 TEST_F(Renewal, LosesNoKeyWhenTwoAreSwapped) {
   const auto more = issue(root, "more", {}, {.client = true}, kNow).value();
-  const auto a = at(files("a", {leaf.cert_pem, more.key_pem}), "/d/a.pem", "/d/a-key.pem");
-  const auto b = at(files("b", {more.cert_pem, leaf.key_pem}), "/d/b.pem", "/d/b-key.pem");
-  const std::string problem = "a-key.pem: is the key of 'b.pem', too, which would be left without";
-  EXPECT_THAT(plan({a}, true, kNow + 24h, {b}).problems, ElementsAre(HasSubstr(problem)));
-  const auto all = plan({a, b});
-  EXPECT_THAT(all.files, IsEmpty());
-  EXPECT_EQ(all.notes.size(), 2U);
+  auto a = at(files("a", {leaf.cert_pem, more.key_pem}), "/d/a.pem", "/d/a-key.pem");
+  auto b = at(files("b", {more.cert_pem, leaf.key_pem}), "/d/b.pem", "/d/b-key.pem");
+  for (const auto* problem : {"'a-key.pem' holds the key of something else",
+                              "a-key.pem: is the key of 'b.pem', too, which would be left without"}) {
+    EXPECT_THAT(plan({a}, true, kNow + 24h, {b}).problems, ElementsAre(HasSubstr(problem)));
+    const auto all = plan({a, b});
+    EXPECT_THAT(all.files, IsEmpty());
+    EXPECT_EQ(all.notes.size(), 2U);
+    // Now with what looks like an interruption.
+    a.left_keys = {leaf.key_pem};
+    b.left_keys = {more.key_pem};
+  }
 }
 
 TEST_F(Renewal, RenewsCopiesWithoutAKeyToo) {
