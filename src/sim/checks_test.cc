@@ -100,7 +100,7 @@ struct CheckedWorld : ::testing::Test {
     const json::Object spec{
         {"serviceName", "web"}, {"selector", json::Object{{"matchLabels", labels}}}, {"template", pod}};
     const json::Object object{{"metadata", json::Object{{"name", "web"}}}, {"spec", spec}};
-    const auto made = api.create(*api.kinds().find_resource("statefulsets"), "default", object,
+    const auto made = api.create(*api.kinds().find_resource("statefulsets.apps"), "default", object,
                                  {.manager = "test", .by_client = true});
     CHECK(made.has_value());
   }
