@@ -310,18 +310,18 @@ void Checks::doubt(const std::string& cluster) {
   const auto there = clusters_.find(cluster);
   if (there == clusters_.end()) return;
   for (const auto& object : there->second->list(kOnce))
-    doubted_.insert({cluster, std::string(object->string_at({"metadata", "name"}))});
+    doubted_.insert({cluster, std::string(object->string_at({"metadata", "uid"}))});
 }
 
 // What must not run twice is at one place, but for those that may be given up for lost.
 void Checks::look_for_twins(const std::string& app) {
   std::vector<std::string> places;
   for (const auto& [name, looked] : looked_) {
-    const bool there = looked.apps.contains(app) && clusters_.at(name)->find(kOnce, "default", app) != nullptr;
-    if (!there) doubted_.erase({name, app});
-    if (!there || !exists(name) || excused(name, app)) continue;
-    if (may_be_lost(known_.at(name))) doubted_.insert({name, app});
-    if (!doubted_.contains({name, app})) places.push_back(name);
+    const auto live = looked.apps.contains(app) ? clusters_.at(name)->find(kOnce, "default", app) : nullptr;
+    if (!live || !exists(name) || excused(name, app)) continue;
+    std::pair one{name, std::string(live->string_at({"metadata", "uid"}))};
+    if (may_be_lost(known_.at(name))) doubted_.insert(one);
+    if (!doubted_.contains(one)) places.push_back(name);
   }
   if (places.size() > 1 && twins_.insert(app).second)
     broken_.push_back(fmt::format("application {} must not run twice and is on {}", app, fmt::join(places, " and ")));

@@ -129,7 +129,8 @@ class Checks {
   std::map<std::string, Looked> looked_;
   std::set<std::string> touched_;  // applications to look for
   std::map<Pair, Mono> strays_;
-  std::set<Pair> doubted_;       // where what must not run twice was while its cluster could not be reached
+  // Of what must not run twice: cluster and uid of those that were there while it could not be reached.
+  std::set<std::pair<std::string, std::string>> doubted_;
   std::set<std::string> twins_;  // that were found
   std::set<std::string> without_place_;
   std::vector<std::string> broken_;
