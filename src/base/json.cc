@@ -53,14 +53,11 @@ std::string print_double(double d) {
 
 // ---- Object
 
-Object::Object() = default;
 Object::Object(std::initializer_list<Entry> entries) {
   for (const auto& [key, value] : entries) set(key, value);
 }
 Object::Object(const Object&) = default;
-Object::Object(Object&&) noexcept = default;
 Object& Object::operator=(const Object&) = default;
-Object& Object::operator=(Object&&) noexcept = default;
 Object::~Object() = default;
 
 const Value* Object::find(std::string_view key) const {
@@ -73,6 +70,11 @@ Value* Object::find(std::string_view key) { return const_cast<Value*>(std::as_co
 Value& Object::operator[](std::string_view key) {
   if (auto* found = find(key)) return *found;
   return entries_.emplace_back(std::string(key), Value()).second;
+}
+Object Object::of(std::vector<Entry> entries) {
+  Object object;
+  object.entries_ = std::move(entries);
+  return object;
 }
 void Object::append(std::string key, Value value) { entries_.emplace_back(std::move(key), std::move(value)); }
 void Object::set(std::string_view key, Value value) { (*this)[key] = std::move(value); }
@@ -88,16 +90,55 @@ std::vector<Object::Entry>::iterator Object::end() { return entries_.end(); }
 
 // ---- Value
 
-Value::Value(std::int64_t n) : data_(Number{std::to_string(n)}) {}
-Value::Value(double d) : data_(Number{print_double(d)}) {}
+Value::Value(std::int64_t n) : Value(Number{std::to_string(n)}) {}
+Value::Value(double d) : Value(Number{print_double(d)}) {}
+
+Value::Value(const Value& other) {
+  switch (other.type_) {
+    case Type::null:
+      break;
+    case Type::boolean:
+      bool_ = other.bool_;
+      break;
+    case Type::number:
+      std::construct_at(&number_, other.number_);
+      break;
+    case Type::string:
+      std::construct_at(&string_, other.string_);
+      break;
+    case Type::array:
+      std::construct_at(&array_, other.array_);
+      break;
+    case Type::object:
+      std::construct_at(&object_, other.object_);
+      break;
+  }
+  type_ = other.type_;  // last: what throws has made nothing
+}
+
+void Value::destroy() noexcept {
+  switch (type_) {
+    case Type::null:
+    case Type::boolean:
+      return;
+    case Type::number:
+      return std::destroy_at(&number_);
+    case Type::string:
+      return std::destroy_at(&string_);
+    case Type::array:
+      return std::destroy_at(&array_);
+    case Type::object:
+      return std::destroy_at(&object_);
+  }
+}
 
 Object& Value::make_object() {
-  if (!is_object()) data_ = Object();
-  return std::get<Object>(data_);
+  if (!is_object()) *this = Object();
+  return object_;
 }
 Array& Value::make_array() {
-  if (!is_array()) data_ = Array();
-  return std::get<Array>(data_);
+  if (!is_array()) *this = Array();
+  return array_;
 }
 
 const Value* Value::at_path(std::initializer_list<std::string_view> path) const {
@@ -280,92 +321,118 @@ struct Builder {
   static constexpr std::size_t max_string_size = std::size_t(-1);
   static constexpr std::size_t max_key_size = std::size_t(-1);
 
-  // An array or object that is being read. It is where it stays: what it is in does not grow before it is closed.
+  // An array or object that is being read.
   struct Frame {
-    Value* value;
+    bool is_object;
+    std::size_t first;       // its members are those from here on, of `members` or `items`
+    bool repeats = false;    // a key has come again
     std::uint64_t seen = 0;  // bits of its keys: one whose bit is missing is new
   };
   std::vector<Frame> stack;
-  Value result;
-  std::string key;   // of the member that comes
-  std::string text;  // what has come of a string or number
+  // Of all objects, and of all arrays and the document itself, that are being read. What is complete moves once, into
+  // room for just so many.
+  std::vector<Object::Entry> members;
+  std::vector<Value> items;
+  std::string text;   // what has come of a string or number that is not at its end
+  std::string ended;  // one that came in several pieces
   bool number_too_long = false;
 
+  Builder() {
+    stack.reserve(8);
+    members.reserve(32);
+    items.reserve(8);
+  }
+
   // Where the value that comes now belongs; null yet.
-  Value& place() {
-    if (stack.empty()) return result;
-    auto& [value, seen] = stack.back();
-    if (auto* array = value->if_array()) return array->emplace_back();
-    auto& object = *value->if_object();
+  Value& place() { return stack.empty() || !stack.back().is_object ? items.emplace_back() : members.back().second; }
+  void open(bool is_object) {
+    place();
+    stack.push_back({.is_object = is_object, .first = is_object ? members.size() : items.size()});
+  }
+  // The text that ends with this piece; good until the next comes.
+  std::string_view whole(bj::string_view last) {
+    if (text.empty()) return {last.data(), last.size()};
+    text.append(last.data(), last.size());
+    text.swap(ended);
+    text.clear();
+    return ended;
+  }
+  bool maybe_known(std::string_view key) {
     const auto bit =
         std::uint64_t(1) << ((key.size() * 31 + static_cast<unsigned char>(key.empty() ? 0 : key.back()) * 7) % 64);
-    const bool maybe_known = (std::exchange(seen, seen | bit) & bit) != 0;
-    // Large objects are freed of repeated keys at their end.
-    if (maybe_known && object.size() < kSmall) {
-      if (auto* known = object.find(key)) return *known = Value();
-    }
-    object.append(key, nullptr);
-    return std::prev(object.end())->second;
+    auto& seen = stack.back().seen;
+    return (std::exchange(seen, seen | bit) & bit) != 0;
   }
-  void emit(Value value) { place() = std::move(value); }
-  template <class T>
-  void open(T empty) {
-    auto& value = place();
-    value = Value(std::move(empty));
-    stack.push_back({&value});
+  void open_member(std::string_view key) {
+    auto& frame = stack.back();
+    // Large objects are freed of repeated keys in any case.
+    if (maybe_known(key) && !frame.repeats && members.size() - frame.first < kSmall)
+      frame.repeats = std::ranges::find(first_member(), members.end(), key, &Object::Entry::first) != members.end();
+    members.emplace_back(key, nullptr);
   }
-  std::string take() { return std::exchange(text, {}); }
+  std::vector<Object::Entry>::iterator first_member() {
+    return members.begin() + static_cast<std::ptrdiff_t>(stack.back().first);
+  }
+  // The last is closed, and its members are gone: what was opened for it is at the end again.
+  bool close(Value value) {
+    stack.pop_back();
+    (stack.empty() || !stack.back().is_object ? items.back() : members.back().second) = std::move(value);
+    return true;
+  }
 
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
-  bool on_object_begin(bj::error_code&) { return open(Object()), true; }
-  bool on_array_begin(bj::error_code&) { return open(Array()), true; }
-  bool on_object_end(std::size_t, bj::error_code&) { return close(); }
-  bool on_array_end(std::size_t, bj::error_code&) { return close(); }
-  bool close() {
-    auto* object = stack.back().value->if_object();
-    if (object && object->size() > kSmall) drop_repeated(*object);
-    stack.pop_back();
-    return true;
+  bool on_object_begin(bj::error_code&) { return open(true), true; }
+  bool on_array_begin(bj::error_code&) { return open(false), true; }
+  bool on_object_end(std::size_t, bj::error_code&) {
+    const auto first = first_member();
+    auto object = Object::of({std::make_move_iterator(first), std::make_move_iterator(members.end())});
+    members.erase(first, members.end());
+    if (stack.back().repeats || object.size() > kSmall) drop_repeated(object);
+    return close(std::move(object));
+  }
+  bool on_array_end(std::size_t, bj::error_code&) {
+    const auto first = items.begin() + static_cast<std::ptrdiff_t>(stack.back().first);
+    Array array(std::make_move_iterator(first), std::make_move_iterator(items.end()));
+    items.erase(first, items.end());
+    return close(std::move(array));
   }
   bool on_key_part(bj::string_view part, std::size_t, bj::error_code&) {
     return text.append(part.data(), part.size()), true;
   }
   bool on_key(bj::string_view part, std::size_t, bj::error_code& ec) {
-    text.append(part.data(), part.size());
-    if (text.starts_with(kHidden)) {
+    const auto key = whole(part);
+    if (key.starts_with(kHidden)) {
       ec = bj::error::syntax;
       return false;
     }
-    std::swap(key, text);
-    text.clear();
+    open_member(key);
     return true;
   }
   bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) {
     return text.append(part.data(), part.size()), true;
   }
   bool on_string(bj::string_view part, std::size_t, bj::error_code& ec) {
-    text.append(part.data(), part.size());
-    if (text.starts_with(kHidden)) return text.erase(0, 1), number("", ec);
-    emit(take());
+    const auto string = whole(part);
+    if (string.starts_with(kHidden)) return number(string.substr(1), ec);
+    place() = string;
     return true;
   }
   bool on_number_part(bj::string_view part, bj::error_code&) { return text.append(part.data(), part.size()), true; }
-  bool number(bj::string_view part, bj::error_code& ec) {
-    text.append(part.data(), part.size());
-    if (text.size() - (text.starts_with('-') ? 1 : 0) > kMaxNumberSize) {
+  bool number(std::string_view digits, bj::error_code& ec) {
+    if (digits.size() - (digits.starts_with('-') ? 1 : 0) > kMaxNumberSize) {
       number_too_long = true;
       ec = bj::error::exponent_overflow;
       return false;
     }
-    emit(Number{take()});
+    place() = Number{std::string(digits)};
     return true;
   }
-  bool on_int64(std::int64_t, bj::string_view part, bj::error_code& ec) { return number(part, ec); }
-  bool on_uint64(std::uint64_t, bj::string_view part, bj::error_code& ec) { return number(part, ec); }
-  bool on_double(double, bj::string_view part, bj::error_code& ec) { return number(part, ec); }
-  bool on_bool(bool b, bj::error_code&) { return emit(b), true; }
-  bool on_null(bj::error_code&) { return emit(nullptr), true; }
+  bool on_int64(std::int64_t, bj::string_view part, bj::error_code& ec) { return number(whole(part), ec); }
+  bool on_uint64(std::uint64_t, bj::string_view part, bj::error_code& ec) { return number(whole(part), ec); }
+  bool on_double(double, bj::string_view part, bj::error_code& ec) { return number(whole(part), ec); }
+  bool on_bool(bool b, bj::error_code&) { return place() = b, true; }
+  bool on_null(bj::error_code&) { return place(), true; }
   bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 };
@@ -493,7 +560,7 @@ Attempt parse_once(std::string_view text, std::size_t max_depth, bool rewritten)
     return {fail(Code::unsupported_media, fmt::format("not JSON: {} near byte {}", ec.message(), used)),
             ec == bj::error::too_deep};
   }
-  return {std::move(parser.handler().result), true};
+  return {std::move(parser.handler().items.front()), true};
 }
 
 }  // namespace
@@ -512,13 +579,32 @@ namespace {
 
 bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
+// Of eight bytes at once.
+bool all_plain(std::uint64_t bytes) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  const auto any_zero = [](std::uint64_t x) { return (x - kOnes) & ~x & kHigh; };
+  const auto any_below_space = (bytes - kOnes * 0x20) & ~bytes & kHigh;
+  const auto any_special =
+      any_zero(bytes ^ kOnes * '"') | any_zero(bytes ^ kOnes * '\\') | any_zero(bytes ^ kOnes * 0x7f);
+  return ((bytes & kHigh) | any_below_space | any_special) == 0;
+}
+
+// Where the plain bytes end that begin at `i`.
+std::size_t plain_until(std::string_view text, std::size_t i) {
+  for (std::uint64_t eight = 0; i + sizeof eight <= text.size(); i += sizeof eight) {
+    std::memcpy(&eight, text.data() + i, sizeof eight);
+    if (!all_plain(eight)) break;
+  }
+  while (i < text.size() && is_plain(static_cast<unsigned char>(text[i]))) ++i;
+  return i;
+}
+
 void print_escaped(std::string_view text, std::string& out, bool ascii) {
   out += '"';
   for (std::size_t i = 0; i < text.size();) {
     const unsigned char c = static_cast<unsigned char>(text[i]);
-    if (is_plain(c)) {
-      std::size_t end = i + 1;
-      while (end < text.size() && is_plain(static_cast<unsigned char>(text[end]))) ++end;
+    if (const auto end = plain_until(text, i); end != i) {
       out.append(text, i, end - i);
       i = end;
       continue;

@@ -10,7 +10,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/error.h"
@@ -45,6 +44,8 @@ class Object {
   Object& operator=(Object&&) noexcept;
   ~Object();
 
+  static Object of(std::vector<Entry> entries);  // their keys differ
+
   const Value* find(std::string_view key) const;
   Value* find(std::string_view key);
   bool contains(std::string_view key) const { return find(key) != nullptr; }
@@ -63,37 +64,55 @@ class Object {
   std::vector<Entry> entries_;
 };
 
+// What is moved from is null.
 class Value {
  public:
-  Value() = default;  // null
-  Value(std::nullptr_t) {}
-  Value(bool b) : data_(b) {}
+  Value() noexcept {}  // null
+  Value(std::nullptr_t) noexcept {}
+  Value(bool b) noexcept : bool_(b), type_(Type::boolean) {}
   Value(std::int64_t n);
   Value(int n) : Value(static_cast<std::int64_t>(n)) {}
   Value(double d);  // shortest round trip form, always with fraction or exponent (as Python prints it)
-  Value(Number n) : data_(std::move(n)) {}
-  Value(std::string s) : data_(std::move(s)) {}
-  Value(std::string_view s) : data_(std::string(s)) {}
-  Value(const char* s) : data_(std::string(s)) {}
-  Value(Array a) : data_(std::move(a)) {}
-  Value(Object o) : data_(std::move(o)) {}
+  Value(Number n) noexcept : number_(std::move(n)), type_(Type::number) {}
+  Value(std::string s) noexcept : string_(std::move(s)), type_(Type::string) {}
+  Value(std::string_view s) : Value(std::string(s)) {}
+  Value(const char* s) : Value(std::string(s)) {}
+  Value(Array a) noexcept;
+  Value(Object o) noexcept;
+  Value(const Value& other);
+  Value(Value&& other) noexcept { take(other); }
+  Value& operator=(const Value& other) { return *this = Value(other); }
+  // The other may be a part of this one.
+  Value& operator=(Value&& other) noexcept {
+    if (type_ <= Type::boolean) {
+      take(other);
+      return *this;
+    }
+    Value taken(std::move(other));
+    destroy();
+    take(taken);
+    return *this;
+  }
+  ~Value() {
+    if (type_ > Type::boolean) destroy();
+  }
 
-  bool is_null() const { return std::holds_alternative<std::monostate>(data_); }
-  bool is_bool() const { return std::holds_alternative<bool>(data_); }
-  bool is_number() const { return std::holds_alternative<Number>(data_); }
-  bool is_string() const { return std::holds_alternative<std::string>(data_); }
-  bool is_array() const { return std::holds_alternative<Array>(data_); }
-  bool is_object() const { return std::holds_alternative<Object>(data_); }
+  bool is_null() const { return type_ == Type::null; }
+  bool is_bool() const { return type_ == Type::boolean; }
+  bool is_number() const { return type_ == Type::number; }
+  bool is_string() const { return type_ == Type::string; }
+  bool is_array() const { return type_ == Type::array; }
+  bool is_object() const { return type_ == Type::object; }
 
   // Null when the value is of another type.
-  const bool* if_bool() const { return std::get_if<bool>(&data_); }
-  const Number* if_number() const { return std::get_if<Number>(&data_); }
-  const std::string* if_string() const { return std::get_if<std::string>(&data_); }
-  const Array* if_array() const { return std::get_if<Array>(&data_); }
-  const Object* if_object() const { return std::get_if<Object>(&data_); }
-  std::string* if_string() { return std::get_if<std::string>(&data_); }
-  Array* if_array() { return std::get_if<Array>(&data_); }
-  Object* if_object() { return std::get_if<Object>(&data_); }
+  const bool* if_bool() const { return is_bool() ? &bool_ : nullptr; }
+  const Number* if_number() const { return is_number() ? &number_ : nullptr; }
+  const std::string* if_string() const { return is_string() ? &string_ : nullptr; }
+  const Array* if_array() const { return is_array() ? &array_ : nullptr; }
+  const Object* if_object() const { return is_object() ? &object_ : nullptr; }
+  std::string* if_string() { return is_string() ? &string_ : nullptr; }
+  Array* if_array() { return is_array() ? &array_ : nullptr; }
+  Object* if_object() { return is_object() ? &object_ : nullptr; }
 
   // Make it that type if it is not, then give it.
   Object& make_object();
@@ -106,8 +125,52 @@ class Value {
   std::optional<std::int64_t> int_at(std::initializer_list<std::string_view> path) const;
 
  private:
-  std::variant<std::monostate, bool, Number, std::string, Array, Object> data_;
+  enum class Type : std::uint8_t { null, boolean, number, string, array, object };
+  void take(Value& other) noexcept;  // this holds nothing
+  void destroy() noexcept;
+
+  // By hand, as std::variant reaches its members through tables of functions, which nothing can be inlined into: most
+  // of the work on documents is to move and to destroy these.
+  union {
+    bool bool_;
+    Number number_;
+    std::string string_;
+    Array array_;
+    Object object_;
+  };
+  Type type_ = Type::null;
 };
+
+inline Object::Object() = default;
+inline Object::Object(Object&&) noexcept = default;
+inline Object& Object::operator=(Object&&) noexcept = default;
+
+inline Value::Value(Array a) noexcept : array_(std::move(a)), type_(Type::array) {}
+inline Value::Value(Object o) noexcept : object_(std::move(o)), type_(Type::object) {}
+
+inline void Value::take(Value& other) noexcept {
+  type_ = std::exchange(other.type_, Type::null);
+  // What is moved from needs no destructor: it owns nothing any more.
+  switch (type_) {
+    case Type::null:
+      return;
+    case Type::boolean:
+      bool_ = other.bool_;
+      return;
+    case Type::number:
+      std::construct_at(&number_, std::move(other.number_));
+      return;
+    case Type::string:
+      std::construct_at(&string_, std::move(other.string_));
+      return;
+    case Type::array:
+      std::construct_at(&array_, std::move(other.array_));
+      return;
+    case Type::object:
+      std::construct_at(&object_, std::move(other.object_));
+      return;
+  }
+}
 
 // Finds members by key, also many of them in a large object, which it must not outlive and which must stay as it is.
 // By sorting, not by hashing: keys with one hash are easily made.

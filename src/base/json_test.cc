@@ -251,6 +251,48 @@ TEST(Json, PrettyPrintingSortsAndEscapes) {
             "{\n  \"a\": [\n    1,\n    \"\\u00e4\"\n  ],\n  \"b\": [],\n  \"c\": {}\n}");
 }
 
+TEST(Json, EscapesWhereverItStands) {
+  const std::pair<std::string, std::string> cases[] = {{"\"", "\\\""},      {"\\", "\\\\"}, {"\x1f", "\\u001f"},
+                                                       {"\x7f", "\\u007f"}, {"\n", "\\n"},  {"\xC3\xA4", "\xC3\xA4"},
+                                                       {" ", " "},          {"~", "~"},     {"!", "!"}};
+  for (const auto& [plain, escaped] : cases) {
+    for (std::size_t before = 0; before < 20; ++before) {
+      for (std::size_t behind = 0; behind < 10; ++behind) {
+        const auto around = [&](const std::string& text) {
+          return std::string(before, 'a') + text + std::string(behind, 'z');
+        };
+        EXPECT_EQ(print(Value(around(plain))), "\"" + around(escaped) + "\"");
+      }
+    }
+  }
+}
+
+TEST(Json, AValueMayBecomeAPartOfItself) {
+  const auto text = R"({"a":{"b":["long enough to be on the heap",[1,2.5,true,null]]}})";
+  auto value = *parse(text);
+  value = std::move(*value.if_object()->find("a"));
+  EXPECT_EQ(print(value), R"({"b":["long enough to be on the heap",[1,2.5,true,null]]})");
+  value = *value.at_path({"b"});  // a copy
+  EXPECT_EQ(print(value), R"(["long enough to be on the heap",[1,2.5,true,null]])");
+  auto& itself = value;
+  value = itself;
+  EXPECT_EQ(print(value), R"(["long enough to be on the heap",[1,2.5,true,null]])");
+  value = std::move(itself);
+  EXPECT_EQ(print(value), R"(["long enough to be on the heap",[1,2.5,true,null]])");
+  for (const auto* one : {"null", "true", "17", "\"text\"", "[1]", R"({"a":1})"}) {
+    for (const auto* other : {"null", "true", "17", "\"text\"", "[1]", R"({"a":1})"}) {
+      Value from = *parse(one);
+      Value to = *parse(other);
+      to = from;
+      EXPECT_EQ(print(to), one) << other;
+      to = *parse(other);
+      to = std::move(from);
+      EXPECT_EQ(print(to), one) << other;
+      EXPECT_TRUE(from.is_null()) << "what is moved from is null";
+    }
+  }
+}
+
 TEST(Json, MergePatchFollowsTheRfc) {
   const char* cases[][3] = {{R"({"a":"b"})", R"({"a":"c"})", R"({"a":"c"})"},
                             {R"({"a":"b","b":"c"})", R"({"a":null})", R"({"b":"c"})"},
@@ -275,8 +317,13 @@ Value random_value(Random& random, int depth) {
       return static_cast<std::int64_t>(random.next());
     case 3:
       return (random.unit() - 0.5) * 1e6;
-    case 4:
-      return std::string(random.below(20), static_cast<char>('a' + random.below(26)));
+    case 4: {
+      constexpr std::string_view kOthers[] = {"\"", "\\", "\n", "\x01", "\x1f", "\x7f", "\xC3\xA4", " ", "~"};
+      std::string text(random.below(30), static_cast<char>('a' + random.below(26)));
+      for (auto n = random.below(3); n > 0 && !text.empty(); --n)
+        text.replace(random.below(text.size()), 1, kOthers[random.below(std::size(kOthers))]);
+      return valid_utf8(text) ? text : std::string("a");
+    }
     case 5: {
       Array array;
       for (auto n = random.below(4); n > 0; --n) array.push_back(random_value(random, depth - 1));
