@@ -4,10 +4,11 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/intrusive/set.hpp>
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
+#include <tuple>
 
 namespace krake {
 
@@ -27,23 +28,20 @@ using Wall = std::chrono::sys_time<std::chrono::microseconds>;  // UTC
 // Cancels its timer when destroyed. Empty handles do nothing.
 class TimerHandle {
  public:
+  // What a clock has of it. To destroy it is to cancel it.
+  class Timer {
+   public:
+    Timer() = default;
+    Timer(const Timer&) = delete;
+    Timer& operator=(const Timer&) = delete;
+    virtual ~Timer() = default;
+  };
   TimerHandle() = default;
-  explicit TimerHandle(std::function<void()> cancel) : cancel_(std::move(cancel)) {}
-  TimerHandle(TimerHandle&& other) noexcept : cancel_(std::exchange(other.cancel_, nullptr)) {}
-  TimerHandle& operator=(TimerHandle&& other) noexcept {
-    if (this != &other) {
-      reset();
-      cancel_ = std::exchange(other.cancel_, nullptr);
-    }
-    return *this;
-  }
-  ~TimerHandle() { reset(); }
-  void reset() {
-    if (auto cancel = std::exchange(cancel_, nullptr)) cancel();
-  }
+  explicit TimerHandle(std::unique_ptr<Timer> timer) : timer_(std::move(timer)) {}
+  void reset() { timer_.reset(); }
 
  private:
-  std::function<void()> cancel_;
+  std::unique_ptr<Timer> timer_;
 };
 
 class Clock {
@@ -71,11 +69,14 @@ class RealClock final : public Clock {
   boost::asio::any_io_executor executor_;
 };
 
-// Time that moves only when told to. `advance_to_next` fires the earliest timers (posting them to the executor in order
-// of their time, then of their making) and moves the time there.
+// Time that moves only when told to. `advance_to_next` moves the time to the earliest timer and runs it; those of one
+// time in the order of their making. Timers may outlive it.
 class SimClock final : public Clock {
  public:
   SimClock(boost::asio::any_io_executor executor, Wall start) : executor_(std::move(executor)), start_(start) {}
+  ~SimClock() override { timers_.clear(); }
+  SimClock(const SimClock&) = delete;
+  SimClock& operator=(const SimClock&) = delete;
   Mono now() const override { return now_; }
   Wall wall() const override {
     return start_ + std::chrono::duration_cast<std::chrono::microseconds>(now_.time_since_epoch() + skew_);
@@ -86,17 +87,24 @@ class SimClock final : public Clock {
   // False when no timer is pending before `limit`; the time then stands at `limit`.
   bool advance_to_next(Mono limit);
   void advance(Duration by);
-  std::size_t pending() const { return timers_->size(); }
+  std::size_t pending() const { return timers_.size(); }  // counts them
 
  private:
-  using Key = std::pair<Mono, std::uint64_t>;
+  using Hook = boost::intrusive::set_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+  struct Timer final : TimerHandle::Timer, Hook {
+    Timer(Mono when, std::uint64_t the_id, std::function<void()> the_fn)
+        : due(when), id(the_id), fn(std::move(the_fn)) {}
+    friend bool operator<(const Timer& a, const Timer& b) { return std::tie(a.due, a.id) < std::tie(b.due, b.id); }
+    Mono due;
+    std::uint64_t id;
+    std::function<void()> fn;
+  };
   boost::asio::any_io_executor executor_;
   Wall start_;
   Mono now_{};
   Duration skew_{};
   std::uint64_t next_id_ = 0;
-  std::shared_ptr<std::map<Key, std::function<void()>>> timers_ =
-      std::make_shared<std::map<Key, std::function<void()>>>();
+  boost::intrusive::set<Timer, boost::intrusive::constant_time_size<false>> timers_;  // those that have not fired
 };
 
 }  // namespace krake

@@ -28,30 +28,45 @@ Mono ProcessClock::there(Mono local) const {
   return world;
 }
 
+namespace {
+
+class ProcessTimer final : public TimerHandle::Timer {
+ public:
+  ProcessTimer(ProcessLoop& loop, std::function<void()> fn) : loop_(loop), fn_(std::move(fn)) {}
+  ~ProcessTimer() override {
+    if (posted_) *posted_ = nullptr;
+  }
+  void start(SimClock& world, Mono when) {
+    handle_ = world.at(when, [this] { due(); });
+  }
+
+ private:
+  void due() {
+    if (!loop_.asleep()) return fire();
+    posted_ = std::make_shared<ProcessTimer*>(this);
+    boost::asio::post(loop_, [posted = posted_] {
+      if (ProcessTimer* timer = *posted) timer->fire();
+    });
+  }
+  // It may be destroyed within.
+  void fire() {
+    const auto fn = std::exchange(fn_, nullptr);
+    fn();
+  }
+
+  ProcessLoop& loop_;
+  std::function<void()> fn_;
+  TimerHandle handle_;
+  std::shared_ptr<ProcessTimer*> posted_;  // points to nothing when we are gone
+};
+
+}  // namespace
+
 TimerHandle ProcessClock::at(Mono when, std::function<void()> fn) {
   if (when == Mono::max()) return world_.at(when, std::move(fn));
-  struct Timer {
-    std::function<void()> fn;
-    TimerHandle handle;
-  };
-  const auto timer = std::make_shared<Timer>();
-  timer->fn = std::move(fn);
-  const auto fire = [](const std::weak_ptr<Timer>& weak) {
-    if (const auto alive = weak.lock()) {
-      if (auto due = std::exchange(alive->fn, nullptr)) due();
-    }
-  };
-  timer->handle = world_.at(there(when), [weak = std::weak_ptr(timer), fire, &loop = loop_] {
-    if (loop.asleep()) {
-      boost::asio::post(loop, [weak, fire] { fire(weak); });
-    } else {
-      fire(weak);
-    }
-  });
-  return TimerHandle([timer] {
-    timer->fn = nullptr;
-    timer->handle.reset();
-  });
+  auto timer = std::make_unique<ProcessTimer>(loop_, std::move(fn));
+  timer->start(world_, there(when));
+  return TimerHandle(std::move(timer));
 }
 
 }  // namespace krake::sim
