@@ -2,6 +2,8 @@
 // application with its manifest takes five times the memory of its text.
 #pragma once
 
+#include <deque>
+
 #include "client/informer.h"
 
 namespace krake {
@@ -13,20 +15,27 @@ class CompactInformer final : public InformerBase {
   struct Text {
     std::string text;
     std::int64_t revision = 0;
+    mutable Ptr decoded{};  // while it is remembered
   };
   // `project` drops what this reader does not need. May be empty.
   CompactInformer(Env& env, Client& client, InformerOptions options = {}, std::function<void(T&)> project = {})
       : InformerBase(env, client, Client::kind_of<T>(), std::move(options)), project_(std::move(project)) {}
 
-  // Decodes. Null when there is none.
+  // Decodes what was not asked for a moment ago. Null when there is none.
   Ptr find(const ObjectKey& key) const {
     const auto it = texts_.find(key);
     if (it == texts_.end()) return nullptr;
+    if (it->second.decoded) return it->second.decoded;
     const auto value = json::parse(it->second.text);
     if (!value) return nullptr;
     auto decoded = decode_json<T>(*value, Form::stored);
     if (!decoded) return nullptr;
-    return std::make_shared<const Versioned<T>>(Versioned<T>{std::move(*decoded), it->second.revision});
+    it->second.decoded = std::make_shared<const Versioned<T>>(Versioned<T>{std::move(*decoded), it->second.revision});
+    remembered_.emplace_back(key, it->second.text.size());
+    remembered_bytes_ += it->second.text.size();
+    auto found = it->second.decoded;
+    while (remembered_.size() > kRemembered || remembered_bytes_ > kRememberedBytes) forget_oldest();
+    return found;
   }
   const std::map<ObjectKey, Text>& texts() const { return texts_; }
 
@@ -60,7 +69,20 @@ class CompactInformer final : public InformerBase {
     return all;
   }
 
+  // Who reconciles an object asks for it a few times, and again when something about it has changed.
+  static constexpr std::size_t kRemembered = 64;
+  static constexpr std::size_t kRememberedBytes = std::size_t{1} << 20;  // of text
+  void forget_oldest() const {
+    const auto& [key, size] = remembered_.front();
+    if (const auto it = texts_.find(key); it != texts_.end()) it->second.decoded = nullptr;
+    remembered_bytes_ -= size;
+    remembered_.pop_front();
+  }
+
   std::map<ObjectKey, Text> texts_;
+  // Whose decoded form may be kept, the oldest first, and how much text that was.
+  mutable std::deque<std::pair<ObjectKey, std::size_t>> remembered_;
+  mutable std::size_t remembered_bytes_ = 0;
   std::function<void(T&)> project_;
 };
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "api/core/role.h"
+#include "client/compact_informer.h"
 #include "server/breaking_transport.h"
 #include "server/testing.h"
 
@@ -98,6 +99,36 @@ struct InformerRig {
   Client client;
   Informer<Role> informer;
 };
+
+TEST(CompactInformer, DecodesWhatHasChangedAndRemembersALittle) {
+  testing::TestServer t;
+  Client client(t.transport);
+  const auto create = [&](int i) {
+    t.call("POST", "/core/roles", fmt::format(R"({{"metadata":{{"name":"r{}"}},"rules":[]}})", i));
+  };
+  for (int i = 0; i < 200; ++i) create(i);
+  CompactInformer<Role> informer(t.world.env, client);
+  informer.start();
+  t.world.run(informer.wait_synced());
+  const ObjectKey key{"", "r0"};
+  const auto first = informer.find(key);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(informer.find(key), first);
+  t.call("PATCH", "/core/roles/r0", R"({"metadata":{"labels":{"a":"b"}}})");
+  EXPECT_TRUE(t.world.run_until([&] { return informer.find(key)->object.metadata.labels.entries.size() == 1; }, kLong));
+  EXPECT_GT(informer.find(key)->revision, first->revision);
+  // Of many not all stay in memory: whoever drops one lets it go.
+  std::vector<std::weak_ptr<const Versioned<Role>>> found;
+  for (const auto& [each, text] : informer.texts()) found.emplace_back(informer.find(each));
+  const auto kept = std::ranges::count_if(found, [](const auto& role) { return !role.expired(); });
+  EXPECT_EQ(found.size(), 200U);
+  EXPECT_GT(kept, 1);
+  EXPECT_LT(kept, 100);
+  t.call("DELETE", "/core/roles/r0");
+  t.call("PATCH", "/core/roles/r0", R"({"metadata":{"finalizers":[]}})");
+  EXPECT_TRUE(t.world.run_until([&] { return informer.find(key) == nullptr; }, kLong));
+  t.world.run(informer.stop());
+}
 
 TEST(Informer, FollowsCreatesAndDeletes) {
   InformerRig rig;
