@@ -72,7 +72,7 @@ Awaitable<Answer> ApiServer::review(Request& request) {
     errors.at("resource").add(fmt::format("Unknown resource '{}'.", question.resource));
   errors.prune();
   if (!errors.empty()) co_return refuse(Problem{.status = 422, .detail = errors.render()});
-  if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
 
   Right right{.kind = kind,
               .api = kind ? kind->group : "core",

@@ -257,7 +257,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
   const auto operation = request.route.operation;
   answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
   if (request.route.guarded() && authorizer_.needs_fresh_roles()) {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return problem(problem_of(fresh.error()));
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return problem(problem_of(fresh.error()));
   }
   if (request.route.guarded()) {
     if (auto allowed = authorizer_.allowed(request.user, request.route); !allowed) {
@@ -291,14 +291,14 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
     case Operation::release:
       co_return json_reply(202, R"("You released the Krake.")");
     case Operation::me:
-      if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+      if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
       co_return me(request);
     case Operation::openapi:
       co_return openapi(request);
     case Operation::review:
       co_return co_await review(request);
     case Operation::rules:
-      if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+      if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
       co_return rules(request);
     case Operation::backup:
       co_return backup();

@@ -103,6 +103,7 @@ class ApiServer {
     std::uint64_t authorized = 0;          // the version of the roles that allowed it
     std::optional<Pool::Share> body_room;  // as long as what was read of it may be in memory
     std::vector<std::string> warnings;     // for the answer, a sentence each
+    Cache::Confirmed confirmed;            // once for a request, which is all that a linearizable answer needs
   };
   // What a write computes from the current object.
   struct Mutation {

@@ -153,6 +153,12 @@ SharedBytes event_line(std::string_view type, const CachedObject& object, Told t
 
 class Cache {
  public:
+  // When the store was asked that last confirmed to one request that the cache shows all that was committed before, and
+  // in which of its histories.
+  struct Confirmed {
+    std::optional<Mono> asked;
+    std::uint64_t generation = 0;
+  };
   Cache(Env& env, store::Store& store, const Registry& registry, CacheOptions options = {});
 
   // Loads everything, then follows. Returns when loaded; unavailable when the store is away (call again).
@@ -161,8 +167,9 @@ class Cache {
 
   // Linearizable: returns when the cache shows everything committed before the call; unavailable when that cannot be
   // had within the limit. Calls share questions to the store: one that arrives while a question is in flight joins the
-  // next, which is asked when that is answered.
-  Awaitable<Status> fresh();
+  // next, which is asked when that is answered. A request that gives the same `last` each time is answered at once
+  // where the store has confirmed this to it already, unless that is long ago, as after a body that came slowly.
+  Awaitable<Status> fresh(Confirmed* last = nullptr);
   // Waits until the cache has reached `revision`, as long as fresh() would.
   Awaitable<Status> wait_for(Revision revision) { return wait_until(revision, env_.clock.now() + options_.wait_limit); }
 

@@ -127,20 +127,20 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
   }
   const auto key = kind.storage_key("", request.route.name);
   for (int attempt = 0; attempt < 3; ++attempt) {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
     if (auto allowed = still_allowed(request); !allowed)
       co_return refuse(plain_problem(http_status(allowed.error().code)));
     if (cache_.of(kind).unreadable.contains(key))
       co_return refuse(Problem{.status = 409, .detail = already_there(kind, "", request.route.name)});
     const auto present = cache_.of(kind).find("", request.route.name);
     if (present) {
-      const auto held = stored_document(*present);
-      const std::string holder(held.string_at({"spec", "holder"}));
-      if (holder != wanted->holder) co_return held_reply(*present, holder, epoch_of(*present));
-      if (!wanted->ttl_given) wanted->ttl_seconds = held.int_at({"spec", "ttl_seconds"}).value_or(wanted->ttl_seconds);
+      const auto stored = std::dynamic_pointer_cast<const ObjectOf<Lease>>(cache_.decoded(kind, present));
+      if (!stored) co_return refuse(Problem{.status = 409, .detail = already_there(kind, "", request.route.name)});
+      const auto& held = stored->value.spec;
+      if (held.holder != wanted->holder) co_return held_reply(*present, held.holder, epoch_of(*present));
+      if (!wanted->ttl_given) wanted->ttl_seconds = held.ttl_seconds;
       // One that another program put there may have no store lease behind it.
-      if (present->lease != 0 &&
-          held.int_at({"spec", "ttl_seconds"}) == static_cast<std::int64_t>(wanted->ttl_seconds)) {
+      if (present->lease != 0 && held.ttl_seconds == wanted->ttl_seconds) {
         auto renewed = co_await store_.keep_alive(present->lease);
         if (renewed) co_return lease_reply(*present, epoch_of(*present));
         if (renewed.error().code != Code::not_found) co_return refuse(renewed.error());
@@ -158,6 +158,7 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
     // What holds no key now would run out by itself.
     const auto unused = !done ? *lease : present ? present->lease : store::LeaseId{0};
     if (unused != 0) (void)co_await store_.revoke(unused);
+    request.confirmed = {};
     if (!done) continue;  // somebody was faster
     if (auto seen = co_await cache_.wait_for(done->revision); !seen) {
       co_return refuse(Error{Code::timeout, fmt::format("lease '{}' was taken, but this server cannot show it: {}; ask "
@@ -173,7 +174,7 @@ Awaitable<Answer> ApiServer::acquire_lease(Request& request) {
 }
 
 Awaitable<Answer> ApiServer::release_lease(Request& request) {
-  if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   if (forced(request)) {
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }

@@ -333,7 +333,7 @@ Answer ApiServer::openapi(const Request& request) {
 Awaitable<Answer> ApiServer::read(Request& request) {
   const auto* consistency = find_parameter(request.query, "consistency");
   if (!consistency || *consistency != "cached") {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   }
   const auto object = load(request);
   if (!object) co_return refuse(missing(request));
@@ -378,7 +378,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
 
   const auto* consistency = find_parameter(request.query, "consistency");
   if (!consistency || *consistency != "cached") {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   }
   std::size_t limit = 0;
   if (const auto* text = find_parameter(request.query, "limit")) {
@@ -517,7 +517,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
         fmt::format("{} watches are open, which is the limit for requests like this", admission_.watches.used())});
   }
   // Opening a watch is a read: nothing committed before it may be missed by a list that follows.
-  if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   const auto scope = authorizer_.scope(request.user, request.route);
   if (auto refused = incomplete(request, scope)) co_return refuse(std::move(*refused));
   warn_of_unreadable(request);

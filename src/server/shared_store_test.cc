@@ -103,6 +103,109 @@ TEST(W21, ARolePutStraightIntoTheStoreCountsForTheNextRequest) {
   EXPECT_EQ(a.get("/core/roles"), 403);
 }
 
+// A server on a store that counts what it is asked, with roles.
+struct Counted {
+  Counted() {
+    t.put("/core/roles/all", stored("all", kAllowAll));
+    t.put("/core/rolebindings/all", stored("all", R"("users":["alice"],"roles":["all"])"));
+    auto options = testing::TestServer::open_to_all();
+    options.auth.mode = access::Authorization::rbac;
+    options.auth.client_certificates = true;
+    server.emplace(t.world, store, std::move(options));
+  }
+  // The status, and how often the store was asked.
+  std::pair<int, int> call(std::string method, std::string target, std::string body = {}) {
+    const int before = store.questions;
+    const auto answer = server->call(std::move(method), std::move(target), std::move(body));
+    return {answer.status, store.questions - before};
+  }
+  Shared t;
+  std::unique_ptr<store::Store> inner = t.open();
+  testing::StoreDouble store{t.world.env.executor, *inner};
+  std::optional<Server> server;
+};
+
+// For the rights, for what is read and for what is changed together.
+TEST(SharedStore, IsAskedOnceForARequest) {
+  Counted c;
+  const std::pair once(200, 1);
+  EXPECT_EQ(c.call("POST", "/core/roles", role("r")), once);
+  EXPECT_EQ(c.call("GET", "/core/roles/r"), once);
+  EXPECT_EQ(c.call("GET", "/core/roles"), once);
+  auto changed = testing::TestServer::body_of(c.server->call("GET", "/core/roles/r"));
+  changed.if_object()->find("metadata")->if_object()->set("labels", json::Object{{"a", "b"}});
+  EXPECT_EQ(c.call("PUT", "/core/roles/r", json::print(changed)), once);
+  EXPECT_EQ(c.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"c"}}})"), once);
+  EXPECT_EQ(c.call("PUT", "/core/leases/boss", R"({"holder":"me"})"), once);
+  EXPECT_EQ(c.call("PUT", "/core/leases/boss", R"({"holder":"me"})"), once) << "a renewal";
+  EXPECT_EQ(c.call("DELETE", "/core/roles/r"), once);
+}
+
+TEST(SharedStore, IsAskedAgainWhenAnotherWasFaster) {
+  Counted c;
+  EXPECT_EQ(c.call("POST", "/core/roles", role("r")), std::pair(200, 1));
+  c.store.before_commit = [&] { c.t.put("/core/roles/r", stored("r")); };
+  EXPECT_EQ(c.call("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})"), std::pair(200, 2));
+}
+
+TEST(SharedStore, IsAskedAgainWhenAnotherTookTheLease) {
+  Counted c;
+  c.store.before_commit = [&] {
+    c.t.put("/core/leases/boss", stored("boss", R"("spec":{"holder":"another","ttl_seconds":6})"));
+  };
+  EXPECT_EQ(c.call("PUT", "/core/leases/boss", R"({"holder":"me"})"), std::pair(409, 2));
+}
+
+// Of a write, whose body comes when this has been done.
+struct LateBody final : RequestBody {
+  LateBody(std::string the_text, std::function<Awaitable<void>()> the_deed)
+      : text(std::move(the_text)), deed(std::move(the_deed)) {}
+  Awaitable<Result<std::string>> read(std::size_t) override {
+    co_await deed();
+    co_return text;
+  }
+  int sent_to(Counted& c, std::string method, std::string target) {
+    ServerRequest request{.method = std::move(method),
+                          .target = std::move(target),
+                          .headers = {{"Content-Type", "application/json"}},
+                          .peer = {.common_name = "alice"},
+                          .body = this};
+    return c.t.world.run(c.server->api.handle(request)).status;
+  }
+  std::string text;
+  std::function<Awaitable<void>()> deed;
+};
+
+TEST(SharedStore, IsAskedAgainWhenTheBodyCameSlowly) {
+  Counted c;
+  LateBody body(role("r"), [&]() -> Awaitable<void> {
+    co_await sleep_for(c.t.world.clock, std::chrono::seconds(1));
+    store::Txn txn;  // of which this server does not hear before the body is there
+    txn.removes.push_back({"/core/rolebindings/all"});
+    EXPECT_TRUE(c.t.disk->commit(std::move(txn)));
+  });
+  EXPECT_EQ(body.sent_to(c, "POST", "/core/roles"), 403);
+}
+
+TEST(SharedStore, IsAskedAgainWhenItsHistoryIsAnother) {
+  Counted c;
+  EXPECT_EQ(c.call("POST", "/core/roles", role("r")), std::pair(200, 1));
+  // The same keys at the same revisions, as after a restore.
+  Shared restored;
+  restored.disk = std::make_shared<store::MemoryDisk>("s2", store::MemoryOptions{});
+  restored.put("/core/roles/all", stored("all", kAllowAll));
+  restored.put("/core/rolebindings/all", stored("all", R"("users":["alice"],"roles":["all"])"));
+  const auto revision = restored.put("/core/roles/r", stored("r"));
+  const auto other = store::make_memory_store(c.t.world.env.executor, c.t.world.clock, restored.disk);
+  LateBody body(R"({"metadata":{"labels":{"a":"b"}}})", [&]() -> Awaitable<void> {
+    c.store.replace(*other, false);
+    co_return;
+  });
+  EXPECT_GE(body.sent_to(c, "PATCH", "/core/roles/r"), 500);
+  EXPECT_EQ(*c.t.world.run(other->current()), revision) << "nothing was written into it";
+  c.server.reset();
+}
+
 // Keys that are nobody's business move the store's revision too.
 TEST(SharedStore, KeysOfOtherProgramsHoldUpNeitherReadsNorStarts) {
   Shared t;

@@ -70,6 +70,7 @@ class StoreDouble final : public store::Store {
     co_return std::make_unique<Following>(changed_, std::move(*inner));
   }
   Awaitable<Result<store::Revision>> current() override {
+    ++questions;
     co_await changed_->spoken();
     co_return co_await inner_->current();
   }
@@ -92,6 +93,7 @@ class StoreDouble final : public store::Store {
   const std::string& id() const override { return inner_->id(); }
 
   std::function<void()> before_commit;  // runs once: what another was faster with
+  int questions = 0;                    // for its newest revision
 
  private:
   struct Changes {

@@ -158,7 +158,7 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
     co_return refuse(Problem{.status = 408, .detail = body.error().message});
   if (!body) co_return refuse(body.error());
   if (authorizer_.needs_fresh_roles()) {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   }
   if (auto allowed = still_allowed(request); !allowed)
     co_return refuse(plain_problem(http_status(allowed.error().code)));
@@ -250,7 +250,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
   const auto precondition = if_match(request);
   if (!precondition) co_return refuse(precondition.error());
   for (int attempt = 0;; ++attempt) {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
     if (auto allowed = still_allowed(request); !allowed)
       co_return refuse(plain_problem(http_status(allowed.error().code)));
     auto guard = leader_guard(request);
@@ -304,6 +304,7 @@ Awaitable<Answer> ApiServer::modify(Request& request, Mutate mutate) {
         co_return refuse(
             Problem{.status = 409, .detail = "Concurrent writes to database", .title = Title::transaction_error});
       }
+      request.confirmed = {};  // the cache was behind, or is now
       continue;
     }
     const Revision revision = std::get<store::Committed>(*result).revision;
@@ -486,7 +487,7 @@ Awaitable<Answer> ApiServer::status(Request& request) {
 Awaitable<Answer> ApiServer::subresource(Request& request) {
   const Subresource& sub = *request.route.subresource;
   if (sub.load_first) {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
     if (!load(request)) co_return refuse(missing(request));
   }
   std::shared_ptr<json::Value> body;
@@ -526,7 +527,7 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
   const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
   if (forced(request) && kind.force_delete) co_return co_await force_remove(request);
   if (forced(request)) {
-    if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+    if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
     if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   }
   auto answer =
@@ -586,7 +587,7 @@ Awaitable<std::optional<Answer>> ApiServer::remove_unreadable(Request& request) 
 }
 
 Awaitable<Answer> ApiServer::force_remove(Request& request) {
-  if (auto fresh = co_await cache_.fresh(); !fresh) co_return refuse(fresh.error());
+  if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   if (auto gone = co_await remove_unreadable(request)) co_return std::move(*gone);
   if (auto refused = may_force(request)) co_return refuse(std::move(*refused));
   co_return co_await modify(request, [](const Stored& stored, DateTime now) -> std::expected<Mutation, Problem> {
