@@ -6,14 +6,24 @@
 namespace krake::sim {
 
 void Trace::add(std::string line) {
-  line =
-      fmt::format("{:>12} {}",
-                  std::chrono::duration_cast<std::chrono::microseconds>(clock_.now().time_since_epoch()).count(), line);
-  hash_ = hash_ * 0x100000001b3 ^ stable_hash(line);
-  ++count_;
-  if (sink_) *sink_ += line + "\n";
-  tail_.push_back(std::move(line));
+  const Mono now = clock_.now();
+  constexpr std::uint64_t kPrime = 0x100000001b3;
+  hash_ = hash_ * kPrime ^ static_cast<std::uint64_t>(now.time_since_epoch().count());
+  hash_ = hash_ * kPrime ^ stable_hash(line);
+  tail_.push_back({now, std::move(line)});
+  if (sink_) *sink_ += text(tail_.back()) + "\n";
   if (tail_.size() > 200) tail_.pop_front();
+}
+
+std::string Trace::text(const Line& line) {
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(line.at.time_since_epoch()).count();
+  return fmt::format("{:>12} {}", us, line.what);
+}
+
+std::deque<std::string> Trace::tail() const {
+  std::deque<std::string> lines;
+  for (const auto& line : tail_) lines.push_back(text(line));
+  return lines;
 }
 
 namespace {

@@ -22,15 +22,19 @@ class Trace {
  public:
   explicit Trace(Clock& clock) : clock_(clock) {}
   void add(std::string line);
-  const std::deque<std::string>& tail() const { return tail_; }
-  std::uint64_t lines() const { return count_; }
+  std::deque<std::string> tail() const;
   std::uint64_t hash() const { return hash_; }
   void keep_all(std::string* sink) { sink_ = sink; }
 
  private:
+  struct Line {
+    Mono at;
+    std::string what;
+  };
+  static std::string text(const Line& line);
+
   Clock& clock_;
-  std::deque<std::string> tail_;
-  std::uint64_t count_ = 0;
+  std::deque<Line> tail_;
   std::uint64_t hash_ = 0xcbf29ce484222325;
   std::string* sink_ = nullptr;
 };
