@@ -216,7 +216,7 @@ Awaitable<Outcome<int>> update_application(Session& session) {
   };
   auto object = co_await update_object(session, "?blocking=False", edit);
   if (!object) co_return stop(std::move(object).error());
-  warn_of_migration(session, child(*object, {"spec"}));
+  if (const auto* spec = object->at_path({"spec"})) warn_of_migration(session, *spec);
   co_return co_await finish(session, std::move(goal), *std::move(object));
 }
 

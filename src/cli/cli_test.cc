@@ -627,6 +627,7 @@ TEST(Krakectl, TellsWhatIsWrongWithTheApi) {
        "Error: GET http://localhost:8080/kubernetes/namespaces/system%3Aadmin/applications was answered 502\n",
        "later"},
       {HttpResponse{.status = 200, .headers = {}, .body = "<html>"}, "Error: GET ", "is this a Krake API?"},
+      {HttpResponse{.status = 200, .headers = {}, .body = " \n"}, "Error: GET ", "try again"},
       {HttpResponse{.status = 403,
                     .headers = {{"Content-Type", "application/problem+json; charset=utf-8"}},
                     .body = R"({"type":"about:blank","status":403,"detail":"403: Forbidden"})"},
@@ -653,6 +654,12 @@ TEST(Krakectl, DoesNotCallAChangeUndoneThatMayHaveBeenCarriedOut) {
       std::make_shared<Broken>(fail(Code::unavailable, "the connection was cut")));
   EXPECT_THAT(cli.run("kube app delete web").err, HasSubstr("the change may have been carried out"));
   EXPECT_THAT(cli.run("kube app list").err, Not(HasSubstr("may have been carried out")));
+  cli.dialer = std::make_shared<testing::FakeDialer>(
+      std::make_shared<Broken>(HttpResponse{.status = 200, .headers = {}, .body = {}}));
+  const auto cut_off = cli.run("kube app delete web -o json");
+  EXPECT_EQ(cut_off.exit, 1);
+  EXPECT_EQ(cut_off.out, "");
+  EXPECT_THAT(cut_off.err, HasSubstr("may have been carried out"));
 }
 
 // Scripts merge both streams and parse what comes.

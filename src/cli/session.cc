@@ -150,7 +150,15 @@ Awaitable<Outcome<HttpResponse>> Session::exchange(Request request) {
 }
 
 Outcome<json::Value> Session::document_of(const Request& request, const HttpResponse& response) {
-  if (response.body.find_first_not_of(" \r\n\t") == std::string::npos) return json::Value();
+  constexpr int kNoContent = 204;
+  if (response.body.find_first_not_of(" \r\n\t") == std::string::npos) {
+    if (response.status == kNoContent) return json::Value();
+    const bool reads = request.method == "GET";
+    return stop(fmt::format("{} {}: the answer is empty", request.method, request.target),
+                reads ? "somebody in between may have cut it off; try again"
+                      : "somebody in between may have cut it off: the change may have been carried out; look before "
+                        "you try again");
+  }
   auto value = json::parse(response.body);
   if (!value) {
     return stop(fmt::format("{} {}: the answer is {}", request.method, request.target, value.error().message),
