@@ -124,6 +124,25 @@ TEST(CompactInformer, DecodesWhatHasChangedAndRemembersALittle) {
   EXPECT_EQ(found.size(), 200U);
   EXPECT_GT(kept, 1);
   EXPECT_LT(kept, 100);
+  // Of large ones a few.
+  for (int i = 0; i < 20; ++i) {
+    const auto name = fmt::format("large{}", i);
+    auto text = *stored(name);
+    text.insert(1, fmt::format(R"("padding":"{}",)", std::string(100'000, 'x')));
+    store::Txn txn;
+    txn.puts.push_back({"/core/roles/" + name, std::make_shared<const std::string>(std::move(text))});
+    ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  }
+  EXPECT_TRUE(t.world.run_until([&] { return informer.texts().size() == 220; }, kLong));
+  found.clear();
+  std::size_t text_kept = 0;
+  for (const auto& [each, text] : informer.texts()) {
+    if (each.name.starts_with("large")) found.emplace_back(informer.find(each));
+  }
+  for (const auto& role : found) text_kept += role.expired() ? 0 : 100'000;
+  EXPECT_EQ(found.size(), 20U);
+  EXPECT_GT(text_kept, 0U);
+  EXPECT_LE(text_kept, std::size_t{1} << 20);
   t.call("DELETE", "/core/roles/r0");
   t.call("PATCH", "/core/roles/r0", R"({"metadata":{"finalizers":[]}})");
   EXPECT_TRUE(t.world.run_until([&] { return informer.find(key) == nullptr; }, kLong));
