@@ -426,7 +426,8 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   }
   if (result || result.error().code != Code::timeout || connection->closed()) co_return result;
   writable_until_ = {};
-  if (result.error().message.find("space exceeded") != std::string::npos)
+  // What only removes is refused for others it was sent with: alone it passes.
+  if (!txn.puts.empty() && result.error().message.find("space exceeded") != std::string::npos)
     co_return co_await outcome_at_quota(std::move(txn), std::move(result).error(), before);
   if (!etcd::safe_to_repeat(txn)) co_return result;
   // Again, as often as it takes to find out what became of the first one.
@@ -448,7 +449,6 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
 // etcd says that there is no room before it carries something out, or, when that took the last of it, after: the key
 // tells. `before`: a revision from before the commit.
 Awaitable<Result<CommitResult>> Etcd::outcome_at_quota(Txn txn, Error error, Revision before) {
-  if (txn.puts.empty()) co_return fail(std::move(error));
   const auto& put = txn.puts.front();
   const auto guard = std::ranges::find(txn.guards, put.key, &Guard::key);
   if (guard == txn.guards.end() || guard->kind == Guard::Kind::created_at) co_return fail(std::move(error));

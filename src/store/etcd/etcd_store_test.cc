@@ -358,6 +358,7 @@ TEST(EtcdStore, AtItsQuotaWritesFailClearlyReadsGoOnAndItResumes) {
   auto rig = site.rig();
   const std::string large(200'000, 'x');
   std::string refused;
+  const Revision victim = rig->put("victim", "1");
   Revision last = rig->put("k", "1");
   for (int i = 0; i < 3000 && refused.empty(); ++i) {
     const auto result = rig->try_commit({.puts = {{"k", bytes(large)}}});
@@ -375,6 +376,11 @@ TEST(EtcdStore, AtItsQuotaWritesFailClearlyReadsGoOnAndItResumes) {
     EXPECT_EQ(result.error().code, Code::unavailable);
     EXPECT_THAT(error_of(result), HasSubstr("etcdctl alarm disarm"));
   }
+  for (int i = 0; i < 5; ++i) together.push_back(start(creation("u" + std::to_string(i))));
+  const auto removed = rig->finish(start({.guards = {Guard::modified_at("victim", victim)}, .removes = {{"victim"}}}));
+  for (std::size_t i = 20; i < together.size(); ++i) EXPECT_FALSE(rig->finish(together[i]));
+  ASSERT_TRUE(removed) << "what makes room is let in: " << error_of(removed);
+  last = std::get<Committed>(*removed).revision;
   EXPECT_TRUE(rig->get("k"));
   EXPECT_EQ(rig->current(), last);
   ASSERT_TRUE(rig->compact(last));
@@ -579,6 +585,49 @@ TEST(EtcdStore, APrefixKeepsSitesApartAndReadsSeeEveryCommitBelowIt) {
   const auto quiet = one->current();
   two->put("/k", "3");
   EXPECT_EQ(one->current(), quiet) << "what others do outside moves nothing";
+}
+
+// Its mark is made while the watch looks on, and is a key like any other to etcd.
+TEST(EtcdStore, APrefixCostsNoWritesWhileNothingChangesAlsoWhenItIsNew) {
+  Site site;
+  auto rig = site.rig({.prefix = "/new"});
+  auto reader = rig->watch("", 0);
+  const auto last = rig->put("/k", "1");
+  reader.until(last);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(rig->current(), last);
+}
+
+// etcd sends all of it as one response in many fragments.
+TEST(EtcdStore, WhoIsFarBehindCatchesUp) {
+  Site site;
+  auto rig = site.rig();
+  const auto start = rig->current();
+  std::vector<std::string> wanted;
+  for (int i = 0; i < 60; ++i) {
+    Txn txn;
+    for (int j = 0; j < 3; ++j) {
+      const auto key = fmt::format("k{:02}{}", i, j);
+      txn.puts.push_back({key, bytes(std::string(400'000, static_cast<char>('a' + i % 26)))});
+      wanted.push_back(key);
+    }
+    rig->committed(std::move(txn));
+  }
+  const auto newest = rig->current();
+  auto watch = rig->run(rig->store().watch("", start));
+  ASSERT_TRUE(watch) << error_of(watch);
+  std::vector<std::string> seen;
+  Revision last = start;
+  while (last < newest) {
+    const auto events = rig->run((*watch)->next());
+    ASSERT_TRUE(events) << error_of(events);
+    for (const auto& event : *events) {
+      EXPECT_GT(event.revision, last);
+      EXPECT_EQ(event.changes.size(), 3U) << "a revision comes whole";
+      last = event.revision;
+      for (const auto& change : event.changes) seen.push_back(change.key);
+    }
+  }
+  EXPECT_EQ(seen, wanted);
 }
 
 TEST(EtcdStore, ALongListIsOfOneRevisionWhileOthersWrite) {

@@ -155,28 +155,38 @@ Error WatchStream::refused(const pb::WatchResponse& response) const {
   return std::move(verdict.error);
 }
 
-// A response has whole revisions, except for fragments, which belong to the response that follows.
+// Revisions come in order. A response ends with a whole one unless a fragment of it follows, and who is behind is sent
+// a thousand revisions in one: each is handed on when the next begins.
 void WatchStream::take_events(pb::WatchResponse& response) {
   for (auto& event : *response.mutable_events()) {
     auto& kv = *event.mutable_kv();
     const Revision revision = kv.mod_revision();
     if (revision <= after_) continue;
-    if (partial_.empty() || partial_.back().revision != revision) partial_.push_back({revision, {}});
+    if (partial_ && partial_->revision != revision) hand_on();
+    if (!partial_) partial_ = CommitEvent{revision, {}};
+    if (event.type() == pb::Event::DELETE) --partial_growth_;
+    if (event.type() == pb::Event::PUT && kv.create_revision() == revision) ++partial_growth_;
     if (kv.key() == range_.hidden) continue;
-    auto& change = partial_.back().changes.emplace_back();
+    auto& change = partial_->changes.emplace_back();
     change.key = std::move(*kv.mutable_key());
     change.key.erase(0, range_.strip);
-    ready_bytes_ += change.key.size() + kv.value().size();
+    partial_bytes_ += change.key.size() + kv.value().size();
     if (event.type() == pb::Event::DELETE) continue;
     change.value = std::make_shared<const std::string>(std::move(*kv.mutable_value()));
     change.created = kv.create_revision();
     change.lease = kv.lease();
   }
-  if (response.fragment() || partial_.empty()) return;
-  after_ = partial_.back().revision;
-  std::ranges::move(partial_, std::back_inserter(ready_));
-  partial_.clear();
-  changed_.notify_all();
+  if (!response.fragment()) hand_on();
+  if (!ready_.empty()) changed_.notify_all();
+}
+
+void WatchStream::hand_on() {
+  if (!partial_) return;
+  after_ = partial_->revision;
+  ready_.push_back(std::move(*partial_));
+  partial_.reset();
+  ready_bytes_ += std::exchange(partial_bytes_, 0);
+  ready_growth_ += std::exchange(partial_growth_, 0);
 }
 
 Awaitable<Result<std::vector<CommitEvent>>> WatchStream::next() {
@@ -186,12 +196,7 @@ Awaitable<Result<std::vector<CommitEvent>>> WatchStream::next() {
   auto events = std::exchange(ready_, {});
   ready_bytes_ = 0;
   handed_ = events.back().revision;
-  for (const auto& event : events) {
-    for (const auto& change : event.changes) {
-      if (!change.value) --growth_;
-      if (change.value && change.created == event.revision) ++growth_;
-    }
-  }
+  growth_ += std::exchange(ready_growth_, 0);
   if (state_ == State::reading) read_on();
   co_return events;
 }

@@ -31,7 +31,8 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   void cancel() { abandon(); }
   bool ended() const { return error_.has_value(); }
   const MemberPtr& member() const { return member_; }
-  // What next() has handed out: the last revision, and how many more keys exist since the beginning.
+  // What next() has handed out: the last revision, and how many more keys etcd has since the beginning, with the
+  // hidden.
   Revision handed() const { return handed_; }
   std::int64_t growth() const { return growth_; }
 
@@ -53,6 +54,7 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   void finished();
   void take(pb::WatchResponse& response);
   void take_events(pb::WatchResponse& response);
+  void hand_on();
   Error refused(const pb::WatchResponse& response) const;
 
   std::shared_ptr<Connection> connection_;
@@ -73,9 +75,12 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   FinishTag finish_tag_{*this};
   bool abandoned_ = false;
   bool created_ = false;
-  std::vector<CommitEvent> partial_;  // of a response that has not come whole yet
+  std::optional<CommitEvent> partial_;  // a revision of which more may come
+  std::size_t partial_bytes_ = 0;
+  std::int64_t partial_growth_ = 0;  // see growth()
   std::vector<CommitEvent> ready_;
   std::size_t ready_bytes_ = 0;
+  std::int64_t ready_growth_ = 0;
   Revision handed_;
   std::int64_t growth_ = 0;
   std::optional<Error> error_;
