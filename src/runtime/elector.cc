@@ -69,7 +69,8 @@ Awaitable<Result<HttpResponse>> Elector::ask() {
 }
 
 void Elector::take(const Answer& answer, Mono sent) {
-  announce();  // what the time alone has changed meanwhile
+  if (resigned_) return;  // it came in the moment of the resignation
+  announce();             // what the time alone has changed meanwhile
   const bool alone_before = alone();
   const Standing now = after(standing_, answer, sent);
   const bool tells =

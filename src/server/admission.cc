@@ -42,11 +42,20 @@ std::size_t share_of(std::size_t limit, Priority priority) {
   return 0;
 }
 
+bool Pool::Share::Used::has_room(Priority priority, std::size_t amount) {
+  if (static_cast<std::size_t>(all) + amount <= share_of(limit, priority)) return true;
+  ++refused[static_cast<std::size_t>(priority)];
+  return false;
+}
+
+bool Pool::Share::try_resume() {
+  if (!used_->has_room(priority_, static_cast<std::size_t>(amount_))) return false;
+  resume();
+  return true;
+}
+
 std::optional<Pool::Share> Pool::take(Priority priority, std::size_t amount) {
-  if (used() + amount > share_of(limit_, priority)) {
-    ++refused_[static_cast<std::size_t>(priority)];
-    return std::nullopt;
-  }
+  if (!used_->has_room(priority, amount)) return std::nullopt;
   return Share(used_, priority, static_cast<std::int64_t>(amount));
 }
 

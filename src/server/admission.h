@@ -25,7 +25,7 @@ std::size_t share_of(std::size_t limit, Priority priority);
 
 class Pool {
  public:
-  explicit Pool(std::size_t limit) : limit_(limit) {}
+  explicit Pool(std::size_t limit) { used_->limit = limit; }
 
   // A part of the pool, until it is destroyed. It may outlive the pool.
   class Share {
@@ -33,17 +33,29 @@ class Pool {
     Share(Share&& other) noexcept = default;
     Share& operator=(Share&&) = delete;
     ~Share() {
-      if (used_) take(-amount_);
+      if (used_ && !paused_) take(-amount_);
     }
     // While a request waits for its sender or for a state it holds up nobody: it does not count.
-    void pause() { take(-amount_); }
-    void resume() { take(amount_); }
+    void pause() {
+      paused_ = true;
+      take(-amount_);
+    }
+    void resume() {
+      paused_ = false;
+      take(amount_);
+    }
+    // False, and counted as refused, when that much is not left for this priority by now: many may go on at once.
+    bool try_resume();
 
    private:
     friend class Pool;
     struct Used {
+      std::size_t limit = 0;
       std::int64_t all = 0;
       std::array<std::int64_t, kPriorities.size()> by_priority{};
+      std::array<std::uint64_t, kPriorities.size()> refused{};
+      // Nothing is taken yet.
+      bool has_room(Priority priority, std::size_t amount);
     };
     Share(std::shared_ptr<Used> used, Priority priority, std::int64_t amount)
         : used_(std::move(used)), priority_(priority), amount_(amount) {
@@ -56,22 +68,21 @@ class Pool {
     std::shared_ptr<Used> used_;
     Priority priority_;
     std::int64_t amount_;
+    bool paused_ = false;
   };
 
   // Nothing when that much is not left for this priority; then it is counted as refused.
   std::optional<Share> take(Priority priority, std::size_t amount = 1);
 
-  std::size_t limit() const { return limit_; }
+  std::size_t limit() const { return used_->limit; }
   std::size_t used() const { return static_cast<std::size_t>(used_->all); }
   std::size_t used(Priority priority) const {
     return static_cast<std::size_t>(used_->by_priority[static_cast<std::size_t>(priority)]);
   }
-  std::uint64_t refused(Priority priority) const { return refused_[static_cast<std::size_t>(priority)]; }
+  std::uint64_t refused(Priority priority) const { return used_->refused[static_cast<std::size_t>(priority)]; }
 
  private:
-  std::size_t limit_;
   std::shared_ptr<Share::Used> used_ = std::make_shared<Share::Used>();
-  std::array<std::uint64_t, kPriorities.size()> refused_{};
 };
 
 struct AdmissionLimits {

@@ -256,7 +256,7 @@ Awaitable<ServerReply> ApiServer::process(ServerRequest& http, Answered& answere
                   .answered = answered};
   const auto operation = request.route.operation;
   answered.forced = (operation == Operation::remove || operation == Operation::lease_release) && forced(request);
-  if (request.route.guarded() && authorizer_.needs_fresh_roles()) {
+  if (request.route.guarded() && authorizer_.needs_fresh_roles() && !takes_cached(request)) {
     if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return problem(problem_of(fresh.error()));
   }
   if (request.route.guarded()) {

@@ -138,6 +138,7 @@ class ApiServer {
   Awaitable<Result<store::CommitResult>> commit(Request& request, store::Txn txn);
   // read.cc
   Answer openapi(const Request& request);
+  static bool takes_cached(const Request& request);  // ?consistency=cached
   Awaitable<Answer> read(Request& request);
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);

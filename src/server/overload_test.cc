@@ -56,6 +56,12 @@ TEST(Admission, APoolKeepsRoomForWhatMattersMore) {
   EXPECT_FALSE(pool.take(Priority::bulk));
   EXPECT_FALSE(pool.take(Priority::lease, 2));
   taken.back().resume();
+  taken.back().pause();
+  EXPECT_TRUE(taken.back().try_resume());
+  taken.front().pause();  // bulk
+  EXPECT_FALSE(taken.front().try_resume());
+  EXPECT_EQ(pool.refused(Priority::bulk), 3U);
+  EXPECT_EQ(pool.used(), 99U);
   taken.clear();
   EXPECT_EQ(pool.used(), 0U);
   EXPECT_TRUE(pool.take(Priority::bulk, 60));
@@ -66,7 +72,7 @@ struct SlowBody final : RequestBody {
   explicit SlowBody(std::shared_ptr<Notifier> the_gate) : gate(std::move(the_gate)) {}
   Awaitable<Result<std::string>> read(std::size_t) override {
     co_await gate->wait();
-    co_return std::string("late");
+    co_return std::string(R"({"metadata":{"name":"late"},"rules":[]})");
   }
   std::shared_ptr<Notifier> gate;
 };
@@ -163,6 +169,31 @@ TEST(Overload, RequestsThatWaitLeaveRoomForThoseThatMatterMore) {
     EXPECT_EQ(flood.statuses[429], 25) << "these wait";
     // Nobody waits for ever.
     EXPECT_TRUE(world.run_until([&] { return flood.statuses[500] == 100; }, std::chrono::seconds(11)));
+  }
+  world.run(server.stop());
+}
+
+// They were let in one by one, and held up nobody until then.
+TEST(Overload, BodiesThatEndAtOnceLeaveRoomForThoseThatMatterMore) {
+  testing::World world;
+  const auto inner = store::make_memory_store(world.env.executor, world.clock, "s1");
+  testing::StoreDouble store(world.env.executor, *inner);
+  auto options = small_limits();
+  options.limits.bodies = 200;
+  ApiServer server(world.env, store, krake_registry(), options);
+  ASSERT_TRUE(world.run(server.start()));
+  store.set_silent(true);
+  {
+    Flood flood(world, server);
+    flood.send(150, "POST", "/core/roles");
+    EXPECT_EQ(flood.statuses[429], 0);
+    flood.gate->notify_all();
+    world.settle();
+    EXPECT_EQ(flood.statuses[429], 60);
+    flood.send(10, "GET", "/core/roles/x", "system:gc");
+    EXPECT_EQ(flood.statuses[429], 65);
+    flood.send(5, "DELETE", "/core/leases/x?holder=me", "system:gc");
+    EXPECT_EQ(flood.statuses[429], 65) << "these wait";
   }
   world.run(server.stop());
 }

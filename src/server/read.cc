@@ -330,9 +330,16 @@ Answer ApiServer::openapi(const Request& request) {
   return reply;
 }
 
-Awaitable<Answer> ApiServer::read(Request& request) {
+// Then the roles are those this server knows as well: it shows nothing newer than what they allowed.
+bool ApiServer::takes_cached(const Request& request) {
+  const auto operation = request.route.operation;
+  if (operation != Operation::read && operation != Operation::list) return false;
   const auto* consistency = find_parameter(request.query, "consistency");
-  if (!consistency || *consistency != "cached") {
+  return consistency && *consistency == "cached" && !find_parameter(request.query, "watch");
+}
+
+Awaitable<Answer> ApiServer::read(Request& request) {
+  if (!takes_cached(request)) {
     if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   }
   const auto object = load(request);
@@ -376,8 +383,7 @@ Awaitable<Answer> ApiServer::list(Request& request) {
   if (!selection) co_return refuse(selection.error());
   if (find_parameter(request.query, "watch")) co_return co_await watch(request);
 
-  const auto* consistency = find_parameter(request.query, "consistency");
-  if (!consistency || *consistency != "cached") {
+  if (!takes_cached(request)) {
     if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
   }
   std::size_t limit = 0;

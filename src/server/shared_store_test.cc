@@ -239,22 +239,50 @@ TEST(SharedStore, ASilentStoreIsAnsweredForInTime) {
     EXPECT_LE(t.world.clock.now() - begin, std::chrono::seconds(10));
     return answer;
   };
-  for (const auto* target : {"/core/roles", "/core/roles/r", "/core/roles?watch", "/me"})
-    EXPECT_TRUE(timed("GET", target, "").headers.get("Retry-After")) << target;
-  EXPECT_TRUE(timed("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})").headers.get("Retry-After"));
-  EXPECT_TRUE(timed("PUT", "/core/leases/l", R"({"holder":"me"})").headers.get("Retry-After"));
   // Whether this one was carried out nobody knows: it must not be sent again without a look.
   const auto unknown = timed("POST", "/core/roles", role("s"));
   EXPECT_FALSE(unknown.headers.get("Retry-After"));
   EXPECT_THAT(unknown.body, HasSubstr("the outcome is unknown"));
+  for (const auto* target : {"/core/roles", "/core/roles/r", "/core/roles?watch", "/me"})
+    EXPECT_TRUE(timed("GET", target, "").headers.get("Retry-After")) << target;
+  EXPECT_TRUE(timed("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})").headers.get("Retry-After"));
+  EXPECT_TRUE(timed("PUT", "/core/leases/l", R"({"holder":"me"})").headers.get("Retry-After"));
+  // Who knows that the store is away sends it nothing.
+  EXPECT_TRUE(timed("POST", "/core/roles", role("t")).headers.get("Retry-After"));
   EXPECT_EQ(a.get("/"), 200);
   EXPECT_EQ(a.get("/core/roles/r?consistency=cached"), 200);
   int status = 0;
   EXPECT_THAT(a.admin("/readyz", status), HasSubstr("the store"));
   EXPECT_EQ(status, 503);
   store.set_silent(false);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("t")).status, 200);
   EXPECT_EQ(a.get("/core/roles/r"), 200);
-  EXPECT_EQ(a.call("POST", "/core/roles", role("s")).status, 200);
+}
+
+// What may be behind is shown by the roles of that moment, and without the store.
+TEST(SharedStore, WhoTakesWhatIsCachedIsJudgedByCachedRoles) {
+  Shared t;
+  t.put("/core/roles/all", stored("all", kAllowAll));
+  t.put("/core/rolebindings/all", stored("all", R"("users":["alice"],"roles":["all"])"));
+  auto options = testing::TestServer::open_to_all();
+  options.auth.mode = access::Authorization::rbac;
+  options.auth.client_certificates = true;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store, options);
+  EXPECT_EQ(a.get("/core/roles"), 200);
+  store.set_silent(true);
+  EXPECT_EQ(a.get("/core/roles"), 500);
+  EXPECT_EQ(a.get("/core/roles?consistency=cached"), 200);
+  EXPECT_EQ(a.get("/core/roles/all?consistency=cached"), 200);
+  EXPECT_EQ(a.get("/core/roles?watch&consistency=cached"), 500) << "a watch is never behind";
+  EXPECT_EQ(a.call("DELETE", "/core/roles/all?consistency=cached").status, 500);
+  store.set_silent(false);
+  store::Txn txn;
+  txn.removes.push_back({"/core/rolebindings/all"});
+  ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  EXPECT_EQ(a.get("/core/roles"), 403);
+  EXPECT_EQ(a.get("/core/roles?consistency=cached"), 403);
 }
 
 TEST(SharedStore, WatchesAreClosedWhenTheServerIsCutOff) {

@@ -153,7 +153,15 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
                           admission_.bodies.used(), admission_.body_bytes.used())});
   }
   request.body_room.emplace(std::move(*room));
-  auto body = co_await uncounted(request, request.http.body->read(limit));
+  request.admitted.pause();
+  auto body = co_await request.http.body->read(limit);
+  // Many bodies may come to their end at once.
+  if (!request.admitted.try_resume()) {
+    co_return refuse(Error{Code::too_many_requests,
+                           fmt::format("{} requests are worked on, which is the limit for requests like this; nothing "
+                                       "was done",
+                                       admission_.requests.used())});
+  }
   if (!body && body.error().code == Code::timeout)
     co_return refuse(Problem{.status = 408, .detail = body.error().message});
   if (!body) co_return refuse(body.error());
@@ -199,6 +207,10 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   if (auto refused = look_at(request, nullptr, *object)) co_return refuse(std::move(*refused));
   auto guard = leader_guard(request);
   if (!guard) co_return refuse(guard.error());
+  // Else its outcome would be unknown, most likely.
+  if (cache_.cut_off()) {
+    if (auto there = co_await cache_.fresh(); !there) co_return refuse(there.error());
+  }
 
   Cache::Draft draft(cache_, object);
   if (draft.stored()->size() > kMaxObjectBytes) co_return refuse(too_large(kind, meta.name, draft.stored()->size()));
