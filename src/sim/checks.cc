@@ -174,6 +174,7 @@ void Checks::application_stored(const std::string& name, Application app) {
   touched_.insert(name);
   note_situations(name, app, before);
   versions_[name].back().state = app.status.state;
+  past_.push_back({name, before ? std::optional(std::move(it->second)) : std::nullopt, std::nullopt});
   applications_.insert_or_assign(name, std::move(app));
 }
 
@@ -207,7 +208,7 @@ void Checks::note_situations(const std::string& name, const Application& app, co
 
 void Checks::application_gone(const std::string& name, const store::Change& change, store::Revision revision) {
   complain(model_.gone(name));
-  applications_.erase(name);
+  if (auto last = applications_.extract(name)) past_.push_back({name, std::move(last.mapped()), std::nullopt});
   gone_[name] = {change.key, revision};
   // Its finalizer says: not before nothing of it is left on any cluster Krake knows.
   for (const auto& [cluster_name, cluster] : clusters_) {
@@ -327,7 +328,33 @@ void Checks::look_for_twins(const std::string& app) {
     broken_.push_back(fmt::format("application {} must not run twice and is on {}", app, fmt::join(places, " and ")));
 }
 
+void Checks::taken_away(const std::string& cluster, std::string_view target) {
+  target = target.substr(0, target.find('?'));
+  const auto slash = target.rfind('/');
+  const auto name = target.substr(slash + 1);
+  const auto collection = target.substr(0, slash);
+  const auto plural = collection.substr(collection.rfind('/') + 1);
+  const auto it = applications_.find(std::string(name));
+  if (it == applications_.end() || std::ranges::find(kPlurals, plural) == std::end(kPlurals)) return;
+  const auto live = clusters_.at(cluster)->find(plural, "default", name);
+  // Of an earlier application of that name, or somebody else's.
+  if (!live || live->string_at({"metadata", "labels", "krake/application-uid"}) != it->second.metadata.uid) return;
+  const auto wanted = [&](const Application& app) {
+    const auto& [place, home] = std::pair(app.status.scheduled_to, app.status.running_on);
+    // Where it is to move nobody misses it yet: that may be given up.
+    return !app.metadata.deleted && is_named(place, cluster) && (!home || home == place) &&
+           std::ranges::any_of(app.spec.manifest, [&](const auto& object) { return plural_of(object) == plural; });
+  };
+  const bool always = wanted(it->second) && std::ranges::all_of(past_, [&](const Past& past) {
+                        return past.name != name || (past.app && wanted(*past.app));
+                      });
+  if (!always) return reached_.mark("an object was taken away that was not wanted any more");
+  broken_.push_back(fmt::format("{} {} is taken away from {}, and nobody asked for that", plural, name, cluster));
+}
+
 void Checks::look_at_clusters(Mono now) {
+  for (auto last = past_.rbegin(); last != past_.rend() && !last->until; ++last) last->until = now;
+  while (!past_.empty() && now - *past_.front().until > kBehind) past_.pop_front();
   for (const auto& [name, cluster] : clusters_) {
     auto& looked = looked_[name];
     if (looked.mutations == cluster->mutations()) continue;

@@ -3,6 +3,7 @@
 // was asked for.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,6 +27,8 @@ inline constexpr double kHealthyLoad = 0.8;
 // An object on a cluster its application says nothing of: nobody will look for it there. Longer than any message is
 // under way; the longest sleeps with its sender.
 inline constexpr Duration kStrayTime = std::chrono::seconds(60);
+// How long a controller that leads may go by a version of an application that is not the last.
+inline constexpr Duration kBehind = std::chrono::seconds(60);
 
 class Checks {
  public:
@@ -39,6 +42,9 @@ class Checks {
   // may be, so that two clusters have it only while it moves or the one it left is still to be cleaned up.
   // advance() first.
   void look_at_clusters(Mono now);
+  // The controller is about to take that object away: nobody may have wanted it there, by any version of its
+  // application the controller may still go by. advance() first.
+  void taken_away(const std::string& cluster, std::string_view target);
   // Once, at the end: marks what only later answers tell.
   void conclude();
   const std::vector<std::string>& broken() const { return broken_; }
@@ -104,6 +110,13 @@ class Checks {
   History history_;
   store::Revision cursor_ = 0;
   std::map<std::string, Application> applications_;
+  // What was the last version until then; no application: it was not there.
+  struct Past {
+    std::string name;
+    std::optional<Application> app;
+    std::optional<Mono> until;  // as look_at_clusters() tells the time
+  };
+  std::deque<Past> past_;                                 // not longer ago than kBehind
   std::map<std::string, std::vector<Version>> versions_;  // of applications
   std::map<std::string, Cluster> known_;
   std::map<std::string, std::vector<Labels>> labels_;  // each cluster ever had

@@ -81,6 +81,15 @@ struct CheckedWorld : ::testing::Test {
     app.status.cleanup.reset();
     put(app);
   }
+  void bring_ours() {
+    auto& api = clusters.at("c0")->api();
+    const json::Object labels{{"krake/application-uid", app.metadata.uid}};
+    const json::Object object{{"metadata", json::Object{{"name", "web"}, {"labels", labels}}},
+                              {"data", json::Object{{"version", "1"}}}};
+    const auto made = api.create(*api.kinds().find_resource("configmaps"), "default", object,
+                                 {.manager = "test", .by_client = false});
+    CHECK(made.has_value());
+  }
   void look(Duration later) { checks.look_at_clusters(clock.now() + later); }
   // The user deletes c0, and it goes.
   void delete_c0() {
@@ -349,6 +358,34 @@ TEST_F(CheckedWorld, AnObjectThatWasTakenAwayIsNoStray) {
   clusters.at("c0")->erase("configmaps", "default", "web");
   look(kStrayTime);
   EXPECT_THAT(checks.broken(), IsEmpty());
+}
+
+TEST_F(CheckedWorld, WhatIsWantedIsNotTakenAway) {
+  constexpr std::string_view kTarget = "/api/v1/namespaces/default/configmaps/web?propagationPolicy=Background";
+  put(cluster);
+  promise();
+  run_on_c0();
+  checks.taken_away("c0", kTarget);
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "it is not there";
+  bring_objects("1");
+  checks.taken_away("c0", kTarget);
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "it is somebody else's";
+  clusters.at("c0")->erase("configmaps", "default", "web");
+  bring_ours();
+  look({});
+  checks.taken_away("c0", kTarget);
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "a moment ago it was not to run here";
+  look(kBehind + std::chrono::seconds(1));
+  checks.taken_away("c0", "/apis/apps/v1/namespaces/default/deployments/web");
+  checks.taken_away("c0", "/api/v1/namespaces/default/pods/web");
+  EXPECT_THAT(checks.broken(), IsEmpty()) << "of that there is nothing";
+  checks.taken_away("c0", kTarget);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("configmaps web is taken away from c0")));
+  model.remove("web");
+  begin_deletion();
+  checks.taken_away("c0", kTarget);
+  EXPECT_EQ(checks.broken().size(), 1U);
+  EXPECT_EQ(reached.counts().at("an object was taken away that was not wanted any more"), 2U);
 }
 
 TEST_F(CheckedWorld, WhatMustNotRunTwiceIsAtOnePlace) {

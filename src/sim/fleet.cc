@@ -164,6 +164,13 @@ void Fleet::cut_off_store(const std::string& name, Duration time) {
   });
 }
 
+void Fleet::jump_wall(const std::string& name, Duration by) {
+  draw_skew(name);
+  skews_.at(name).wall += by;
+  if (runs(name)) processes_.at(name).process->jump_wall(by);
+  reached_.mark(by > Duration{} ? "a clock was set forward" : "a clock was set back");
+}
+
 void Fleet::restore() {
   for (auto& [name, slot] : processes_) {
     auto& loop = slot.process->loop();

@@ -52,6 +52,8 @@ class Fleet {
   void pause(const std::string& name, Duration time);
   // Its store cannot be reached for a while.
   void cut_off_store(const std::string& name, Duration time);
+  // Somebody sets the wall clock of its machine, whether it runs or not.
+  void jump_wall(const std::string& name, Duration by);
   // Everything is up and awake again.
   void restore();
   // Ends what has stopped. To be called at rest.

@@ -79,8 +79,19 @@ Fault Nemesis::draw() {
       fault.who = any(clusters_).first;
       fault.lasting = {};
       break;
+    case Verb::jump:
+      return draw_jump();
   }
   return fault;
+}
+
+// By chances of its own: worlds without it go on as they did before there were any.
+Fault Nemesis::draw_jump() {
+  const auto& names = jumps_.chance(0.4) ? fleet_.servers() : fleet_.controllers();
+  return {.verb = Verb::jump,
+          .who = names[jumps_.below(names.size())],
+          .what = jumps_.chance(0.5) ? "ahead" : "back",
+          .lasting = milliseconds(1 + jumps_.below(240'000))};
 }
 
 // Of any two who talk to each other.
@@ -143,6 +154,8 @@ void Nemesis::carry_out(const Fault& fault) {
       return clusters_.at(fault.who)->cut_watches();
     case Verb::watches:
       return clusters_.at(fault.who)->cut_watches();
+    case Verb::jump:
+      return fleet_.jump_wall(fault.who, fault.what == "back" ? -fault.lasting : fault.lasting);
   }
 }
 

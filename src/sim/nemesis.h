@@ -23,10 +23,14 @@ class Nemesis {
         checks_(checks),
         trace_(trace),
         reached_(reached),
-        random_(world.env.random.fork("nemesis")) {}
+        random_(world.env.random.fork("nemesis")),
+        jumps_(world.env.random.fork("jumps")) {}
 
   // Of what there is.
   Fault draw();
+  // Of clocks.
+  bool time_to_jump() { return jumps_.chance(0.08); }
+  Fault draw_jump();
   // CHECKs that what it names exists.
   void carry_out(const Fault& fault);
   // All of it is over.
@@ -52,6 +56,7 @@ class Nemesis {
   Trace& trace_;
   Reached& reached_;
   Random random_;
+  Random jumps_;
   std::map<std::string, TimerHandle> ends_;
 };
 

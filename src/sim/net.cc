@@ -137,8 +137,9 @@ class PipeStream final : public ByteStream {
   const bool& crashing_;
 };
 
-Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
-                          Reply<HttpResponse> reply) {
+Awaitable<void> carry_out(Clock& clock, Duration lingers, std::shared_ptr<Transport> inner, HttpRequest request,
+                          CallOptions options, Reply<HttpResponse> reply) {
+  if (lingers > Duration::zero()) co_await sleep_for(clock, lingers);
   reply.put(co_await inner->send(std::move(request), options));
 }
 
@@ -249,8 +250,15 @@ class SimTransport final : public Transport {
   }
   void deliver(const std::string& what, HttpRequest request, CallOptions options, Reply<HttpResponse> reply) {
     auto& host = *network_.hosts_.at(to_);
-    host.tasks.spawn(what, carry_out(make_inproc_transport(host.handler, peer_, network_.env_.clock),
-                                     std::move(request), options, std::move(reply)));
+    Duration lingers{};
+    if (network_.faults.linger > 0 && from_ != kUserMachine && network_.strikes(network_.faults.linger, from_)) {
+      ++network_.counts_.lingered;
+      lingers = std::chrono::milliseconds(network_.foul_.below(kLongest / std::chrono::milliseconds(1)));
+      network_.trace_.add(what + " lingers");
+    }
+    host.tasks.spawn(
+        what, carry_out(network_.env_.clock, lingers, make_inproc_transport(host.handler, peer_, network_.env_.clock),
+                        std::move(request), options, std::move(reply)));
   }
   void note_status(const std::string& what, int status) {
     auto& forbidden = network_.counts_.forbidden;

@@ -39,6 +39,9 @@ class Trace {
   std::string* sink_ = nullptr;
 };
 
+// The machine of the user, by its name in the network.
+inline constexpr std::string_view kUserMachine = "user";
+
 struct NetFaults {
   double delay =
       0;  // chance that a message is late, by up to max_delay: messages of different calls overtake each other
@@ -50,7 +53,10 @@ struct NetFaults {
   double duplicate = 0;    // a read is delivered a second time, whose answer nobody waits for
   double garble = 0;       // an answer, or a piece with which its stream ends, arrives as something else
   double repeat = 0;       // chance per piece of a stream that what it says is said twice
+  double linger = 0;       // a request is under way for up to kLongest, whatever becomes of its sender; not the user's
 };
+// Longer than a lease, and than anybody waits for an answer.
+inline constexpr Duration kLongest = std::chrono::seconds(15);
 // What somebody in between makes of an answer: cut off, of another type, a page of its own. `how` chooses.
 void garble(HttpResponse& answer, std::uint64_t how);
 
@@ -72,6 +78,7 @@ struct NetCounts {
   std::uint64_t down = 0;         // nobody was there
   std::uint64_t garbled = 0;
   std::uint64_t repeated = 0;
+  std::uint64_t lingered = 0;
   // The first call of somebody with a name of Krake's own that he had no right to. Roles are to be enough.
   std::optional<std::string> forbidden;
 };

@@ -53,6 +53,7 @@ class Process {
   virtual void crash() { loop_.drop(); }
   boost::asio::any_io_executor executor() { return env.executor; }
   ProcessLoop& loop() { return loop_; }
+  void jump_wall(Duration by) { clock_.jump_wall(by); }
 
  private:
   std::string name_;

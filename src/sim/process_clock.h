@@ -23,6 +23,7 @@ class ProcessClock final : public Clock {
     return world_.wall() + std::chrono::duration_cast<std::chrono::microseconds>(skew_.wall);
   }
   TimerHandle at(Mono when, std::function<void()> fn) override;
+  void jump_wall(Duration by) { skew_.wall += by; }
 
  private:
   Mono here(Mono world) const;

@@ -27,6 +27,16 @@ TEST_F(ProcessClocks, TheWallClockMayBeWrong) {
   EXPECT_EQ(clock.wall(), Wall(seconds(970)));
 }
 
+TEST_F(ProcessClocks, TheWallClockIsSetAndTimeGoesOn) {
+  ProcessClock clock(world, loop, {.wall = seconds(-30)});
+  const Mono before = clock.now();
+  clock.jump_wall(seconds(100));
+  EXPECT_EQ(clock.wall(), Wall(seconds(1070)));
+  clock.jump_wall(seconds(-200));
+  EXPECT_EQ(clock.wall(), Wall(seconds(870)));
+  EXPECT_EQ(clock.now(), before);
+}
+
 TEST_F(ProcessClocks, ATimerFiresWhenItIsTimeThere) {
   for (const std::int64_t rate : {-20'000, -1, 0, 7, 19'999}) {
     ProcessClock clock(world, loop, {.parts_per_million = rate});

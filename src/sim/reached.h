@@ -18,6 +18,7 @@ struct Situation {
 inline constexpr Situation kSituations[] = {
     // the network and the store
     {"a request was lost"},
+    {"a request was under way for long"},
     {"an answer was lost"},
     {"a stream was cut"},
     {"a read was delivered twice"},
@@ -47,6 +48,8 @@ inline constexpr Situation kSituations[] = {
     {"a controller was stopped in order"},
     {"a controller was asleep for a while"},
     {"a crash while a process was stopping"},
+    {"a clock was set forward"},
+    {"a clock was set back"},
     // leadership
     {"another one took over when the lease had run out"},
     {"another one took over when the lease was given back"},
@@ -79,6 +82,7 @@ inline constexpr Situation kSituations[] = {
     {"an application was force-deleted"},
     {"somebody changed a managed object"},
     {"somebody deleted a managed object"},
+    {"an object was taken away that was not wanted any more"},
     // clusters
     {"a cluster was deleted"},
     {"the deletion of a cluster took its applications along", false},

@@ -29,8 +29,12 @@ constexpr Form kForms[] = {
     {cluster, "cluster", true, true, true},
     {forget, "forget", true, false, false},
     {watches, "watches", true, false, false},
+    {jump, "jump", true, true, true},
 };
-static_assert(std::size(kForms) == static_cast<std::size_t>(watches) + 1);
+static_assert(std::size(kForms) == static_cast<std::size_t>(jump) + 1);
+
+// What comes before its time.
+std::string_view link_of(Fault::Verb verb) { return verb == jump ? "by" : "for"; }
 
 Words split(std::string_view line) {
   Words words;
@@ -77,6 +81,7 @@ double* rate_of(Scenario& scenario, std::string_view name) {
       {"duplicate", &scenario.net.duplicate},
       {"garble", &scenario.net.garble},
       {"repeat", &scenario.net.repeat},
+      {"linger", &scenario.net.linger},
       {"store.conflict", &scenario.store.conflict},
       {"store.unavailable", &scenario.store.unavailable},
       {"store.lost-answer", &scenario.store.lost_answer},
@@ -164,7 +169,7 @@ std::string to_string(const Fault& fault) {
   if (form.what) text += " " + fault.what;
   if (fault.handlers > 0) text += fmt::format(" after {}", fault.handlers);
   if (fault.silently) text += " silently";
-  if (form.lasts) text += " for " + text_of(fault.lasting);
+  if (form.lasts) text += fmt::format(" {} {}", link_of(fault.verb), text_of(fault.lasting));
   return text;
 }
 
@@ -181,12 +186,14 @@ Result<Fault> parse_fault(std::string_view text) {
   if (fault.verb == crash && follows("after")) fault.handlers = number<std::uint64_t>(take()).value_or(0);
   if (fault.verb == partition || fault.verb == cut) fault.silently = follows("silently");
   std::optional<Duration> lasting;
-  if (form->lasts && follows("for")) lasting = duration(take());
+  if (form->lasts && follows(link_of(form->verb))) lasting = duration(take());
   const bool complete = (!form->who || !fault.who.empty()) && (!form->what || !fault.what.empty());
   if (!complete || form->lasts != lasting.has_value() || next != words.size())
     return wrong(fmt::format("'{}' is not how {} is said; see src/sim/scenario.h", text, form->name));
   if (fault.verb == cluster && std::ranges::find(kClusterFaults, fault.what) == std::end(kClusterFaults))
     return wrong(fmt::format("'{}' is nothing a cluster can suffer from; see kClusterFaults", fault.what));
+  if (fault.verb == jump && fault.what != "ahead" && fault.what != "back")
+    return wrong(fmt::format("a clock is set ahead or back, not '{}'", fault.what));
   fault.lasting = lasting.value_or(Duration{});
   return fault;
 }
@@ -237,6 +244,7 @@ Scenario draw_scenario(Random random) {
   scenario.topology.skewed = random.chance(0.5);
   if (random.chance(0.3)) scenario.net.garble = 0.005;
   if (random.chance(0.3)) scenario.net.repeat = 0.02;
+  if (random.chance(0.3)) scenario.net.linger = 0.01;
   return scenario;
 }
 

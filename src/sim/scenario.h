@@ -29,6 +29,7 @@ struct Fault {
     cluster,    // cluster NAME HOW for TIME            HOW is one of kClusterFaults
     forget,     // forget CLUSTER                       it forgets its history, and its watches are cut
     watches,    // watches CLUSTER                      its watches are cut
+    jump,       // jump PROCESS ahead|back by TIME      the wall clock of its machine is set
   };
   Verb verb = Verb::crash;
   std::string who;

@@ -16,7 +16,8 @@ TEST(Faults, AreReadAsTheyAreWritten) {
   for (const std::string_view text :
        {"crash api0 for 1500ms", "crash gc1 after 17 for 0ms", "stop scheduler0 for 20ms", "pause gc0 for 9000ms",
         "storeless api2 for 1ms", "compact", "partition user api0 for 5ms", "partition c1 * silently for 5ms",
-        "cut api0 user silently for 5ms", "cluster c0 stuck-pods for 70ms", "forget c0", "watches c19"}) {
+        "cut api0 user silently for 5ms", "cluster c0 stuck-pods for 70ms", "forget c0", "watches c19",
+        "jump gc0 ahead by 90000ms", "jump api0 back by 1ms"}) {
     const auto fault = parse_fault(text);
     ASSERT_TRUE(fault) << text << ": " << fault.error().message;
     EXPECT_EQ(to_string(*fault), text);
@@ -25,9 +26,10 @@ TEST(Faults, AreReadAsTheyAreWritten) {
 }
 
 TEST(Faults, WhatIsWrongIsRefused) {
-  for (const std::string_view text : {"", "explode api0 for 1s", "crash api0", "crash for 1s", "crash api0 for 1",
-                                      "crash api0 for 1s now", "pause api0 after 3 for 1s", "cluster c0 tired for 1s",
-                                      "compact for 1s", "forget", "crash api0 for 9999999s"}) {
+  for (const std::string_view text :
+       {"", "explode api0 for 1s", "crash api0", "crash for 1s", "crash api0 for 1", "crash api0 for 1s now",
+        "pause api0 after 3 for 1s", "cluster c0 tired for 1s", "compact for 1s", "forget", "jump api0 ahead for 1s",
+        "jump api0 up by 1s", "crash api0 by 1s", "crash api0 for 9999999s"}) {
     EXPECT_FALSE(parse_fault(text)) << text;
   }
 }

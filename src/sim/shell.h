@@ -15,8 +15,6 @@
 
 namespace krake::sim {
 
-// The machine of the user, by its name in the network.
-inline constexpr std::string_view kUserMachine = "user";
 // His namespace.
 inline constexpr std::string_view kNamespace = "demo";
 // The `timeout` of his krakectl.yaml: of one request.

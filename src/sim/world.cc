@@ -153,6 +153,8 @@ class World {
       script.push_back(clock_.at(clock_.now() + when, [this, fault] { nemesis_.carry_out(fault); }));
     for (int step = 0; step < scenario_.steps && safe(); ++step) {
       if (scenario_.random_faults && random_.chance(0.4)) nemesis_.carry_out(nemesis_.draw());
+      if (scenario_.random_faults && scenario_.topology.skewed && nemesis_.time_to_jump())
+        nemesis_.carry_out(nemesis_.draw_jump());
       user_.act();
       pass(std::chrono::milliseconds(200 + random_.below(4000)));
     }
@@ -186,6 +188,11 @@ class World {
     if (!to_cluster && !request.headers.get("Krake-Leader"))
       checks_.complain(fmt::format("{} writes under no leadership: {} {}", from, request.method, request.target));
     if (!to_cluster || Fleet::role_of(from) != "kubernetes-application") return;
+    if (request.method == "DELETE") {
+      checks_.advance();
+      checks_.taken_away(to, request.target);
+      look_at_fence(from, to);
+    }
     const auto* elector = fleet_.elector(from);
     const Mode mode = elector ? elector->mode() : Mode::standby;
     if (mode == Mode::leading) return check_term(from, to, *elector);
@@ -225,21 +232,38 @@ class World {
     const bool repair = repairs_.erase(call) > 0;
     const bool late = outrun_.erase(call) > 0;
     if (!answer) return;
+    if (answer->status == 403 && call[3].find("/leases") != std::string::npos) unfenced_.insert({call[0], call[1]});
     if (faults.error_rate > 0 && answer->status == faults.error_status && answer->body.contains("simulated fault"))
       reached_.mark("a cluster answered with errors");
     if (faults.garbage && answer->body.starts_with("<html>")) reached_.mark("a cluster answered with a page");
     if (repair && answer->status < 300) reached_.mark("one that was cut off repaired a cluster");
     if (late && answer->status < 500) reached_.mark("a cluster told a stale holder of a later term");
   }
-  bool outrun(const std::string& name, const kubesim::SimCluster& cluster) const {
+  // The latest term of its role that a cluster has been told of.
+  static store::Revision term_at(const kubesim::SimCluster& cluster, const std::string& name) {
+    store::Revision latest = 0;
+    for (const auto& object : cluster.list("leases.coordination.k8s.io")) {
+      if (object->string_at({"metadata", "name"}).find(Fleet::role_of(name)) == std::string_view::npos) continue;
+      const auto there = parse_epoch(object->string_at({"metadata", "annotations", "krake/epoch"}));
+      if (there) latest = std::max(latest, there->revision);
+    }
+    return latest;
+  }
+  store::Revision own_term(const std::string& name) const {
     const auto* elector = fleet_.elector(name);
     const auto own = elector ? parse_epoch(elector->epoch()) : std::nullopt;
-    if (!own) return false;
-    return std::ranges::any_of(cluster.list("leases.coordination.k8s.io"), [&](const kubesim::ObjectPtr& object) {
-      const auto there = parse_epoch(object->string_at({"metadata", "annotations", "krake/epoch"}));
-      return there && there->revision > own->revision &&
-             object->string_at({"metadata", "name"}).find(Fleet::role_of(name)) != std::string_view::npos;
-    });
+    return own ? own->revision : 0;
+  }
+  bool outrun(const std::string& name, const kubesim::SimCluster& cluster) const {
+    const auto own = own_term(name);
+    return own > 0 && term_at(cluster, name) > own;
+  }
+  // What is removed is not made good by the next leader: the cluster hears of a term before it hears of a removal.
+  void look_at_fence(const std::string& from, const std::string& to) {
+    const auto there = term_at(*clusters_.at(to), from);
+    if (there < own_term(from) && !unfenced_.contains({from, to}))
+      checks_.complain(fmt::format("{} removes something from {}, which knows its role's term {} and not {}", from, to,
+                                   there, own_term(from)));
   }
   void pass(Duration time) { conductor_.pass(time); }
   void note_crash() {
@@ -299,6 +323,7 @@ class World {
   void note_reached() {
     const auto& counts = network_.counts();
     reached_.mark("a request was lost", counts.lost);
+    reached_.mark("a request was under way for long", counts.lingered);
     reached_.mark("an answer was lost", counts.answers_lost);
     reached_.mark("a stream was cut", counts.streams_cut);
     reached_.mark("a read was delivered twice", counts.duplicates);
@@ -349,8 +374,9 @@ class World {
   // Of the witness that goes to any server: where its last stream came from, and where it has asked for the next.
   std::string roaming_at_;
   std::string roaming_to_;
-  std::set<Call> repairs_;  // sent while only repairs were allowed
-  std::set<Call> outrun_;   // sent to a cluster where another has a later term
+  std::set<Call> repairs_;                                  // sent while only repairs were allowed
+  std::set<Call> outrun_;                                   // sent to a cluster where another has a later term
+  std::set<std::pair<std::string, std::string>> unfenced_;  // who was ever refused the fence, and where
   Verdict verdict_;
 };
 
