@@ -27,6 +27,8 @@ ha-demo: build ## three servers on three etcd members; each is killed, stopped a
 test: deps ## everything that decides whether a change is good: unit, conformance, simulator, demo
 	@tools/run-tests
 
+# Of so many worlds together every situation is wanted.
+REACHED ?= $(if $(SCENARIO),,$(shell [ $(or $(SEEDS),1) -ge 1000 ] && echo all))
 sim: deps ## one simulated world: SEED=n [SEEDS=m] [SCENARIO=name] [TRACE=file] [REACHED=all] [KEEP_GOING=1]
 	@cmake --preset release -DKRAKE_BENCH=OFF >/dev/null && ninja -C build/release -j$(JOBS) krake_sim >/dev/null
 	@build/release/bin/krake_sim --seed $(or $(SEED),1) --seeds $(or $(SEEDS),1) $(if $(TRACE),--trace $(TRACE)) \

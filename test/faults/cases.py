@@ -263,10 +263,10 @@ def net_server_alone(w):
     w.network.cut(everything)
     expect_clear_refusal(w, 0, "etcd")
     api = w.api(0, 30.0)
-    status, _, body = api.call("GET", "/core/roles/reg-0-0")
+    status, headers, body = api.call("GET", "/core/roles/reg-0-0")
     api.close()
-    if status < 500:
-        raise Failed(f"a server that cannot reach its store answered a read with {status}: {body}")
+    if status < 500 or not headers["Retry-After"]:
+        raise Failed(f"a server that cannot reach its store answered a read with {status}: {body}; Retry-After: {headers['Retry-After']}")
     w.network.heal()
 
 
