@@ -277,6 +277,7 @@ TEST(SharedStore, WhoTakesWhatIsCachedIsJudgedByCachedRoles) {
   EXPECT_EQ(a.get("/core/roles/all?consistency=cached"), 200);
   EXPECT_EQ(a.get("/core/roles?watch&consistency=cached"), 500) << "a watch is never behind";
   EXPECT_EQ(a.call("DELETE", "/core/roles/all?consistency=cached").status, 500);
+  EXPECT_EQ(a.call("POST", "/backup?consistency=cached").status, 500) << "it reads the store, and so are its roles";
   store.set_silent(false);
   store::Txn txn;
   txn.removes.push_back({"/core/rolebindings/all"});
