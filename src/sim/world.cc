@@ -232,7 +232,8 @@ class World {
     const bool repair = repairs_.erase(call) > 0;
     const bool late = outrun_.erase(call) > 0;
     if (!answer) return;
-    if (answer->status == 403 && call[3].find("/leases") != std::string::npos) unfenced_.insert({call[0], call[1]});
+    if (answer->status == 403 && call[3].find("coordination.k8s.io") != std::string::npos)
+      unfenced_.insert({call[0], call[1]});
     if (faults.error_rate > 0 && answer->status == faults.error_status && answer->body.contains("simulated fault"))
       reached_.mark("a cluster answered with errors");
     if (faults.garbage && answer->body.starts_with("<html>")) reached_.mark("a cluster answered with a page");
