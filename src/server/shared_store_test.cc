@@ -105,12 +105,13 @@ TEST(W21, ARolePutStraightIntoTheStoreCountsForTheNextRequest) {
 
 // A server on a store that counts what it is asked, with roles.
 struct Counted {
-  Counted() {
+  explicit Counted(Duration unconfirmed_limit = std::chrono::seconds(10)) {
     t.put("/core/roles/all", stored("all", kAllowAll));
     t.put("/core/rolebindings/all", stored("all", R"("users":["alice"],"roles":["all"])"));
     auto options = testing::TestServer::open_to_all();
     options.auth.mode = access::Authorization::rbac;
     options.auth.client_certificates = true;
+    options.unconfirmed_limit = unconfirmed_limit;
     server.emplace(t.world, store, std::move(options));
   }
   // The status, and how often the store was asked.
@@ -185,6 +186,26 @@ TEST(SharedStore, IsAskedAgainWhenTheBodyCameSlowly) {
     EXPECT_TRUE(c.t.disk->commit(std::move(txn)));
   });
   EXPECT_EQ(body.sent_to(c, "POST", "/core/roles"), 403);
+}
+
+// The answer is so late that the server knows itself cut off: it asks again, and looks at the rights again.
+TEST(SharedStore, IsAskedAgainWhenItsAnswerCameSlowly) {
+  Counted c(std::chrono::seconds(1));
+  TimerHandle later;
+  LateBody body(role("r"), [&]() -> Awaitable<void> {
+    co_await sleep_for(c.t.world.clock, std::chrono::milliseconds(200));
+    c.store.set_silent(true);
+    later = c.t.world.clock.at(c.t.world.clock.now() + std::chrono::seconds(2), [&] {
+      c.store.before_question = [&] {
+        store::Txn txn;
+        txn.removes.push_back({"/core/rolebindings/all"});
+        EXPECT_TRUE(c.t.disk->commit(std::move(txn)));
+      };
+      c.store.set_silent(false);
+    });
+  });
+  EXPECT_EQ(body.sent_to(c, "POST", "/core/roles"), 403);
+  EXPECT_FALSE(c.t.disk->entries().contains("/core/roles/r"));
 }
 
 TEST(SharedStore, IsAskedAgainWhenItsHistoryIsAnother) {

@@ -71,6 +71,7 @@ class StoreDouble final : public store::Store {
   }
   Awaitable<Result<store::Revision>> current() override {
     ++questions;
+    if (before_question) std::exchange(before_question, nullptr)();
     co_await changed_->spoken();
     co_return co_await inner_->current();
   }
@@ -92,8 +93,10 @@ class StoreDouble final : public store::Store {
   }
   const std::string& id() const override { return inner_->id(); }
 
-  std::function<void()> before_commit;  // runs once: what another was faster with
-  int questions = 0;                    // for its newest revision
+  // They run once: what another was faster with.
+  std::function<void()> before_commit;
+  std::function<void()> before_question;
+  int questions = 0;  // for its newest revision
 
  private:
   struct Changes {

@@ -210,6 +210,8 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   // Else its outcome would be unknown, most likely.
   if (cache_.cut_off()) {
     if (auto there = co_await cache_.fresh(); !there) co_return refuse(there.error());
+    if (auto allowed = still_allowed(request); !allowed)
+      co_return refuse(plain_problem(http_status(allowed.error().code)));
   }
 
   Cache::Draft draft(cache_, object);
