@@ -43,6 +43,8 @@ struct Identity {
   bool operator==(const Identity&) const = default;
 };
 
+bool no_room(const Error& error) { return error.message.find("space exceeded") != std::string::npos; }
+
 class EtcdWatch final : public Watch {
  public:
   explicit EtcdWatch(std::shared_ptr<WatchStream> stream) : stream_(std::move(stream)) {}
@@ -427,12 +429,13 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   if (result || result.error().code != Code::timeout || connection->closed()) co_return result;
   writable_until_ = {};
   // What only removes is refused for others it was sent with: alone it passes.
-  if (!txn.puts.empty() && result.error().message.find("space exceeded") != std::string::npos)
+  if (!txn.puts.empty() && no_room(result.error()))
     co_return co_await outcome_at_quota(std::move(txn), std::move(result).error(), before);
   if (!etcd::safe_to_repeat(txn)) co_return result;
   // Again, as often as it takes to find out what became of the first one.
   while (!connection->closed() && clock.now() - begin < connection->options().timeout) {
     auto again = co_await commit_once(txn);
+    if (!again && no_room(again.error())) break;  // older etcds refuse removals, too
     if (!again && is_transient(again.error().code)) {
       co_await sleep_for(clock, kRepeatPause);
       continue;
