@@ -297,6 +297,14 @@ std::set<std::string_view> Checks::kinds_not_wanted(const std::string& cluster, 
   return kinds;
 }
 
+void Checks::made_late(const std::string& cluster, const std::string& app) {
+  const auto it = applications_.find(app);
+  const bool settled = it != applications_.end() && !it->second.metadata.deleted &&
+                       is_named(it->second.status.running_on, cluster) &&
+                       it->second.status.scheduled_to == it->second.status.running_on;
+  if (!settled) excuses_[{cluster, app}] = std::nullopt;
+}
+
 bool Checks::excused(const std::string& cluster, const std::string& app) const {
   const auto gone = gone_.find(app);
   if (gone != gone_.end() && forced(gone->second)) return true;

@@ -45,6 +45,9 @@ class Checks {
   // The controller is about to take that object away: nobody may have wanted it there, by any version of its
   // application the controller may still go by. advance() first.
   void taken_away(const std::string& cluster, std::string_view target);
+  // A request that was long under way has made that object: what it was for may be over, and nobody may look there any
+  // more. advance() first.
+  void made_late(const std::string& cluster, const std::string& app);
   // Once, at the end: marks what only later answers tell.
   void conclude();
   const std::vector<std::string>& broken() const { return broken_; }
@@ -130,7 +133,8 @@ class Checks {
   std::vector<Removed> takeovers_;                   // terms that ended, and another machine began the next
   using Pair = std::pair<std::string, std::string>;  // cluster and application
   // Krake has lost sight of a cluster while an application said it may have objects there (nothing), or while there
-  // were some (the removal, which counts when it was forced). Until the application runs there again.
+  // were some (the removal, which counts when it was forced); or something came there late (nothing). Until the
+  // application runs there again.
   std::map<Pair, std::optional<Removed>> excuses_;
   std::map<Pair, std::set<std::string_view>> leftovers_;  // kinds, of excuses that have ended
   std::map<std::string, Removed> gone_;                   // applications

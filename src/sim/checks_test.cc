@@ -348,6 +348,25 @@ TEST_F(CheckedWorld, AnObjectIsOnlyWhereARecordLeads) {
   EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("its record leads nobody there")));
 }
 
+TEST_F(CheckedWorld, WhatCameLateIsLookedForByNobody) {
+  put(cluster);
+  promise();
+  run_on_c0();
+  leave_c0();
+  look({});
+  bring_objects("1", true);
+  checks.made_late("c0", "web");
+  look({});
+  look(2 * kStrayTime);
+  EXPECT_THAT(checks.broken(), IsEmpty());
+  run_on_c0();
+  checks.made_late("c0", "web");
+  leave_c0();
+  look(3 * kStrayTime);
+  look(5 * kStrayTime);
+  EXPECT_THAT(checks.broken(), ElementsAre(HasSubstr("its record leads nobody there"))) << "it was known there";
+}
+
 TEST_F(CheckedWorld, AnObjectThatWasTakenAwayIsNoStray) {
   put(cluster);
   promise();

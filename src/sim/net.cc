@@ -137,9 +137,8 @@ class PipeStream final : public ByteStream {
   const bool& crashing_;
 };
 
-Awaitable<void> carry_out(Clock& clock, Duration lingers, std::shared_ptr<Transport> inner, HttpRequest request,
-                          CallOptions options, Reply<HttpResponse> reply) {
-  if (lingers > Duration::zero()) co_await sleep_for(clock, lingers);
+Awaitable<void> carry_out(std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
+                          Reply<HttpResponse> reply) {
   reply.put(co_await inner->send(std::move(request), options));
 }
 
@@ -250,15 +249,24 @@ class SimTransport final : public Transport {
   }
   void deliver(const std::string& what, HttpRequest request, CallOptions options, Reply<HttpResponse> reply) {
     auto& host = *network_.hosts_.at(to_);
-    Duration lingers{};
+    auto inner = make_inproc_transport(host.handler, peer_, network_.env_.clock);
     if (network_.faults.linger > 0 && from_ != kUserMachine && network_.strikes(network_.faults.linger, from_)) {
       ++network_.counts_.lingered;
-      lingers = std::chrono::milliseconds(network_.foul_.below(kLongest / std::chrono::milliseconds(1)));
+      const auto time = std::chrono::milliseconds(network_.foul_.below(kLongest / std::chrono::milliseconds(1)));
       network_.trace_.add(what + " lingers");
+      return host.tasks.spawn(
+          what, linger(network_, from_, to_, time, std::move(inner), std::move(request), options, std::move(reply)));
     }
-    host.tasks.spawn(
-        what, carry_out(network_.env_.clock, lingers, make_inproc_transport(host.handler, peer_, network_.env_.clock),
-                        std::move(request), options, std::move(reply)));
+    host.tasks.spawn(what, carry_out(std::move(inner), std::move(request), options, std::move(reply)));
+  }
+  static Awaitable<void> linger(Network& network, std::string from, std::string to, Duration time,
+                                std::shared_ptr<Transport> inner, HttpRequest request, CallOptions options,
+                                Reply<HttpResponse> reply) {
+    co_await sleep_for(network.env_.clock, time);
+    const auto [method, target] = std::pair(request.method, request.target);
+    auto answer = co_await inner->send(std::move(request), options);
+    if (network.late_) network.late_(from, to, method, target, answer);
+    reply.put(std::move(answer));
   }
   void note_status(const std::string& what, int status) {
     auto& forbidden = network_.counts_.forbidden;

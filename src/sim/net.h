@@ -102,6 +102,8 @@ class Network {
   using Answered = std::function<void(const std::string& from, const std::string& to, const std::string& method,
                                       const std::string& target, const Result<HttpResponse>& answer)>;
   void on_answer(Answered hook) { answered_ = std::move(hook); }
+  // Sees what came of a request that lingered, at the moment it is carried out.
+  void on_late(Answered hook) { late_ = std::move(hook); }
   // Nothing is garbled or repeated on its way to `party`: it judges what was sent.
   void spare(const std::string& party) { spared_.insert(party); }
   // A process is being destroyed: streams that end meanwhile were given up by nobody.
@@ -144,6 +146,7 @@ class Network {
   NetCounts counts_;
   Sent sent_;
   Answered answered_;
+  Answered late_;
   std::set<std::string> spared_;
   bool crashing_ = false;
 };

@@ -179,6 +179,30 @@ TEST_F(Crashes, ReadsMayComeTwice) {
   EXPECT_EQ(answered, 2);
 }
 
+TEST_F(Crashes, ALetterArrivesWhenItsSenderIsGone) {
+  lab.network.up("server", lab.env.executor, late());
+  lab.network.faults.linger = 1;
+  std::vector<std::string> carried_out;
+  lab.network.on_late(
+      [&](const auto& from, const auto& to, const auto& method, const auto& target, const auto& answer) {
+        carried_out.push_back(fmt::format("{}>{} {} {} {}", from, to, method, target, answer->status));
+      });
+  {
+    Victim client(lab);
+    client.tasks.spawn("ask", ask(line(), lab));
+    lab.conductor.pass(std::chrono::milliseconds(100));
+  }
+  lab.conductor.pass(seconds(21));
+  EXPECT_EQ(carried_out, std::vector<std::string>{"client>server GET / 204"});
+  EXPECT_FALSE(lab.answer);
+  lab.network.faults.linger = 0;
+  TaskGroup tasks(lab.env.executor);
+  tasks.spawn("ask", ask(line(), lab));
+  lab.conductor.pass(seconds(21));
+  EXPECT_TRUE(lab.answer);
+  EXPECT_EQ(carried_out.size(), 1U);
+}
+
 TEST_F(Crashes, ASleepingServerAnswersWhenItWakes) {
   Victim server(lab, "server");
   ProcessClock clock(lab.clock, server.loop, {});

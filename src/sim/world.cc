@@ -58,6 +58,8 @@ class World {
     network_.on_send([this](const auto& from, const auto& to, const auto& request) { look_at(from, to, request); });
     network_.on_answer([this](const auto& from, const auto& to, const auto& method, const auto& target,
                               const auto& answer) { note_answer({from, to, method, target}, answer); });
+    network_.on_late([this](const auto& /*from*/, const auto& to, const auto& /*method*/, const auto& /*target*/,
+                            const auto& answer) { note_late(to, answer); });
   }
   ~World() { loop_.drop(); }
   World(const World&) = delete;
@@ -232,13 +234,19 @@ class World {
     const bool repair = repairs_.erase(call) > 0;
     const bool late = outrun_.erase(call) > 0;
     if (!answer) return;
-    if (answer->status == 403 && call[3].find("coordination.k8s.io") != std::string::npos)
-      unfenced_.insert({call[0], call[1]});
+    if (refuses(answer->status) && call[3].find("coordination.k8s.io") != std::string::npos)
+      unfenced_[{call[0], call[1]}] = own_term(call[0]);
     if (faults.error_rate > 0 && answer->status == faults.error_status && answer->body.contains("simulated fault"))
       reached_.mark("a cluster answered with errors");
     if (faults.garbage && answer->body.starts_with("<html>")) reached_.mark("a cluster answered with a page");
     if (repair && answer->status < 300) reached_.mark("one that was cut off repaired a cluster");
     if (late && answer->status < 500) reached_.mark("a cluster told a stale holder of a later term");
+  }
+  void note_late(const std::string& to, const Result<HttpResponse>& answer) {
+    if (!clusters_.contains(to) || !answer || answer->status != 201) return;
+    const auto made = json::parse(answer->body);
+    checks_.advance();
+    if (made) checks_.made_late(to, std::string(made->string_at({"metadata", "name"})));
   }
   // The latest term of its role that a cluster has been told of.
   static store::Revision term_at(const kubesim::SimCluster& cluster, const std::string& name) {
@@ -259,12 +267,16 @@ class World {
     const auto own = own_term(name);
     return own > 0 && term_at(cluster, name) > own;
   }
+  // The fence, that is, by an answer that would be the same next time. 404: there is none yet.
+  static bool refuses(int status) { return status == 400 || status == 403 || status == 405 || status == 422; }
   // What is removed is not made good by the next leader: the cluster hears of a term before it hears of a removal.
   void look_at_fence(const std::string& from, const std::string& to) {
     const auto there = term_at(*clusters_.at(to), from);
-    if (there < own_term(from) && !unfenced_.contains({from, to}))
-      checks_.complain(fmt::format("{} removes something from {}, which knows its role's term {} and not {}", from, to,
-                                   there, own_term(from)));
+    const auto own = own_term(from);
+    const auto unfenced = unfenced_.find({from, to});
+    if (there < own && (unfenced == unfenced_.end() || unfenced->second != own))
+      checks_.complain(
+          fmt::format("{} removes something from {}, which knows its role's term {} and not {}", from, to, there, own));
   }
   void pass(Duration time) { conductor_.pass(time); }
   void note_crash() {
@@ -375,9 +387,10 @@ class World {
   // Of the witness that goes to any server: where its last stream came from, and where it has asked for the next.
   std::string roaming_at_;
   std::string roaming_to_;
-  std::set<Call> repairs_;                                  // sent while only repairs were allowed
-  std::set<Call> outrun_;                                   // sent to a cluster where another has a later term
-  std::set<std::pair<std::string, std::string>> unfenced_;  // who was ever refused the fence, and where
+  std::set<Call> repairs_;  // sent while only repairs were allowed
+  std::set<Call> outrun_;   // sent to a cluster where another has a later term
+  // Who was refused the fence, where, and in which term: it asks no more.
+  std::map<std::pair<std::string, std::string>, store::Revision> unfenced_;
   Verdict verdict_;
 };
 
