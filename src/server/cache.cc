@@ -374,7 +374,9 @@ Awaitable<Status> Cache::recall_history(Revision newest, const Content& content)
   Recalled recalled;
   while (*reached < newest && !untouched) {
     auto events = co_await with_timeout(env_.clock, kRecallLimit, "reading the store's history", watch_->next());
-    if (!events && events.error().code != Code::timeout) co_return fail(events.error());
+    // What is forgotten already may also be told by the first answer of the watch.
+    if (!events && events.error().code != Code::timeout && events.error().code != Code::compacted)
+      co_return fail(events.error());
     if (!events) {
       // Events begin here.
       for (auto& [kind, cache] : kinds_) forget_events(*cache, newest);

@@ -66,6 +66,21 @@ TEST(ServerFaults, WatchersMissNothingWhenTheStoreWatchBreaks) {
   for (int i = 0; i < 6; ++i) EXPECT_NE(text.find(fmt::format(R"("name":"r{}")", i)), std::string::npos) << i;
 }
 
+TEST(ServerFaults, StartsWhenTheStoreTellsLateThatTheBeginningIsForgotten) {
+  FaultyServer t;
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);
+  store::FaultyStore forgetful(*t.inner, t.world.env.executor, t.world.clock, Random(3));
+  forgetful.script(store::WatchFault::compacted);
+  server::ApiServer other(t.world.env, forgetful, krake_registry(), testing::TestServer::open_to_all());
+  const auto started = t.world.run(other.start());
+  EXPECT_TRUE(started) << started.error().message;
+  EXPECT_TRUE(other.cache().of(krake_registry().get("core", "Role")).find("", "a"));
+  EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"b"},"rules":[]})").status, 200);
+  EXPECT_TRUE(t.world.run(other.cache().wait_for(*t.world.run(t.inner->current()))));
+  EXPECT_TRUE(other.cache().of(krake_registry().get("core", "Role")).find("", "b"));
+  t.world.run(other.stop());
+}
+
 TEST(ServerFaults, AGapInTheStoresHistoryIsClosedByListing) {
   FaultyServer t;
   EXPECT_EQ(t.call("POST", "/core/roles", R"({"metadata":{"name":"a"},"rules":[]})").status, 200);

@@ -258,6 +258,8 @@ def compacted_behind_us(site):
     api.close()
     one.create("afterwards")
     expect("afterwards" in two.names(), "both to serve", "")
+    three = site.server("three")
+    expect(three.names() == two.names(), "a server to start when the beginning is forgotten", three.names())
 
 
 @row

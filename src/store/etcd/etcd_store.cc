@@ -535,9 +535,10 @@ Awaitable<Status> Etcd::follow_main(std::shared_ptr<WatchStream> stream, EtcdRan
   co_return Status{};
 }
 
-// etcd takes a watch that begins at the very revision it was compacted to, whose removals are forgotten already.
+// etcd takes a watch that begins at the very revision it was compacted to, whose removals are forgotten already; and
+// one that begins before that as well, and ends it afterwards. An etcd without any commit is at revision 1.
 Awaitable<Status> Etcd::check_history(const std::string& prefix, Revision after) {
-  if (after == 0) co_return Status{};  // it refuses what begins before that by itself
+  after = std::max<Revision>(after, 1);
   pb::RangeRequest request;
   request.set_key(space_.to_etcd(kIdKey));
   request.set_revision(after);

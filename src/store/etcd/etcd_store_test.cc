@@ -597,6 +597,23 @@ TEST(EtcdStore, APrefixCostsNoWritesWhileNothingChangesAlsoWhenItIsNew) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(rig->current(), last);
 }
 
+// etcd opens such a watch and ends it afterwards.
+TEST(EtcdStore, WhatIsForgottenIsToldWhenAWatchBegins) {
+  Site site;
+  for (const std::string prefix : {"", "/site"}) {
+    auto rig = site.rig({.prefix = prefix});
+    rig->put("/k", "1");
+    const auto last = rig->put("/k", "2");
+    ASSERT_TRUE(rig->compact(last));
+    for (const Revision after : {Revision{0}, last - 1}) {
+      const auto watch = rig->run(rig->store().watch("", after));
+      ASSERT_FALSE(watch) << prefix << after;
+      EXPECT_EQ(watch.error().code, Code::compacted) << error_of(watch);
+    }
+    EXPECT_TRUE(rig->run(rig->store().watch("", last)));
+  }
+}
+
 // etcd sends all of it as one response in many fragments.
 TEST(EtcdStore, WhoIsFarBehindCatchesUp) {
   Site site;
