@@ -42,6 +42,13 @@ std::vector<Location> places(const CliIo& io) {
   return out;
 }
 
+constexpr const char* kUrlVariable = "KRAKE_API_URL";
+
+// Where the address of the API is to be mended.
+std::string url_key(const Config& config) {
+  return config.url_from == kUrlVariable ? config.url_from : fmt::format("{}: api_url", config.url_from);
+}
+
 // Reads the keys of one document (the file, or one of its contexts).
 class Reader {
  public:
@@ -85,7 +92,8 @@ class Reader {
 
  private:
   Outcome<bool> apply_environment(Config& config) const {
-    const auto url = env_or(io_, "KRAKE_API_URL");
+    const auto url = env_or(io_, kUrlVariable);
+    config.url_from = url.empty() ? source_ : kUrlVariable;
     if (!url.empty()) config.endpoint.url = url;
     if (auto ns = env_or(io_, "KRAKE_NAMESPACE"); !ns.empty()) config.user = ns;
     auto token = env_or(io_, "KRAKE_TOKEN");
@@ -147,7 +155,7 @@ class Reader {
     const bool on = *enabled->if_bool();
     const std::string_view scheme = on ? "https" : "http";
     const auto urls = split_urls(config.endpoint.url);
-    if (!urls) return bad("api_url", urls.error().message);
+    if (!urls) return stop(fmt::format("{}: {}", url_key(config), urls.error().message));
     std::string joined;
     for (const auto& url : *urls) {
       const auto end = url.find("://");
@@ -279,7 +287,10 @@ Outcome<Config> find_and_read(const CliIo& io, const std::optional<std::string>&
       return read_document(io, place, text);
   }
   Config config;
-  if (auto url = env_or(io, "KRAKE_API_URL"); !url.empty()) config.endpoint.url = url;
+  if (auto url = env_or(io, kUrlVariable); !url.empty()) {
+    config.endpoint.url = url;
+    config.url_from = kUrlVariable;
+  }
   if (auto ns = env_or(io, "KRAKE_NAMESPACE"); !ns.empty()) config.user = ns;
   config.token = env_or(io, "KRAKE_TOKEN");
   return config;
@@ -306,11 +317,7 @@ Outcome<Config> load_config(const CliIo& io, const std::optional<std::string>& e
                 "a token is one line without line breaks; was it cut, or quoted wrongly?");
   }
   const auto urls = split_urls(config.endpoint.url);
-  if (!urls) {
-    return stop(fmt::format("api_url: {}", urls.error().message),
-                config.source.empty() ? "check KRAKE_API_URL"
-                                      : fmt::format("check api_url in {}, or KRAKE_API_URL", config.source));
-  }
+  if (!urls) return stop(fmt::format("{}: {}", url_key(config), urls.error().message));
   for (const auto& text : *urls) {
     const auto url = parse_url(text);
     const bool here = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");

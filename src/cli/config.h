@@ -15,7 +15,8 @@ struct Config {
   std::string source;                 // the file; empty: built-in values
   std::string user = "system:admin";  // the default namespace
   Endpoint endpoint{.url = "http://localhost:8080"};
-  std::string token;  // secret
+  std::string url_from;  // the file or KRAKE_API_URL; empty: built in
+  std::string token;     // secret
   Duration timeout = std::chrono::seconds(30);
   std::vector<std::string> warnings;  // upstream has them too; said with every output
   std::vector<std::string> remarks;   // for humans

@@ -11,6 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::Ran;
+using ::testing::StartsWith;
 using testing::TestCli;
 
 struct Loader : TestCli {
@@ -57,7 +58,7 @@ TEST(CliConfig, LooksInUpstreamsPlaces) {
   EXPECT_EQ(cli.show(), "https://env:2 env token=T");
   EXPECT_THAT(cli.show("missing.yaml"), HasSubstr("does not exist"));
   cli.env["KRAKE_API_URL"] = "nonsense";
-  EXPECT_THAT(cli.show(), HasSubstr("E api_url: "));
+  EXPECT_THAT(cli.show(), StartsWith("E KRAKE_API_URL: 'nonsense'"));
 }
 
 TEST(CliConfig, OfARepeatedKeyTheLastCountsWithAWarning) {

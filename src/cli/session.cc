@@ -100,8 +100,8 @@ Failure Session::unreachable(const Error& error, bool write) const {
   }
   return {.message = fmt::format("the Krake API at {} cannot be reached: {}", config_.endpoint.url, error.message),
           .hint = fmt::format("is it running? {}{}",
-                              config_.source.empty() ? "set api_url in krakectl.yaml, or KRAKE_API_URL"
-                                                     : fmt::format("api_url comes from {}", config_.source),
+                              config_.url_from.empty() ? "set api_url in krakectl.yaml, or KRAKE_API_URL"
+                                                       : fmt::format("its address comes from {}", config_.url_from),
                               // A connection may break when the request has arrived.
                               write ? "; unless it was refused, the change may have been carried out" : "")};
 }

@@ -38,6 +38,13 @@ bool rolling_out(const json::Value& object) {
   return state_of(object) == "DEGRADED" && reason_of(object).empty() && place && !place->is_null();
 }
 
+// The scheduler has chosen another cluster than the one it runs on.
+bool to_move(const json::Value& object) {
+  const auto* there = object.at_path({"status", "scheduled_to"});
+  const auto* here = object.at_path({"status", "running_on"});
+  return there && here && !there->is_null() && !here->is_null() && *there != *here;
+}
+
 enum class Verdict : std::uint8_t { wait, done, failed };
 
 class Waiter {
@@ -188,6 +195,10 @@ class Waiter {
     settled_at_ = Mono::max();
     if (goal_.state == "reconciling" && state == "reconciling") return true;
     if (state != "running" && state != "completed" && state != "online") return false;
+    if (to_move(last_)) {
+      handed_over_.reset();
+      return false;
+    }
     if (moved_) return true;
     // Applications tell when the scheduler has handed the new version over; clusters have no such mark.
     if (session_.kind().name == "Application") {

@@ -183,6 +183,26 @@ TEST(Wait, UpdateWaitsForTheNewVersion) {
   EXPECT_EQ(ran.exit, 0) << ran.all();
 }
 
+// Whoever is to move it may be gone for a while.
+TEST(Wait, UpdateWaitsUntilItRunsWhereItIsToRun) {
+  const auto at = [](std::string_view here) {
+    const auto place = [](std::string_view name) {
+      return fmt::format(R"({{"api":"kubernetes","kind":"Cluster","namespace":"system:admin","name":"{}"}})", name);
+    };
+    return fmt::format(R"(,"kube_controller_triggered":"2026-05-28T21:00:00","scheduled_to":{},"running_on":{})",
+                       place("de"), place(here));
+  };
+  Waiting cli;
+  cli.run("kube app create -f app.yaml web");
+  cli.state_later(0s, "RUNNING");
+  cli.server.world.run_until([] { return false; }, 5s);
+  cli.state_later(1s, "RUNNING", at("sk"));
+  cli.state_later(9s, "RUNNING", at("de"));
+  Ran ran;
+  EXPECT_NEAR(cli.took("kube app update web -l a=b --wait", ran), 12, 0.5);
+  EXPECT_EQ(ran.exit, 0) << ran.all();
+}
+
 TEST(Wait, UpdateThatChangesNothingOnTheClusterEndsSoon) {
   Waiting cli;
   cli.run("kube app create -f app.yaml web");

@@ -14,6 +14,7 @@
 #include "backup/restore.h"
 #include "cli/config.h"
 #include "main/stores.h"
+#include "net/failover.h"
 
 namespace krake {
 
@@ -173,7 +174,7 @@ Awaitable<Result<std::unique_ptr<Lines>>> open_api(Env& env, std::optional<std::
   auto io = cli::process_io(env.executor, env.clock);
   const auto config = cli::load_config(io, config_path);
   if (!config) co_return fail(Code::invalid_argument, config.error().message);
-  ASSIGN_OR_CO_RETURN(const auto transport, io.dialer->dial(config->endpoint));
+  ASSIGN_OR_CO_RETURN(const auto transport, dial_all(*io.dialer, env.clock, config->endpoint));
   HttpRequest request{.method = "POST", .target = "/backup", .headers = {}, .body = {}};
   if (!config->token.empty()) request.headers.add("Authorization", "Bearer " + config->token);
   ASSIGN_OR_CO_RETURN(auto stream, co_await transport->open(std::move(request), {.timeout = kAnswerLimit}));

@@ -13,6 +13,7 @@
 #include "main/config_command.h"
 #include "main/process.h"
 #include "main/stores.h"
+#include "net/failover.h"
 
 namespace krake {
 
@@ -265,7 +266,7 @@ Awaitable<Result<BootstrapDone>> put_all(Env& env, Command command, BootstrapObj
   auto io = cli::process_io(env.executor, env.clock);
   const auto config = cli::load_config(io, command.krakectl);
   if (!config) co_return fail(Code::invalid_argument, config.error().message);
-  ASSIGN_OR_CO_RETURN(const auto transport, io.dialer->dial(config->endpoint));
+  ASSIGN_OR_CO_RETURN(const auto transport, dial_all(*io.dialer, env.clock, config->endpoint));
   co_return co_await bootstrap_api(env, transport, config->token, objects, command.rules);
 }
 

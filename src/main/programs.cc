@@ -228,9 +228,10 @@ struct Serving {
 };
 
 // What a restore does to the store under a server that runs is not what its clients, or its controllers, may see.
-Awaitable<void> stop_when_restored(Process& process, store::Store& store) {
+Awaitable<void> stop_when_restored(Process& process, store::Store& store, bool& restored) {
   co_await backup::begun(store, process.env().clock);
   process.env().log.error("the store is being restored; stopping, start again when it is done");
+  restored = true;
   process.request_stop();
 }
 
@@ -244,6 +245,11 @@ Status reload(const Env& env, const Serving& running, HttpServer& http, server::
     return fail(read.error());
   }
   const auto& again = read->api;
+  // What it could not be started with is not taken either.
+  ConfigProblems problems;
+  value_or_problem("authorization", access::parse_authorization(again.config.authorization), problems);
+  if (again.config.etcd) check_endpoints(*again.config.etcd, problems);
+  if (!problems.empty()) return fail(Code::invalid_argument, describe(again.document, problems.front()));
   ASSIGN_OR_RETURN(auto renewal, read_renewal(running.config, again.config));
   ASSIGN_OR_RETURN(const auto log, Log::open(again.log));
   auto restart = needs_restart(running.config, again.config);
@@ -307,9 +313,10 @@ Awaitable<int> serve(Process& process, Serving serving) {
   }
   co_await start_all(components);
   const auto told = serving.on_ready(http.port());
+  bool restored = false;
   TaskGroup watching(env.executor);
   if (told) {
-    watching.spawn("restore", stop_when_restored(process, *serving.store));
+    watching.spawn("restore", stop_when_restored(process, *serving.store, restored));
     fmt::print("======== Running on {}://{}:{} ========\n", scheme, host, http.port());
     std::fflush(stdout);
     process.on_hangup([&] { on_hangup(env, serving, http, api); });
@@ -323,7 +330,8 @@ Awaitable<int> serve(Process& process, Serving serving) {
   if (compactor) co_await compactor->stop();
   co_await api.stop();
   components.clear();
-  co_return told ? 0 : failed(told.error());
+  if (!told) co_return failed(told.error());
+  co_return restored ? 1 : 0;  // whoever keeps it running starts it again
 }
 
 // Private to us. One that is there already is left as it is, but must not be everybody's: the keys will lie in it.

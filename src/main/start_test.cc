@@ -79,6 +79,8 @@ TEST_F(Start, SaysEverythingThatKeepsAnApiServerFromStarting) {
       {"store: {type: sqlite}\n", "store.path: name the database file"},
       {"etcd: {endpoints: ['http://db']}\n", "etcd endpoint 'http://db': want http://HOST:PORT"},
       {"etcd: {endpoints: ['http://db:70000']}\n", "etcd endpoint 'http://db:70000': want http://HOST:PORT"},
+      {"etcd: {endpoints: ['http://d b:1']}\n", "etcd endpoint 'http://d b:1': want http://HOST:PORT"},
+      {"etcd: {endpoints: ['http://u:p@db:1']}\n", "etcd.endpoints: http://***@db:1 carries a user or password"},
       {"etcd: {user: u}\n", "etcd: user and password"},
       {"etcd: {user: u, password_file: $/none}\n", "/none'"},
       {"etcd: {tls: {ca: $/none}}\n", "/none'"},

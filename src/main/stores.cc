@@ -15,28 +15,34 @@ namespace {
 
 using StoreResult = Result<std::unique_ptr<store::Store>>;
 
+bool has_tls(const EtcdConfig& config) {
+  return !config.tls.ca.empty() || !config.tls.cert.empty() || !config.tls.key.empty();
+}
+
+Status check_endpoint(const EtcdConfig& config, const std::string& endpoint) {
+  // It is told wherever the member is spoken of.
+  if (endpoint.find('@') != std::string::npos) {
+    return fail(Code::invalid_argument,
+                fmt::format("{} carries a user or password: put them into etcd.user and etcd.password",
+                            presentable_url(endpoint)));
+  }
+  if (has_tls(config) && !endpoint.starts_with("https://"))
+    return fail(Code::invalid_argument,
+                fmt::format("etcd.tls is set, but '{}' does not begin with https://", endpoint));
+  return store::check_endpoint(endpoint);
+}
+
 Result<store::EtcdOptions> etcd_options(const EtcdConfig& config, ConfigProblems& problems) {
+  const auto before = problems.size();
+  check_endpoints(config, problems);
   store::EtcdOptions options{
       .endpoints = config.endpoints, .prefix = config.prefix, .user = config.user, .password = config.password};
-  const bool tls = !config.tls.ca.empty() || !config.tls.cert.empty() || !config.tls.key.empty();
-  for (const auto& endpoint : options.endpoints) {
-    // It is told wherever the member is spoken of.
-    if (endpoint.find('@') != std::string::npos) {
-      return fail(
-          Code::invalid_argument,
-          fmt::format("etcd.endpoints: {} carries a user or password: put them into etcd.user and etcd.password",
-                      presentable_url(endpoint)));
-    }
-    if (!tls || endpoint.starts_with("https://")) continue;
-    return fail(Code::invalid_argument,
-                fmt::format("etcd.tls is set, but the endpoint '{}' does not begin with https://", endpoint));
-  }
+  const bool tls = has_tls(config);
   if (options.endpoints.empty()) {
     const bool ipv6 = config.host.find(':') != std::string::npos;
     options.endpoints.push_back(fmt::format("{}://{}{}{}:{}", tls ? "https" : "http", ipv6 ? "[" : "", config.host,
                                             ipv6 ? "]" : "", static_cast<std::int64_t>(config.port)));
   }
-  const auto before = problems.size();
   const auto read = [&](const char* key, const std::string& path) {
     return path.empty() ? std::string() : value_or_problem(key, read_file(path), problems);
   };
@@ -80,6 +86,13 @@ std::optional<Duration> compact_after(const ApiConfig& config) {
   const auto etcd = config.etcd.value_or(EtcdConfig());
   if (!etcd.prefix.empty() || etcd.compact_after <= 0) return std::nullopt;
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(etcd.compact_after));
+}
+
+void check_endpoints(const EtcdConfig& config, ConfigProblems& problems) {
+  for (const auto& endpoint : config.endpoints) {
+    if (auto good = check_endpoint(config, endpoint); !good)
+      problems.push_back({"etcd.endpoints", good.error().message});
+  }
 }
 
 StorePlan plan_store(const ApiConfig& config, ConfigProblems& problems) {

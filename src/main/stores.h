@@ -25,6 +25,8 @@ struct StorePlan {
   store::EtcdOptions etcd{};
   SealingKeys keys{};
 };
+// Of each that cannot be one.
+void check_endpoints(const EtcdConfig& config, ConfigProblems& problems);
 // `store` when it is there and is not of type etcd, else `etcd` (upstream's default when that is missing too). Reads
 // the files that are named, touches nothing else. Not to be opened when there are problems.
 StorePlan plan_store(const ApiConfig& config, ConfigProblems& problems);

@@ -369,11 +369,13 @@ Problem ApiServer::missing(const Request& request) const {
               fmt::format("{} '{}' {}; DELETE with ?force=True and If-Match: {} removes it unread", route.kind->name,
                           route.name, lacks_key(it->second.sealed_with), it->second.revision)});
   }
+  const auto* hint = route.names_valid && it != unreadable.end()
+                         ? ", but its key holds a value that cannot be read; DELETE with ?force=True removes it"
+                         : "";
+  const auto where = route.kind->namespaced ? fmt::format("'{}'", route.ns) : "None";
   return {
       .status = 404,
-      .detail = route.kind->namespaced
-                    ? fmt::format("'{}' '{}' does not exist in namespace '{}'", route.kind->name, route.name, route.ns)
-                    : fmt::format("'{}' '{}' does not exist in namespace None", route.kind->name, route.name),
+      .detail = fmt::format("'{}' '{}' does not exist in namespace {}{}", route.kind->name, route.name, where, hint),
       .title = Title::not_found_error};
 }
 

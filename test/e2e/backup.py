@@ -90,11 +90,17 @@ with Processes(sys.argv[1]) as p:
                 errors.append(status)
             written.append(f"w{len(written):05}")
 
+    # The first of them is not there.
+    several_servers = p.state / "several.yaml"
+    one_server = (first.folder / "krakectl.yaml").read_text()
+    several_servers.write_text(one_server.replace("api_url: ", "api_url: http://127.0.0.1:9, ", 1))
+    assert several_servers.read_text() != one_server
+
     writer = threading.Thread(target=write)
     writer.start()
     try:
         p.wait("writes", lambda: len(written) > 5)
-        told = krake("backup", file, "--krakectl", first.folder / "krakectl.yaml")
+        told = krake("backup", file, "--krakectl", several_servers)
     finally:
         stop.set()
         writer.join()
@@ -218,7 +224,7 @@ log: {{level: WARNING}}
     assert "--replace" in krake("restore", large, "-c", config, status=1)
     assert names_on_etcd() == saved
     krake("restore", large, "-c", config, "--replace")
-    assert api.wait(60) == 0 and "being restored" in (p.state / "etcd-api.log").read_text()
+    assert api.wait(60) == 1 and "being restored" in (p.state / "etcd-api.log").read_text()
     krake("backup", p.state / "etcd.backup", "-c", config)
     assert values(p.state / "etcd.backup") == values(large)
 print("1 passed, 0 failed")

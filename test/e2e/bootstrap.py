@@ -108,7 +108,7 @@ log: {{level: WARNING}}
     # Through the server, which has the file now.
     api = p.start("api", p.bin / "krake", "api", "-c", p.state / "api.yaml")
     url = p.wait("the API server", lambda: re.search(r"Running on (http://[^ ]+:\d+)", (p.state / "api.log").read_text())).group(1)
-    (p.state / "krakectl.yaml").write_text(f"api_url: {url}\nuser: system:admin\n")
+    (p.state / "krakectl.yaml").write_text(f"api_url: http://127.0.0.1:9, {url}\nuser: system:admin\n")
     assert "in use by another process" in run("krake", "bootstrap", SHIPPED / "static_metrics.yaml", status=1)[1]
     watch = urllib.request.urlopen(f"{url}/core/roles?watch&heartbeat=0", timeout=30)
     through = ("krake", "bootstrap", "--server", "--krakectl", p.state / "krakectl.yaml")

@@ -29,14 +29,14 @@ with Processes(sys.argv[1]) as p:
         files["cert.pem"].write_bytes((p.state / authority / "server.pem").read_bytes())
         files["key.pem"].write_bytes((p.state / authority / "server-key.pem").read_bytes())
 
-    def use_config(more="", level="INFO"):
+    def use_config(more="", level="INFO", authorization="always-allow"):
         files["api.yaml"].write_text(f"""
 host: 127.0.0.1
 port: 0
 store: {{type: memory}}
 tls: {{enabled: true, cert: {files["cert.pem"]}, key: {files["key.pem"]}}}
 authentication: {{cors_origins: [], strategy: {{token: {{file: {files["tokens"]}}}, signed: {{file: {files["signing.pem"]}}}}}}}
-authorization: always-allow
+authorization: {authorization}
 log: {{level: {level}}}
 {more}""")
 
@@ -98,6 +98,10 @@ log: {{level: {level}}}
     files["tokens"].write_text("token-of-eve eve\n")
     use_config("limits: nonsense")
     hang_up("nothing has been taken")
+    use_config(authorization="rbac")
+    assert "Unknown authorization strategy 'rbac'" in hang_up("nothing has been taken")
+    use_config("etcd: {endpoints: ['http://db']}")
+    assert "want http://HOST:PORT" in hang_up("nothing has been taken")
     files["api.yaml"].unlink()
     hang_up("nothing has been taken")
     for token, wanted in {**after, "token-of-eve": 401}.items():

@@ -74,7 +74,11 @@ Result<Address> parse_endpoint(const std::string& endpoint) {
       !port.empty() && port.size() <= 5 && std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
   int value = 0;
   if (number) std::from_chars(port.data(), port.data() + port.size(), value);
-  if (colon == 0 || value < 1 || value > 65535 || rest.find('/') != std::string_view::npos) {
+  const auto of_a_host = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view(".-_:[]%").contains(c);
+  };
+  if (colon == 0 || value < 1 || value > 65535 || !std::ranges::all_of(rest, of_a_host)) {
     return fail(Code::invalid_argument,
                 fmt::format("etcd endpoint '{}': want http://HOST:PORT or https://HOST:PORT", endpoint));
   }
@@ -343,6 +347,11 @@ Awaitable<Status> Connection::recover(MemberPtr member, Verdict verdict, Repeat 
 }  // namespace krake::store::etcd
 
 namespace krake::store {
+
+Status check_endpoint(const std::string& endpoint) {
+  RETURN_IF_ERROR(etcd::parse_endpoint(endpoint));
+  return {};
+}
 
 Status check(const EtcdOptions& options) {
   if (options.endpoints.empty())

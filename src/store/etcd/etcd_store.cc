@@ -154,6 +154,11 @@ class Etcd final : public EtcdStore {
   // Each question is an entry of etcd's log: who asks all the time is told what was found a moment ago.
   Awaitable<Status> writable() override {
     if (clock_.now() < writable_until_) co_return Status{};
+    if (denied_) {  // whether that is over only a write tells
+      Txn txn;
+      txn.puts.push_back({std::string(kTickKey), std::make_shared<const std::string>("1")});
+      CO_RETURN_IF_ERROR(co_await commit(std::move(txn)));
+    }
     ASSIGN_OR_CO_RETURN(const auto response,
                         co_await connection_->call<pb::Maintenance>("Alarm", &pb::Maintenance::Stub::PrepareAsyncAlarm,
                                                                     pb::AlarmRequest()));
@@ -305,6 +310,7 @@ class Etcd final : public EtcdStore {
   std::shared_ptr<Connection> connection_;
   Clock& clock_;
   Mono writable_until_{};  // as far as is known
+  bool denied_ = false;    // our user was not allowed the last write
   KeySpace space_;
   std::shared_ptr<GroupCommit> group_;
   // Not all keys of etcd are seen: revisions pass of which no watch tells.
@@ -422,6 +428,11 @@ Awaitable<Result<CommitResult>> Etcd::commit(Txn txn) {
   CO_RETURN_IF_ERROR(co_await connection_->log_in());
   const Revision before = seen_;
   auto result = co_await group_->commit(txn);
+  if (result) denied_ = false;
+  if (!result && result.error().message.contains("permission denied")) {
+    denied_ = true;
+    writable_until_ = {};
+  }
   if (!result && result.error().code == Code::not_found) {
     const auto put = std::ranges::find_if(txn.puts, [](const Put& p) { return p.lease != 0; });
     if (put != txn.puts.end()) co_return fail(unknown_lease(put->key, put->lease));

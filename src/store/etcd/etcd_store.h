@@ -55,6 +55,7 @@ class EtcdStore : public Store {
   virtual Awaitable<Status> renew_id() = 0;
 };
 
+Status check_endpoint(const std::string& endpoint);
 // invalid_argument: no endpoint, or one that is not understood; TLS texts that are no certificate or key.
 Status check(const EtcdOptions& options);
 // Errors: those of check().

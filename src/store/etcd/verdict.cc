@@ -68,9 +68,11 @@ Row by_code(int code) {
 // TLS 1.3 the handshake is over for us by then, and the new connection just ends.
 std::string_view tls_advice(std::string_view url, std::string_view message) {
   const auto has = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
-  if (url.starts_with("https://") && has("failed to connect") &&
+  if (has("failed to connect") &&
       (has("Connection reset by peer") || has("Endpoint read failed") || has("Socket closed"))) {
-    return "it ends new connections at once: does it accept etcd.tls.cert?";
+    return url.starts_with("https://")
+               ? "it ends new connections at once: does it speak TLS at all, and does it accept etcd.tls.cert?"
+               : "it ends new connections at once: does it want https://?";
   }
   if (!has("SSL") && !has("Ssl") && !has("andshak")) return "";
   if (has("CERTIFICATE_VERIFY_FAILED") || has("certificate verify failed")) {

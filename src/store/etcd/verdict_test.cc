@@ -57,6 +57,7 @@ TEST(Verdict, ConnectionsThatEndAtOnceAreAboutTheCertificateWhereThereIsTls) {
     const auto message = fmt::format("failed to connect to all addresses; last error: UNAVAILABLE: {}", end);
     EXPECT_TRUE(told("https://e:2379", message.c_str())) << message;
     EXPECT_FALSE(told("http://e:2379", message.c_str())) << message;
+    EXPECT_TRUE(judge({14, message, "http://e:2379", "Range"}).error.message.ends_with("does it want https://?"));
     EXPECT_FALSE(told("https://e:2379", end)) << "a member that dies";
   }
   EXPECT_FALSE(told("https://e:2379", "failed to connect to all addresses; last error: Connection refused"));
