@@ -286,7 +286,8 @@ class Suite:
         for entry in self.broken:
             kind, label = entry.kind, f"{entry.key}: {entry.note}"
             self.rows.row(f"{label}: in the log", "its key", log[-2000:], entry.key in log)
-            gone = (404, problem(404, kind.missing(entry.name, entry.namespace or "demo"), "NOT_FOUND_ERROR"))
+            hint = ", but its key holds a value that cannot be read; DELETE with ?force=True removes it"
+            gone = (404, problem(404, kind.missing(entry.name, entry.namespace or "demo") + hint, "NOT_FOUND_ERROR"))
             self.rows.equal(f"GET {label}", gone, self.call("GET", entry.path))
             self.rows.equal(f"DELETE {label}: without force", gone, self.call("DELETE", entry.path))
             status, document = self.call("POST", kind.collection(entry.namespace or "demo"), kind.request(entry.name))
