@@ -11,7 +11,7 @@ from bench.harness import ALL_CPUS, CLIENTS, LOAD_CPU, SECONDS, Api, Broken, Ser
 ETCD = "/usr/bin/etcd"
 CONCURRENCY = [16, 64, 128]
 OBJECTS = 100_000
-TURNS = 8
+TURNS = 16
 VALUE_BYTES = 1_300  # about what an application of the load is in the store
 
 

@@ -55,6 +55,7 @@ class Line : public std::enable_shared_from_this<Line> {
   static Awaitable<void> read(std::shared_ptr<Line> self);
   static Awaitable<void> write(std::shared_ptr<Line> self);
   std::shared_ptr<Call> submit(const std::string& path, const std::string& message, const std::string& token);
+  bool put_off(const std::uint8_t* ping);
   void flush();
   void wait_for_answers();
 
@@ -67,6 +68,8 @@ class Line : public std::enable_shared_from_this<Line> {
   TaskGroup tasks_;
   TimerHandle timer_;  // when the oldest may be too late
   bool waiting_ = false;
+  TimerHandle ping_timer_;  // when the ping that was put off is answered
+  bool ping_waits_ = false;
   std::string output_;
   std::size_t written_ = 0;
   bool writing_ = false;

@@ -51,12 +51,14 @@ class Member {
   std::size_t connections() const { return peers_.size(); }
   void go_away() { last().go_away(); }
   void say(const std::string& bytes) { last().say(bytes); }
+  void ping(const char* data) { last().ping(data); }
   void cut() { last().cut(); }
 
   // What it does with the message of a call; gRPC's own name their program.
   std::function<Reply(const std::string& request, bool by_grpc)> answer = [](const std::string& request, bool) {
     return Reply{.body = message(request)};
   };
+  std::vector<std::string> pongs;
   std::vector<std::string> seen;  // header lines of the calls, and their messages
   int by_line = 0;
   int by_grpc = 0;
@@ -80,6 +82,10 @@ class Member {
     void go_away() {
       const auto last = nghttp2_session_get_last_proc_stream_id(session_);
       nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, last, 0, nullptr, 0);
+      flush();
+    }
+    void ping(const char* data) {
+      nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, reinterpret_cast<const std::uint8_t*>(data));
       flush();
     }
     void say(const std::string& bytes) {
@@ -150,6 +156,8 @@ void Member::Peer::begin() {
       });
   nghttp2_session_callbacks_set_on_frame_recv_callback(
       callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* user) {
+        if (frame->hd.type == NGHTTP2_PING)
+          self(user).member_.pongs.emplace_back(reinterpret_cast<const char*>(frame->ping.opaque_data), 8);
         const bool of_call = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
         if (of_call && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) self(user).respond(frame->hd.stream_id);
         return 0;
@@ -368,6 +376,34 @@ TEST_F(LineTest, EachCallHasThePatienceOfItsOwn) {
   pump([&] { return last->has_value(); });
   EXPECT_EQ(silences, 1);
   EXPECT_THAT(show(**last), HasSubstr("ended"));
+}
+
+// etcd asks with each call: to tell it each time would be another message.
+TEST_F(LineTest, OnePingAtATimeIsAnsweredLater) {
+  member.ping("the 1st.");
+  EXPECT_EQ(call("a"), "a");
+  EXPECT_EQ(call("b"), "b");
+  EXPECT_THAT(member.pongs, ElementsAre());
+  member.ping("the 2nd.");  // one that waits is enough
+  pump([&] { return !member.pongs.empty(); });
+  EXPECT_THAT(member.pongs, ElementsAre("the 2nd."));
+  world.clock.advance(std::chrono::milliseconds(99));
+  EXPECT_EQ(call("c"), "c");
+  EXPECT_THAT(member.pongs, ElementsAre("the 2nd."));
+  world.clock.advance(std::chrono::milliseconds(1));
+  pump([&] { return member.pongs.size() == 2; });
+  EXPECT_THAT(member.pongs, ElementsAre("the 2nd.", "the 1st."));
+  member.ping("the 3rd.");
+  EXPECT_EQ(call("d"), "d");
+  EXPECT_EQ(member.pongs.size(), 2);
+  world.clock.advance(std::chrono::milliseconds(100));
+  pump([&] { return member.pongs.size() == 3; });
+  member.ping("the 4th.");
+  EXPECT_EQ(call("e"), "e");
+  line->close();
+  world.clock.advance(std::chrono::milliseconds(100));
+  EXPECT_EQ(member.pongs.size(), 3);
+  EXPECT_FALSE(silences);
 }
 
 TEST_F(LineTest, WhoLeavesTakesNobodyAlong) {
