@@ -498,6 +498,14 @@ template <class E>
 std::string_view enum_name(E value) {
   return codec::Codec<E>::name(value);
 }
+template <class E>
+  requires std::is_enum_v<E>
+std::vector<std::string_view> enum_names() {
+  std::vector<std::string_view> names;
+  boost::mp11::mp_for_each<boost::describe::describe_enumerators<E>>(
+      [&](auto d) { names.push_back(codec::json_name(d.name)); });
+  return names;
+}
 
 template <class T>
 std::string encode_json(const T& value) {

@@ -83,6 +83,7 @@ struct Kind {
   // status.state as it is written, "RUNNING", for ?blocking=, which takes it in lower case; null when the kind has
   // none.
   std::string (*state)(const Object& object) = nullptr;
+  std::vector<std::string_view> states;  // which there are
   // The newest server-made time outside the metadata, e.g. of a binding; null when the kind has none.
   std::optional<DateTime> (*newest_time)(const Object& object) = nullptr;
 
@@ -225,6 +226,7 @@ Kind make_kind() {
   }
   if constexpr (requires(T t) { t.status.state; }) {
     kind.state = [](const Object& object) { return std::string(enum_name(object.as<T>().status.state)); };
+    kind.states = enum_names<decltype(T{}.status.state)>();
   }
   return kind;
 }

@@ -324,6 +324,22 @@ TEST(W14, BlockingWaitsForThisObject) {
   EXPECT_EQ(t.call("GET", app("web")).status, 404);
 }
 
+TEST(W14, BlockingIsForAStateThereIs) {
+  TestServer t;
+  const auto refused = t.call("POST", std::string(kApps) + "?blocking=runing", std::string(kMinimal));
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_THAT(refused.body, HasSubstr("Want False or one of deleted, pending, creating, running"));
+  EXPECT_EQ(t.call("GET", app("web")).status, 404);
+  const Mono begin = t.world.clock.now();
+  for (const std::string none : {"", "?blocking=False", "?blocking=false", "?blocking=PENDING"}) {
+    EXPECT_EQ(t.call("POST", std::string(kApps) + none, std::string(kMinimal)).status, 200) << none;
+    EXPECT_EQ(t.call("DELETE", app("web") + "?blocking=").status, 422);
+    EXPECT_EQ(t.call("DELETE", app("web") + "?blocking=gone&force=True").status, 422);
+    EXPECT_EQ(t.call("DELETE", app("web") + "?force=True&blocking=deleted").status, 200);
+  }
+  EXPECT_EQ(t.world.clock.now(), begin);
+}
+
 TEST(ApiServer, LeasesHaveOneHolderAndFenceWrites) {
   TestServer t;
   const auto first = t.call("PUT", "/core/leases/scheduler", R"({"holder":"a","ttl_seconds":6})");

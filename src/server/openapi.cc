@@ -265,6 +265,7 @@ std::set<int> problems_of(const Route& route) {
   if (modifies(route) || route.operation == Operation::create) add({409, 412});
   if (route.operation == Operation::lease_acquire) add({409});
   if (route.operation == Operation::list) add({410, 422});
+  if (route.operation == Operation::remove && route.kind->force_delete) add({422});  // blocking
   return all;
 }
 

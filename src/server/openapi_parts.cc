@@ -76,8 +76,7 @@ void add_query_parameters(Object& all) {
         "applications and clusters it removes only stored values that nobody can decode. Another value means nothing.");
   query("Blocking", "blocking", text(),
         "A `status.state` in lower case, or `deleted`: answer when the object has it, after a minute in any case. "
-        "`False`: "
-        "at once.");
+        "`False`: at once. Another value is refused with 422.");
   query("Holder", "holder", text(), "Who holds the lease: it is given back only by that name.");
 }
 

@@ -58,6 +58,12 @@ Problem plain_problem(int status, std::string_view text) {
   return problem;
 }
 
+Problem query_problem(std::string_view parameter, std::string message) {
+  return {.status = 422,
+          .detail = json::print(
+              json::Object{{"query", json::Object{{std::string(parameter), json::Array{std::move(message)}}}}})};
+}
+
 ServerReply problem_reply(const Problem& problem, std::string_view base_url) {
   json::Object document;
   const bool titled = problem.title != Title::none;

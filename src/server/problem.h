@@ -33,6 +33,8 @@ std::string lacks_key(std::string_view id);
 // detail "<status>: <phrase>", as upstream words problems that carry no text of their own.
 Problem plain_problem(int status);
 Problem plain_problem(int status, std::string_view text);
+// 422: of a parameter of the query.
+Problem query_problem(std::string_view parameter, std::string message);
 
 ServerReply problem_reply(const Problem& problem, std::string_view base_url);
 

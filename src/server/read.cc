@@ -36,12 +36,6 @@ std::expected<std::optional<Integer>, Problem> heartbeat_of(const Query& query) 
               .detail = json::print(json::Object{{"query", json::Object{{"heartbeat", json::Array{message}}}}})});
 }
 
-Problem query_problem(std::string_view parameter, std::string message) {
-  return {.status = 422,
-          .detail = json::print(
-              json::Object{{"query", json::Object{{std::string(parameter), json::Array{std::move(message)}}}}})};
-}
-
 // The additive selection: labels=, fields=.
 struct Selection {
   std::vector<expr::LabelMatcher> labels;

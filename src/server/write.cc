@@ -1,4 +1,5 @@
 // POST, PUT, PATCH, DELETE (api-contract 3.2, 3.5-3.9): computed on the cached object, committed under its revision.
+#include <algorithm>
 #include <set>
 
 #include "base/encoding.h"
@@ -110,6 +111,20 @@ std::string lower(std::string text) {
   return text;
 }
 
+// Of ?blocking=, in lower case; nothing when nobody waits.
+std::expected<std::string, Problem> state_to_wait_for(const Kind& kind, const Query& query) {
+  const auto* blocking = kind.force_delete ? find_parameter(query, "blocking") : nullptr;
+  if (!blocking) return "";
+  auto wanted = lower(*blocking);
+  if (wanted == "false") return "";
+  std::vector<std::string> known{"deleted"};
+  for (const auto state : kind.states) {
+    if (auto name = lower(std::string(state)); name != "deleted") known.push_back(std::move(name));
+  }
+  if (std::ranges::find(known, wanted) != known.end()) return wanted;
+  return refuse(query_problem("blocking", fmt::format("Want False or one of {}.", fmt::join(known, ", "))));
+}
+
 }  // namespace
 
 std::expected<IfMatch, Problem> ApiServer::if_match(const Request& request) const {
@@ -181,6 +196,8 @@ Awaitable<std::expected<json::Value, Problem>> ApiServer::read_body(Request& req
 
 Awaitable<Answer> ApiServer::create(Request& request) {
   const Kind& kind = *request.route.kind;
+  const auto wanted = state_to_wait_for(kind, request.query);
+  if (!wanted) co_return refuse(wanted.error());
   auto body = co_await read_body(request, json::Numbers::any);
   if (!body) co_return refuse(body.error());
   FieldErrors errors;
@@ -233,11 +250,8 @@ Awaitable<Answer> ApiServer::create(Request& request) {
   co_await shown(revision);
   const auto cached = draft.committed(revision, revision);
   ServerReply reply = object_reply(request, cached);
-  if (const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
-      blocking && *blocking != "False") {
-    co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(reply));
-  }
-  co_return reply;
+  if (wanted->empty()) co_return reply;
+  co_return co_await wait_until_state(request, cached, *wanted, std::move(reply));
 }
 
 // What the store has acknowledged is done, also when the cache hears of it late: reads wait for it or fail.
@@ -538,7 +552,8 @@ std::optional<Problem> ApiServer::may_force(const Request& request) const {
 
 Awaitable<Answer> ApiServer::remove(Request& request) {
   const Kind& kind = *request.route.kind;
-  const auto* blocking = kind.force_delete ? find_parameter(request.query, "blocking") : nullptr;
+  const auto wanted = state_to_wait_for(kind, request.query);
+  if (!wanted) co_return refuse(wanted.error());
   if (forced(request) && kind.force_delete) co_return co_await force_remove(request);
   if (forced(request)) {
     if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
@@ -555,9 +570,9 @@ Awaitable<Answer> ApiServer::remove(Request& request) {
         object->meta().finalizers.emplace_back(kCascadeDeletion);
         return Mutation{.object = std::move(object)};
       });
-  if (!answer || !blocking || *blocking == "False") co_return answer;
+  if (!answer || wanted->empty()) co_return answer;
   if (const auto cached = load(request))
-    co_return co_await wait_until_state(request, cached, lower(*blocking), std::move(*answer));
+    co_return co_await wait_until_state(request, cached, *wanted, std::move(*answer));
   co_return answer;
 }
 

@@ -492,6 +492,9 @@ class Suite(Special):
                 ("False", "DELETE", f"{kind.path(name)}?blocking=False", None),
                 ("with force", "DELETE", f"{kind.path(name + 'b')}?blocking=deleted&force=True", None)]:
             self.rows.equal(f"{method} {path}: at once", 200, self.client.call(method, path, body).status)
+        for method, path, body in [("POST", f"{kind.collection()}?blocking=ready", kind.request(name + "c")), ("DELETE", f"{kind.path(name)}?blocking=gone", None)]:
+            self.rows.equal(f"{method} {path}: no such state", 422, self.client.call(method, path, body).status)
+        self.rows.equal(f"{kind.path(name + 'c')}: refused before it was made", 404, self.client.call("GET", kind.path(name + "c")).status)
 
         name, state = self.name(), "RUNNING" if kind.kind == "Application" else "ONLINE"
 
