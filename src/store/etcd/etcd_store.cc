@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <set>
 
 #include "store/etcd/connection.h"
 #include "store/etcd/convert.h"
@@ -19,6 +20,7 @@ using etcd::EtcdRange;
 using etcd::GroupCommit;
 using etcd::KeySpace;
 using etcd::Repeat;
+using etcd::Told;
 using etcd::WatchStream;
 namespace pb = ::etcdserverpb;
 
@@ -29,6 +31,7 @@ constexpr std::string_view kTickKey = "/krake/tick";
 constexpr std::string_view kOursPrefix = "/";
 
 constexpr int kMaxListRestarts = 3;
+constexpr std::size_t kMaxFormer = 64;
 constexpr Duration kWritableFor = std::chrono::seconds(2);
 constexpr Duration kRepeatPause = std::chrono::milliseconds(50);
 constexpr std::int64_t kFirstPage = 64;
@@ -107,6 +110,7 @@ class Etcd final : public EtcdStore {
 
   Awaitable<Result<Revision>> current() override {
     ASSIGN_OR_CO_RETURN(const Revision revision, co_await refresh());
+    if (told_ && !main_runs()) CO_RETURN_IF_ERROR(co_await check_past());
     if (!partial_) co_return revision;
     co_return co_await current_of_prefix();
   }
@@ -156,7 +160,7 @@ class Etcd final : public EtcdStore {
     if (clock_.now() < writable_until_) co_return Status{};
     if (denied_) {  // whether that is over only a write tells
       Txn txn;
-      txn.puts.push_back({std::string(kTickKey), std::make_shared<const std::string>("1")});
+      txn.puts.push_back({std::string(kTickKey), new_mark()});
       CO_RETURN_IF_ERROR(co_await commit(std::move(txn)));
     }
     ASSIGN_OR_CO_RETURN(const auto response,
@@ -207,16 +211,23 @@ class Etcd final : public EtcdStore {
     return fail(Code::timeout, replaced_error().message);
   }
 
+  static std::string text_of(const Identity& identity) {
+    return fmt::format("{:016x}{}{}", identity.cluster, identity.mark.empty() ? "" : ".", identity.mark);
+  }
+
   void identify(Identity identity) {
-    id_ = fmt::format("{:016x}{}{}", identity.cluster, identity.mark.empty() ? "" : ".", identity.mark);
+    id_ = text_of(identity);
     identity_ = std::move(identity);
   }
 
   void adopt(Identity identity) {
     const auto before = id_;
+    if (former_.size() == kMaxFormer) former_.clear();
+    former_.insert(id_);
     identify(std::move(identity));
     seen_ = 0;
     marked_ = 0;
+    told_.reset();
     connection_->log().warning("etcd: the data were replaced", {{"store_before", before}, {"store", id_}});
     for (const auto& weak : std::exchange(streams_, {})) {
       if (const auto stream = weak.lock()) stream->end({Code::compacted, replaced_error().message});
@@ -231,7 +242,7 @@ class Etcd final : public EtcdStore {
 
   // The newest revision, by a question that also tells which data these are.
   Awaitable<Result<Revision>> refresh() {
-    const Revision floor = seen_;
+    const Revision floor = std::max(seen_, told_ ? told_->revision : 0);
     pb::RangeRequest request;
     request.set_key(space_.to_etcd(kIdKey));
     ASSIGN_OR_CO_RETURN(auto response, co_await connection_->ask(std::move(request)));
@@ -243,21 +254,27 @@ class Etcd final : public EtcdStore {
     if (!kv) co_return co_await leave_mark(floor, response.header());
     Identity now{response.header().cluster_id(), kv->value()};
     if (!identity_) identify(now);
+    const Revision revision = response.header().revision();
+    if (now != *identity_ && former_.contains(text_of(now)))
+      co_return co_await renew_mark(kv->mod_revision(), "an id of before is back", revision);
     if (now != *identity_) {
       adopt(std::move(now));
       co_return fail(replaced_error());
     }
-    const Revision revision = response.header().revision();
-    if (revision >= floor) {
-      seen_ = std::max(seen_, revision);
-      marked_ = std::max(marked_, revision);
-      co_return revision;
-    }
-    connection_->log().error("etcd: revisions went back: it was set back to an older state; the store's id is renewed",
-                             {{"seen", floor}, {"revision", revision}});
+    if (revision < floor) co_return co_await renew_mark(kv->mod_revision(), "revisions went back", revision);
+    seen_ = std::max(seen_, revision);
+    marked_ = std::max(marked_, revision);
+    co_return revision;
+  }
+
+  // The data were set back to an older state, with the mark of then.
+  Awaitable<Result<Revision>> renew_mark(Revision modified, std::string_view seen, Revision revision) {
+    connection_->log().error(
+        fmt::format("etcd: {}: it was set back to an older state; the store's id is renewed", seen),
+        {{"seen", seen_}, {"revision", revision}});
     Txn txn;
     const std::string key(kIdKey);
-    txn.guards.push_back(Guard::modified_at(key, kv->mod_revision()));
+    txn.guards.push_back(Guard::modified_at(key, modified));
     txn.puts.push_back({key, new_mark()});
     // Of several servers that notice, one renews it; all see the new one with their next question, as we do now.
     if (auto done = co_await commit(std::move(txn)); !done) co_return fail(done.error());
@@ -306,6 +323,13 @@ class Etcd final : public EtcdStore {
   Awaitable<Status> follow_main(std::shared_ptr<WatchStream> stream, EtcdRange range, Revision after, bool narrowed);
   Awaitable<Status> check_history(const std::string& prefix, Revision after);
   Awaitable<Result<std::int64_t>> count_at(EtcdRange range, Revision revision);
+  enum class Past : std::uint8_t { same, other, unknown };
+  Awaitable<Result<Past>> compare_past(Told told, EtcdRange range);
+  Awaitable<Result<Past>> check_past();
+  bool main_runs() const {
+    const auto watch = main_.lock();
+    return watch && !watch->ended();
+  }
 
   std::shared_ptr<Connection> connection_;
   Clock& clock_;
@@ -317,14 +341,15 @@ class Etcd final : public EtcdStore {
   bool partial_ = false;
   bool partial_told_ = false;
   std::optional<Identity> identity_;
-  std::string id_;       // the identity as text
-  Revision seen_ = 0;    // no linearizable answer may be older
-  Revision marked_ = 0;  // the newest one with the mark of identity_
+  std::string id_;                // the identity as text
+  std::set<std::string> former_;  // ids
+  Revision seen_ = 0;             // no linearizable answer may be older
+  Revision marked_ = 0;           // the newest one with the mark of identity_
   std::vector<std::weak_ptr<WatchStream>> streams_;
-  // The watch of everything that current_of_prefix() goes by.
+  // The last watch of everything, and what it has told: also when it has ended.
   std::weak_ptr<WatchStream> main_;
   EtcdRange main_range_;
-  std::int64_t main_keys_ = 0;  // when it began
+  std::shared_ptr<Told> told_;
 };
 
 // A list that is being read, page by page.
@@ -518,6 +543,12 @@ Awaitable<Result<std::unique_ptr<Watch>>> Etcd::watch(std::string prefix, Revisi
   if (!stream) co_return fail(stream.error());
   auto watch = std::make_unique<EtcdWatch>(*stream);
   CO_RETURN_IF_ERROR(co_await check_history(prefix, after));
+  if (prefix.empty() && told_) {
+    const Revision told = told_->revision;
+    ASSIGN_OR_CO_RETURN(const auto past, co_await check_past());
+    // Nobody can tell any more whether what comes goes on from that.
+    if (past == Past::unknown && after <= told) co_return fail(compacted_error(prefix, after, told));
+  }
   if (prefix.empty()) CO_RETURN_IF_ERROR(co_await follow_main(*stream, std::move(range), after, narrowed));
   // Replaced while it was being opened: nobody has ended it.
   if (identity_ != data) co_return fail(Code::compacted, replaced_error().message);
@@ -535,15 +566,75 @@ Awaitable<Status> Etcd::follow_main(std::shared_ptr<WatchStream> stream, EtcdRan
         {{"user", connection_->options().user}, {"prefix", space_.prefix}});
   }
   partial_ = partial;
-  if (!partial) co_return Status{};
+  told_.reset();
   Result<std::int64_t> keys = std::int64_t{0};
   if (after > 0) keys = co_await count_at(range, after);
   if (!keys && keys.error().code == Code::invalid_argument) co_return Status{};  // it begins in the future
   if (!keys) co_return fail(keys.error());
   main_ = stream;
   main_range_ = std::move(range);
-  main_keys_ = *keys;
+  told_ = stream->told();
+  told_->keys += *keys;
   co_return Status{};
+}
+
+// Whether this is still the history that `told` is of, or one that was set back and has passed it since: its revisions
+// do not tell. It is when it has the newest put, with the same value at the same revision, and after that, up to where
+// it was told of, nothing was put and the same was removed: these keys, and no more of them.
+Awaitable<Result<Etcd::Past>> Etcd::compare_past(Told told, EtcdRange range_of_keys) {
+  if (told.last) {
+    pb::RangeRequest request;
+    request.set_key(told.last->key);
+    request.set_revision(told.last->revision);
+    auto there = co_await range(request);
+    const bool forgotten = !there && there.error().code == Code::compacted;
+    if (forgotten) {
+      request.clear_revision();
+      there = co_await range(std::move(request));
+    }
+    if (!there && there.error().code == Code::invalid_argument) co_return Past::other;  // not that far
+    if (!there) co_return fail(there.error());
+    const auto* kv = there->kvs_size() > 0 ? &there->kvs(0) : nullptr;
+    if (forgotten && (!kv || kv->mod_revision() > told.last->revision)) co_return Past::unknown;
+    if (!kv || kv->mod_revision() != told.last->revision || kv->value() != *told.last->value) co_return Past::other;
+    if (told.revision == told.last->revision) co_return Past::same;
+  }
+  pb::RangeRequest request;
+  request.set_key(std::move(range_of_keys.first));
+  request.set_range_end(std::move(range_of_keys.end));
+  request.set_revision(told.revision);
+  if (told.last) {
+    request.set_keys_only(true);
+    request.set_limit(1);
+    request.set_min_mod_revision(told.last->revision + 1);
+  } else {
+    request.set_count_only(true);
+  }
+  const auto there = co_await range(std::move(request));
+  if (!there && there.error().code == Code::compacted) co_return Past::unknown;
+  if (!there && there.error().code == Code::invalid_argument) co_return Past::other;
+  if (!there) co_return fail(there.error());
+  if (there->kvs_size() > 0 || there->count() != told.keys) co_return Past::other;
+  if (told.removed.size() > Told::kMaxRemoved) co_return Past::unknown;
+  for (auto& key : told.removed) {
+    ASSIGN_OR_CO_RETURN(const auto left, co_await count_at({std::move(key), ""}, told.revision));
+    if (left > 0) co_return Past::other;
+  }
+  co_return Past::same;
+}
+
+// Another history than that of told_ is an error.
+Awaitable<Result<Etcd::Past>> Etcd::check_past() {
+  const auto told = told_;
+  ASSIGN_OR_CO_RETURN(const auto past, co_await compare_past(Told(*told), main_range_));
+  if (past != Past::other || told_ != told) co_return past;  // noticed by somebody else meanwhile
+  ASSIGN_OR_CO_RETURN(const auto mark, co_await get(std::string(kIdKey)));
+  if (!mark) {
+    adopt(Identity(*identity_));
+    co_return fail(replaced_error());
+  }
+  const auto renewed = co_await renew_mark(mark->modified, "what was told of is not in its history", seen_);
+  co_return fail(renewed ? replaced_error() : renewed.error());
 }
 
 // etcd takes a watch that begins at the very revision it was compacted to, whose removals are forgotten already; and
@@ -574,9 +665,9 @@ Awaitable<Result<std::int64_t>> Etcd::count_at(EtcdRange range_of_keys, Revision
 // When nothing there changed since what the watch handed out - no key is newer, and there are as many - that is it.
 // Else a small write of our own: its revision is the newest, and the watch will tell of it.
 Awaitable<Result<Revision>> Etcd::current_of_prefix() {
-  if (const auto watch = main_.lock(); watch && !watch->ended()) {
-    const Revision handed = watch->handed();
-    const std::int64_t keys = main_keys_ + watch->growth();
+  if (told_ && main_runs()) {
+    const Revision handed = told_->revision;
+    const std::int64_t keys = told_->keys;
     pb::RangeRequest request;
     request.set_key(main_range_.first);
     request.set_range_end(main_range_.end);
@@ -587,7 +678,7 @@ Awaitable<Result<Revision>> Etcd::current_of_prefix() {
     if (response.kvs_size() == 0 && response.count() == keys) co_return handed;
   }
   Txn txn;
-  txn.puts.push_back({std::string(kTickKey), std::make_shared<const std::string>("1")});
+  txn.puts.push_back({std::string(kTickKey), new_mark()});
   ASSIGN_OR_CO_RETURN(const auto done, co_await commit(std::move(txn)));
   co_return std::get<Committed>(done).revision;
 }

@@ -8,8 +8,9 @@
 //
 // id() is etcd's cluster id and the value of the key krake/store_id, written with the first contact and changed by a
 // restore; it is known after the first call that succeeded. When it changes under a running store - the data was
-// replaced, or set back to an older snapshot - the call that notices fails, and all watches end with compacted:
-// everything is to be read anew. Deleting all keys is a change like any other: the id is put back, watches go on.
+// replaced, or set back to an older snapshot, whatever was done with it since - the call that notices fails, and all
+// watches end with compacted: everything is to be read anew. Deleting all keys is a change like any other: the id is
+// put back, watches go on.
 //
 // With a prefix, or when the user may not read all keys, other programs' commits are not seen: current() then asks for
 // the keys of the prefix, and costs a small write when they changed (see there).

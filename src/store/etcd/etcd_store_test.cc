@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 #include <set>
 
@@ -489,6 +490,142 @@ TEST(EtcdStore, ASnapshotPutBackIsNoticed) {
   EXPECT_LT(rig->current(), last) << "it goes on with what there is";
   EXPECT_EQ(*rig->get("k")->value, "old");
   EXPECT_NE(rig->store().id(), id) << "so that no revision of before is mistaken for one of now";
+}
+
+// Set back, and then gone on further than before, while this server did not look: no revision tells.
+struct PutBack {
+  PutBack() : rig(site.rig()), id(rig->store().id()), snapshot(site.cluster->folder() + "/snapshot") {
+    for (const auto* key : {"/a", "/b", "/k"}) rig->put(key, "old");
+    reader.emplace(rig->watch("", rig->current()));
+    save();
+  }
+  void save() {
+    std::filesystem::remove(snapshot);
+    site.cluster->ctl("snapshot save " + snapshot);
+  }
+  void see_all() { reader->until(last = rig->current()); }
+  void put_back(const std::vector<std::string>& then) {
+    site.cluster->kill(0);
+    site.cluster->replace_data(0, snapshot);
+    start(then);
+  }
+  void restart(const std::vector<std::string>& then) {
+    site.cluster->kill(0);
+    start(then);
+  }
+  void start(const std::vector<std::string>& then) {
+    site.cluster->start(0);
+    site.cluster->wait_ready();
+    for (const auto& command : then) site.cluster->ctl(command);
+  }
+  std::string resume(Revision after) { return error_of(rig->run(rig->store().watch("", after))); }
+  void expect_another_id() {
+    EXPECT_GT(rig->current(), 0) << "it goes on with what there is";
+    EXPECT_NE(rig->store().id(), id);
+    const auto second = site.rig();
+    EXPECT_EQ(second->store().id(), rig->store().id());
+    EXPECT_EQ(resume(rig->current()), "");
+  }
+  Site site;
+  std::unique_ptr<Rig> rig;
+  std::string id;
+  std::string snapshot;
+  std::optional<conformance::Reader> reader;
+  Revision last = 0;
+};
+
+const std::vector<std::string> kFillers{"put /filler x", "put /filler y", "put /filler z"};
+
+TEST(EtcdStore, ASnapshotPutBackIsNoticedWhenRevisionsHavePassedWhatWasSeen) {
+  PutBack then;
+  then.rig->put("/k", "new");
+  then.see_all();
+  then.put_back(kFillers);
+  EXPECT_THAT(then.resume(then.last), HasSubstr("set back"));
+  then.expect_another_id();
+}
+
+TEST(EtcdStore, ASnapshotPutBackIsNoticedBeforeTheWatchGoesOn) {
+  PutBack then;
+  then.rig->put("/k", "new");
+  then.see_all();
+  then.put_back(kFillers);
+  EXPECT_THAT(error_of(then.rig->run(then.rig->store().current())), HasSubstr("set back"));
+  then.expect_another_id();
+}
+
+TEST(EtcdStore, ASnapshotPutBackIsNoticedByWhatWasRemoved) {
+  const std::vector<std::string> others[] = {kFillers, {"del /b", "put /k x"}};
+  for (const auto& other : others) {
+    SCOPED_TRACE(other.front());
+    PutBack then;
+    then.rig->put("/k", "new");
+    then.save();
+    then.rig->remove("/a");
+    then.see_all();
+    then.put_back(other);
+    EXPECT_THAT(then.resume(then.last), HasSubstr("set back"));
+    then.expect_another_id();
+  }
+}
+
+TEST(EtcdStore, TheSameHistoryIsKnownAgain) {
+  PutBack then;
+  const std::function<void()> changes[] = {
+      [&] { then.rig->put("/k", "new"); },
+      [&] { then.rig->remove("/a"); },
+      [&] { then.rig->remove("/b"); },
+      [&] {
+        then.rig->commit({.puts = {{"/c", bytes("x")}, {"/d", bytes("x")}, {"/k", bytes("x")}}});
+        then.site.cluster->ctl("put /krake/store_id " + then.id.substr(then.id.find('.') + 1));
+        then.rig->commit({.puts = {{"/e", bytes("x")}}, .removes = {Remove{"/c"}, Remove{"/k"}}});
+        then.rig->commit({.removes = {Remove{"/d"}, Remove{"/e"}}});
+      },
+  };
+  for (const auto& change : changes) {
+    change();
+    then.see_all();
+    then.restart({"put /filler x"});
+    EXPECT_GT(then.rig->current(), then.last);
+    EXPECT_EQ(then.resume(then.last), "");
+    then.reader.emplace(then.rig->watch("", then.last));
+    EXPECT_THAT(then.reader->until(then.rig->current()), ElementsAre("/filler=x"));
+  }
+  then.rig->put("/k", "newer");
+  then.see_all();
+  then.restart({"put /filler y"});
+  then.site.cluster->ctl(fmt::format("compact {}", then.rig->current()));
+  EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten"));
+  EXPECT_EQ(then.resume(then.rig->current()), "");
+  EXPECT_EQ(then.rig->store().id(), then.id);
+}
+
+// Whether it is the same nobody knows when it is forgotten: all is read anew.
+TEST(EtcdStore, AHistoryThatIsForgottenIsNotGoneOnWith) {
+  PutBack then;
+  then.rig->put("/k", "new");
+  then.rig->remove("/a");
+  then.see_all();
+  then.restart({"put /k newer"});
+  then.site.cluster->ctl(fmt::format("compact {}", then.last));
+  EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten"));
+  const auto now = then.rig->current();
+  EXPECT_EQ(then.resume(now), "");
+  EXPECT_EQ(then.rig->store().id(), then.id);
+}
+
+// The same one, that is, with the id of then.
+TEST(EtcdStore, ASnapshotPutBackTwiceBringsNoIdOfBeforeBack) {
+  PutBack then;
+  std::set<std::string> ids{then.id};
+  for (int time = 0; time < 3; ++time) {
+    then.rig->put("/k", "new");
+    then.put_back({});
+    (void)then.rig->run(then.rig->store().current());
+    (void)then.rig->run(then.rig->store().current());
+    EXPECT_GT(then.rig->current(), 0);
+    EXPECT_TRUE(ids.insert(then.rig->store().id()).second) << time;
+  }
 }
 
 // What is done between two of upstream's tests, under a server that runs.

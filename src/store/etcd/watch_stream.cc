@@ -10,6 +10,18 @@ namespace krake::store::etcd {
 namespace {
 constexpr std::size_t kMaxReadyEvents = 4096;
 constexpr std::size_t kMaxReadyBytes = std::size_t{16} << 20;
+
+void add(Told& told, Told more) {
+  told.revision = more.revision;
+  told.keys += more.keys;
+  if (more.last) {
+    told.last = std::move(more.last);
+    told.removed.clear();
+  }
+  for (auto& key : more.removed) {
+    if (told.removed.size() <= Told::kMaxRemoved) told.removed.push_back(std::move(key));
+  }
+}
 }  // namespace
 
 WatchStream::WatchStream(std::shared_ptr<Connection> connection, WatchRange range, Revision after)
@@ -17,7 +29,7 @@ WatchStream::WatchStream(std::shared_ptr<Connection> connection, WatchRange rang
       member_(connection_->member()),
       range_(std::move(range)),
       after_(after),
-      handed_(after),
+      told_(std::make_shared<Told>(Told{.revision = after})),
       changed_(connection_->executor()) {}
 
 Awaitable<Status> WatchStream::open() {
@@ -164,15 +176,23 @@ void WatchStream::take_events(pb::WatchResponse& response) {
     if (revision <= after_) continue;
     if (partial_ && partial_->revision != revision) hand_on();
     if (!partial_) partial_ = CommitEvent{revision, {}};
-    if (event.type() == pb::Event::DELETE) --partial_growth_;
-    if (event.type() == pb::Event::PUT && kv.create_revision() == revision) ++partial_growth_;
+    Bytes value;
+    if (event.type() == pb::Event::DELETE) {
+      --partial_told_.keys;
+      if (partial_told_.removed.size() <= Told::kMaxRemoved) partial_told_.removed.push_back(kv.key());
+    } else {
+      if (kv.create_revision() == revision) ++partial_told_.keys;
+      value = std::make_shared<const std::string>(std::move(*kv.mutable_value()));
+      partial_told_.last = {.key = kv.key(), .revision = revision, .value = value};
+    }
     if (kv.key() == range_.hidden) continue;
     auto& change = partial_->changes.emplace_back();
     change.key = std::move(*kv.mutable_key());
     change.key.erase(0, range_.strip);
-    partial_bytes_ += change.key.size() + kv.value().size();
-    if (event.type() == pb::Event::DELETE) continue;
-    change.value = std::make_shared<const std::string>(std::move(*kv.mutable_value()));
+    partial_bytes_ += change.key.size();
+    if (!value) continue;
+    partial_bytes_ += value->size();
+    change.value = std::move(value);
     change.created = kv.create_revision();
     change.lease = kv.lease();
   }
@@ -186,7 +206,8 @@ void WatchStream::hand_on() {
   ready_.push_back(std::move(*partial_));
   partial_.reset();
   ready_bytes_ += std::exchange(partial_bytes_, 0);
-  ready_growth_ += std::exchange(partial_growth_, 0);
+  add(ready_told_, std::exchange(partial_told_, {}));
+  ready_told_.revision = after_;
 }
 
 Awaitable<Result<std::vector<CommitEvent>>> WatchStream::next() {
@@ -195,8 +216,7 @@ Awaitable<Result<std::vector<CommitEvent>>> WatchStream::next() {
   if (ready_.empty()) co_return fail(*error_);
   auto events = std::exchange(ready_, {});
   ready_bytes_ = 0;
-  handed_ = events.back().revision;
-  growth_ += std::exchange(ready_growth_, 0);
+  add(*told_, std::exchange(ready_told_, {}));
   if (state_ == State::reading) read_on();
   co_return events;
 }

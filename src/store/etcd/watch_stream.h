@@ -20,6 +20,21 @@ struct WatchRange {
   std::string hidden;     // of this key only the revisions are told
 };
 
+// What a watch has told up to a revision. By this its history is known again.
+struct Told {
+  struct Put {
+    std::string key;  // as etcd has it
+    Revision revision = 0;
+    Bytes value;
+  };
+  Revision revision = 0;
+  std::int64_t keys = 0;    // that etcd had then in the range, with the hidden one
+  std::optional<Put> last;  // the newest
+  // Keys that were removed after that, and no more than kMaxRemoved + 1 of them.
+  static constexpr std::size_t kMaxRemoved = 32;
+  std::vector<std::string> removed;
+};
+
 class WatchStream final : public Operation, public InFlight, public std::enable_shared_from_this<WatchStream> {
  public:
   WatchStream(std::shared_ptr<Connection> connection, WatchRange range, Revision after);
@@ -31,10 +46,8 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   void cancel() { abandon(); }
   bool ended() const { return error_.has_value(); }
   const MemberPtr& member() const { return member_; }
-  // What next() has handed out: the last revision, and how many more keys etcd has since the beginning, with the
-  // hidden.
-  Revision handed() const { return handed_; }
-  std::int64_t growth() const { return growth_; }
+  // By next(), so far. The stream itself counts the keys from 0; how many there were before is for the caller to add.
+  const std::shared_ptr<Told>& told() const { return told_; }
 
   bool arrived(bool ok) override;
   void completed(bool ok) override;
@@ -77,12 +90,11 @@ class WatchStream final : public Operation, public InFlight, public std::enable_
   bool created_ = false;
   std::optional<CommitEvent> partial_;  // a revision of which more may come
   std::size_t partial_bytes_ = 0;
-  std::int64_t partial_growth_ = 0;  // see growth()
+  Told partial_told_;  // of what is partial and ready: the keys are those that came to it
   std::vector<CommitEvent> ready_;
   std::size_t ready_bytes_ = 0;
-  std::int64_t ready_growth_ = 0;
-  Revision handed_;
-  std::int64_t growth_ = 0;
+  Told ready_told_;
+  std::shared_ptr<Told> told_;
   std::optional<Error> error_;
   Notifier changed_;
   std::shared_ptr<WatchStream> self_;  // while something is in flight
