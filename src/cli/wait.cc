@@ -167,9 +167,10 @@ class Waiter {
   // FAILED or DEGRADED counts when it came after our change, not when it is what the change is to mend.
   bool failed() const {
     const auto state = state_of(last_);
-    // A kubeconfig that cannot be used: nothing that is waited for mends it.
-    if (state == "OFFLINE" && last_.string_at({"status", "reason", "code"}) == "INVALID_RESOURCE") return true;
-    if ((state != "FAILED" && state != "DEGRADED") || rolling_out(last_)) return false;
+    // A kubeconfig that cannot be used: nothing that is waited for mends it, and to remove it none is needed.
+    const bool useless = state == "OFFLINE" && last_.string_at({"status", "reason", "code"}) == "INVALID_RESOURCE" &&
+                         goal_.after != WaitGoal::After::remove;
+    if (!useless && state != "FAILED" && (state != "DEGRADED" || rolling_out(last_))) return false;
     return goal_.after == WaitGoal::After::create || moved_ || reason_of(last_) != reason_of(first_);
   }
 

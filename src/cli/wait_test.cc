@@ -243,6 +243,35 @@ TEST(Wait, ClustersComeOnline) {
   EXPECT_EQ(ran.exit, 0) << ran.all();
 }
 
+// Such a state from before is what the change is to mend, and nothing that hinders a removal.
+TEST(Wait, AKubeconfigThatCannotBeUsedIsAFailureOnlyAfterTheChange) {
+  Waiting cli;
+  cli.dir.write("k.yaml",
+                "current-context: c\ncontexts: [{name: c, context: {cluster: e, user: u}}]\n"
+                "clusters: [{name: e, cluster: {server: 'https://1.2.3.4'}}]\nusers: [{name: u, user: {token: t}}]\n");
+  const auto state = [&](Duration after, std::string_view text, std::string_view reason) {
+    cli.later(after, "PATCH", "/kubernetes/namespaces/system:admin/clusters/e/status",
+              fmt::format(R"({{"status":{{"state":"{}","reason":{}}}}})", text, reason));
+  };
+  constexpr auto kBad = R"({"code":"INVALID_RESOURCE","message":"no PEM"})";
+  state(2s, "OFFLINE", kBad);
+  Ran ran;
+  EXPECT_NEAR(cli.took("kube cluster register -k k.yaml --wait", ran), 2, 0.1);
+  EXPECT_EQ(ran.exit, 1) << "nothing that is waited for mends it";
+  state(4s, "ONLINE", "null");
+  EXPECT_NEAR(cli.took("kube cluster update e -l a=b --wait", ran), 4, 0.1);
+  EXPECT_EQ(ran.exit, 0) << ran.all();
+  state(3s, "OFFLINE", kBad);
+  EXPECT_NEAR(cli.took("kube cluster update e -l a=c --wait --timeout 20s", ran), 3, 0.1);
+  EXPECT_EQ(ran.exit, 1) << ran.all();
+  state(3s, "OFFLINE", R"({"code":"INVALID_RESOURCE","message":"another"})");
+  EXPECT_NEAR(cli.took("kube cluster update e -l a=d --wait --timeout 20s", ran), 3, 0.1);
+  EXPECT_EQ(ran.exit, 1) << ran.all();
+  cli.later(5s, "DELETE", "/kubernetes/namespaces/system:admin/clusters/e?force=True");
+  EXPECT_NEAR(cli.took("kube cluster delete e --wait", ran), 5, 0.1);
+  EXPECT_EQ(ran.exit, 0) << ran.all();
+}
+
 TEST(Wait, SurvivesStreamsThatBreak) {
   Waiting cli;
   // Every watch is cut after its first piece.

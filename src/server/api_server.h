@@ -145,7 +145,7 @@ class ApiServer {
   std::optional<Problem> incomplete(const Request& request, const access::NamespaceScope& scope);
   void warn_of_unreadable(Request& request);
   // backup.cc
-  Answer backup();
+  Awaitable<Answer> backup();
   // access_review.cc
   Awaitable<Answer> review(Request& request);
   Answer rules(const Request& request) const;

@@ -20,12 +20,27 @@ class BackupSource final : public ReplySource {
   }
   ~BackupSource() override { --*count_; }
 
+  // What comes first is read before there is an answer: a store that is away is told by its status.
+  Awaitable<Status> begin() {
+    ASSIGN_OR_CO_RETURN(more_, co_await read(first_));
+    co_return Status{};
+  }
+
   Awaitable<Result<bool>> next(std::vector<SharedBytes>& batch) override {
+    if (more_) {
+      batch = std::exchange(first_, {});
+      co_return *std::exchange(more_, std::nullopt);
+    }
+    co_return co_await read(batch);
+  }
+
+ private:
+  Awaitable<Result<bool>> read(std::vector<SharedBytes>& batch) {
     if (clock_.now() > end_) co_return fail(Code::timeout, "the reader of the backup is too slow");
     std::string lines;
     const auto more = co_await source_.next(lines);
     if (!more) {
-      log_.error("a backup failed while it was sent", {{"why", more.error().message}});
+      log_.error("a backup failed", {{"why", more.error().message}});
       co_return fail(more.error());
     }
     if (*more) {
@@ -35,26 +50,29 @@ class BackupSource final : public ReplySource {
     co_return *more;
   }
 
- private:
   Clock& clock_;
   Log log_;
   Mono end_;
   backup::Export source_;
+  std::vector<SharedBytes> first_;
+  std::optional<bool> more_;  // after the first
   std::shared_ptr<std::size_t> count_;
 };
 
 }  // namespace
 
-Answer ApiServer::backup() {
+Awaitable<Answer> ApiServer::backup() {
   if (*backups_ >= options_.backups_limit) {
-    return refuse(Error{Code::too_many_requests,
-                        fmt::format("{} backups are under way, more are not made at once; try again", *backups_)});
+    co_return refuse(Error{Code::too_many_requests,
+                           fmt::format("{} backups are under way, more are not made at once; try again", *backups_)});
   }
+  auto source = std::make_unique<BackupSource>(env_, store_, registry_, backups_);
+  if (auto begun = co_await source->begin(); !begun) co_return refuse(begun.error());
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");
   reply.headers.add("Cache-Control", "no-store");
-  reply.source = std::make_unique<BackupSource>(env_, store_, registry_, backups_);
-  return reply;
+  reply.source = std::move(source);
+  co_return reply;
 }
 
 }  // namespace krake::server

@@ -204,6 +204,13 @@ TEST_F(Fenced, AlsoWhatWouldHaveChangedNothingOrFailed) {
   EXPECT_EQ(everything(), before);
 }
 
+TEST_F(Fenced, TwoHeadersAreNone) {
+  const auto body = R"({"metadata":{"name":"r"},"rules":[]})";
+  EXPECT_EQ(t.call("POST", "/core/roles", body, {{"Krake-Leader", leader}, {"Krake-Leader", leader}}).status, 412);
+  EXPECT_EQ(t.call("POST", "/core/roles", body, {{"Krake-Leader", leader}, {"Krake-Leader", "a/1"}}).status, 412);
+  EXPECT_EQ(t.call("POST", "/core/roles", body, {{"Krake-Leader", leader}}).status, 200);
+}
+
 TEST_F(Fenced, HeadersThatAreNoEpochAreNone) {
   const auto slash = leader.find('/');
   const auto dash = leader.rfind('-');

@@ -72,7 +72,7 @@ Problem ApiServer::leadership_lost(const Request& request) const {
 // Krake-Leader: NAME/EPOCH adds the guard "lease NAME was created at EPOCH" to the write. Who gets the header wrong
 // leads nothing either.
 std::expected<std::optional<store::Guard>, Problem> ApiServer::leader_guard(const Request& request) {
-  const auto header = request.http.headers.get("Krake-Leader");
+  const auto header = joined(request.http.headers, "Krake-Leader");  // two of them are no LEASE/EPOCH
   if (!header) return std::nullopt;
   const auto leader = parse_leader(*header);
   if (!leader) {

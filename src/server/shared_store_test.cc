@@ -249,7 +249,9 @@ TEST(SharedStore, ASilentStoreIsAnsweredForInTime) {
   Shared t;
   const auto inner = t.open();
   testing::StoreDouble store(t.world.env.executor, *inner);
-  Server a(t.world, store);
+  auto options = testing::TestServer::open_to_all();
+  options.auth.client_certificates = true;
+  Server a(t.world, store, options);
   EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
   store.set_silent(true);
   const auto timed = [&](std::string method, std::string target, std::string body) {
@@ -268,6 +270,7 @@ TEST(SharedStore, ASilentStoreIsAnsweredForInTime) {
     EXPECT_TRUE(timed("GET", target, "").headers.get("Retry-After")) << target;
   EXPECT_TRUE(timed("PATCH", "/core/roles/r", R"({"metadata":{"labels":{"a":"b"}}})").headers.get("Retry-After"));
   EXPECT_TRUE(timed("PUT", "/core/leases/l", R"({"holder":"me"})").headers.get("Retry-After"));
+  EXPECT_TRUE(timed("POST", "/backup", "").headers.get("Retry-After"));
   // Who knows that the store is away sends it nothing.
   EXPECT_TRUE(timed("POST", "/core/roles", role("t")).headers.get("Retry-After"));
   EXPECT_EQ(a.get("/"), 200);
