@@ -50,9 +50,9 @@ constexpr int kUnauthenticated = 16;
 
 Row by_code(int code) {
   switch (code) {
+    case kCancelled:  // by us: it was silent to others
     case kDeadlineExceeded:
       return {"", Next::elsewhere, true, Code::unavailable, "are most of its members up and in reach of each other?"};
-    case kCancelled:
     case kUnavailable:
       return {"", Next::elsewhere, true, Code::unavailable, ""};
     case kUnauthenticated:

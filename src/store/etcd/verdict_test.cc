@@ -32,6 +32,7 @@ TEST(Verdict, SaysWhetherToAskAgainWhatMayHaveHappenedAndWhatToDo) {
       {14, "failed to connect to all addresses; last error: Connection refused", Next::elsewhere, false,
        Code::unavailable, "Connection refused"},
       {14, "Socket closed", Next::elsewhere, true, Code::unavailable, ""},
+      {1, "CANCELLED", Next::elsewhere, true, Code::unavailable, "are most of its members up"},
       {4, "Deadline Exceeded", Next::elsewhere, true, Code::unavailable, "are most of its members up"},
       {12, "", Next::give_up, false, Code::unavailable, "is there an etcd"},
       {14, "failed to connect to all addresses; last error: Ssl handshake failed: CERTIFICATE_VERIFY_FAILED",
