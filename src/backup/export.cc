@@ -122,7 +122,9 @@ Awaitable<Result<std::vector<store::CommitEvent>>> Export::delivered() {
 Awaitable<void> Export::nudge() {
   co_await sleep_for(clock_, kWatchPatience);
   store::Txn txn;
-  txn.puts.push_back({std::string(kNudgeKey), std::make_shared<const std::string>("1"), 0});
+  txn.puts.push_back({std::string(kNudgeKey),
+                      std::make_shared<const std::string>(std::to_string(clock_.wall().time_since_epoch().count())),
+                      0});
   (void)co_await store_.commit(std::move(txn));  // should it fail, the limit is the end of it
   co_await sleep_for(clock_, kWatchLimit);
 }

@@ -301,7 +301,6 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
       if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
       co_return rules(request);
     case Operation::backup:
-      if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
       co_return co_await backup();
     case Operation::list:
       co_return co_await list(request);

@@ -66,6 +66,8 @@ Awaitable<Answer> ApiServer::backup() {
     co_return refuse(Error{Code::too_many_requests,
                            fmt::format("{} backups are under way, more are not made at once; try again", *backups_)});
   }
+  // Soon, and also when the cache cannot follow.
+  if (const auto newest = co_await store_.current(); !newest) co_return refuse(newest.error());
   auto source = std::make_unique<BackupSource>(env_, store_, registry_, backups_);
   if (auto begun = co_await source->begin(); !begun) co_return refuse(begun.error());
   ServerReply reply;

@@ -1,5 +1,7 @@
 #include "store/compactor.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 namespace krake::store {
@@ -35,7 +37,9 @@ Awaitable<Status> Compactor::turn() {
   Txn txn;
   const std::string key(kKey);
   txn.guards.push_back(entry ? Guard::modified_at(key, entry->modified) : Guard::absent(key));
-  txn.puts.push_back({key, std::make_shared<const std::string>(std::to_string(newest))});
+  // With the time, no two histories have the same value at the same revision: stores tell them apart by that.
+  const auto time = std::chrono::duration_cast<std::chrono::microseconds>(env_.clock.wall().time_since_epoch()).count();
+  txn.puts.push_back({key, std::make_shared<const std::string>(fmt::format("{} {}", newest, time))});
   ASSIGN_OR_CO_RETURN(const auto result, co_await store_.commit(std::move(txn)));
   const auto* done = std::get_if<Committed>(&result);
   if (!done) co_return Status{};  // somebody was faster

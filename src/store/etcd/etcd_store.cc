@@ -96,9 +96,14 @@ class Etcd final : public EtcdStore {
   }
 
   Awaitable<Result<Listing>> list(std::string prefix, ListOptions options) override {
+    const bool anew = forgotten_ && kOursPrefix.starts_with(prefix);
     for (int restarts = 0;; ++restarts) {
       CO_RETURN_IF_ERROR(co_await refresh());
       auto listing = co_await list_once(prefix, options);
+      if (listing && anew) {  // that counts for nothing any more
+        told_.reset();
+        forgotten_ = false;
+      }
       // The first page's revision was compacted before the last page was read.
       if (listing || listing.error().code != Code::compacted) co_return listing;
       if (restarts == kMaxListRestarts) co_return fail(Code::unavailable, listing.error().message);
@@ -222,8 +227,10 @@ class Etcd final : public EtcdStore {
 
   void adopt(Identity identity) {
     const auto before = id_;
+    // Of another cluster it is not one of before: addresses may lead to this one and that.
     if (former_.size() == kMaxFormer) former_.clear();
-    former_.insert(id_);
+    if (identity.cluster == identity_->cluster && !identity.mark.empty() && !identity_->mark.empty())
+      former_.insert(id_);
     identify(std::move(identity));
     seen_ = 0;
     marked_ = 0;
@@ -269,15 +276,19 @@ class Etcd final : public EtcdStore {
 
   // The data were set back to an older state, with the mark of then.
   Awaitable<Result<Revision>> renew_mark(Revision modified, std::string_view seen, Revision revision) {
-    connection_->log().error(
-        fmt::format("etcd: {}: it was set back to an older state; the store's id is renewed", seen),
-        {{"seen", seen_}, {"revision", revision}});
+    const Revision before = seen_;
     Txn txn;
     const std::string key(kIdKey);
     txn.guards.push_back(Guard::modified_at(key, modified));
     txn.puts.push_back({key, new_mark()});
     // Of several servers that notice, one renews it; all see the new one with their next question, as we do now.
-    if (auto done = co_await commit(std::move(txn)); !done) co_return fail(done.error());
+    const auto done = co_await commit(std::move(txn));
+    if (!done) co_return fail(done.error());
+    if (std::holds_alternative<Committed>(*done)) {
+      connection_->log().error(
+          fmt::format("etcd: {}: it was set back to an older state; the store's id is renewed", seen),
+          {{"seen", before}, {"revision", revision}});
+    }
     co_return co_await refresh();
   }
 
@@ -324,7 +335,13 @@ class Etcd final : public EtcdStore {
   Awaitable<Status> check_history(const std::string& prefix, Revision after);
   Awaitable<Result<std::int64_t>> count_at(EtcdRange range, Revision revision);
   enum class Past : std::uint8_t { same, other, unknown };
+  struct Then {
+    Past past = Past::same;
+    pb::RangeResponse response;
+  };
   Awaitable<Result<Past>> compare_past(Told told, EtcdRange range);
+  Awaitable<Result<Past>> find_put(Told::Put put, Revision until);
+  Awaitable<Result<Then>> range_then(pb::RangeRequest request);
   Awaitable<Result<Past>> check_past();
   bool main_runs() const {
     const auto watch = main_.lock();
@@ -350,6 +367,7 @@ class Etcd final : public EtcdStore {
   std::weak_ptr<WatchStream> main_;
   EtcdRange main_range_;
   std::shared_ptr<Told> told_;
+  bool forgotten_ = false;  // nobody can tell any more whether told_ is of this history
 };
 
 // A list that is being read, page by page.
@@ -546,8 +564,8 @@ Awaitable<Result<std::unique_ptr<Watch>>> Etcd::watch(std::string prefix, Revisi
   if (prefix.empty() && told_) {
     const Revision told = told_->revision;
     ASSIGN_OR_CO_RETURN(const auto past, co_await check_past());
-    // Nobody can tell any more whether what comes goes on from that.
-    if (past == Past::unknown && after <= told) co_return fail(compacted_error(prefix, after, told));
+    forgotten_ = past == Past::unknown;
+    if (forgotten_ && after <= told) co_return fail(compacted_error(prefix, after, told));
   }
   if (prefix.empty()) CO_RETURN_IF_ERROR(co_await follow_main(*stream, std::move(range), after, narrowed));
   // Replaced while it was being opened: nobody has ended it.
@@ -566,61 +584,88 @@ Awaitable<Status> Etcd::follow_main(std::shared_ptr<WatchStream> stream, EtcdRan
         {{"user", connection_->options().user}, {"prefix", space_.prefix}});
   }
   partial_ = partial;
-  told_.reset();
+  const auto data = identity_;
   Result<std::int64_t> keys = std::int64_t{0};
   if (after > 0) keys = co_await count_at(range, after);
-  if (!keys && keys.error().code == Code::invalid_argument) co_return Status{};  // it begins in the future
-  if (!keys) co_return fail(keys.error());
+  const bool in_future = !keys && keys.error().code == Code::invalid_argument;
+  if (!keys && !in_future) co_return fail(keys.error());
+  if (identity_ != data) co_return fail(replaced_error());
   main_ = stream;
   main_range_ = std::move(range);
-  told_ = stream->told();
+  const auto before = std::exchange(told_, in_future ? nullptr : stream->told());
+  if (in_future) co_return Status{};
   told_->keys += *keys;
+  // It goes on where the one before ended: so does what proves it.
+  if (before && before->revision == after && told_->revision == after) {
+    told_->last = before->last;
+    told_->removed = before->removed;
+  }
   co_return Status{};
 }
 
 // Whether this is still the history that `told` is of, or one that was set back and has passed it since: its revisions
 // do not tell. It is when it has the newest put, with the same value at the same revision, and after that, up to where
-// it was told of, nothing was put and the same was removed: these keys, and no more of them.
+// it was told of, the same was removed: these keys, and no more of them. That nothing else was put meanwhile is asked
+// only where revisions pass that are not ours: it makes etcd look at all keys.
 Awaitable<Result<Etcd::Past>> Etcd::compare_past(Told told, EtcdRange range_of_keys) {
+  if (told.revision == 0) co_return Past::same;  // nothing yet; to etcd that is the present
   if (told.last) {
-    pb::RangeRequest request;
-    request.set_key(told.last->key);
-    request.set_revision(told.last->revision);
-    auto there = co_await range(request);
-    const bool forgotten = !there && there.error().code == Code::compacted;
-    if (forgotten) {
-      request.clear_revision();
-      there = co_await range(std::move(request));
-    }
-    if (!there && there.error().code == Code::invalid_argument) co_return Past::other;  // not that far
-    if (!there) co_return fail(there.error());
-    const auto* kv = there->kvs_size() > 0 ? &there->kvs(0) : nullptr;
-    if (forgotten && (!kv || kv->mod_revision() > told.last->revision)) co_return Past::unknown;
-    if (!kv || kv->mod_revision() != told.last->revision || kv->value() != *told.last->value) co_return Past::other;
-    if (told.revision == told.last->revision) co_return Past::same;
+    ASSIGN_OR_CO_RETURN(const auto past, co_await find_put(*told.last, told.revision));
+    if (past != Past::same || told.revision == told.last->revision) co_return past;
   }
+  if (told.removed.size() > Told::kMaxRemoved) co_return Past::unknown;
   pb::RangeRequest request;
   request.set_key(std::move(range_of_keys.first));
   request.set_range_end(std::move(range_of_keys.end));
   request.set_revision(told.revision);
-  if (told.last) {
+  if (told.last && partial_) {
     request.set_keys_only(true);
     request.set_limit(1);
     request.set_min_mod_revision(told.last->revision + 1);
   } else {
     request.set_count_only(true);
   }
-  const auto there = co_await range(std::move(request));
-  if (!there && there.error().code == Code::compacted) co_return Past::unknown;
-  if (!there && there.error().code == Code::invalid_argument) co_return Past::other;
-  if (!there) co_return fail(there.error());
-  if (there->kvs_size() > 0 || there->count() != told.keys) co_return Past::other;
-  if (told.removed.size() > Told::kMaxRemoved) co_return Past::unknown;
+  ASSIGN_OR_CO_RETURN(const auto there, co_await range_then(std::move(request)));
+  if (there.past != Past::same) co_return there.past;
+  if (there.response.kvs_size() > 0 || there.response.count() != told.keys) co_return Past::other;
   for (auto& key : told.removed) {
-    ASSIGN_OR_CO_RETURN(const auto left, co_await count_at({std::move(key), ""}, told.revision));
-    if (left > 0) co_return Past::other;
+    pb::RangeRequest of_key;
+    of_key.set_key(std::move(key));
+    of_key.set_revision(told.revision);
+    of_key.set_count_only(true);
+    ASSIGN_OR_CO_RETURN(const auto left, co_await range_then(std::move(of_key)));
+    if (left.past != Past::same) co_return left.past;
+    if (left.response.count() > 0) co_return Past::other;
   }
   co_return Past::same;
+}
+
+// `until`: nothing was put after it up to that revision.
+Awaitable<Result<Etcd::Past>> Etcd::find_put(Told::Put put, Revision until) {
+  pb::RangeRequest request;
+  request.set_key(put.key);
+  request.set_revision(put.revision);
+  ASSIGN_OR_CO_RETURN(auto there, co_await range_then(request));
+  const bool forgotten = there.past == Past::unknown;
+  if (forgotten) {  // it may still be there
+    request.clear_revision();
+    ASSIGN_OR_CO_RETURN(there, co_await range_then(std::move(request)));
+  }
+  if (there.past != Past::same) co_return there.past;
+  const auto* kv = there.response.kvs_size() > 0 ? &there.response.kvs(0) : nullptr;
+  if (kv && kv->mod_revision() == put.revision && kv->value() == *put.value) co_return Past::same;
+  co_return forgotten && (!kv || kv->mod_revision() > until) ? Past::unknown : Past::other;
+}
+
+// Of a revision that was. Other: it never was; unknown: it is forgotten, or not for us to see any more.
+Awaitable<Result<Etcd::Then>> Etcd::range_then(pb::RangeRequest request) {
+  auto response = co_await range(std::move(request));
+  if (response) co_return Then{.past = Past::same, .response = *std::move(response)};
+  const auto& error = response.error();
+  if (error.code == Code::invalid_argument) co_return Then{.past = Past::other, .response = {}};
+  if (error.code == Code::compacted || error.message.contains("permission denied"))
+    co_return Then{.past = Past::unknown, .response = {}};
+  co_return fail(error);
 }
 
 // Another history than that of told_ is an error.
@@ -629,8 +674,8 @@ Awaitable<Result<Etcd::Past>> Etcd::check_past() {
   ASSIGN_OR_CO_RETURN(const auto past, co_await compare_past(Told(*told), main_range_));
   if (past != Past::other || told_ != told) co_return past;  // noticed by somebody else meanwhile
   ASSIGN_OR_CO_RETURN(const auto mark, co_await get(std::string(kIdKey)));
-  if (!mark) {
-    adopt(Identity(*identity_));
+  if (!mark) {  // the next question writes one, and knows none to put back
+    adopt({identity_->cluster, ""});
     co_return fail(replaced_error());
   }
   const auto renewed = co_await renew_mark(mark->modified, "what was told of is not in its history", seen_);

@@ -600,6 +600,17 @@ TEST(EtcdStore, TheSameHistoryIsKnownAgain) {
   EXPECT_EQ(then.rig->store().id(), then.id);
 }
 
+TEST(EtcdStore, WhatHasToldNothingYetIsOfEveryHistory) {
+  PutBack then;
+  ASSERT_EQ(then.resume(0), "");
+  EXPECT_EQ(then.resume(then.rig->current()), "");
+  ASSERT_EQ(then.resume(0), "");
+  then.restart({"put /filler x"});
+  EXPECT_GT(then.rig->current(), 0);
+  EXPECT_EQ(then.resume(0), "");
+  EXPECT_EQ(then.rig->store().id(), then.id);
+}
+
 // Whether it is the same nobody knows when it is forgotten: all is read anew.
 TEST(EtcdStore, AHistoryThatIsForgottenIsNotGoneOnWith) {
   PutBack then;
@@ -609,9 +620,36 @@ TEST(EtcdStore, AHistoryThatIsForgottenIsNotGoneOnWith) {
   then.restart({"put /k newer"});
   then.site.cluster->ctl(fmt::format("compact {}", then.last));
   EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten"));
-  const auto now = then.rig->current();
-  EXPECT_EQ(then.resume(now), "");
+  EXPECT_EQ(then.resume(then.rig->current()), "");
   EXPECT_EQ(then.rig->store().id(), then.id);
+}
+
+// Also when nothing was done since: else it would be read anew for ever.
+TEST(EtcdStore, WhatWasReadAnewIsGoneOnWith) {
+  PutBack then;
+  then.rig->put("/a", "new");
+  then.rig->remove("/a");
+  then.see_all();
+  then.restart({});
+  then.site.cluster->ctl(fmt::format("compact {}", then.last));
+  EXPECT_EQ(then.rig->current(), then.last);
+  for (int time = 0; time < 2; ++time) EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten"));
+  EXPECT_EQ(then.rig->keys("/b"), std::vector<std::string>{"/b"});
+  EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten")) << "that was not all";
+  EXPECT_EQ(then.rig->keys("/").size(), 2);
+  EXPECT_EQ(then.resume(then.last), "");
+  EXPECT_EQ(then.rig->store().id(), then.id);
+}
+
+// Members are stopped one after the other to put back a snapshot: the watch goes on in between.
+TEST(EtcdStore, WhatProvesAHistoryIsKeptWhenTheWatchGoesOn) {
+  PutBack then;
+  then.rig->put("/k", "new");
+  then.see_all();
+  for (int time = 0; time < 2; ++time) EXPECT_EQ(then.resume(then.last), "");
+  then.put_back({"put /k x", "put /k y"});
+  EXPECT_THAT(then.resume(then.last), HasSubstr("set back"));
+  then.expect_another_id();
 }
 
 // The same one, that is, with the id of then.
