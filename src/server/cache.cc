@@ -542,6 +542,7 @@ Awaitable<Status> Cache::load_first() {
 }
 
 Awaitable<Status> Cache::load_again() {
+  must_load_ = true;
   ASSIGN_OR_CO_RETURN(auto listing, co_await store_.list("/"));
   const std::string id = store_.id();
   const bool replaced = id != id_ || listing.revision < revision_;
@@ -579,6 +580,7 @@ void Cache::go_on_from(Revision revision) {
   revision_ = std::max(revision_, revision);
   ready_ = true;
   replaced_ = false;
+  must_load_ = false;
   for (const auto& event : std::exchange(later_, {})) apply(event);
 }
 
@@ -647,7 +649,7 @@ Awaitable<void> Cache::follow() {
 Awaitable<Status> Cache::resume() {
   auto newest = co_await store_.current();
   if (!newest) co_return fail(newest.error());
-  if (store_.id() == id_ && *newest >= revision_) {
+  if (!must_load_ && store_.id() == id_ && *newest >= revision_) {
     auto watch = co_await store_.watch(std::string(kEverything), revision_);
     if (watch) {
       watch_ = std::move(*watch);

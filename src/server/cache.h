@@ -288,7 +288,8 @@ class Cache {
   std::string id_;
   std::uint64_t generation_ = 0;
   bool ready_ = false;
-  bool replaced_ = false;  // fresh() has seen that the store's history is another one
+  bool must_load_ = false;  // the store has refused to go on from what is here
+  bool replaced_ = false;   // fresh() has seen that the store's history is another one
   std::uint64_t undecodable_ = 0;
   RevisionGate gate_;  // those who wait for a revision
   Notifier urged_;     // somebody waits: not the time to pause

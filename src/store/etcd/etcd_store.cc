@@ -96,14 +96,11 @@ class Etcd final : public EtcdStore {
   }
 
   Awaitable<Result<Listing>> list(std::string prefix, ListOptions options) override {
-    const bool anew = forgotten_ && kOursPrefix.starts_with(prefix);
+    const auto doubted = kOursPrefix.starts_with(prefix) ? doubted_.lock() : nullptr;
     for (int restarts = 0;; ++restarts) {
       CO_RETURN_IF_ERROR(co_await refresh());
       auto listing = co_await list_once(prefix, options);
-      if (listing && anew) {  // that counts for nothing any more
-        told_.reset();
-        forgotten_ = false;
-      }
+      if (listing && doubted && told_ == doubted) told_.reset();  // it counts for nothing any more
       // The first page's revision was compacted before the last page was read.
       if (listing || listing.error().code != Code::compacted) co_return listing;
       if (restarts == kMaxListRestarts) co_return fail(Code::unavailable, listing.error().message);
@@ -250,6 +247,7 @@ class Etcd final : public EtcdStore {
   // The newest revision, by a question that also tells which data these are.
   Awaitable<Result<Revision>> refresh() {
     const Revision floor = std::max(seen_, told_ ? told_->revision : 0);
+    const auto of = identity_;
     pb::RangeRequest request;
     request.set_key(space_.to_etcd(kIdKey));
     ASSIGN_OR_CO_RETURN(auto response, co_await connection_->ask(std::move(request)));
@@ -268,7 +266,8 @@ class Etcd final : public EtcdStore {
       adopt(std::move(now));
       co_return fail(replaced_error());
     }
-    if (revision < floor) co_return co_await renew_mark(kv->mod_revision(), "revisions went back", revision);
+    if (revision < floor && identity_ == of)
+      co_return co_await renew_mark(kv->mod_revision(), "revisions went back", revision);
     seen_ = std::max(seen_, revision);
     marked_ = std::max(marked_, revision);
     co_return revision;
@@ -367,7 +366,7 @@ class Etcd final : public EtcdStore {
   std::weak_ptr<WatchStream> main_;
   EtcdRange main_range_;
   std::shared_ptr<Told> told_;
-  bool forgotten_ = false;  // nobody can tell any more whether told_ is of this history
+  std::weak_ptr<Told> doubted_;  // of which nobody can tell any more whether it is of this history
 };
 
 // A list that is being read, page by page.
@@ -562,10 +561,12 @@ Awaitable<Result<std::unique_ptr<Watch>>> Etcd::watch(std::string prefix, Revisi
   auto watch = std::make_unique<EtcdWatch>(*stream);
   CO_RETURN_IF_ERROR(co_await check_history(prefix, after));
   if (prefix.empty() && told_) {
-    const Revision told = told_->revision;
+    const auto told = told_;
     ASSIGN_OR_CO_RETURN(const auto past, co_await check_past());
-    forgotten_ = past == Past::unknown;
-    if (forgotten_ && after <= told) co_return fail(compacted_error(prefix, after, told));
+    if (past == Past::unknown && after <= told->revision) {
+      doubted_ = told;
+      co_return fail(compacted_error(prefix, after, told->revision));
+    }
   }
   if (prefix.empty()) CO_RETURN_IF_ERROR(co_await follow_main(*stream, std::move(range), after, narrowed));
   // Replaced while it was being opened: nobody has ended it.
@@ -605,8 +606,8 @@ Awaitable<Status> Etcd::follow_main(std::shared_ptr<WatchStream> stream, EtcdRan
 
 // Whether this is still the history that `told` is of, or one that was set back and has passed it since: its revisions
 // do not tell. It is when it has the newest put, with the same value at the same revision, and after that, up to where
-// it was told of, the same was removed: these keys, and no more of them. That nothing else was put meanwhile is asked
-// only where revisions pass that are not ours: it makes etcd look at all keys.
+// it was told of, the same was removed: these keys, and no more of them. (That no key was overwritten meanwhile is not
+// asked, as it makes etcd look at all of them: what was removed leaves no revision for that, or hardly one.)
 Awaitable<Result<Etcd::Past>> Etcd::compare_past(Told told, EtcdRange range_of_keys) {
   if (told.revision == 0) co_return Past::same;  // nothing yet; to etcd that is the present
   if (told.last) {
@@ -618,16 +619,10 @@ Awaitable<Result<Etcd::Past>> Etcd::compare_past(Told told, EtcdRange range_of_k
   request.set_key(std::move(range_of_keys.first));
   request.set_range_end(std::move(range_of_keys.end));
   request.set_revision(told.revision);
-  if (told.last && partial_) {
-    request.set_keys_only(true);
-    request.set_limit(1);
-    request.set_min_mod_revision(told.last->revision + 1);
-  } else {
-    request.set_count_only(true);
-  }
+  request.set_count_only(true);
   ASSIGN_OR_CO_RETURN(const auto there, co_await range_then(std::move(request)));
   if (there.past != Past::same) co_return there.past;
-  if (there.response.kvs_size() > 0 || there.response.count() != told.keys) co_return Past::other;
+  if (there.response.count() != told.keys) co_return Past::other;
   for (auto& key : told.removed) {
     pb::RangeRequest of_key;
     of_key.set_key(std::move(key));
@@ -674,6 +669,11 @@ Awaitable<Result<Etcd::Past>> Etcd::check_past() {
   ASSIGN_OR_CO_RETURN(const auto past, co_await compare_past(Told(*told), main_range_));
   if (past != Past::other || told_ != told) co_return past;  // noticed by somebody else meanwhile
   ASSIGN_OR_CO_RETURN(const auto mark, co_await get(std::string(kIdKey)));
+  if (told_ != told) co_return fail(replaced_error());
+  if (mark && *mark->value != identity_->mark) {  // renewed by another server that has noticed, too
+    (void)co_await refresh();
+    co_return fail(replaced_error());
+  }
   if (!mark) {  // the next question writes one, and knows none to put back
     adopt({identity_->cluster, ""});
     co_return fail(replaced_error());

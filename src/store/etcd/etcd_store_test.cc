@@ -581,6 +581,10 @@ TEST(EtcdStore, TheSameHistoryIsKnownAgain) {
         then.rig->commit({.puts = {{"/e", bytes("x")}}, .removes = {Remove{"/c"}, Remove{"/k"}}});
         then.rig->commit({.removes = {Remove{"/d"}, Remove{"/e"}}});
       },
+      [&] {
+        for (const char last : {'1', '2', '3', '4', '5'}) then.rig->put(std::string("/r") + last, "x");
+        for (const char last : {'1', '2', '3', '4'}) then.rig->remove(std::string("/r") + last);
+      },
   };
   for (const auto& change : changes) {
     change();
@@ -621,6 +625,12 @@ TEST(EtcdStore, AHistoryThatIsForgottenIsNotGoneOnWith) {
   then.site.cluster->ctl(fmt::format("compact {}", then.last));
   EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten"));
   EXPECT_EQ(then.resume(then.rig->current()), "");
+  for (const char last : {'1', '2', '3', '4', '5'}) then.rig->put(std::string("/r") + last, "x");
+  then.reader.emplace(then.rig->watch("", then.rig->current()));
+  for (const char last : {'1', '2', '3', '4', '5'}) then.rig->remove(std::string("/r") + last);
+  then.see_all();
+  then.restart({});
+  EXPECT_THAT(then.resume(then.last), HasSubstr("forgotten")) << "more than is asked for";
   EXPECT_EQ(then.rig->store().id(), then.id);
 }
 

@@ -31,7 +31,7 @@ struct Told {
   std::int64_t keys = 0;    // that etcd had then in the range, with the hidden one
   std::optional<Put> last;  // the newest
   // Keys that were removed after that, and no more than kMaxRemoved + 1 of them.
-  static constexpr std::size_t kMaxRemoved = 32;
+  static constexpr std::size_t kMaxRemoved = 4;  // each costs a question
   std::vector<std::string> removed;
 };
 
