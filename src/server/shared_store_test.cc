@@ -283,6 +283,24 @@ TEST(SharedStore, ASilentStoreIsAnsweredForInTime) {
   EXPECT_EQ(a.get("/core/roles/r"), 200);
 }
 
+// Compacted: what is here and what comes may be of two histories. That it was read once, and not used, changes nothing.
+TEST(SharedStore, WhatTheStoreDoesNotGoOnFromIsReadAnewUntilThatIsDone) {
+  Shared t;
+  const auto inner = t.open();
+  testing::StoreDouble store(t.world.env.executor, *inner);
+  Server a(t.world, store);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("r")).status, 200);
+  const int before = store.lists;
+  store.watch_errors = {{Code::compacted, "forgotten"}, {Code::unavailable, "not now"}};
+  store.replace(*inner);  // the watch ends
+  t.world.run_until([&] { return store.watch_errors.empty(); }, std::chrono::seconds(10));
+  EXPECT_EQ(a.get("/core/roles/r"), 200);
+  t.world.run_until([&] { return store.lists - before == 2; }, std::chrono::seconds(10));
+  EXPECT_EQ(store.lists - before, 2);
+  EXPECT_EQ(a.call("POST", "/core/roles", role("s")).status, 200);
+  EXPECT_EQ(a.get("/core/roles/s"), 200);
+}
+
 // What may be behind is shown by the roles of that moment, and without the store.
 TEST(SharedStore, WhoTakesWhatIsCachedIsJudgedByCachedRoles) {
   Shared t;

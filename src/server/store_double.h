@@ -49,6 +49,7 @@ class StoreDouble final : public store::Store {
     co_return co_await inner_->get(std::move(key));
   }
   Awaitable<Result<store::Listing>> list(std::string prefix, store::ListOptions options) override {
+    ++lists;
     co_await changed_->spoken();
     co_return co_await inner_->list(std::move(prefix), std::move(options));
   }
@@ -65,6 +66,11 @@ class StoreDouble final : public store::Store {
   }
   Awaitable<Result<std::unique_ptr<store::Watch>>> watch(std::string prefix, store::Revision after) override {
     co_await changed_->spoken();
+    if (!watch_errors.empty()) {
+      auto error = std::move(watch_errors.front());
+      watch_errors.pop_front();
+      co_return fail(std::move(error));
+    }
     auto inner = co_await inner_->watch(std::move(prefix), after);
     if (!inner) co_return fail(inner.error());
     co_return std::make_unique<Following>(changed_, std::move(*inner));
@@ -96,7 +102,9 @@ class StoreDouble final : public store::Store {
   // They run once: what another was faster with.
   std::function<void()> before_commit;
   std::function<void()> before_question;
-  int questions = 0;  // for its newest revision
+  std::deque<Error> watch_errors;  // the answers to the next calls of watch()
+  int questions = 0;               // for its newest revision
+  int lists = 0;
 
  private:
   struct Changes {
