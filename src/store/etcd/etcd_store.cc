@@ -667,7 +667,8 @@ Awaitable<Result<Etcd::Then>> Etcd::range_then(pb::RangeRequest request) {
 Awaitable<Result<Etcd::Past>> Etcd::check_past() {
   const auto told = told_;
   ASSIGN_OR_CO_RETURN(const auto past, co_await compare_past(Told(*told), main_range_));
-  if (past != Past::other || told_ != told) co_return past;  // noticed by somebody else meanwhile
+  if (past != Past::other) co_return past;
+  if (told_ != told) co_return fail(replaced_error());  // noticed by somebody else meanwhile
   ASSIGN_OR_CO_RETURN(const auto mark, co_await get(std::string(kIdKey)));
   if (told_ != told) co_return fail(replaced_error());
   if (mark && *mark->value != identity_->mark) {  // renewed by another server that has noticed, too
