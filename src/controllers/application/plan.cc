@@ -874,6 +874,7 @@ class Planner {
     if (status_.state != State::DELETING) add_status({{"state", std::string(enum_name(State::DELETING))}});
     std::set<std::string, std::less<>> seen;
     std::optional<Reason> blocked;
+    std::vector<Reason> lingering;
     bool clean = true;
     for (const Place& at : observed_.places) {
       if (!at.exists) continue;  // nobody can be asked any more
@@ -885,6 +886,9 @@ class Planner {
       auto objects = inventory(observed_, at);
       std::erase_if(objects, [&](const auto& one) { return !seen.insert(std::string(uid_of(*one.second))).second; });
       clean = remove_all(at, objects) && clean;
+      for (const auto& [ref, live] : objects) {
+        if (auto why = why_it_lingers(at.cluster, ref, *live, observed_.wall)) lingering.push_back(*std::move(why));
+      }
       if (const auto hidden = unseen(at)) blocked = hidden;
     }
     if (!blocked && !removing_) blocked = worst(stuck_);
@@ -893,8 +897,10 @@ class Planner {
       view.state = State::DELETING;
       report(view);
       add(Retry{blocked->message});
+    } else if (removing_) {
+      add(Again{});
     } else if (!clean) {
-      if (removing_) add(Again{});
+      if (auto reason = worst(lingering)) report({.reason = std::move(reason), .state = State::DELETING});
     } else {
       auto finalizers = app_.metadata.finalizers;
       finalizers.pop_back();

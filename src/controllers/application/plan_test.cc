@@ -12,6 +12,7 @@ using namespace testing;
 using manifest::object_of;
 using manifest::value_of;
 using std::chrono::seconds;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using State = ApplicationState;
 
@@ -643,6 +644,34 @@ TEST(ApplicationPlan, DoesNotRemoveWhatIsOnItsWayOut) {
   EXPECT_TRUE(std::ranges::none_of(plan, [](const Action& a) { return std::holds_alternative<Remove>(a); }))
       << to_string(plan);
   EXPECT_FALSE(model.app.metadata.finalizers.empty());
+}
+
+TEST(ApplicationPlan, DeletionTellsWhichFinalizersKeepAnObject) {
+  Model model;
+  model.bind("one");
+  model.settle();
+  model.app.metadata.deleted = model.app.metadata.modified;
+  const auto since = to_string(DateTime::from_wall(model.wall()));
+  for (auto& [ref, object] : model.sites["one"].objects) {
+    auto& metadata = object.make_object()["metadata"].make_object();
+    metadata.set("deletionTimestamp", since);
+    metadata.set("finalizers", json::Array{"example.org/hold", "example.org/wait"});
+  }
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::DELETING);
+  EXPECT_FALSE(model.app.status.reason) << "it may be quick yet";
+  model.now += seconds(31);
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_EQ(model.app.status.state, State::DELETING);
+  ASSERT_TRUE(model.app.status.reason);
+  EXPECT_EQ(model.app.status.reason->code, ReasonCode::DELETE_FAILED);
+  EXPECT_THAT(
+      model.app.status.reason->message,
+      AllOf(HasSubstr("Cluster demo/one"), HasSubstr("example.org/hold, example.org/wait"), HasSubstr("(and 1 more)")));
+  EXPECT_FALSE(model.app.metadata.finalizers.empty());
+  model.sites["one"].objects.clear();
+  EXPECT_GE(model.settle(), 0);
+  EXPECT_TRUE(model.app.metadata.finalizers.empty());
 }
 
 TEST(ApplicationPlan, DeletionWaitsForAnUnreachableCluster) {

@@ -1,8 +1,11 @@
 #include "controllers/application/status.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
+#include "base/datetime.h"
 #include "manifest/desired.h"
 #include "manifest/health.h"
 #include "manifest/schema.h"
@@ -203,6 +206,23 @@ Reason reason_of(const Error& error) {
     default:
       return {ReasonCode::KUBERNETES_ERROR, error.message};
   }
+}
+
+std::optional<Reason> why_it_lingers(const ResourceRef& cluster, const kube::ObjectRef& ref, const json::Value& live,
+                                     Wall now) {
+  constexpr auto kLong = std::chrono::seconds(30);
+  const auto since = live.string_at({"metadata", "deletionTimestamp"});
+  const auto time = parse_datetime(since);
+  const auto* finalizers = live.at_path({"metadata", "finalizers"});
+  if (!time || now < time->wall() + kLong || !finalizers || !finalizers->if_array() || finalizers->if_array()->empty())
+    return std::nullopt;
+  std::vector<std::string> names;
+  for (const auto& name : *finalizers->if_array()) names.emplace_back(name.string_at({}));
+  return Reason{
+      ReasonCode::DELETE_FAILED,
+      fmt::format("waiting for {} to go from {}: it is being deleted since {} and kept by its finalizers ({}), "
+                  "which whoever has set them takes away; see there why they do not",
+                  kube::to_string(ref), krake::to_string(cluster), since, fmt::join(names, ", "))};
 }
 
 json::Object identity_fields(const kube::ObjectRef& ref) {

@@ -30,6 +30,9 @@ bool scheduler_owns_state(const Application& application);
 bool is_permanent(ReasonCode code);
 // For the code of an answer of a cluster.
 Reason reason_of(const Error& error);
+// Why an object that is being deleted is still there, when that takes longer than a removal does.
+std::optional<Reason> why_it_lingers(const ResourceRef& cluster, const kube::ObjectRef& ref, const json::Value& live,
+                                     Wall now);
 // apiVersion, kind and name of an object, and the namespace if it has one.
 json::Object identity_fields(const kube::ObjectRef& ref);
 json::Object identity_fields(const json::Object& object);
