@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <sstream>
 
 namespace krake {
@@ -46,6 +47,7 @@ std::optional<ServerTls> read_tls(const ServerTlsConfig& config, ConfigProblems&
 
 Result<UserTokens> read_user_tokens(const std::string& path, FileKind kind) {
   UserTokens tokens;
+  std::map<std::string, std::string> users;
   if (path.empty()) return tokens;
   ASSIGN_OR_RETURN(const std::string text, read_file(path, kind));
   std::istringstream lines(text);
@@ -55,9 +57,14 @@ Result<UserTokens> read_user_tokens(const std::string& path, FileKind kind) {
     std::istringstream words(line);
     std::string token;
     std::string user;
+    std::string more;
     if (!(words >> token) || token.starts_with('#')) continue;
-    if (!(words >> user))
+    if (!(words >> user) || (words >> more && !more.starts_with('#')))
       return fail(Code::invalid_argument, fmt::format("{}:{}: want '<token> <user>'", path, number));
+    if (const auto [known, fresh] = users.emplace(token, user); !fresh && known->second != user)
+      return fail(Code::invalid_argument,
+                  fmt::format("{}:{}: the token of user '{}' is that of '{}', too; give each user one of his own", path,
+                              number, user, known->second));
     tokens.emplace_back(std::move(token), std::move(user));
   }
   return tokens;

@@ -89,6 +89,13 @@ TEST_F(Reload, SaysWhatCannotBeTaken) {
   EXPECT_THAT(with([&](auto& c) { c.authentication.strategy.token.file = none; }), HasSubstr("none"));
   EXPECT_THAT(with([&](auto& c) { c.authentication.strategy.token.file = file("bad", "t0 alice\nt1\n"); }),
               HasSubstr("bad:2: want '<token> <user>'"));
+  const auto tokens = [&](std::string_view text) {
+    return with([&](auto& c) { c.authentication.strategy.token.file = file("bad", text); });
+  };
+  EXPECT_THAT(tokens("t0 alice smith\n"), HasSubstr("bad:1: want '<token> <user>'"));
+  EXPECT_THAT(tokens("t0 alice\nt1 bob\nt0 carol\n"),
+              AllOf(HasSubstr("bad:3: the token of user 'carol' is that of 'alice', too"), Not(HasSubstr("t0"))));
+  EXPECT_EQ(tokens("t0 alice # hers\nt0 alice\n"), "");
   EXPECT_THAT(with([&](auto& c) { c.authentication.strategy.signed_.file = file("worse.pem", "nonsense"); }),
               HasSubstr("worse.pem"));
 }
