@@ -19,6 +19,7 @@ struct Sink {
   std::string* body = nullptr;
   std::size_t fields = 0;
   bool head_done = false;
+  bool host = false;
   bool transfer_encoding = false;
   bool too_large = false;
   const char* own_problem = nullptr;
@@ -72,6 +73,10 @@ struct MessageParser::Beast final : Impl {
           return sink.refuse("unknown Transfer-Encoding", ec);
         }
         sink.transfer_encoding = true;
+      }
+      if (is_request && field == http::field::host) {  // RFC 9112 3.2: somebody on the way may have gone by the other
+        if (sink.host) return sink.refuse("more than one Host field", ec);
+        sink.host = true;
       }
       if (field == http::field::expect && iequals({value.data(), value.size()}, "100-continue")) {
         sink.head.expect_continue = true;

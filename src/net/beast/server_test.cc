@@ -142,6 +142,7 @@ TEST(HttpServer, RefusesMalformedRequests) {
         {"GET\r\n\r\n", "400"},
         {"GET / HTTP/2.0\r\n\r\n", "400"},
         {"GET / HTTP/1.1\r\nno colon\r\n\r\n", "400"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"},
         {std::string("GET /\0 HTTP/1.1\r\n\r\n", 19), "400"},
         {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello", "400"},
         {"POST /echo HTTP/1.1\r\nContent-Length: x\r\n\r\n", "400"},
