@@ -321,9 +321,12 @@ TEST(SharedStore, WhoTakesWhatIsCachedIsJudgedByCachedRoles) {
   EXPECT_EQ(a.call("DELETE", "/core/roles/all?consistency=cached").status, 500);
   EXPECT_EQ(a.call("POST", "/backup?consistency=cached").status, 500) << "it reads the store, and so are its roles";
   store.set_silent(false);
+  store.set_deaf(true);
   store::Txn txn;
   txn.removes.push_back({"/core/rolebindings/all"});
   ASSERT_TRUE(t.disk->commit(std::move(txn)));
+  EXPECT_EQ(a.call("POST", "/backup?consistency=cached").status, 500) << "nor by roles that are no more";
+  store.set_deaf(false);
   EXPECT_EQ(a.get("/core/roles"), 403);
   EXPECT_EQ(a.get("/core/roles?consistency=cached"), 403);
 }

@@ -19,6 +19,11 @@ class StoreDouble final : public store::Store {
     changed_->silent = silent;
     changed_->notifier.notify_all();
   }
+  // While it is deaf no event is delivered.
+  void set_deaf(bool deaf) {
+    changed_->deaf = deaf;
+    changed_->notifier.notify_all();
+  }
   // From now on `other` is what is asked. Watches fail, unless they do not notice.
   void replace(store::Store& other, bool watches_notice = true) {
     inner_ = &other;
@@ -114,6 +119,7 @@ class StoreDouble final : public store::Store {
     }
     Notifier notifier;
     bool silent = false;
+    bool deaf = false;
     int replaced = 0;
   };
   class Following final : public store::Watch {
@@ -128,6 +134,7 @@ class StoreDouble final : public store::Store {
       const auto replaced = [&] { return changes->replaced != seen; };
       auto outcome = co_await unless(changes->notifier, replaced, inner->next());
       co_await changes->spoken();
+      while (changes->deaf) co_await changes->notifier.wait();
       if (replaced()) co_return fail(Code::compacted, "the history was replaced");
       co_return std::move(*outcome);
     }
