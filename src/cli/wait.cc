@@ -1,10 +1,12 @@
 #include "cli/wait.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
+#include "api/registry.h"
 #include "base/datetime.h"
 
 namespace krake::cli {
@@ -72,7 +74,7 @@ class Waiter {
       } else {
         trouble = stream.error().message;
       }
-      if (clock().now() >= end_) co_return stop(timed_out(trouble));
+      if (clock().now() >= end_) co_return stop(timed_out(trouble, co_await holders()));
       if (!stream) co_await sleep_until(clock(), std::min(end_, clock().now() + std::chrono::seconds(1)));
     }
   }
@@ -217,10 +219,42 @@ class Waiter {
     return false;
   }
 
-  Failure timed_out(const std::string& trouble) const {
+  // Applications that something of lies on the cluster that is to go.
+  Awaitable<std::vector<std::string>> holders() {
+    std::vector<std::string> names;
+    const auto about = subject();
+    if (goal_.after != WaitGoal::After::remove || about.kind->name != "Cluster") co_return names;
+    const Kind& applications = krake_registry().get("kubernetes", "Application");
+    const auto list = co_await session_.call(
+        {.target = applications.collection_path(about.ns), .subject = Subject{&applications, about.ns, ""}});
+    const auto* items = list ? list->at_path({"items"}) : nullptr;
+    if (!items || !items->is_array()) co_return names;
+    const auto is_it = [&](const json::Value* ref) {
+      return ref && ref->string_at({"kind"}) == "Cluster" && ref->string_at({"namespace"}) == about.ns &&
+             ref->string_at({"name"}) == about.name;
+    };
+    for (const auto& item : *items->if_array()) {
+      bool there = is_it(item.at_path({"status", "running_on"})) || is_it(item.at_path({"status", "scheduled_to"}));
+      const auto* cleanup = item.at_path({"status", "cleanup"});
+      if (cleanup && cleanup->is_array())
+        for (const auto& entry : *cleanup->if_array()) there = there || is_it(entry.at_path({"cluster"}));
+      if (there) names.emplace_back(item.string_at({"metadata", "name"}));
+    }
+    co_return names;
+  }
+
+  Failure timed_out(const std::string& trouble, std::vector<std::string> holders) const {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(goal_.timeout).count();
     const std::string reason = reason_of(last_);
     const std::string wanted = goal_.state.empty() ? "done" : goal_.state;
+    if (!holders.empty()) {
+      constexpr std::size_t kShown = 5;
+      std::string names = fmt::format("{}", fmt::join(holders | std::views::take(kShown), ", "));
+      if (holders.size() > kShown) names += fmt::format(" and {} more", holders.size() - kShown);
+      return {.message = fmt::format("{} is not gone after {} s: there are still objects on it of {}", title(), seconds,
+                                     names),
+              .hint = "it goes when they are taken away from it; --force forgets them, if it never comes back"};
+    }
     return {.message = fmt::format("{} is {}{}, not {} after {} s{}", title(),
                                    state_of(last_).empty() ? "unchanged" : state_of(last_),
                                    reason.empty() ? "" : fmt::format(" ({})", reason), wanted, seconds,

@@ -267,6 +267,17 @@ TEST(Wait, AKubeconfigThatCannotBeUsedIsAFailureOnlyAfterTheChange) {
   state(3s, "OFFLINE", R"({"code":"INVALID_RESOURCE","message":"another"})");
   EXPECT_NEAR(cli.took("kube cluster update e -l a=d --wait --timeout 20s", ran), 3, 0.1);
   EXPECT_EQ(ran.exit, 1) << ran.all();
+  // Whose objects it waits for, where it has a place for them yet or had one.
+  cli.dir.write("app.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n");
+  constexpr auto kThere = R"({"api":"kubernetes","kind":"Cluster","namespace":"system:admin","name":"e"})";
+  for (const auto* name : {"web", "left", "other"}) cli.run(fmt::format("kube app create -f app.yaml {}", name));
+  cli.later(1s, "PATCH", std::string(kItem) + "/status", fmt::format(R"({{"status":{{"running_on":{}}}}})", kThere));
+  cli.later(1s, "PATCH", "/kubernetes/namespaces/system:admin/applications/left/status",
+            fmt::format(R"({{"status":{{"cleanup":[{{"cluster":{},"objects":[]}}]}}}})", kThere));
+  EXPECT_NEAR(cli.took("kube cluster delete e --wait --timeout 10s", ran), 10, 0.1);
+  EXPECT_EQ(ran.exit, 1);
+  EXPECT_THAT(ran.err, HasSubstr("not gone after 10 s: there are still objects on it of left, web\n"));
+  EXPECT_THAT(ran.err, HasSubstr("--force"));
   cli.later(5s, "DELETE", "/kubernetes/namespaces/system:admin/clusters/e?force=True");
   EXPECT_NEAR(cli.took("kube cluster delete e --wait", ran), 5, 0.1);
   EXPECT_EQ(ran.exit, 0) << ran.all();

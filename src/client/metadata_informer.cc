@@ -36,7 +36,13 @@ bool MetadataInformer::put(const json::Value& object) {
   std::from_chars(text.data(), text.data() + text.size(), revision);
   const auto key = key_of(*meta);
   auto& slot = objects_[key];
-  if (slot && slot->object == *meta && slot->revision == revision) return false;
+  auto found = more_(kind(), object, *meta);
+  if (slot && slot->object == *meta && slot->revision == revision && found == more(key)) return false;
+  if (found.empty()) {
+    found_.erase(key);
+  } else {
+    found_[key] = std::move(found);
+  }
   decoded ? (void)unreadable_.erase(key) : (void)unreadable_.insert(key);
   slot = std::make_shared<const Versioned<ObjectMeta>>(Versioned<ObjectMeta>{std::move(*meta), revision});
   changed(key);
@@ -45,6 +51,7 @@ bool MetadataInformer::put(const json::Value& object) {
 
 bool MetadataInformer::erase(const ObjectKey& key) {
   unreadable_.erase(key);
+  found_.erase(key);
   if (objects_.erase(key) == 0) return false;
   changed(key);
   return true;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -47,34 +48,53 @@ class Descriptor {
   int fd_;
 };
 
+// Where links lead, also when nothing is there yet: a link that is replaced leaves what it names as it was.
+Result<std::string> target_of(std::string path) {
+  constexpr int kMaxLinks = 40;
+  for (int links = 0;; ++links) {
+    std::error_code ec;
+    const auto link = std::filesystem::read_symlink(path, ec);
+    if (ec) return path;
+    if (links == kMaxLinks)
+      return fail(Code::unavailable, fmt::format("cannot write '{}': its links lead in a circle", path));
+    path = (std::filesystem::path(path).parent_path() / link).string();
+  }
+}
+
 // A file that is there whole or not at all. Readable by its owner only: a backup has every secret. Of two at once each
-// writes a part of its own; the later one to be complete is the file. The part of one that was killed stays.
+// writes a part of its own; the later one to be complete is the file. The part of one that was killed stays. Into a
+// pipe or a device goes what comes.
 class PrivateFile {
  public:
   static Result<std::unique_ptr<PrivateFile>> create(const std::string& path) {
+    struct stat there{};
+    if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) return open_stream(path);
+    ASSIGN_OR_RETURN(auto target, target_of(path));
     constexpr std::string_view suffix = ".part";
-    std::string part = fmt::format("{}.XXXXXX{}", path, suffix);
+    std::string part = fmt::format("{}.XXXXXX{}", target, suffix);
     const int fd = ::mkostemps(part.data(), static_cast<int>(suffix.size()), O_CLOEXEC);
     if (fd < 0) return fail(file_error(part, "write"));
-    return std::unique_ptr<PrivateFile>(new PrivateFile(path, std::move(part), fd));
+    return std::unique_ptr<PrivateFile>(new PrivateFile(std::move(target), std::move(part), fd));
   }
   ~PrivateFile() {
-    if (!kept_) ::unlink(part_.c_str());
+    if (!is_stream() && !kept_) ::unlink(part_.c_str());
   }
   PrivateFile(const PrivateFile&) = delete;
   PrivateFile& operator=(const PrivateFile&) = delete;
 
+  bool is_stream() const { return part_.empty(); }
   Status write(std::string_view bytes) {
     while (!bytes.empty()) {
       const auto n = ::write(file_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return fail(file_error(part_, "write"));
+      if (n < 0) return fail(file_error(is_stream() ? path_ : part_, "write"));
       bytes.remove_prefix(static_cast<std::size_t>(n));
     }
     return {};
   }
   // On disk under its own name, or an error and nothing.
   Status keep() {
+    if (is_stream()) return file_.close() ? Status{} : fail(file_error(path_, "write"));
     if (::fsync(file_.get()) != 0 || !file_.close()) return fail(file_error(part_, "write"));
     if (::rename(part_.c_str(), path_.c_str()) != 0) return fail(file_error(path_, "write"));
     kept_ = true;
@@ -87,8 +107,17 @@ class PrivateFile {
 
  private:
   PrivateFile(std::string path, std::string part, int fd) : path_(std::move(path)), part_(std::move(part)), file_(fd) {}
+  // A pipe nobody reads from is an error, and not waited for.
+  static Result<std::unique_ptr<PrivateFile>> open_stream(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) return fail(file_error(path, "write"));
+    std::unique_ptr<PrivateFile> file(new PrivateFile(path, "", fd));
+    if (::fcntl(fd, F_SETFL, 0) != 0) return fail(file_error(path, "write"));
+    return file;
+  }
+
   std::string path_;
-  std::string part_;
+  std::string part_;  // empty: a stream
   Descriptor file_;
   bool kept_ = false;
 };
@@ -214,7 +243,7 @@ Awaitable<Result<int>> save(Env& env, BackupOptions options) {
   }
   ASSIGN_OR_CO_RETURN(const auto made, reader.finish());
   CO_RETURN_IF_ERROR(file->keep());
-  fmt::print("{}: {}\n", options.file, described(made));
+  fmt::print(file->is_stream() ? stderr : stdout, "{}: {}\n", options.file, described(made));
   co_return 0;
 }
 

@@ -301,7 +301,7 @@ Awaitable<Answer> ApiServer::dispatch(Request& request) {
       if (auto fresh = co_await cache_.fresh(&request.confirmed); !fresh) co_return refuse(fresh.error());
       co_return rules(request);
     case Operation::backup:
-      co_return co_await backup();
+      co_return co_await backup(request);
     case Operation::list:
       co_return co_await list(request);
     case Operation::read:

@@ -18,6 +18,7 @@
 #include "server/problem.h"
 #include "server/references.h"
 #include "server/route.h"
+#include "server/standing.h"
 #include "store/bounded_store.h"
 
 namespace krake {
@@ -105,6 +106,13 @@ class ApiServer {
     std::vector<std::string> warnings;     // for the answer, a sentence each
     Cache::Confirmed confirmed;            // once for a request, which is all that a linearizable answer needs
   };
+  static Standing standing_of(const Request& request) {
+    return {.user = request.user,
+            .route = request.route,
+            .until = request.until,
+            .generation = request.generation,
+            .authorized = request.authorized};
+  }
   // What a write computes from the current object.
   struct Mutation {
     std::unique_ptr<Object> object;  // to store; null with remove_key or unchanged
@@ -143,9 +151,10 @@ class ApiServer {
   Awaitable<Answer> list(Request& request);
   Awaitable<Answer> watch(Request& request);
   std::optional<Problem> incomplete(const Request& request, const access::NamespaceScope& scope);
+  bool same_roles_since(Revision revision);
   void warn_of_unreadable(Request& request);
   // backup.cc
-  Awaitable<Answer> backup();
+  Awaitable<Answer> backup(const Request& request);
   // access_review.cc
   Awaitable<Answer> review(Request& request);
   Answer rules(const Request& request) const;

@@ -52,6 +52,15 @@ bool implicit_right(const std::string& user, const Right& right) {
       kReads, [&](const auto& known) { return known.first == controller && known.second == right.resource; });
 }
 
+Right right_to_secrets(const Kind& kind) {
+  return {.kind = &kind,
+          .api = kind.group,
+          .resource = fmt::format("{}/secrets", kind.plural),
+          .verb = access::Verb::get,
+          .ns = {},
+          .name = {}};
+}
+
 }  // namespace
 
 Authorizer::Authorizer(AuthOptions options, Cache& cache) : options_(std::move(options)) {
@@ -120,12 +129,15 @@ Status Authorizer::allowed(const std::string& user, const Right& right) const {
   return fail(Code::forbidden, "Forbidden");
 }
 
+bool Authorizer::by_rules(const std::string& user, const Right& right) const {
+  return options_.mode == access::Authorization::rbac &&
+         !(options_.implicit_controller_rights && implicit_right(user, right));
+}
+
 access::NamespaceScope Authorizer::namespaces(const std::string& user, const Right& right) const {
   const bool all = allowed(user, right).has_value();
   // Namespaces limit nothing where there are none (api-contract 7.5).
-  const bool by_rules = options_.mode == access::Authorization::rbac && right.kind->namespaced &&
-                        !(options_.implicit_controller_rights && implicit_right(user, right));
-  if (!by_rules) return {.all = all, .names = {}};
+  if (!by_rules(user, right) || !right.kind->namespaced) return {.all = all, .names = {}};
   return index_.namespaces(user, {.api = right.api, .resource = right.resource, .verb = right.verb, .ns = {}});
 }
 
@@ -137,13 +149,14 @@ access::NamespaceScope Authorizer::scope(const std::string& user, const Route& r
 Sight Authorizer::sight(const std::string& user, const Kind& kind) const {
   Sight sight{.kind = &kind};
   if (!options_.access.redact_secrets || !kind.mask) return sight;
-  sight.secrets = namespaces(user, {.kind = &kind,
-                                    .api = kind.group,
-                                    .resource = fmt::format("{}/secrets", kind.plural),
-                                    .verb = access::Verb::get,
-                                    .ns = {},
-                                    .name = {}});
+  sight.secrets = namespaces(user, right_to_secrets(kind));
   return sight;
+}
+
+bool Authorizer::shows_by_roles(const std::string& user, const Route& route) const {
+  const bool filtered = options_.access.filter_namespaces && route.kind->namespaced && route.ns.empty();
+  const bool masked = options_.access.redact_secrets && route.kind->mask;
+  return (filtered && by_rules(user, right_of(route))) || (masked && by_rules(user, right_to_secrets(*route.kind)));
 }
 
 bool Authorizer::may_force(const std::string& user, const Route& route) const {

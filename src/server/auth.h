@@ -46,6 +46,8 @@ class Authorizer {
   access::NamespaceScope scope(const std::string& user, const Route& route) const;
   // With their secrets or without (W11).
   Sight sight(const std::string& user, const Kind& kind) const;
+  // Whether the roles have a say in what a list or watch shows of what it is about.
+  bool shows_by_roles(const std::string& user, const Route& route) const;
   bool may_force(const std::string& user, const Route& route) const;
   // Where force needs a right: for what an update of `stored` takes of its finalizers, since without them it goes as by
   // force. Code::forbidden.
@@ -66,6 +68,7 @@ class Authorizer {
  private:
   void changed(const Kind& kind, const std::string& name, const CachedPtr& object);
   access::NamespaceScope namespaces(const std::string& user, const Right& right) const;
+  bool by_rules(const std::string& user, const Right& right) const;
   AuthOptions options_;
   access::RbacIndex index_;
   std::uint64_t version_ = 0;

@@ -10,12 +10,15 @@ constexpr Duration kBackupLimit = std::chrono::hours(1);
 
 class BackupSource final : public ReplySource {
  public:
-  BackupSource(Env& env, store::Store& store, const Registry& registry, std::shared_ptr<std::size_t> count)
+  // `may_go_on`: who asked may still have it.
+  BackupSource(Env& env, store::Store& store, const Registry& registry, std::shared_ptr<std::size_t> count,
+               std::move_only_function<Status()> may_go_on)
       : clock_(env.clock),
         log_(env.log),
         end_(env.clock.now() + kBackupLimit),
         source_(store, env.clock, backup::key_prefixes(registry)),
-        count_(std::move(count)) {
+        count_(std::move(count)),
+        may_go_on_(std::move(may_go_on)) {
     ++*count_;
   }
   ~BackupSource() override { --*count_; }
@@ -38,7 +41,8 @@ class BackupSource final : public ReplySource {
   Awaitable<Result<bool>> read(std::vector<SharedBytes>& batch) {
     if (clock_.now() > end_) co_return fail(Code::timeout, "the reader of the backup is too slow");
     std::string lines;
-    const auto more = co_await source_.next(lines);
+    auto more = co_await source_.next(lines);
+    if (const auto status = may_go_on_(); !status) more = fail(status.error());
     if (!more) {
       log_.error("a backup failed", {{"why", more.error().message}});
       co_return fail(more.error());
@@ -57,18 +61,22 @@ class BackupSource final : public ReplySource {
   std::vector<SharedBytes> first_;
   std::optional<bool> more_;  // after the first
   std::shared_ptr<std::size_t> count_;
+  std::move_only_function<Status()> may_go_on_;
 };
 
 }  // namespace
 
-Awaitable<Answer> ApiServer::backup() {
+Awaitable<Answer> ApiServer::backup(const Request& request) {
   if (*backups_ >= options_.backups_limit) {
     co_return refuse(Error{Code::too_many_requests,
                            fmt::format("{} backups are under way, more are not made at once; try again", *backups_)});
   }
   // Soon, and also when the cache cannot follow.
   if (const auto newest = co_await store_.current(); !newest) co_return refuse(newest.error());
-  auto source = std::make_unique<BackupSource>(env_, store_, registry_, backups_);
+  auto source = std::make_unique<BackupSource>(env_, store_, registry_, backups_,
+                                               [this, standing = standing_of(request)]() mutable {
+                                                 return standing.check(env_.clock, authenticator_, authorizer_);
+                                               });
   if (auto begun = co_await source->begin(); !begun) co_return refuse(begun.error());
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");

@@ -81,6 +81,33 @@ TEST(ServerBackup, IsNotForAnybodyWithoutAName) {
   EXPECT_EQ(t.call("POST", "/backup").status, 401);
 }
 
+// What is written after that is none of his business, and there is no end to what may be read until then.
+TEST(ServerBackup, EndsWithTheRightToIt) {
+  TestServer t(rbac("core", "backup", "create"));
+  for (int i = 0; i < 40; ++i) {
+    store::Txn txn;
+    txn.puts.push_back({fmt::format("/kubernetes/unheard-of/{:03}", i),
+                        std::make_shared<const std::string>(std::string(400'000, 'x')), 0});
+    ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+  }
+  const auto read_all = [&](const std::function<void()>& meanwhile) {
+    auto stream = t.world.run(t.transport->open({"POST", "/backup", {}, ""}));
+    EXPECT_EQ(stream->status, 200);
+    auto piece = t.world.run(stream->body->read());
+    EXPECT_TRUE(piece);
+    meanwhile();
+    while (piece && !piece->empty()) piece = t.world.run(stream->body->read());
+    return piece.has_value();
+  };
+  EXPECT_TRUE(read_all([] {}));
+  EXPECT_FALSE(read_all([&] {
+    store::Txn txn;
+    txn.removes.push_back({"/core/rolebindings/alices"});
+    ASSERT_TRUE(t.world.run(t.store->commit(std::move(txn))));
+    t.world.settle();
+  }));
+}
+
 TEST(ServerBackup, IsMadeForFewAtOnce) {
   auto options = rbac("core", "backup", "create");
   options.backups_limit = 1;

@@ -182,6 +182,10 @@ class Cache {
   // Whether every event after revision `since` is kept, each exactly as must be told who saw all up to there, and
   // perhaps something of the next one.
   bool resumable(const KindCache& kind, Revision since) const;
+  // Whether it is certain that nothing of this kind changed after revision `since`.
+  bool unchanged(const KindCache& kind, Revision since) const {
+    return resumable(kind, since) && kind.position_after(since) == kind.end_event();
+  }
   // How long ago the store was asked for the revision it last confirmed to us. It is asked a few times within the
   // limit, also when no request needs it.
   Duration unconfirmed() const { return env_.clock.now() - confirmed_; }

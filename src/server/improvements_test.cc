@@ -190,6 +190,8 @@ TEST(W11, TheRightToSecretsCountsAtOnceAndByNamespace) {
          rule("kubernetes", "clusters/secrets", "other", R"("get")"));
   EXPECT_THAT(t.by_bob("GET", "/kubernetes/clusters").body,
               AllOf(Not(HasSubstr(kSecretText)), HasSubstr("other-t0ken")));
+  EXPECT_FALSE(t.world.run(stream->body->read())) << "what was shown without its secret has to be read anew";
+  stream = t.world.run(t.bob->open({"GET", "/kubernetes/clusters?watch&heartbeat=0", {}, ""}));
   t.call("PATCH", "/kubernetes/namespaces/other/clusters/two", R"({"metadata":{"labels":{"a":"b"}}})");
   EXPECT_THAT(lines(t, *stream->body, 1), HasSubstr("other-t0ken"));
 }
@@ -498,6 +500,44 @@ TEST(W20, TheFilterCanBeSwitchedOff) {
     const auto list = t.by_bob("GET", "/kubernetes/applications");
     EXPECT_EQ(list.status, 200);
     EXPECT_EQ(list.body.find(R"("name":"web")") == std::string::npos, filters);
+  }
+}
+
+// What came into sight was there before, and what went out of it may be gone when it is back: there is no event for
+// either, so that whoever follows must list anew.
+TEST(W20, AWatchEndsWhenOtherNamespacesAreToBeSeenAndIsNotTakenUpFromBefore) {
+  const auto in = [](std::string_view ns) { return rule("kubernetes", "applications", ns, R"("list")"); };
+  struct Case {
+    const char* name;
+    std::string before, now;
+    bool goes_on;  // for who watches namespace demo alone
+  };
+  const Case cases[] = {{"one more", in("demo"), in("demo") + "," + in("other"), true},
+                        {"one less", in("demo") + "," + in("other"), in("demo"), true},
+                        {"another one", in("demo"), in("other"), false},
+                        {"all of them", in("demo"), in(""), true}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    Site t(TestServer::under_shipped_roles(), c.before);
+    const auto watch = [&](std::string_view where, std::string_view more = "") {
+      return *t.world.run(
+          t.bob->open({"GET", fmt::format("/kubernetes{}/applications?watch&bookmarks=true{}", where, more), {}, ""}));
+    };
+    const auto since = [&] {
+      return std::string(t.get("/kubernetes/applications").string_at({"metadata", "resource_version"}));
+    };
+    const auto before = since();
+    EXPECT_EQ(watch("", "&since=" + before).status, 200);
+    auto everywhere = watch("");
+    auto there = watch("/namespaces/demo");
+    t.give(c.now);
+    EXPECT_FALSE(t.world.run(everywhere.body->read()));
+    t.call("POST", std::string(kApps), application("web"));
+    const auto went_on = t.world.run(there.body->read());
+    EXPECT_EQ(went_on && went_on->contains(R"("name":"web")"), c.goes_on);
+    EXPECT_EQ(watch("", "&since=" + before).status, 410);
+    EXPECT_EQ(watch("", "&since=" + since()).status, 200);
+    if (c.goes_on) EXPECT_EQ(watch("/namespaces/demo", "&since=" + before).status, 200);
   }
 }
 

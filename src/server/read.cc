@@ -137,11 +137,7 @@ class ListSource final : public ReplySource {
 
 struct WatchOptions {
   std::string ns;  // empty: all
-  std::string user;
-  Route route;
-  std::optional<Wall> until;                // when what he showed expires
-  std::optional<std::uint64_t> generation;  // see access::Identity
-  std::uint64_t authorized = 0;             // the version of the roles that allowed it
+  Standing standing;
   std::optional<Duration> heartbeat;
   bool bookmarks = false;
   Selection selection;
@@ -206,31 +202,32 @@ class WatchSource final : public ReplySource {
  private:
   // When there is something to do, whatever happens in the store.
   std::optional<Mono> next_look() const {
-    if (!options_.until) return next_beat_;
-    const Mono end = mono_of(clock_, *options_.until);
+    const auto& until = options_.standing.until;
+    if (!until) return next_beat_;
+    const Mono end = mono_of(clock_, *until);
     return next_beat_ ? std::min(*next_beat_, end) : end;
   }
-  // Nobody is left to believe that he is up to date when he may not be. Roles may have changed since the watch was
-  // opened: then the question is asked again.
+  // Nobody is left to believe that he is up to date when he may not be.
   Status may_go_on() {
     if (cache_.generation() != generation_)
       return fail(Code::compacted, "the store's history was replaced by another; list and watch again");
     if (kind_.closings != closings_)
       return fail(Code::compacted, "a value came or went that this server cannot open; list and watch again");
     if (cache_.cut_off()) return fail(Code::unavailable, "this server is cut off from the store; watch at another");
-    if (options_.until && clock_.wall() >= *options_.until)
-      return fail(Code::unauthenticated, "what this watch was opened with has expired; watch again with a newer one");
-    if (options_.generation && *options_.generation != authenticator_.generation())
-      return fail(Code::unauthenticated, "the server's tokens or keys are others now; watch again");
-    if (options_.authorized == authorizer_.version()) return {};
-    RETURN_IF_ERROR(authorizer_.allowed(options_.user, options_.route));
-    auto scope = authorizer_.scope(options_.user, options_.route);
-    if (scope != options_.selection.namespaces && !kind_.unreadable.empty())
+    auto& standing = options_.standing;
+    const bool same_roles = standing.authorized == authorizer_.version();
+    RETURN_IF_ERROR(standing.check(clock_, authenticator_, authorizer_));
+    if (same_roles) return {};
+    // What came into sight was there before, and what went out of it may be gone when it is back: neither is an event.
+    if (differs(authorizer_.scope(standing.user, standing.route), options_.selection.namespaces))
       return fail(Code::compacted, "other namespaces are to be seen now; list and watch again");
-    options_.selection.namespaces = std::move(scope);
-    options_.sight = authorizer_.sight(options_.user, *options_.route.kind);
-    options_.authorized = authorizer_.version();
+    if (differs(authorizer_.sight(standing.user, *standing.route.kind).secrets, options_.sight.secrets))
+      return fail(Code::compacted, "other secrets are to be seen now; list and watch again");
     return {};
+  }
+  bool differs(const access::NamespaceScope& now, const access::NamespaceScope& before) const {
+    if (options_.ns.empty()) return now != before;
+    return now.contains(options_.ns) != before.contains(options_.ns);
   }
   // What came of other namespaces is passed over, also what the ring has dropped of it.
   Status keep_up() {
@@ -271,7 +268,6 @@ class WatchSource final : public ReplySource {
     std::size_t size = 0;
     while (sent_ < initial_->size() && size < kSliceBytes) {
       CachedPtr object = std::move((*initial_)[sent_++]);
-      if (!options_.selection.admits(*object)) continue;  // roles may have changed
       object = options_.sight.of(object);
       batch.push_back(share_bytes(R"({"type":"ADDED","object":)"));
       batch.push_back(object->bytes);
@@ -509,6 +505,14 @@ std::string ApiServer::pin(const Request& request, std::shared_ptr<const std::ve
   return token;
 }
 
+// What somebody has seen up to that revision he has seen by the roles of now.
+bool ApiServer::same_roles_since(Revision revision) {
+  const auto unchanged = [&](std::string_view kind) {
+    return cache_.unchanged(cache_.of(registry_.get("core", kind)), revision);
+  };
+  return unchanged("Role") && unchanged("RoleBinding");
+}
+
 Awaitable<Answer> ApiServer::watch(Request& request) {
   auto place = admission_.watches.take(request.priority);
   if (!place) {
@@ -523,11 +527,7 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
   warn_of_unreadable(request);
   auto& kind = cache_.of(*request.route.kind);
   WatchOptions options{.ns = request.route.ns,
-                       .user = request.user,
-                       .route = request.route,
-                       .until = request.until,
-                       .generation = request.generation,
-                       .authorized = request.authorized,  // roles may have changed since: then it is asked again
+                       .standing = standing_of(request),
                        .bookmarks = switched_on(request.query, "bookmarks"),
                        .selection = *selection_of(request.query),
                        .sight = authorizer_.sight(request.user, *request.route.kind)};
@@ -551,6 +551,12 @@ Awaitable<Answer> ApiServer::watch(Request& request) {
     if (!cache_.resumable(kind, revision)) {
       co_return refuse(
           Problem{.status = 410, .detail = fmt::format("events after revision {} are not kept; list again", revision)});
+    }
+    if (authorizer_.shows_by_roles(request.user, request.route) && !same_roles_since(revision)) {
+      co_return refuse(Problem{.status = 410,
+                               .detail = fmt::format("roles have changed after revision {}, and with them perhaps what "
+                                                     "there is to be seen; list again",
+                                                     revision)});
     }
     position = kind.position_after(revision);
   } else if (switched_on(request.query, "initial")) {

@@ -542,16 +542,17 @@ TEST(W20, ARestartTellsNothingOfNamespacesOneMayNotSee) {
   };
   for (const auto* ns : {"mine", "other"})
     t.put(fmt::format("/core/metricsproviders/{}/p", ns), namespaced(ns, R"({"a":"b"})"));
-  auto since = t.put("/core/roles/r", stored("r"));
+  t.put("/core/roles/one",
+        stored("one",
+               R"("rules":[{"api":"core","resources":["metricsproviders"],"namespaces":["mine"],"verbs":["list"]}])"));
+  auto since = t.put("/core/rolebindings/one", stored("one", R"("users":["alice"],"roles":["one"])"));
   ASSERT_TRUE(t.disk->compact(since));
-  for (int i = 0; i < 200; ++i) since = t.put("/core/roles/r", stored("r"));  // a start looks back no further than this
+  for (int i = 0; i < 200; ++i)  // a start looks back no further than this
+    since = t.put("/core/metricsproviders/else/p", namespaced("else", "{}"));
   for (const auto* ns : {"other", "mine"}) t.put(fmt::format("/core/metricsproviders/{}/p", ns), namespaced(ns, "{}"));
   auto options = testing::TestServer::open_to_all();
   options.auth.client_certificates = true;
   options.auth.mode = access::Authorization::rbac;
-  options.default_roles = {*json::parse(
-      R"({"metadata":{"name":"one"},"rules":[{"api":"core","resources":["metricsproviders"],"namespaces":["mine"],"verbs":["list"]}]})")};
-  options.default_role_bindings = {*json::parse(R"({"metadata":{"name":"one"},"users":["alice"],"roles":["one"]})")};
   const auto store = t.open();
   Server a(t.world, *store, options);
   for (const auto* selection : {"", "&labels=a%3Db"}) {

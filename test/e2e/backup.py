@@ -1,6 +1,7 @@
 """krake backup and restore, as an operator would: online while others write, offline, into another server, interrupted, damaged."""
 import hashlib
 import json
+import os
 import re
 import ssl
 import stat
@@ -193,6 +194,24 @@ with Processes(sys.argv[1]) as p:
     counts = list(map(int, re.search(r"(\d+) keys written, (\d+) removed, (\d+) left", told).groups()))
     assert counts[0] + counts[2] == 3000 and counts[1] == 0 and counts[2] > 0, told
     krake("backup", p.state / "kept.backup", "--state", third)
+    # Through links, also where nothing is yet; into what is no file as it comes, and no pipe or device becomes one.
+    (p.state / "elsewhere").mkdir()
+    link, linked = p.state / "link.backup", p.state / "elsewhere" / "there.backup"
+    link.symlink_to(linked.relative_to(p.state))
+    for _ in range(2):
+        krake("backup", link, "--state", third)
+        assert link.is_symlink() and values(linked) == values(large) and stat.S_IMODE(linked.stat().st_mode) == 0o600
+    assert [path.name for path in linked.parent.iterdir()] == [linked.name]
+    pipe = subprocess.run([p.bin / "krake", "backup", "/dev/stdout", "--state", third], capture_output=True, timeout=120, cwd=p.state)
+    assert pipe.returncode == 0 and b"/dev/stdout: 3000 keys" in pipe.stderr, pipe.stderr
+    (p.state / "piped.backup").write_bytes(pipe.stdout)
+    assert values(p.state / "piped.backup") == values(large) and "3000 keys" in krake("restore", "--check", p.state / "piped.backup")
+    fifo = p.state / "fifo.backup"
+    os.mkfifo(fifo)
+    assert f"cannot write '{fifo}'" in krake("backup", fifo, "--state", third, status=1), "nobody reads"
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert "No space left" in krake("backup", "/dev/full", "--state", third, status=1)
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
     assert values(p.state / "kept.backup") == values(large), "keys nobody here knows are kept"
     server = Server("third-again")
     server.stop()

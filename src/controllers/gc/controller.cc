@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "client/metadata_informer.h"
+#include "controllers/gc/holds.h"
 #include "controllers/gc/plan.h"
 #include "graph/graph.h"
 #include "runtime/controller_loop.h"
@@ -49,8 +50,8 @@ class GarbageCollector final : public Controller {
     for (const auto& kind : registry.kinds()) {
       if (kind->leased) continue;  // they go by themselves
       auto& informer = informers_[{std::string(kind->group), std::string(kind->name)}];
-      informer =
-          std::make_unique<MetadataInformer>(env_, context_.client, *kind, InformerOptions{.resync = options.resync});
+      informer = std::make_unique<MetadataInformer>(env_, context_.client, *kind, held_by,
+                                                    InformerOptions{.resync = options.resync});
       informer->on_change([this, from = informer.get()](const ObjectKey& key) { take(*from, key); });
     }
   }
@@ -144,12 +145,16 @@ class GarbageCollector final : public Controller {
     const Ref ref{std::string(from.kind().group), std::string(from.kind().name), key.ns, key.name};
     auto owners = graph_.owners(ref);
     if (is_living(ref)) {
-      for (const auto& owner : owners) forget_dependent(owner.ref);
+      for (const auto& owner : owners) forget_dependent(ref, owner.ref);
     }
     leaving_.erase(ref);
+    held_.erase(ref);
     if (const auto object = from.find(key)) {
       std::vector<graph::Owner> now;
       for (const auto& owner : object->object.owners) now.push_back({ref_of(owner), {}});
+      for (const auto& held : from.more(key)) {
+        if (held_[ref].insert(ref_of(held)).second) now.push_back({ref_of(held), {}});
+      }
       if (auto set = graph_.set(ref, object->object.uid, now); !set) {
         env_.log.error("object left out of the ownership graph",
                        {{"object", graph::to_string(ref)}, {"why", set.error().message}});
@@ -160,7 +165,9 @@ class GarbageCollector final : public Controller {
       }
       if (object->object.deleted) leaving_.insert(ref);
       if (is_living(ref)) {
-        for (const auto& owner : graph_.owners(ref)) ++living_[owner.ref];
+        for (const auto& owner : graph_.owners(ref)) {
+          if (!only_holds(ref, owner.ref)) ++living_[owner.ref];
+        }
       }
       if (now != owners) note_cycle(ref);
       owners.insert(owners.end(), now.begin(), now.end());
@@ -172,10 +179,17 @@ class GarbageCollector final : public Controller {
     for (const auto& owner : owners) wake(owner.ref);
   }
 
-  // How many dependents are not being deleted is counted, so that an owner that waits for thousands of them to go is
-  // not looked through at each of their events.
+  // The other one waits for it, and it does not go with it.
+  bool only_holds(const Ref& ref, const Ref& other) const {
+    const auto it = held_.find(ref);
+    return it != held_.end() && it->second.contains(other);
+  }
+
+  // How many dependents are to be deleted and are not is counted, so that an owner that waits for thousands of them to
+  // go is not looked through at each of their events.
   bool is_living(const Ref& ref) const { return graph_.contains(ref) && !leaving_.contains(ref); }
-  void forget_dependent(const Ref& owner) {
+  void forget_dependent(const Ref& ref, const Ref& owner) {
+    if (only_holds(ref, owner)) return;
     const auto count = living_.find(owner);
     if (count != living_.end() && --count->second == 0) living_.erase(count);
   }
@@ -250,7 +264,7 @@ class GarbageCollector final : public Controller {
     }
     for (const auto& dependent : graph_.dependents(ref)) {
       if (observed.dependents.size() > options_.deletes_per_pass) break;
-      if (auto object = subject(dependent); object && !object->deleted)
+      if (auto object = subject(dependent); object && !object->deleted && !only_holds(dependent, ref))
         observed.dependents.push_back(std::move(*object));
     }
     return observed;
@@ -393,7 +407,8 @@ class GarbageCollector final : public Controller {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<MetadataInformer>> informers_;  // by api and kind
   graph::OwnershipGraph graph_;
   std::set<Ref> leaving_;              // known and being deleted
-  std::map<Ref, std::size_t> living_;  // dependents that are not, by owner
+  std::map<Ref, std::set<Ref>> held_;  // see held_by()
+  std::map<Ref, std::size_t> living_;  // dependents that go with it and are not, by owner
   std::set<std::string> cycles_;       // those that were reported
   bool ready_ = false;
   ControllerLoop loop_;

@@ -178,6 +178,54 @@ TEST(GarbageCollector, LeavesACircleAloneUntilAllOfItIsDeleted) {
   EXPECT_EQ(bench.get<Cluster>({"demo", "c1"})->metadata.finalizers, std::vector<std::string>{"mine"});
 }
 
+// Deleting a cluster deletes what runs on it; what was left there holds the cluster, as nobody could reach it
+// afterwards.
+TEST(GarbageCollector, AnApplicationStaysThatHasLeftTheClusterWhichWaitsForWhatItLeft) {
+  Bench bench;
+  for (const auto* name : {"c1", "c2"}) bench.add(name);
+  bench.add("moved", {"c1", "c2"});
+  bench.add("let-go", {"c2"});
+  bench.add("there", {"c1"});
+  const auto status = [&](const std::string& name, const std::string& on, const std::string& cleanup) {
+    const auto place = Bench::ref("Cluster", on);
+    bench.patch_status<Application>(
+        {"demo", name}, "{'running_on':" + place + ",'scheduled_to':" + place + ",'cleanup':" + cleanup + "}");
+  };
+  const auto entry = "[{'cluster':" + Bench::ref("Cluster", "c1") + ",'objects':[]}]";
+  status("moved", "c2", "null");
+  status("let-go", "c2", entry);
+  status("there", "c1", entry);
+  bench.remove("c1");
+  EXPECT_TRUE(bench.gone({"there"}));
+  bench.pass(minutes(30));
+  for (const auto* name : {"moved", "let-go"}) ASSERT_TRUE(bench.exists(name) && !bench.is_deleted(name)) << name;
+  EXPECT_TRUE(bench.exists("c1"));
+  bench.patch<Application>({"demo", "moved"}, "{'metadata':{'owners':[" + Bench::ref("c2") + "]}}");
+  bench.pass(minutes(30));
+  EXPECT_TRUE(bench.exists("c1"));
+  status("let-go", "c2", "null");
+  EXPECT_TRUE(bench.gone({"c1"}));
+  for (const auto* name : {"moved", "let-go"}) EXPECT_FALSE(bench.is_deleted(name)) << name;
+  bench.remove("c2");
+  EXPECT_TRUE(bench.gone({"moved", "let-go", "c2"}));
+  bench.expect_silence();
+}
+
+TEST(GarbageCollector, AnApplicationThatIsBeingDeletedHoldsWhatItHasLeft) {
+  Bench bench;
+  bench.add("c1");
+  bench.add("a", {}, "['kubernetes_resources_deletion']");
+  bench.patch_status<Application>({"demo", "a"},
+                                  "{'cleanup':[{'cluster':" + Bench::ref("Cluster", "c1") + ",'objects':[]}]}");
+  bench.remove("a");
+  bench.remove("c1");
+  bench.pass(minutes(30));
+  EXPECT_TRUE(bench.exists("c1"));
+  bench.patch<Application>({"demo", "a"}, "{'metadata':{'finalizers':[]}}");
+  EXPECT_TRUE(bench.gone({"a", "c1"}));
+  bench.expect_silence();
+}
+
 TEST(GarbageCollector, LetsAnObjectGoThatOwnsItself) {
   Bench bench;
   bench.add("c1", {"c1"});

@@ -29,7 +29,7 @@ bool is_ours(const Subject& subject);
 struct Observed {
   std::optional<Subject> object;    // none: it is gone
   std::vector<Subject> dependents;  // those that exist, one level; what is being deleted already may be left out
-  bool waiting = false;             // there are dependents that are being deleted
+  bool waiting = false;             // there are dependents that are being deleted, or hold it (holds.h)
   // The object owns itself through its dependents, everything it reaches reaches it too, and all of it waits for the
   // collector alone. Nobody else will ever make progress there.
   bool knotted = false;
