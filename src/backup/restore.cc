@@ -39,7 +39,7 @@ Awaitable<Result<std::vector<store::Entry>>> everything(store::Store& store, std
   co_return all;
 }
 
-// Fills transactions up to their limits.
+// Fills transactions up to their limits. What is larger is alone.
 class Batches {
  public:
   explicit Batches(std::vector<store::Txn>& out) : out_(out) {}
@@ -125,7 +125,7 @@ Result<RestorePlan> plan_restore(const Values& wanted, const std::vector<store::
   Values::const_iterator next = wanted.begin();
   const auto write = [&](const std::string& key, const store::Bytes& value) -> Status {
     const auto bytes = key.size() + value->size();
-    if (constexpr auto room = store::kMaxTxnBytes - kMarkerKey.size(); bytes > room) {
+    if (constexpr auto room = store::kMaxBytesOfFew - kMarkerKey.size(); bytes > room) {
       return fail(Code::too_large, fmt::format("the value of '{}' has {} bytes with its key, a store takes {} at most",
                                                key, bytes, room));
     }

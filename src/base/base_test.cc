@@ -276,7 +276,7 @@ TEST(Log, AllCopiesFollow) {
 TEST(Epoch, IsAStoreAndARevision) {
   EXPECT_EQ(parse_epoch("s1-12"), (Epoch{"s1", 12}));
   EXPECT_EQ(parse_epoch("0a-1b-2c-9000000000"), (Epoch{"0a-1b-2c", 9'000'000'000}));
-  for (const auto* text : {"", "-", "s1", "s1-", "-3", "s1-x", "s1-0", "s1-3x", "s1-99999999999999999999"}) {
+  for (const auto* text : {"", "-", "s1", "s1-", "-3", "s1-x", "s1-0", "s1-03", "s1-3x", "s1-99999999999999999999"}) {
     EXPECT_EQ(parse_epoch(text), std::nullopt) << text;
   }
 }

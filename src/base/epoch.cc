@@ -11,6 +11,7 @@ std::optional<Epoch> parse_epoch(std::string_view text) {
   const auto number = text.substr(dash + 1);
   const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), epoch.revision);
   if (ec != std::errc() || end != number.data() + number.size() || epoch.revision <= 0) return std::nullopt;
+  if (number.front() == '0') return std::nullopt;  // it has one spelling
   return epoch;
 }
 

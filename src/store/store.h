@@ -88,8 +88,11 @@ struct Txn {
   std::vector<Remove> removes;  // removing an absent key is allowed and is no event
 };
 inline constexpr std::size_t kMaxTxnOperations = 100;  // guards + puts + removes
-// Keys and values; over: Code::too_large. Below etcd's default of 1.5 MiB for a request with everything around it.
+// Keys and values; over: Code::too_large. Below etcd's default of 1.5 MiB for a request with everything around it. Of
+// few operations, which have little around them: what another program could store can be written again.
 inline constexpr std::size_t kMaxTxnBytes = std::size_t{1408} << 10;
+inline constexpr std::size_t kFewOperations = 8;
+inline constexpr std::size_t kMaxBytesOfFew = std::size_t{1528} << 10;
 
 // A failed guard: the current entry of its key (nullopt: absent), in the same round trip.
 struct Conflict {

@@ -33,9 +33,10 @@ Status check_txn(const Txn& txn) {
                 fmt::format("transaction has {} guards and operations, at most {} are allowed: split it", operations,
                             kMaxTxnOperations));
   }
-  if (const auto bytes = txn_bytes(txn); bytes > kMaxTxnBytes) {
-    return fail(Code::too_large, fmt::format("transaction has {} bytes of keys and values, at most {} are allowed",
-                                             bytes, kMaxTxnBytes));
+  const auto most = operations <= kFewOperations ? kMaxBytesOfFew : kMaxTxnBytes;
+  if (const auto bytes = txn_bytes(txn); bytes > most) {
+    return fail(Code::too_large,
+                fmt::format("transaction has {} bytes of keys and values, at most {} are allowed", bytes, most));
   }
   std::set<std::string_view> written;
   for (const auto& put : txn.puts) {

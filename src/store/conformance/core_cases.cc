@@ -216,7 +216,7 @@ void lists_are_given_in_pages_while_they_are_read(const Factory& factory) {
 
 void values_are_any_bytes_up_to_the_limit(const Factory& factory) {
   Rig rig(factory);
-  std::string large(kMaxTxnBytes - 1, 'x');
+  std::string large(kMaxBytesOfFew - 1, 'x');
   for (std::size_t i = 0; i < large.size(); i += 997) large[i] = static_cast<char>(i);
   const std::string odd("\0\xff\n\0", 4);
   rig.put("l", large);
@@ -239,10 +239,13 @@ void limits_are_refused_whole(const Factory& factory) {
   const auto start = rig.current();
   auto guarded = many_puts(kMaxTxnOperations);
   guarded.guards.push_back(Guard::absent("g"));
+  auto many = many_puts(kFewOperations + 1);
+  many.puts.front().value = bytes(std::string(kMaxTxnBytes, 'x'));
   const std::tuple<const char*, Txn, Code> rows[] = {
       {"too many operations", many_puts(kMaxTxnOperations + 1), Code::too_large},
       {"guards count", guarded, Code::too_large},
-      {"too many bytes", {.puts = {{"k", bytes(std::string(kMaxTxnBytes, 'x'))}}}, Code::too_large},
+      {"too many bytes", {.puts = {{"k", bytes(std::string(kMaxBytesOfFew, 'x'))}}}, Code::too_large},
+      {"too many bytes of many", many, Code::too_large},
       {"put twice", {.puts = {{"k", bytes("1")}, {"k", bytes("2")}}}, Code::invalid_argument},
       {"put and removed", {.puts = {{"k", bytes("1")}}, .removes = {{"k"}}}, Code::invalid_argument},
       {"removed twice", {.removes = {{"k"}, {"k"}}}, Code::invalid_argument},
