@@ -235,6 +235,9 @@ class Waiter {
     };
     for (const auto& item : *items->if_array()) {
       bool there = is_it(item.at_path({"status", "running_on"})) || is_it(item.at_path({"status", "scheduled_to"}));
+      const auto* owners = item.at_path({"metadata", "owners"});
+      if (owners && owners->is_array())
+        for (const auto& owner : *owners->if_array()) there = there || is_it(&owner);
       const auto* cleanup = item.at_path({"status", "cleanup"});
       if (cleanup && cleanup->is_array())
         for (const auto& entry : *cleanup->if_array()) there = there || is_it(entry.at_path({"cluster"}));
@@ -251,8 +254,8 @@ class Waiter {
       constexpr std::size_t kShown = 5;
       std::string names = fmt::format("{}", fmt::join(holders | std::views::take(kShown), ", "));
       if (holders.size() > kShown) names += fmt::format(" and {} more", holders.size() - kShown);
-      return {.message = fmt::format("{} is not gone after {} s: there are still objects on it of {}", title(), seconds,
-                                     names),
+      return {.message = fmt::format("{} is not gone after {} s: there may still be objects on it of {}", title(),
+                                     seconds, names),
               .hint = "it goes when they are taken away from it; --force forgets them, if it never comes back"};
     }
     return {.message = fmt::format("{} is {}{}, not {} after {} s{}", title(),

@@ -276,7 +276,7 @@ TEST(Wait, AKubeconfigThatCannotBeUsedIsAFailureOnlyAfterTheChange) {
             fmt::format(R"({{"status":{{"cleanup":[{{"cluster":{},"objects":[]}}]}}}})", kThere));
   EXPECT_NEAR(cli.took("kube cluster delete e --wait --timeout 10s", ran), 10, 0.1);
   EXPECT_EQ(ran.exit, 1);
-  EXPECT_THAT(ran.err, HasSubstr("not gone after 10 s: there are still objects on it of left, web\n"));
+  EXPECT_THAT(ran.err, HasSubstr("not gone after 10 s: there may still be objects on it of left, web\n"));
   EXPECT_THAT(ran.err, HasSubstr("--force"));
   cli.later(5s, "DELETE", "/kubernetes/namespaces/system:admin/clusters/e?force=True");
   EXPECT_NEAR(cli.took("kube cluster delete e --wait", ran), 5, 0.1);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -48,17 +49,41 @@ class Descriptor {
   int fd_;
 };
 
+Error not_ours(const std::string& path, std::string_view what) {
+  return {Code::forbidden,
+          fmt::format("'{}' is {} of another user: a backup has every secret, and might be led to where "
+                      "he wants it; name another file, or take it away",
+                      path, what)};
+}
+bool is_ours(const struct stat& status) { return status.st_uid == ::geteuid() || status.st_uid == 0; }
+
 // Where links lead, also when nothing is there yet: a link that is replaced leaves what it names as it was.
 Result<std::string> target_of(std::string path) {
   constexpr int kMaxLinks = 40;
   for (int links = 0;; ++links) {
+    struct stat status{};
+    if (::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
+    if (!is_ours(status)) return fail(not_ours(path, "a link"));
     std::error_code ec;
     const auto link = std::filesystem::read_symlink(path, ec);
-    if (ec) return path;
-    if (links == kMaxLinks)
-      return fail(Code::unavailable, fmt::format("cannot write '{}': its links lead in a circle", path));
+    if (ec || links == kMaxLinks)
+      return fail(Code::unavailable,
+                  fmt::format("cannot write '{}': {}", path, ec ? ec.message() : "its links lead in a circle"));
     path = (std::filesystem::path(path).parent_path() / link).string();
   }
+}
+
+// The open descriptor that a name like /dev/stdout stands for.
+std::optional<int> descriptor_named(std::string_view path) {
+  if (path == "/dev/stdout") return STDOUT_FILENO;
+  if (path == "/dev/stderr") return STDERR_FILENO;
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (!path.starts_with(folder)) continue;
+    int fd = -1;
+    const auto [end, ec] = std::from_chars(path.data() + folder.size(), path.data() + path.size(), fd);
+    if (ec == std::errc() && end == path.data() + path.size() && fd >= 0) return fd;
+  }
+  return std::nullopt;
 }
 
 // A file that is there whole or not at all. Readable by its owner only: a backup has every secret. Of two at once each
@@ -67,9 +92,14 @@ Result<std::string> target_of(std::string path) {
 class PrivateFile {
  public:
   static Result<std::unique_ptr<PrivateFile>> create(const std::string& path) {
-    struct stat there{};
-    if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) return open_stream(path);
+    if (const auto named = descriptor_named(path)) {
+      const int fd = ::fcntl(*named, F_DUPFD_CLOEXEC, 0);
+      if (fd < 0) return fail(file_error(path, "write"));
+      return std::unique_ptr<PrivateFile>(new PrivateFile(path, "", fd));
+    }
     ASSIGN_OR_RETURN(auto target, target_of(path));
+    struct stat there{};
+    if (::lstat(target.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) return open_stream(target);
     constexpr std::string_view suffix = ".part";
     std::string part = fmt::format("{}.XXXXXX{}", target, suffix);
     const int fd = ::mkostemps(part.data(), static_cast<int>(suffix.size()), O_CLOEXEC);
@@ -109,10 +139,13 @@ class PrivateFile {
   PrivateFile(std::string path, std::string part, int fd) : path_(std::move(path)), part_(std::move(part)), file_(fd) {}
   // A pipe nobody reads from is an error, and not waited for.
   static Result<std::unique_ptr<PrivateFile>> open_stream(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0) return fail(file_error(path, "write"));
     std::unique_ptr<PrivateFile> file(new PrivateFile(path, "", fd));
-    if (::fcntl(fd, F_SETFL, 0) != 0) return fail(file_error(path, "write"));
+    struct stat status{};
+    if (::fstat(fd, &status) != 0 || ::fcntl(fd, F_SETFL, 0) != 0) return fail(file_error(path, "write"));
+    if (S_ISREG(status.st_mode)) return fail(Code::conflict, fmt::format("'{}' changes; try again", path));
+    if (S_ISFIFO(status.st_mode) && !is_ours(status)) return fail(not_ours(path, "a pipe"));
     return file;
   }
 

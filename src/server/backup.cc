@@ -73,10 +73,11 @@ Awaitable<Answer> ApiServer::backup(const Request& request) {
   }
   // Soon, and also when the cache cannot follow.
   if (const auto newest = co_await store_.current(); !newest) co_return refuse(newest.error());
-  auto source = std::make_unique<BackupSource>(env_, store_, registry_, backups_,
-                                               [this, standing = standing_of(request)]() mutable {
-                                                 return standing.check(env_.clock, authenticator_, authorizer_);
-                                               });
+  auto source = std::make_unique<BackupSource>(
+      env_, store_, registry_, backups_, [this, standing = standing_of(request)]() mutable {
+        if (cache_.cut_off()) return Status(fail(Code::unavailable, "this server is cut off from the store"));
+        return standing.check(env_.clock, authenticator_, authorizer_);
+      });
   if (auto begun = co_await source->begin(); !begun) co_return refuse(begun.error());
   ServerReply reply;
   reply.headers.add("Content-Type", "application/x-ndjson");

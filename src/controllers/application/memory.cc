@@ -1,6 +1,7 @@
 // What is remembered between two reconciles: what was sent, the pace of repairs and of migrations.
 #include <algorithm>
 
+#include "base/random.h"
 #include "controllers/application/plan.h"
 
 namespace krake::application {
@@ -12,6 +13,13 @@ constexpr int kFreeRepairs = 5;  // of one difference before the pace slows
 constexpr Duration kForgetRepairs = std::chrono::minutes(2);
 
 }  // namespace
+
+std::string memory_key(const Place& place, const kube::ObjectRef& ref) {
+  const std::string where = place.identity.empty() ? krake::to_string(place.cluster) : place.identity;
+  return where + '|' + kube::to_string(ref);
+}
+
+std::uint64_t fingerprint_of(const json::Value& desired) { return stable_hash(json::print(desired)); }
 
 Mono RepairRecord::allowed_at() const {
   if (!stuck && count < kFreeRepairs) return last;

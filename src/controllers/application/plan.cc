@@ -71,7 +71,7 @@ class Planner {
     if (source && forgotten) {
       recover(*source);
     } else if (!confirmed(app_) || !status_.scheduled_to) {
-      if (source) keep(*source, std::nullopt, std::nullopt);
+      if (source) stay_at(*source, std::nullopt);
     } else if (app_.spec.manifest.empty()) {
       keep_without_manifest(source);
     } else {
@@ -507,7 +507,7 @@ class Planner {
     // What was being applied when the spec changed again is still not known to be applied.
     const bool unfinished = status_.state == State::CREATING || status_.state == State::RECONCILING;
     if (!state && unfinished && !confirmed(app_)) view.state = status_.state;
-    report(view);
+    if (!removing_) report(view);
     add_waits(settlement);
     if (!reason) add_retry(view.reason);
   }
@@ -534,12 +534,25 @@ class Planner {
     if (home->blind) add(Wait{seconds(10)});
   }
 
+  // Nothing new is decided; what was left before is cleaned up: its cluster may be waiting for that.
+  void stay_at(const Place& source, std::optional<Reason> reason) {
+    if (status_.running_on) {
+      cleanup_ = clean_others(&source, source);
+      owners_ = owners_patch();
+    }
+    keep(source, std::move(reason), std::nullopt);
+    look_at_removals();
+  }
+  void look_at_removals() {
+    if (removing_ && (plan_.empty() || !std::holds_alternative<Again>(plan_.back()))) add(Again{});
+  }
+
   void keep_without_manifest(const Place* source) {
     Reason reason{
         ReasonCode::INVALID_TOSCA_MANIFEST,
         "spec.manifest is empty, and this controller does not translate TOSCA templates or CSAR archives; put the "
         "Kubernetes objects into spec.manifest"};
-    if (source) return keep(*source, reason, std::nullopt);
+    if (source) return stay_at(*source, reason);
     report_problem(std::move(reason));
   }
 
@@ -551,7 +564,7 @@ class Planner {
     } else {
       reconcile_at(target, source != nullptr);
     }
-    if (removing_ && (plan_.empty() || !std::holds_alternative<Again>(plan_.back()))) add(Again{});
+    look_at_removals();
   }
 
   // Clusters the application has left. The answer: those that may still have objects of ours.
@@ -559,8 +572,7 @@ class Planner {
     std::vector<CleanUp> rest;
     for (const Place& other : observed_.places) {
       if (!other.exists) continue;  // nobody can be asked any more
-      const bool home = other.cluster == target.cluster || other.cluster == status_.running_on ||
-                        (source && other.cluster == source->cluster);
+      const bool home = is_home(other.cluster) || (source && other.cluster == source->cluster);
       const bool clean = home ? clean_home(other, source, target) : clean_other(other, source, target);
       if (!clean) rest.push_back(cleanup_of(other));
     }
@@ -900,7 +912,7 @@ class Planner {
     } else if (removing_) {
       add(Again{});
     } else if (!clean) {
-      if (auto reason = worst(lingering)) report({.reason = std::move(reason), .state = State::DELETING});
+      report({.reason = worst(lingering), .state = State::DELETING});
     } else {
       auto finalizers = app_.metadata.finalizers;
       finalizers.pop_back();
@@ -964,13 +976,6 @@ bool our_turn_to_delete(const Application& application) {
   const auto& meta = application.metadata;
   return meta.deleted && !meta.finalizers.empty() && meta.finalizers.back() == kKubernetesResourcesDeletion;
 }
-
-std::string memory_key(const Place& place, const kube::ObjectRef& ref) {
-  const std::string where = place.identity.empty() ? krake::to_string(place.cluster) : place.identity;
-  return where + '|' + kube::to_string(ref);
-}
-
-std::uint64_t fingerprint_of(const json::Value& desired) { return stable_hash(json::print(desired)); }
 
 const CleanUp* cleanup_at(const Application& application, const ResourceRef& cluster) {
   if (!application.status.cleanup) return nullptr;

@@ -13,7 +13,9 @@ using namespace testing;
 using manifest::object_of;
 using manifest::value_of;
 using std::chrono::seconds;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using State = ApplicationState;
 
 TEST(ApplicationPlan, MigrationCreatesWaitsForHealthThenDeletes) {
@@ -890,6 +892,34 @@ TEST(ApplicationPlan, WhatCarriesTheLabelIsNotClaimedWithoutIt) {
   ASSERT_EQ(model.cleanup(), std::vector{cluster("one")});
   EXPECT_EQ(model.app.status.cleanup->front().objects.size(), 2u);
   EXPECT_FALSE(model.app.status.cleanup->front().observed);
+}
+
+// Its cluster may be about to be deleted, which waits for that.
+TEST(ApplicationPlan, WhatWasLeftIsCleanedUpAlsoWhileNothingNewIsDecided) {
+  using Unsettle = void (*)(Model&);
+  const std::pair<const char*, Unsettle> cases[] = {
+      {"not confirmed", [](Model& m) { m.app.metadata.modified = DateTime::from_wall(m.wall()); }},
+      {"no place", [](Model& m) { m.app.status.scheduled_to.reset(); }},
+      {"no manifest", [](Model& m) { m.app.spec.manifest.clear(); }},
+  };
+  for (const auto& [name, unsettle] : cases) {
+    SCOPED_TRACE(name);
+    Model model;
+    model.bind("one");
+    model.settle();
+    model.sites["one"].error = Reason{ReasonCode::KUBERNETES_ERROR, "no route"};
+    model.bind("two");
+    EXPECT_GE(model.settle(), 0);
+    ASSERT_EQ(model.app.status.running_on, cluster("two"));
+    EXPECT_THAT(model.cleanup(), ElementsAre(cluster("one")));
+    unsettle(model);
+    model.sites["one"].error.reset();
+    EXPECT_GE(model.settle(), 0);
+    EXPECT_THAT(model.cleanup(), IsEmpty());
+    EXPECT_TRUE(model.sites["one"].objects.empty());
+    EXPECT_EQ(model.sites["two"].objects.size(), 2u);
+    EXPECT_THAT(model.app.metadata.owners, ElementsAre(cluster("two")));
+  }
 }
 
 }  // namespace

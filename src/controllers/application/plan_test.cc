@@ -660,6 +660,8 @@ TEST(ApplicationPlan, DeletionTellsWhichFinalizersKeepAnObject) {
   EXPECT_GE(model.settle(), 0);
   EXPECT_EQ(model.app.status.state, State::DELETING);
   EXPECT_FALSE(model.app.status.reason) << "it may be quick yet";
+  model.app.status.reason =
+      Reason{ReasonCode::NO_SUITABLE_RESOURCE, "no cluster fits"};  // which does not matter any more
   model.now += seconds(31);
   EXPECT_GE(model.settle(), 0);
   EXPECT_EQ(model.app.status.state, State::DELETING);

@@ -175,7 +175,7 @@ json::Object status_patch(const Application& application, const StatusView& view
     if (!(*view.schema == as_array(status.mangled_observer_schema))) patch.set("mangled_observer_schema", *view.schema);
   }
   if (view.running_on && view.running_on != status.running_on) patch.set("running_on", to_value(*view.running_on));
-  if (scheduler_owns_state(application)) return patch;
+  if (scheduler_owns_state(application) && !application.metadata.deleted) return patch;
   if (const State state = state_of(application, view, seen); state != status.state) {
     patch.set("state", std::string(enum_name(state)));
   }
