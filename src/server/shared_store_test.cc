@@ -321,6 +321,7 @@ TEST(SharedStore, WhoTakesWhatIsCachedIsJudgedByCachedRoles) {
   EXPECT_EQ(a.call("DELETE", "/core/roles/all?consistency=cached").status, 500);
   EXPECT_EQ(a.call("POST", "/backup?consistency=cached").status, 500) << "it reads the store, and so are its roles";
   store.set_silent(false);
+  EXPECT_EQ(a.get("/core/roles"), 200);
   store.set_deaf(true);
   store::Txn txn;
   txn.removes.push_back({"/core/rolebindings/all"});
