@@ -57,22 +57,6 @@ Error not_ours(const std::string& path, std::string_view what) {
 }
 bool is_ours(const struct stat& status) { return status.st_uid == ::geteuid() || status.st_uid == 0; }
 
-// Where links lead, also when nothing is there yet: a link that is replaced leaves what it names as it was.
-Result<std::string> target_of(std::string path) {
-  constexpr int kMaxLinks = 40;
-  for (int links = 0;; ++links) {
-    struct stat status{};
-    if (::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
-    if (!is_ours(status)) return fail(not_ours(path, "a link"));
-    std::error_code ec;
-    const auto link = std::filesystem::read_symlink(path, ec);
-    if (ec || links == kMaxLinks)
-      return fail(Code::unavailable,
-                  fmt::format("cannot write '{}': {}", path, ec ? ec.message() : "its links lead in a circle"));
-    path = (std::filesystem::path(path).parent_path() / link).string();
-  }
-}
-
 // The open descriptor that a name like /dev/stdout stands for.
 std::optional<int> descriptor_named(std::string_view path) {
   if (path == "/dev/stdout") return STDOUT_FILENO;
@@ -86,18 +70,35 @@ std::optional<int> descriptor_named(std::string_view path) {
   return std::nullopt;
 }
 
+// Where links lead, up to an open descriptor, and also when nothing is there yet: a link that is replaced leaves what
+// it names as it was.
+Result<std::string> target_of(std::string path) {
+  constexpr int kMaxLinks = 40;
+  for (int links = 0;; ++links) {
+    struct stat status{};
+    if (descriptor_named(path) || ::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
+    if (!is_ours(status)) return fail(not_ours(path, "a link"));
+    std::error_code ec;
+    const auto link = std::filesystem::read_symlink(path, ec);
+    if (ec || links == kMaxLinks)
+      return fail(Code::unavailable,
+                  fmt::format("cannot write '{}': {}", path, ec ? ec.message() : "its links lead in a circle"));
+    path = (std::filesystem::path(path).parent_path() / link).string();
+  }
+}
+
 // A file that is there whole or not at all. Readable by its owner only: a backup has every secret. Of two at once each
 // writes a part of its own; the later one to be complete is the file. The part of one that was killed stays. Into a
 // pipe or a device goes what comes.
 class PrivateFile {
  public:
   static Result<std::unique_ptr<PrivateFile>> create(const std::string& path) {
-    if (const auto named = descriptor_named(path)) {
+    ASSIGN_OR_RETURN(auto target, target_of(path));
+    if (const auto named = descriptor_named(target)) {
       const int fd = ::fcntl(*named, F_DUPFD_CLOEXEC, 0);
       if (fd < 0) return fail(file_error(path, "write"));
       return std::unique_ptr<PrivateFile>(new PrivateFile(path, "", fd));
     }
-    ASSIGN_OR_RETURN(auto target, target_of(path));
     struct stat there{};
     if (::lstat(target.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) return open_stream(target);
     constexpr std::string_view suffix = ".part";

@@ -206,6 +206,10 @@ with Processes(sys.argv[1]) as p:
     assert pipe.returncode == 0 and b"/dev/stdout: 3000 keys" in pipe.stderr, pipe.stderr
     (p.state / "piped.backup").write_bytes(pipe.stdout)
     assert values(p.state / "piped.backup") == values(large) and "3000 keys" in krake("restore", "--check", p.state / "piped.backup")
+    output = p.state / "output.backup"
+    output.symlink_to("/proc/self/fd/1")
+    linked_pipe = subprocess.run([p.bin / "krake", "backup", output, "--state", third], capture_output=True, timeout=120, cwd=p.state)
+    assert linked_pipe.returncode == 0 and len(linked_pipe.stdout) == len(pipe.stdout) and output.is_symlink()
     fifo = p.state / "fifo.backup"
     os.mkfifo(fifo)
     assert f"cannot write '{fifo}'" in krake("backup", fifo, "--state", third, status=1), "nobody reads"
